@@ -1,0 +1,122 @@
+"""Layers that every network shares: convolutions and linear maps with spectral normalisation, and initialisers.
+
+All tensors are channel-last. Kernels are stored in float32; `dtype` is the type of the computation.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from i2v_jax.models.convolution import convolve
+
+Initializer = Callable[..., jax.Array]
+SpectralNorm = Literal["none", "power_iteration", "stored"]
+
+# The variances of PyTorch's default initialisation: uniform in +-1/sqrt(fan_in) for kernels and biases alike.
+uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
+    """max(x, slope * x) for 0 < slope < 1."""
+    return jnp.maximum(x, slope * x)
+
+
+def _uniform_bias(fan_in: int) -> Initializer:
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        bound = 1 / math.sqrt(fan_in)
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def _unit(x: jax.Array, eps: float) -> jax.Array:
+    return x / jnp.maximum(jnp.linalg.norm(x), eps)
+
+
+def _normal_unit(rng: jax.Array, size: int) -> jax.Array:
+    return _unit(jax.random.normal(rng, (size,)), 1e-12)
+
+
+class _Normalised(nn.Module):
+    """Base of layers whose kernel can be divided by an estimate of its largest singular value.
+
+    `spectral_norm`: "power_iteration" keeps u and v in the collection `spectral`, advances them once per call with
+    `train=True` (Miyato et al. 2018, as PyTorch does it) and uses them as they are otherwise; "stored" makes one iteration
+    from the stored u at every call and never changes u (the BigGAN decoder of the image autoencoder).
+    """
+
+    def _divide_by_sigma(self, kernel: jax.Array, mode: SpectralNorm, train: bool) -> jax.Array:
+        if mode == "none":
+            return kernel
+        matrix = kernel.reshape(-1, kernel.shape[-1])  # [inputs, outputs]
+        fixed = jax.lax.stop_gradient(matrix)
+        u = self.variable("spectral", "u", lambda: _normal_unit(self.make_rng("params"), matrix.shape[1]))
+        if mode == "stored":
+            eps = 1e-4
+            v_new = fixed @ u.value
+            v_new = v_new / (jnp.linalg.norm(v_new) + eps)
+            u_new = v_new @ fixed
+            u_new = u_new / (jnp.linalg.norm(u_new) + eps)
+            return kernel / (v_new @ matrix @ u_new)
+        v = self.variable("spectral", "v", lambda: _unit(fixed @ u.value, 1e-12))
+        if train and not self.is_initializing():
+            v.value = _unit(fixed @ u.value, 1e-12)
+            u.value = _unit(v.value @ fixed, 1e-12)
+        return kernel / (v.value @ matrix @ u.value)
+
+
+class Conv(_Normalised):
+    """2D or 3D convolution with zero padding; the rank follows from `kernel_size`.
+
+    [B, H, W, C] -> [B, H', W', features], or [B, T, H, W, C] -> [B, T', H', W', features].
+    """
+
+    features: int
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...] | int = 1
+    padding: tuple[int, ...] | int = 0
+    use_bias: bool = True
+    spectral_norm: SpectralNorm = "none"
+    kernel_init: Initializer = uniform_fan_in
+    bias_init: Initializer | None = None  # None: uniform in +-1/sqrt(fan_in)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        rank = len(self.kernel_size)
+        shape = (*self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        kernel = self._divide_by_sigma(kernel, self.spectral_norm, train)
+        strides = (self.strides,) * rank if isinstance(self.strides, int) else self.strides
+        padding = (self.padding,) * rank if isinstance(self.padding, int) else self.padding
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), strides, padding)
+        if self.use_bias:
+            init = self.bias_init or _uniform_bias(math.prod(shape[:-1]))
+            y = y + self.param("bias", init, (self.features,), jnp.float32).astype(self.dtype)
+        return y
+
+
+class Linear(_Normalised):
+    """[..., C] -> [..., features]."""
+
+    features: int
+    use_bias: bool = True
+    spectral_norm: SpectralNorm = "none"
+    kernel_init: Initializer = uniform_fan_in
+    bias_init: Initializer | None = None  # None: uniform in +-1/sqrt(fan_in)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        kernel = self._divide_by_sigma(kernel, self.spectral_norm, train)
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            init = self.bias_init or _uniform_bias(x.shape[-1])
+            y = y + self.param("bias", init, (self.features,), jnp.float32).astype(self.dtype)
+        return y
