@@ -3,6 +3,8 @@
 Module and parameter names are those of the authors' checkpoints, so that their state dicts load as they are.
 """
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -199,7 +201,7 @@ class ClassMLP(nn.Module):
         super().__init__()
         dims = (z_dim, hidden_dim, hidden_dim, hidden_dim, NUM_CLASSES)
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(dims[:-1], dims[1:], strict=True):
+        for fan_in, fan_out in itertools.pairwise(dims):
             layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(0.01)]
         self.main = nn.Sequential(*layers[:-1])
 

@@ -28,3 +28,25 @@ def configure_platform() -> None:
 def cache_dir() -> pathlib.Path:
     """The folder for things that can be made again: compiled programs and imported weights."""
     return pathlib.Path(os.environ.get("I2V_JAX_CACHE", pathlib.Path.home() / ".cache" / "i2v_jax"))
+
+
+def initialize_distributed() -> None:
+    """Joins the other processes of this job, where there are any; call once, before any array is made.
+
+    A job is recognised by its environment: SLURM (more than one task), Open MPI, a Cloud TPU pod, or JAX_COORDINATOR_ADDRESS with
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID. Processes on CPUs talk through Gloo.
+    """
+    import jax
+
+    sizes = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "JAX_NUM_PROCESSES")
+    several = any(int(os.environ.get(name, "1")) > 1 for name in sizes)
+    pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    if not (several or pod):
+        return
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if "JAX_NUM_PROCESSES" in os.environ:
+        jax.distributed.initialize(
+            os.environ["JAX_COORDINATOR_ADDRESS"], int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
+        )
+    else:
+        jax.distributed.initialize()

@@ -1,4 +1,4 @@
-"""How one state-dict key of the authors' PyTorch code corresponds to one array of ours, in both directions."""
+"""How the state-dict keys of the authors' PyTorch code correspond to arrays of ours, in both directions."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -31,16 +31,12 @@ CONV2D = _permute(2, 3, 1, 0)  # O,I,H,W -> H,W,I,O
 CONV3D = _permute(2, 3, 4, 1, 0)  # O,I,T,H,W -> T,H,W,I,O
 
 
-def spectral_v(channels_in: int, kernel_size: tuple[int, ...]) -> Transform:
+def spectral_v(kernel_size: tuple[int, ...]) -> Transform:
     """PyTorch's v runs over (I, kernel...), ours over (kernel..., I)."""
-
-    def to_jax(v: np.ndarray) -> np.ndarray:
-        return np.moveaxis(v.reshape(channels_in, *kernel_size), 0, -1).reshape(-1)
-
-    def to_torch(v: np.ndarray) -> np.ndarray:
-        return np.moveaxis(v.reshape(*kernel_size, channels_in), -1, 0).reshape(-1)
-
-    return Transform(to_jax, to_torch)
+    return Transform(
+        lambda v: np.moveaxis(v.reshape(-1, *kernel_size), 0, -1).reshape(-1),
+        lambda v: np.moveaxis(v.reshape(*kernel_size, -1), -1, 0).reshape(-1),
+    )
 
 
 def reshape(torch_shape: tuple[int, ...], jax_shape: tuple[int, ...]) -> Transform:
@@ -49,15 +45,31 @@ def reshape(torch_shape: tuple[int, ...], jax_shape: tuple[int, ...]) -> Transfo
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """`path` is the collection and then the module path, e.g. "params/stem/kernel". An empty path is a key that is known
-    and carries nothing (a counter, the inverse of a stored permutation)."""
+    """One key of a state dict.
+
+    Attributes:
+      key: the state-dict key.
+      path: the collection and then the module path, e.g. "params/stem/kernel". Empty: a key that is known and
+        carries nothing of ours (a counter, a flag), not missed when absent.
+      transform: the change of layout.
+      columns: the (start, stop) of the last axis that the key fills, where several keys share one array of ours.
+      constant: what a key with an empty path is written as; without it `to_state` leaves the key out.
+    """
 
     key: str
     path: str
     transform: Transform = SAME
+    columns: tuple[int, int] | None = None
+    constant: np.ndarray | None = None
+
+    def part(self, array: np.ndarray) -> np.ndarray:
+        """The view of our array that this key corresponds to."""
+        return array if self.columns is None else array[..., slice(*self.columns)]
 
 
-def to_variables(network: str, entries: Iterable[Entry], state: Mapping[str, np.ndarray], expected: Variables) -> Variables:
+def to_variables(
+    network: str, entries: Iterable[Entry], state: Mapping[str, np.ndarray], expected: Variables
+) -> Variables:
     """Our variables from a state dict.
 
     Args:
@@ -71,38 +83,59 @@ def to_variables(network: str, entries: Iterable[Entry], state: Mapping[str, np.
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     table = {entry.key: entry for entry in entries}
-    shapes = {"/".join(k.key for k in path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(expected)}
-    unknown = sorted(set(state) - set(table))
-    missing = sorted(key for key, entry in table.items() if entry.path and key not in state)
-    wrong, flat = [], {}
+    ours = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in _flatten(expected).items()}
+    _check_table(network, table, ours)
+
+    wrong = []
     for key, value in state.items():
         entry = table.get(key)
         if entry is None or not entry.path:
             continue
-        try:
-            array = np.asarray(entry.transform.to_jax(np.asarray(value)))
-        except ValueError:
-            wrong.append(f"{key} {tuple(np.shape(value))}")
+        target = entry.part(ours[entry.path])
+        needed = entry.transform.to_torch(target).shape
+        if np.shape(value) != needed:
+            wrong.append(f"{key} {np.shape(value)}, needed {needed}")
             continue
-        if entry.path not in shapes:
-            raise AssertionError(f"{network}: the table maps {key} to {entry.path}, which the module does not have")
-        if array.shape != shapes[entry.path]:
-            wrong.append(f"{key} {tuple(np.shape(value))}, needed {entry.transform.to_torch(np.empty(shapes[entry.path])).shape}")
-        flat[entry.path] = array
-    problems = [f"{name} keys: {', '.join(keys)}" for name, keys in
-                (("unknown", unknown), ("missing", missing), ("wrongly shaped", wrong)) if keys]
-    if problems:
-        raise UserError(f"this state dict is not that of {network} with the given config; {'; '.join(problems)}")
-    unfilled = sorted(set(shapes) - set(flat))
-    if unfilled:
-        raise AssertionError(f"{network}: no key fills {unfilled}")
-    return _nest(flat)
+        target[...] = entry.transform.to_jax(np.asarray(value))
+    problems = {
+        "unknown": sorted(set(state) - set(table)),
+        "missing": sorted(key for key, entry in table.items() if entry.path and key not in state),
+        "wrongly shaped": wrong,
+    }
+    if any(problems.values()):
+        lists = "; ".join(f"{name} keys: {', '.join(keys)}" for name, keys in problems.items() if keys)
+        raise UserError(f"this state dict is not that of {network} with the given config; {lists}")
+    return _nest(ours)
 
 
 def to_state(entries: Iterable[Entry], variables: Variables) -> dict[str, np.ndarray]:
-    """The inverse of `to_variables`, without the keys that carry nothing."""
-    flat = {"/".join(k.key for k in path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
-    return {entry.key: np.ascontiguousarray(entry.transform.to_torch(flat[entry.path])) for entry in entries if entry.path}
+    """The inverse of `to_variables`. Collections that `variables` lacks are left out: gradients are params only."""
+    flat = _flatten(variables)
+    state = {}
+    for entry in entries:
+        if entry.constant is not None:
+            state[entry.key] = entry.constant
+        elif entry.path in flat:
+            part = entry.part(np.asarray(flat[entry.path]))
+            state[entry.key] = np.ascontiguousarray(entry.transform.to_torch(part))
+    return state
+
+
+def _check_table(network: str, table: Mapping[str, Entry], ours: Mapping[str, np.ndarray]) -> None:
+    """A table that does not fit its module is our mistake, not the user's."""
+    filled = dict.fromkeys(ours, 0)
+    for entry in table.values():
+        if entry.path and entry.path not in ours:
+            raise AssertionError(f"{network}: {entry.key} is for {entry.path}, which the module does not have")
+        if entry.path:
+            filled[entry.path] += entry.part(ours[entry.path]).size
+    partial = [path for path, size in filled.items() if size != ours[path].size]
+    if partial:
+        raise AssertionError(f"{network}: the keys do not fill {', '.join(partial)} exactly once")
+
+
+def _flatten(variables: Variables) -> dict[str, Any]:
+    return {"/".join(key.key for key in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
 
 
 def _nest(flat: Mapping[str, np.ndarray]) -> Variables:

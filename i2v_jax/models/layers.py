@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.convolution import convolve
+from i2v_jax.models.convolution import convolve, convolve_repeated_frames
 
 Initializer = Callable[..., jax.Array]
 SpectralNorm = Literal["none", "power_iteration", "stored"]
@@ -46,8 +46,8 @@ class _Normalised(nn.Module):
     """Base of layers whose kernel can be divided by an estimate of its largest singular value.
 
     `spectral_norm`: "power_iteration" keeps u and v in the collection `spectral`, advances them once per call with
-    `train=True` (Miyato et al. 2018, as PyTorch does it) and uses them as they are otherwise; "stored" makes one iteration
-    from the stored u at every call and never changes u (the BigGAN decoder of the image autoencoder).
+    `train=True` (Miyato et al. 2018, as PyTorch does it) and uses them as they are otherwise; "stored" makes one
+    iteration from the stored u at every call and never changes u (the BigGAN decoder of the image autoencoder).
     """
 
     def _divide_by_sigma(self, kernel: jax.Array, mode: SpectralNorm, train: bool) -> jax.Array:
@@ -73,7 +73,8 @@ class _Normalised(nn.Module):
 class Conv(_Normalised):
     """2D or 3D convolution with zero padding; the rank follows from `kernel_size`.
 
-    [B, H, W, C] -> [B, H', W', features], or [B, T, H, W, C] -> [B, T', H', W', features].
+    [B, H, W, C] -> [B, H', W', features], or [B, T, H, W, C] -> [B, T', H', W', features]. With `repeat_frames` (3D,
+    stride 1) the result is that of an input in which every frame comes that many times.
     """
 
     features: int
@@ -84,6 +85,7 @@ class Conv(_Normalised):
     spectral_norm: SpectralNorm = "none"
     kernel_init: Initializer = uniform_fan_in
     bias_init: Initializer | None = None  # None: uniform in +-1/sqrt(fan_in)
+    repeat_frames: int = 1
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -94,7 +96,11 @@ class Conv(_Normalised):
         kernel = self._divide_by_sigma(kernel, self.spectral_norm, train)
         strides = (self.strides,) * rank if isinstance(self.strides, int) else self.strides
         padding = (self.padding,) * rank if isinstance(self.padding, int) else self.padding
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), strides, padding)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if self.repeat_frames > 1:
+            y = convolve_repeated_frames(x, kernel, self.repeat_frames, padding)
+        else:
+            y = convolve(x, kernel, strides, padding)
         if self.use_bias:
             init = self.bias_init or _uniform_bias(math.prod(shape[:-1]))
             y = y + self.param("bias", init, (self.features,), jnp.float32).astype(self.dtype)

@@ -1,0 +1,174 @@
+"""Frames per second of the input pipeline against OpenCV's decoding alone, on JPEG and mp4 input.
+
+    python -m benchmarks.input_pipeline [--size=64] [--batch_size=8] [--rounds=3]
+
+Both sides run in the same number of processes and are timed in turns. OpenCV decodes the same kind of clips (17
+frames from a random start, full size, to RGB) and does nothing else; the pipeline also reads records, resizes, flips,
+jitters, converts to float32 and batches. The clips are 640x360, made on the spot unless --raw_dir names a folder of
+videos or of folders of frames.
+"""
+
+import multiprocessing
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from data.folder.builder import Folder
+from data.raw import RawVideo, find_videos
+from data.staging import StoreOptions
+from data.video_builder import SplitOptions, prepare
+from i2v_jax.input import images, sky, videos
+from i2v_jax.input.pipeline import BatchIterator, make_pipeline
+
+RAW_DIR = flags.DEFINE_string("raw_dir", "", "Videos or folders of frames to use instead of generated ones.")
+SIZE = flags.DEFINE_integer("size", 64, "Side of the frames in a batch.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips per batch.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "How often both sides are timed.")
+SECONDS = flags.DEFINE_float("seconds", 4.0, "How long one timing lasts.")
+
+FRAMES, WIDTH, HEIGHT = 17, 640, 360
+
+
+def read_source_frames(video: RawVideo | int) -> list[np.ndarray]:
+    """The frames of a user's video, or of a generated one (its number)."""
+    if isinstance(video, RawVideo):
+        if video.path.is_dir():
+            return [images.read_rgb(file) for file in videos.frame_files(video.path)]
+        return list(videos.iterate_frames(video.path))
+    noise = np.random.default_rng(video).normal(0.0, 4.0, (HEIGHT, WIDTH, 3))  # as compressible as camera footage
+    drawn = sky.render("train", video, 256, range(33))
+    return [np.clip(cv2.resize(f, (WIDTH, HEIGHT)) + noise, 0, 255).astype(np.uint8) for f in drawn]
+
+
+def write_inputs(root: Path) -> None:
+    """The same videos twice: as folders of JPEG frames and as H.264."""
+    sources: list[RawVideo] | range = find_videos(Path(RAW_DIR.value))[0] if RAW_DIR.value else range(9)
+    for number, source in enumerate(sources):
+        frames = read_source_frames(source)
+        folder = root / "jpeg" / f"{number:03d}"
+        folder.mkdir(parents=True)
+        for i, frame in enumerate(frames):
+            cv2.imwrite(str(folder / f"{i:04d}.jpg"), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        write_mp4(root / "mp4" / f"{number:03d}.mp4", frames)
+
+
+def write_mp4(path: Path, frames: list[np.ndarray]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def decode_jpeg_clip(encoded: list[list[bytes]], rng: np.random.Generator) -> None:
+    video = encoded[rng.integers(len(encoded))]
+    start = rng.integers(len(video) - FRAMES + 1)
+    for frame in video[start : start + FRAMES]:
+        cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def decode_mp4_clip(path: Path, rng: np.random.Generator) -> None:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.set(cv2.CAP_PROP_POS_FRAMES, int(rng.integers(count - FRAMES + 1)))
+    for _ in range(FRAMES):
+        _, frame = capture.read()
+        cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    capture.release()
+
+
+def decode_for(kind: str, root: Path, seconds: float, seed: int) -> float:
+    """Frames per second of OpenCV in this process."""
+    cv2.setNumThreads(0)
+    rng = np.random.default_rng(seed)
+    paths = sorted((root / kind).iterdir())
+    encoded = [[f.read_bytes() for f in videos.frame_files(p)] for p in paths] if kind == "jpeg" else []
+    start, clips = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        if kind == "jpeg":
+            decode_jpeg_clip(encoded, rng)
+        else:
+            decode_mp4_clip(paths[rng.integers(len(paths))], rng)
+        clips += 1
+    return clips * FRAMES / (time.perf_counter() - start)
+
+
+def time_opencv(kind: str, root: Path, pool: multiprocessing.pool.Pool, processes: int) -> float:
+    arguments = [(kind, root, SECONDS.value, seed) for seed in range(processes)]
+    return sum(pool.starmap(decode_for, arguments, chunksize=1))
+
+
+def open_pipeline(data_dir: Path, workers: int) -> BatchIterator:
+    data = ConfigDict(
+        {
+            "name": "folder",
+            "dir": str(data_dir),
+            "frames": FRAMES,
+            "frame_stride": 1,
+            "size": SIZE.value,
+            "clips_per_video": {"train": 10},
+            "flip": 0.5,
+            "jitter": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.15},
+            "crop": "resize",
+            "workers": workers,
+            "prefetch": 2,
+        }
+    )
+    iterator = make_pipeline(data, split="train", batch_size=BATCH_SIZE.value, seed=0, train=True).iterator()
+    next(iterator)
+    return iterator
+
+
+def time_pipeline(iterator: BatchIterator, workers: int) -> float:
+    for _ in range(2 * workers):  # what was read while nobody asked does not count
+        next(iterator)
+    start, batches = time.perf_counter(), 0
+    while time.perf_counter() - start < SECONDS.value:
+        next(iterator)
+        batches += 1
+    return batches * BATCH_SIZE.value * FRAMES / (time.perf_counter() - start)
+
+
+def compare(kind: str, root: Path, workers: int) -> str:
+    """Times both sides in turns; a line of the report."""
+    ours, theirs = [], []
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for _ in range(ROUNDS.value):
+            theirs.append(time_opencv(kind, root, pool, workers))
+            iterator = open_pipeline(root / f"prepared_{kind}", workers)
+            ours.append(time_pipeline(iterator, workers))
+            iterator.close()
+    a, b = statistics.median(ours), statistics.median(theirs)
+    return f"{kind:5s} {workers} worker(s): pipeline {a:7.0f} frames/s, OpenCV decoding alone {b:7.0f} frames/s, ratio {a / b:.2f}"
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    logging.set_verbosity(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_inputs(root)
+        for kind, store in (("jpeg", "frames"), ("mp4", "video")):
+            prepare(
+                Folder,
+                root / kind,
+                root / f"prepared_{kind}",
+                options=StoreOptions(store, jpeg_quality=95, max_size=0, min_frames=FRAMES),
+                split_options=SplitOptions(eval_fraction=0.0, test_fraction=0.0, seed=0),
+                threads=2,
+            )
+            for workers in (1, 2):
+                print(compare(kind, root, workers), flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,198 @@
+"""Every field and its default: the release's values (spec of the paper's authors) where data sets agree."""
+
+from ml_collections import ConfigDict
+
+from i2v_jax.config import Arguments
+from i2v_jax.errors import UserError
+
+# Strides that bring `size` to a 4x4 map, per image size: encoder, temporal discriminator, decoder's last two up-samplings.
+_ARCHITECTURES = {
+    32: {"encoder": (1, 1, 2, 2), "temporal": (1, 1, 1, 2), "decoder": (1, 1)},
+    64: {"encoder": (1, 2, 2, 2), "temporal": (1, 1, 2, 2), "decoder": (2, 1)},
+    128: {"encoder": (2, 2, 2, 2), "temporal": (1, 2, 2, 2), "decoder": (2, 2)},
+}
+
+
+def arguments(text: str | None, *, size: int, **declared: object) -> Arguments:
+    """The arguments that every config takes: `stage`, `size` and `runlocal`, and those that this config adds."""
+    parsed = Arguments(text, size=size, stage="", runlocal=False, **declared)
+    if parsed.size not in _ARCHITECTURES:
+        raise UserError(f"size={parsed.size}: the networks exist for {', '.join(map(str, _ARCHITECTURES))} pixels")
+    return parsed
+
+
+def base(size: int) -> ConfigDict:
+    """The configuration for square frames of `size` pixels; a data set's config changes what differs."""
+    config = ConfigDict()
+    config.seed = 0
+    config.stage = ""  # one of `stages`; empty: all of them in order, skipping what is finished
+    config.stages = ("video_vae", "image_ae", "flow")
+    config.dtype = "float32"  # of the computation ("bfloat16" on accelerators); parameters and losses stay float32
+    config.control = "none"  # what the flow is told beside the start frame: "direction" or "endpoint"
+    config.mesh = ConfigDict({"data": -1, "fsdp": 1, "fsdp_min_size": 2**16})  # devices per axis (-1: the rest)
+    config.data = _data(size)
+    config.train = ConfigDict(
+        {
+            "log_every": 20,  # steps
+            "preview_every": 1000,
+            "checkpoint_every": 1000,
+            "evaluate_every": 1000,
+            "evaluate_clips": 64,  # at most; 0: all of the split
+            "keep": 2,  # latest checkpoints, beside the best one
+            "previews": 4,  # clips in a preview
+            "ema": 0.999,  # of the generator's parameters, used for sampling; 0: off
+        }
+    )
+    config.video_vae = _video_vae(size)
+    config.image_ae = _image_ae(size)
+    config.flow = _flow()
+    return config
+
+
+def _data(size: int) -> ConfigDict:
+    return ConfigDict(
+        {
+            "name": "",
+            "dir": "",  # what launch.prepare wrote
+            "frames": 17,  # the start frame and the 16 that follow
+            "frame_stride": 1,
+            "size": size,
+            "clips_per_video": {"train": 1, "eval": 1, "test": 1},
+            "flip": 0.5,  # probability, one draw per clip
+            "jitter": {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
+            "crop": "resize",  # squeeze the frame to a square as the release; or "center", "random"
+            "workers": 2,  # processes that read and augment; 0: threads of this one
+            "prefetch": 2,  # batches
+            "num_clips": {"train": 0, "eval": 0, "test": 0},  # of embedded data sets
+        }
+    )
+
+
+def _optimizer(**changes: object) -> ConfigDict:
+    optimizer = ConfigDict(
+        {
+            "name": "adam",  # or "amsgrad"
+            "learning_rate": 2e-4,
+            "b1": 0.5,
+            "b2": 0.9,
+            "weight_decay": 0.0,  # added to the gradient (L2), not decoupled
+            "clip_norm": 0.0,  # of the gradient of each network; 0: off
+            "decay": 1.0,  # the rate is multiplied by it every `decay_epochs`
+            "decay_epochs": 1,
+            "plateau": False,  # halve the rate when the monitored loss stops improving
+        }
+    )
+    optimizer.update(changes)
+    return optimizer
+
+
+def _video_vae(size: int) -> ConfigDict:
+    architecture = _ARCHITECTURES[size]
+    return ConfigDict(
+        {
+            "batch_size": 10,
+            "epochs": 60,
+            "steps": 0,  # 0: as many as `epochs` are
+            "adversarial_epoch": 1.0,  # adversarial terms start after it
+            "encoder": {
+                "z_dim": 64,
+                "channels": (64, 128, 256, 512, 512),
+                "stride_t": (1, 2, 2, 2),
+                "stride_s": architecture["encoder"],
+                "depth": "resnet18",
+                "max_pool": False,
+            },
+            "decoder": {
+                "z_dim": 64,
+                "channel_factor": 64 if size == 64 else 32,
+                "upsample_t": (2, 1),
+                "upsample_s": architecture["decoder"],
+                "spectral_norm": True,
+                "use_start_frame": True,
+                "use_adain": True,
+            },
+            "temporal_discriminator": {
+                "channels": (64, 64, 128, 256, 512),
+                "stride_t": (2, 2, 2, 2),
+                "stride_s": architecture["temporal"],
+                "spectral_norm": True,
+            },
+            "patch_discriminator": {"width": 64, "layers": 3, "norm": "actnorm", "spectral_norm": True},
+            "loss": {
+                "reconstruction": 10.0,
+                "perceptual": 30.0,
+                "kl": 1e-5,
+                "spatial": 1.0,
+                "temporal": 1.0,
+                "feature_matching": 10.0,
+                "gradient_penalty": 10.0,
+                "window": 12,  # frames that the temporal critic sees
+                "spatial_frames": 20,  # frames that the patch critic sees, drawn from the batch
+                "perceptual_network": "lpips",  # "laplacian": no pretrained weights needed
+            },
+            "optimizer": _optimizer(weight_decay=1e-5, decay=0.98),
+        }
+    )
+
+
+def _image_ae(size: int) -> ConfigDict:
+    return ConfigDict(
+        {
+            "batch_size": 30,
+            "epochs": 100,
+            "steps": 0,
+            "adversarial_epoch": 20.0,
+            "encoder": {"z_dim": 64 if size < 128 else 128, "norm": "in", "depth": "resnet50"},
+            "decoder": {"channels": 96, "mlp_width": 2000, "num_classes": 1000},
+            "patch_discriminator": {"width": 64, "layers": 3, "norm": "actnorm", "spectral_norm": True},
+            "loss": {"perceptual": 1.0, "kl": 1e-5, "adversarial": 1.0, "perceptual_network": "lpips"},
+            "optimizer": _optimizer(plateau=True),
+        }
+    )
+
+
+def _flow() -> ConfigDict:
+    return ConfigDict(
+        {
+            "batch_size": 50,
+            "epochs": 31,
+            "steps": 0,
+            "encode_once": False,  # encode one epoch of clips before training, instead of each clip at each step
+            "network": {
+                "blocks": 20,
+                "hidden": 512,
+                "depth": 2,
+                "scale": "exp",  # of the coupling, as the release; "sigmoid" and "softclamp" are bounded
+                "exact_logdet": False,  # add the activation's log-determinant, which the release leaves out
+            },
+            "optimizer": _optimizer(name="amsgrad", learning_rate=1e-5, b1=0.9, b2=0.99, decay=0.5, decay_epochs=6),
+        }
+    )
+
+
+def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
+    """Applies `stage`, `runlocal` and the dotted overrides, last of all."""
+    if parsed.stage and parsed.stage not in config.stages:
+        raise UserError(f"stage={parsed.stage}: this config has the stages {', '.join(config.stages)}")
+    config.stage = parsed.stage
+    if parsed.runlocal:
+        _shrink(config)
+    return parsed.apply(config)
+
+
+def _shrink(config: ConfigDict) -> None:
+    """`runlocal`: every stage in a few steps with narrow networks, to see on a laptop whether all of it works."""
+    config.train.update(log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, evaluate_clips=4, previews=2)
+    config.data.workers = 0
+    for stage in config.stages:
+        config[stage].update(batch_size=4, steps=4)
+    config.video_vae.adversarial_epoch = 0.0
+    config.video_vae.encoder.update(channels=(16, 16, 16, 16, 16), z_dim=16)
+    config.video_vae.decoder.update(channel_factor=4, z_dim=16)
+    config.video_vae.temporal_discriminator.channels = (16, 16, 16, 16, 16)
+    config.video_vae.patch_discriminator.width = 8
+    config.image_ae.adversarial_epoch = 0.0
+    config.image_ae.encoder.update(depth="resnet18")
+    config.image_ae.decoder.update(channels=8, mlp_width=32, num_classes=16)
+    config.image_ae.patch_discriminator.width = 8
+    config.flow.network.update(blocks=4, hidden=32)

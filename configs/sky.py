@@ -1,0 +1,51 @@
+"""The embedded procedural sky: clouds drift over still ground in a known direction. No download.
+
+Commands:  make demo                  (`sky.py:demo`, 32x32, three stages on two CPU cores in under 15 minutes)
+           python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, the networks of the DTDB clouds, narrower)
+Metric:    `python -m launch.demo` measures reconstruction PSNR and the angle between requested and seen motion (chance: 90 degrees).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(argument: str | None = "") -> ConfigDict:
+    """Arguments: `demo`, `size`, `stage`, `runlocal`, and dotted names."""
+    parsed = common.arguments(argument, size=64, demo=False)
+    config = common.base(32 if parsed.demo else parsed.size)
+    config.control = "direction"
+    config.data.name = "sky"
+    config.data.flip = 0.0  # a mirrored clip moves elsewhere
+    config.data.num_clips.update(train=600, eval=64, test=64)
+    config.video_vae.loss.update(perceptual=5.0, perceptual_network="laplacian")
+    config.image_ae.loss.perceptual_network = "laplacian"
+    config.video_vae.encoder.channels = (32, 32, 64, 128, 128)
+    config.video_vae.decoder.channel_factor = 16
+    config.video_vae.temporal_discriminator.channels = (32, 32, 64, 128, 128)
+    config.image_ae.encoder.depth = "resnet18"
+    config.image_ae.decoder.update(channels=32, mlp_width=256, num_classes=128)
+    config.flow.encode_once = True  # its clips are not augmented
+    if parsed.demo:
+        _demo(config)
+    return common.finish(config, parsed)
+
+
+def _demo(config: ConfigDict) -> None:
+    """What two CPU cores learn in a quarter of an hour."""
+    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200)
+    config.data.workers = 0
+    config.video_vae.update(batch_size=8, steps=800, adversarial_epoch=100.0)
+    config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)
+    config.video_vae.decoder.update(channel_factor=8, z_dim=32)
+    config.video_vae.temporal_discriminator.channels = (16, 16, 32, 64, 64)
+    config.video_vae.patch_discriminator.width = 16
+    config.video_vae.optimizer.update(learning_rate=1e-3)
+    config.image_ae.update(batch_size=32, steps=300, adversarial_epoch=1000.0)
+    config.image_ae.encoder.update(z_dim=32)
+    config.image_ae.decoder.update(channels=16, mlp_width=64, num_classes=32)
+    config.image_ae.patch_discriminator.width = 16
+    config.image_ae.optimizer.update(learning_rate=1e-3)
+    config.flow.update(batch_size=50, steps=1500)
+    config.flow.network.update(blocks=8, hidden=128, scale="softclamp")
+    config.flow.optimizer.update(learning_rate=1e-3, decay=1.0)

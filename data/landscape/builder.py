@@ -1,0 +1,29 @@
+"""`landscape`: time-lapse skies as nested folders of frames."""
+
+import dataclasses
+from pathlib import Path
+
+from data import raw
+from data.video_builder import VideoBuilder
+from i2v_jax.errors import UserError
+
+_FOLDERS = {"sky_train": "train", "sky_test": "test"}
+
+
+class Landscape(VideoBuilder):
+    """`sky_train/<video>/<clip>/*.jpg` and `sky_test/...`; clips of one video stay in one split."""
+
+    @classmethod
+    def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
+        found, skipped = raw.find_videos(raw_dir)
+        placed = []
+        for video in found:
+            top, *rest = video.name.split("/")
+            if top in _FOLDERS:
+                group = "/".join([top, *rest[:1]])
+                placed.append(dataclasses.replace(video, split=_FOLDERS[top], group=group))
+        if not placed:
+            raise UserError(
+                f"{raw_dir}: no clips below sky_train/ or sky_test/ (--raw_dir): see data/landscape/README.md"
+            )
+        return placed, skipped

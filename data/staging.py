@@ -1,0 +1,140 @@
+"""Turning one raw video into one staged file: encoded frames, or the encoded video and where its frames are.
+
+A staged file appears under its name only when it is complete, so a killed run loses at most the videos it was working
+on. The name is a digest of the raw files and the options: a changed video or option is staged anew.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data.raw import RawVideo
+from i2v_jax.errors import UserError
+from i2v_jax.input import images, transforms, videos
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreOptions:
+    """How videos are stored."""
+
+    store: str  # "frames": JPEG; "video": the encoded file as it is
+    jpeg_quality: int
+    max_size: int  # the shorter side of stored frames at most; 0: as they come
+    min_frames: int  # shorter videos are left out
+
+
+@dataclasses.dataclass(frozen=True)
+class StagedVideo:
+    """A video that is ready to be written as a record."""
+
+    raw: RawVideo
+    path: Path
+    num_frames: int
+
+    def example(self) -> dict[str, Any]:
+        """The features of `video_builder`."""
+        with zipfile.ZipFile(self.path) as archive:
+            example = json.loads(archive.read("meta.json"))
+            example["labels"] = {key: np.asarray(value, np.float32) for key, value in example["labels"].items()}
+            if example["stored_as"] == "video":
+                example["video"] = archive.read("video")
+            else:
+                example["frames"] = [archive.read(f"{i:08d}.jpg") for i in range(self.num_frames)]
+        return example
+
+
+def stage(
+    raw: RawVideo, options: StoreOptions, read_labels: Callable[[RawVideo], dict[str, Any]], folder: Path
+) -> StagedVideo:
+    """Stages a video, or finds that an earlier run did.
+
+    Raises:
+        UserError: the video cannot be used; the message is the reason without the video's name.
+        OSError: the disk is full.
+    """
+    path = folder / f"{_digest(raw, options)}.zip"
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+                write = _write_encoded if options.store == "video" else _write_frames
+                meta = write(archive, raw.path, options)
+                if meta["num_frames"] < options.min_frames:
+                    raise UserError(f"{meta['num_frames']} frames, fewer than {options.min_frames}")
+                meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(raw)}
+                archive.writestr("meta.json", json.dumps(meta))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    with zipfile.ZipFile(path) as archive:
+        return StagedVideo(raw, path, json.loads(archive.read("meta.json"))["num_frames"])
+
+
+def _digest(raw: RawVideo, options: StoreOptions) -> str:
+    files = videos.frame_files(raw.path) if raw.path.is_dir() else [raw.path]
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr((raw.name, stats, dataclasses.astuple(options))).encode()).hexdigest()[:24]
+
+
+def _write_encoded(archive: zipfile.ZipFile, path: Path, options: StoreOptions) -> dict[str, Any]:
+    if path.suffix.lower() not in videos.SEEKABLE_SUFFIXES:
+        raise UserError(f"store=video keeps {', '.join(videos.SEEKABLE_SUFFIXES)} only; use store=frames")
+    table = videos.scan_frames(path)
+    archive.write(path, "video")
+    first = next(videos.iterate_frames(path), None)
+    size = [0, 0] if first is None else list(first.shape[:2])
+    return {
+        "num_frames": len(table.times),
+        "size": size,
+        "times": table.times.tolist(),
+        "keyframes": table.keyframes.tolist(),
+    }
+
+
+def _write_frames(archive: zipfile.ZipFile, path: Path, options: StoreOptions) -> dict[str, Any]:
+    size: tuple[int, int] | None = None
+    count = 0
+    for encoded, shape in _encoded_frames(path, options):
+        if size is not None and shape != size:
+            raise UserError(f"frame {count} is {shape[1]}x{shape[0]}, those before it {size[1]}x{size[0]}")
+        size = shape
+        archive.writestr(f"{count:08d}.jpg", encoded)
+        count += 1
+    return {"num_frames": count, "size": list(size or (0, 0))}
+
+
+def _encoded_frames(path: Path, options: StoreOptions) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Each frame as JPEG bytes with its (height, width)."""
+    if path.is_dir():
+        for file in videos.frame_files(path):
+            frame = images.read_rgb(file)
+            fits = options.max_size == 0 or min(frame.shape[:2]) <= options.max_size
+            if fits and images.is_plain_jpeg(file):
+                yield file.read_bytes(), frame.shape[:2]
+            else:
+                yield _encode(frame, options)
+    else:
+        for frame in videos.iterate_frames(path):
+            yield _encode(frame, options)
+
+
+def _encode(frame: np.ndarray, options: StoreOptions) -> tuple[bytes, tuple[int, int]]:
+    shorter = min(frame.shape[:2])
+    if 0 < options.max_size < shorter:
+        height, width = (max(1, round(side * options.max_size / shorter)) for side in frame.shape[:2])
+        frame = transforms.resize(frame, height, width)
+    done, encoded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality])
+    if not done:
+        raise UserError(f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels cannot be stored as JPEG")
+    return encoded.tobytes(), frame.shape[:2]

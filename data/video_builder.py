@@ -1,0 +1,241 @@
+"""What all builders share: staging with progress, splits, and one TFDS record per video.
+
+The records hold encoded frames (or the encoded video); `i2v_jax.input.sources.RecordSource` reads them. The metadata
+of the data set lists name and length of every video in the order of the records.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import io
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from data import raw, staging
+from i2v_jax.errors import UserError
+
+# Of the whole video, or one row per frame.
+_LABEL_FEATURES = {
+    "direction": tfds.features.Scalar(np.float32),
+    "endpoint": tfds.features.Tensor(shape=(None, 3), dtype=np.float32),
+}
+_VERSION = "1.0.0"
+
+
+class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Base of the builders.
+
+    A data set says where its videos are (`find`) and what is known about them (`labels`, `read_labels`).
+    """
+
+    VERSION = tfds.core.Version(_VERSION)
+    LABELS: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *, splits: dict[str, list[staging.StagedVideo]], stored_as: str, **kwargs: Any):
+        self._splits, self._stored_as = splits, stored_as
+        super().__init__(file_format="array_record", **kwargs)
+
+    @classmethod
+    def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
+        """The videos below `raw_dir`, and what was seen there but is none."""
+        return raw.find_videos(raw_dir)
+
+    @classmethod
+    def read_labels(cls, video: raw.RawVideo) -> dict[str, Any]:
+        """The values of `LABELS`: direction in degrees of the whole video, endpoint [N, 3] for its N frames."""
+        return {}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        store = (
+            {
+                "video": tfds.features.Tensor(shape=(), dtype=np.bytes_),
+                "times": tfds.features.Tensor(shape=(None,), dtype=np.int64),
+                "keyframes": tfds.features.Tensor(shape=(None,), dtype=np.int64),
+            }
+            if self._stored_as == "video"
+            else {"frames": tfds.features.Sequence(tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"))}
+        )
+        features = {
+            "name": tfds.features.Text(),
+            "size": tfds.features.Tensor(shape=(2,), dtype=np.int64),
+            **store,
+            **{label: _LABEL_FEATURES[label] for label in self.LABELS},
+        }
+        listing = {
+            split: {"names": [v.raw.name for v in chosen], "num_frames": [v.num_frames for v in chosen]}
+            for split, chosen in self._splits.items()
+        }
+        metadata = {"stored_as": self._stored_as, "labels": list(self.LABELS), "videos": listing}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=f"Videos for image-to-video synthesis ({self.name}), frames stored as {self._stored_as}.",
+            features=tfds.features.FeaturesDict(features),
+            metadata=tfds.core.MetadataDict(metadata),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager  # nothing is downloaded: users bring their files
+        return {split: self._generate_examples(split) for split in self._splits}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        for key, video in enumerate(self._splits[split]):
+            staged = video.example()
+            example = {name: staged[name] for name in ("name", "size")} | staged["labels"]
+            if self._stored_as == "video":
+                example |= {name: staged[name] for name in ("video", "times", "keyframes")}
+            else:
+                example["frames"] = [io.BytesIO(frame) for frame in staged["frames"]]
+            yield key, example
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What became of the raw videos."""
+
+    folder: Path
+    num_videos: dict[str, int]
+    skipped: list[raw.Skipped]
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{split} {count}" for split, count in self.num_videos.items())
+        lines = [f"{self.folder}: {sum(self.num_videos.values())} videos ({counts}), {len(self.skipped)} skipped"]
+        reasons = Counter(item.reason for item in self.skipped)
+        lines += [f"  skipped {count}: {reason}" for reason, count in reasons.most_common(10)]
+        if len(reasons) > 10:
+            lines.append(f"  and {len(reasons) - 10} further reasons")
+        if self.skipped:
+            lines.append(f"  each file: {self.folder / 'skipped.json'}")
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitOptions:
+    """How splits are made that the data set does not come with."""
+
+    eval_fraction: float
+    test_fraction: float
+    seed: int
+
+
+def prepared_folder(builder_class: type[VideoBuilder], data_dir: Path) -> Path:
+    """Where the data set comes to lie."""
+    return data_dir / builder_class.name / _VERSION
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the data set there is complete: TFDS gives the folder its name last."""
+    return (folder / "dataset_info.json").is_file()
+
+
+def prepare(
+    builder_class: type[VideoBuilder],
+    raw_dir: Path,
+    data_dir: Path,
+    *,
+    options: staging.StoreOptions,
+    split_options: SplitOptions,
+    threads: int,
+) -> Summary:
+    """Stages every video, then writes the TFDS data set. A run that was killed continues where it was.
+
+    Raises:
+        UserError: nothing to prepare, nothing usable, or the disk is full (what is done is kept).
+    """
+    folder = prepared_folder(builder_class, data_dir)
+    staging_dir = folder.parent / "staging"
+    try:
+        staging_dir.mkdir(parents=True, exist_ok=True)
+        found, skipped = builder_class.find(raw_dir)
+        staged, unusable = _stage_all(found, options, builder_class, staging_dir, threads)
+        skipped = [*skipped, *unusable]
+        _require_some(staged, skipped, raw_dir)
+        splits = _divide(staged, split_options)
+        builder = builder_class(splits=splits, stored_as=options.store, data_dir=str(data_dir))
+        _write(builder, staged, folder)
+        (folder / "skipped.json").write_text(json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
+        shutil.rmtree(staging_dir)
+    except OSError as error:
+        if error.errno in staging.DISK_FULL:
+            raise UserError(
+                f"{data_dir}: the disk is full; what is done is kept: free some space and run the same command again"
+            ) from error
+        raise UserError(f"{error.filename or data_dir}: {error.strerror or error}") from error
+    return Summary(folder, {split: len(chosen) for split, chosen in splits.items()}, skipped)
+
+
+def _stage_all(
+    found: Sequence[raw.RawVideo],
+    options: staging.StoreOptions,
+    builder_class: type[VideoBuilder],
+    folder: Path,
+    threads: int,
+) -> tuple[list[staging.StagedVideo], list[raw.Skipped]]:
+    staged, skipped = [], []
+
+    def attempt(video: raw.RawVideo) -> staging.StagedVideo | raw.Skipped:
+        try:
+            return staging.stage(video, options, builder_class.read_labels, folder)
+        except UserError as error:
+            return raw.Skipped(video.name, str(error).removeprefix(f"{video.path}: "))
+        except OSError as error:
+            if error.errno in staging.DISK_FULL:
+                raise
+            return raw.Skipped(video.name, f"cannot be read: {error.strerror or error}")
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        try:
+            for result in tqdm(pool.map(attempt, found), total=len(found), unit="video", desc="reading"):
+                if isinstance(result, raw.Skipped):
+                    skipped.append(result)
+                else:
+                    staged.append(result)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return staged, skipped
+
+
+def _require_some(staged: list[staging.StagedVideo], skipped: list[raw.Skipped], raw_dir: Path) -> None:
+    if staged:
+        return
+    if not skipped:
+        raise UserError(f"{raw_dir}: no videos and no folders of frames here (--raw_dir)")
+    example = skipped[0]
+    raise UserError(
+        f"{raw_dir}: none of {len(skipped)} videos can be used, for example {example.path}: {example.reason}"
+    )
+
+
+def _divide(staged: list[staging.StagedVideo], options: SplitOptions) -> dict[str, list[staging.StagedVideo]]:
+    by_name = {video.raw.name: video for video in staged}
+    divided = raw.divide([video.raw for video in staged], options.eval_fraction, options.test_fraction, options.seed)
+    return {split: [by_name[video.name] for video in chosen] for split, chosen in divided.items()}
+
+
+def _write(builder: VideoBuilder, staged: list[staging.StagedVideo], folder: Path) -> None:
+    """Writes the records into a temporary folder that TFDS renames when all is there."""
+    for unfinished in folder.parent.glob("incomplete.*"):
+        shutil.rmtree(unfinished)
+    needed = 2 * sum(
+        video.path.stat().st_size for video in staged
+    )  # TFDS gathers the examples before it writes the shards
+    free = shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise UserError(
+            f"{folder.parent}: writing the records needs {needed / 1e6:.0f} MB, "
+            f"{free / 1e6:.0f} MB are free: make room and run again"
+        )
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download, but there is none
+        builder.download_and_prepare(download_dir=folder.parent / "staging")

@@ -1,0 +1,144 @@
+"""Configuration: strict arguments of config files, and the resolved configuration of a work directory.
+
+A config file has `get_config(argument="")`, where the argument is what follows the colon in
+`--config=configs/landscape.py:stage=video_vae,size=64,runlocal`.
+"""
+
+import ast
+import importlib.util
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from i2v_jax.errors import UserError
+
+# What may differ between two runs in one work directory: how long, how often, where, how many devices; never what is learned.
+_MAY_CHANGE = (
+    "stage", "data.dir", "data.workers", "data.prefetch", "mesh", "train", "video_vae.steps", "video_vae.epochs",
+    "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs",
+)  # fmt: skip
+
+
+class Arguments:
+    """The arguments of a config file: the names it declares, and dotted paths into the config.
+
+    >>> arguments = Arguments("size=64,flow.blocks=4,runlocal", size=128, stage="", runlocal=False)
+    >>> arguments.size
+    64
+    """
+
+    def __init__(self, text: str | None, **declared: Any) -> None:
+        """Raises UserError for a value of the wrong type and for a plain name that is not declared."""
+        self._declared = declared
+        self._values = dict(declared)
+        self._overrides: dict[str, str] = {}
+        for item in filter(None, (text or "").split(",")):
+            name, equals, value = item.partition("=")
+            if "." in name:
+                self._overrides[name] = value
+            elif name in declared:
+                self._values[name] = parse_value(name, value if equals else "True", declared[name])
+            else:
+                known = ", ".join(sorted(declared))
+                raise UserError(f"unknown config argument {name!r}: this config takes {known} and dotted names like flow.blocks=4")
+
+    def __getattr__(self, name: str) -> Any:
+        return self.__dict__["_values"][name]
+
+    def apply(self, config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+        """Sets the dotted overrides. Raises UserError for a path that the config does not have, or a value of another type."""
+        for path, text in self._overrides.items():
+            *parents, leaf = path.split(".")
+            node = config
+            for parent in parents:
+                node = node.get(parent) if isinstance(node, ml_collections.ConfigDict) and parent in node else None
+            if not isinstance(node, ml_collections.ConfigDict) or leaf not in node:
+                raise UserError(f"unknown config field {path!r}: there is none of that name")
+            node[leaf] = parse_value(path, text, node[leaf])
+        return config
+
+
+def parse_value(name: str, text: str, like: Any) -> Any:
+    """`text` as a value of the type of `like`. Tuples are written with semicolons: "1;2;2". Raises UserError."""
+    try:
+        if isinstance(like, str):
+            return text
+        if isinstance(like, bool):
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if isinstance(like, tuple):
+            return tuple(ast.literal_eval(part) for part in text.strip("()").split(";") if part)
+        return type(like)(ast.literal_eval(text))
+    except (ValueError, KeyError, SyntaxError, TypeError) as error:
+        raise UserError(f"config argument {name}={text!r}: a value of type {type(like).__name__} is needed") from error
+
+
+def load(spec: str) -> ml_collections.ConfigDict:
+    """The config that `FILE.py` or `FILE.py:ARGUMENT` stands for, as `--config` reads it. Raises UserError."""
+    path, _, argument = spec.partition(":")
+    file = pathlib.Path(path)
+    if not file.is_file():
+        raise UserError(f"no config file {path}: give a file like configs/sky.py (from the folder of the repository)")
+    module_spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+    assert module_spec is not None and module_spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    return module.get_config(argument)
+
+
+def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[str]) -> None:
+    """Writes `workdir/config.json`, or checks that the one there describes the same model and data.
+
+    Raises:
+      UserError: the work directory belongs to another configuration (the differing fields are named).
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    if path.is_file():
+        theirs, ours = _flat(read_workdir(workdir).to_dict()), _flat(config.to_dict())
+        differing = [
+            f"{name}: {theirs.get(name, 'absent')} there, {ours.get(name, 'absent')} here"
+            for name in sorted(set(theirs) | set(ours))
+            if _plain(theirs.get(name)) != _plain(ours.get(name)) and not name.startswith(_MAY_CHANGE)
+        ]
+        if differing:
+            raise UserError(f"{workdir} belongs to another configuration ({'; '.join(differing)}): give another --workdir")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(config.to_json_best_effort(indent=1))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_workdir(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
+    """The configuration that `claim_workdir` wrote. Raises UserError when there is none or it cannot be read."""
+    path = pathlib.Path(workdir) / "config.json"
+    try:
+        fields = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{workdir} is not a work directory (no config.json): train one with python -m launch.train") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}): restore it, or start in another --workdir") from error
+    return ml_collections.ConfigDict(_tuples(fields))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has no tuples; configs have no lists."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,73 @@
+"""Metrics of one video against another, as pure functions of arrays (definitions: see the docstring of each)."""
+
+import jax
+import jax.numpy as jnp
+
+_DATA_RANGE = 1.0  # the metrics are defined on frames in [0, 1]
+_WINDOW = 11
+_SIGMA = 1.5
+_K1, _K2 = 0.01, 0.03
+
+
+def psnr(truth: jax.Array, video: jax.Array) -> jax.Array:
+    """Peak signal-to-noise ratio in dB: 10 log10(1 / MSE) of each frame on [0, 1], averaged over frames.
+
+    Args:
+        truth: [B, T, H, W, C] in [-1, 1].
+        video: the same shape and range.
+
+    Returns:
+        [B], infinite where a frame is reproduced exactly.
+    """
+    truth, video = _unit_range(truth), _unit_range(video)
+    mean_squares = jnp.mean(jnp.square(truth - video), axis=(2, 3, 4))
+    return jnp.mean(-10 * jnp.log10(mean_squares / _DATA_RANGE**2), axis=1)
+
+
+def ssim(truth: jax.Array, video: jax.Array) -> jax.Array:
+    """Structural similarity (Wang et al. 2004): 11x11 Gaussian window with sigma 1.5, averaged over positions and frames.
+
+    Only windows that lie inside the frame count; variances are those of the weighted window (not the unbiased ones), each
+    channel by itself.
+
+    Args:
+        truth: [B, T, H, W, C] in [-1, 1], H and W at least 11.
+        video: the same shape and range.
+
+    Returns:
+        [B], 1 for equal videos.
+
+    Raises:
+        ValueError: for frames smaller than the window.
+    """
+    if min(truth.shape[2:4]) < _WINDOW:
+        raise ValueError(
+            f"SSIM needs frames of {_WINDOW}x{_WINDOW} or more, these are {truth.shape[2]}x{truth.shape[3]}"
+        )
+    x, y = _unit_range(truth), _unit_range(video)
+    mean_x, mean_y = _blur(x), _blur(y)
+    # Variances do not depend on the frame's mean, but float32 loses a small one on a bright frame.
+    x, y = x - x.mean(axis=(2, 3), keepdims=True), y - y.mean(axis=(2, 3), keepdims=True)
+    variance_x = _blur(x * x) - jnp.square(_blur(x))
+    variance_y = _blur(y * y) - jnp.square(_blur(y))
+    covariance = _blur(x * y) - _blur(x) * _blur(y)
+    c1, c2 = (_K1 * _DATA_RANGE) ** 2, (_K2 * _DATA_RANGE) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return jnp.mean(luminance * structure, axis=(1, 2, 3, 4))
+
+
+def _unit_range(video: jax.Array) -> jax.Array:
+    return (jnp.asarray(video, jnp.float32) + 1) / 2
+
+
+def _blur(video: jax.Array) -> jax.Array:
+    """[B, T, H, W, C] -> [B, T, H - 10, W - 10, C]: the Gaussian mean of every window inside the frame."""
+    offsets = jnp.arange(_WINDOW) - (_WINDOW - 1) / 2
+    weights = jnp.exp(-0.5 * jnp.square(offsets / _SIGMA))
+    weights = weights / weights.sum()
+    for axis in (2, 3):
+        size = video.shape[axis] - _WINDOW + 1
+        shifted = [jax.lax.slice_in_dim(video, start, start + size, axis=axis) for start in range(_WINDOW)]
+        video = sum(weight * part for weight, part in zip(weights, shifted, strict=True))
+    return video

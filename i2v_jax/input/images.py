@@ -1,0 +1,119 @@
+"""Reading images as they come: grey, palette, transparent, 16-bit, turned by a camera."""
+
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from i2v_jax.errors import UserError
+from i2v_jax.input import transforms, videos
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Any image file as upright RGB: uint8 [h, w, 3].
+
+    Grey is repeated over the channels, palettes are expanded, 16-bit values are scaled to 8, transparency shows white
+    behind it, and the camera's orientation (EXIF) is applied.
+
+    Raises:
+        UserError: the file is missing, empty, truncated or no image.
+    """
+    videos.check_file(path)
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path}: not an image that can be read") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path}: damaged or truncated image ({error})") from error
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more of grey
+        values = np.asarray(image, np.float64)
+        grey = np.rint(values * (255.0 / 65535.0) if values.max() > 255 else values)
+        return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.array(image.convert("RGB"))
+
+
+def decode_frame(encoded: bytes, shrink: int = 1) -> np.ndarray:
+    """A stored JPEG as uint8 [h, w, 3], decoded at 1/shrink of its size (1, 2, 4, 8), which skips most of the work."""
+    flags = {
+        1: cv2.IMREAD_COLOR_RGB,
+        2: cv2.IMREAD_REDUCED_COLOR_2,
+        4: cv2.IMREAD_REDUCED_COLOR_4,
+        8: cv2.IMREAD_REDUCED_COLOR_8,
+    }
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags[shrink])
+    if image is None:
+        raise UserError("a stored frame is damaged: prepare the data set again")
+    return image if shrink == 1 else np.ascontiguousarray(image[..., ::-1])
+
+
+def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
+    """A start frame.
+
+    Args:
+        path: an image file.
+        size: the side of the result.
+        crop: "resize" squeezes the image to a square, "center" (and "random") cuts out the middle square first.
+
+    Returns:
+        float32 [size, size, 3] in [-1, 1].
+
+    Raises:
+        UserError: see `read_rgb`.
+    """
+    return transforms.to_float(transforms.fit(read_rgb(Path(path))[None], size, _steady(crop))[0])
+
+
+def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int = 0, stride: int = 1) -> np.ndarray:
+    """A clip from a video file or a folder of frames.
+
+    Args:
+        path: a video file, or a folder whose images are the frames in natural order of their numbers.
+        frames: T, how many to read.
+        size: the side of the result.
+        crop: as for `read_image`.
+        start: index of the first frame.
+        stride: distance between the frames that are read.
+
+    Returns:
+        float32 [T, size, size, 3] in [-1, 1].
+
+    Raises:
+        UserError: the file cannot be read, or has too few frames.
+    """
+    path = Path(path)
+    stop = start + (frames - 1) * stride + 1
+    if path.is_dir():
+        files = videos.frame_files(path)
+        found = len(files)
+        chosen = [read_rgb(file) for file in files[start:stop:stride]] if found >= stop else []
+    else:
+        chosen = list(itertools.islice(videos.iterate_frames(path), start, stop, stride))
+        found = start + (len(chosen) - 1) * stride + 1 if chosen else 0
+    if len(chosen) < frames:
+        raise UserError(
+            f"{path}: {found} frames, but {stop} are needed to read {frames} from {start} in steps of {stride}"
+        )
+    fitted = [transforms.fit(frame[None], size, _steady(crop))[0] for frame in chosen]
+    return transforms.to_float(np.stack(fitted))
+
+
+def _steady(crop: str) -> str:
+    if crop not in transforms.CROPS:
+        raise UserError(f"crop={crop!r}: must be one of {', '.join(transforms.CROPS)}")
+    return "resize" if crop == "resize" else "center"
+
+
+def is_plain_jpeg(path: Path) -> bool:
+    """Whether the file's own bytes decode to what `read_rgb` gives: a colour JPEG that is not turned."""
+    with Image.open(path) as image:
+        return image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(ExifTags.Base.Orientation, 1) == 1

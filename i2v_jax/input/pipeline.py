@@ -1,0 +1,217 @@
+"""The one input pipeline: source -> clip sampling -> decode the frames needed -> resize, flip, jitter, crop -> batches.
+
+A batch is a dict of NumPy arrays:
+
+    video      float32 [B, T, H, W, 3] in [-1, 1]; frame 0 is the start frame
+    direction  int32 [B], 36 bins of 10 degrees (`input/directions.py`), where the data set has it
+    endpoint   float32 [B, 3], end effector in the last frame, raw units, where the data set has it and clips are not
+    flipped index      int64 [B], the clip's number, in evaluation valid      bool [B], False for clips that only fill
+    up the last batch, in evaluation
+
+The position in the data is the global step. What a step holds depends on (seed, step) and the configuration, not on
+the number of hosts, workers or devices: host p of P gets rows p * B/P to (p + 1) * B/P of the same global batch.
+
+Fields of `data` (configs/common.py): name, dir, frames, frame_stride, size, clips_per_video, flip, jitter, crop,
+workers, prefetch, num_clips.
+"""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import cv2
+import grain
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from i2v_jax.errors import UserError
+from i2v_jax.input import sky, sources
+from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, long_enough
+
+Batch = dict[str, np.ndarray]
+_FOREVER = 2**40  # steps
+
+
+class Reader(Protocol):
+    """What a pipeline runs in its workers; it can be pickled."""
+
+    @property
+    def order(self) -> ClipOrder:
+        """Which clip is at which position."""
+
+    @property
+    def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and type of one element's arrays."""
+
+    def __call__(self, position: int) -> Mapping[str, Any]:
+        """The element at a position of the stream."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """Batches of one split. `iterator` may be called any number of times."""
+
+    reader: Reader
+    num_steps: int
+    workers: int
+    prefetch: int
+
+    @property
+    def num_clips(self) -> int:
+        """Clips in the split: videos that are long enough, times clips per video."""
+        return self.reader.order.num_clips
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training drops the last clips of an epoch that fill no batch, evaluation fills the batch up."""
+        return self.reader.order.steps_per_epoch
+
+    @property
+    def global_batch_size(self) -> int:
+        """B, over all hosts."""
+        return self.reader.order.batch_size
+
+    @property
+    def batch_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and type of every array of the GLOBAL batch."""
+        # jax would turn a 64-bit type into 32 bits in arrays; the specification keeps what NumPy delivers.
+        batch = self.global_batch_size
+        return {
+            name: jax.ShapeDtypeStruct((batch, *item.shape), item.dtype) for name, item in self.reader.spec.items()
+        }
+
+    def iterator(self, start_step: int = 0, process: tuple[int, int] | None = None) -> "BatchIterator":
+        """Iterates over this host's part of the batches.
+
+        Args:
+            start_step: the first global step.
+            process: (index, count) of the hosts, by default those of jax.
+
+        Raises:
+            UserError: the batch cannot be divided among the hosts.
+        """
+        index, count = process or (jax.process_index(), jax.process_count())
+        if self.global_batch_size % count:
+            raise UserError(f"batch_size={self.global_batch_size} cannot be divided among {count} hosts")
+        return BatchIterator(self, start_step, index, count)
+
+
+class BatchIterator(Iterator[Batch]):
+    """This host's part of each global batch, `{"video": [B / hosts, T, H, W, 3], ...}`.
+
+    Its state is the global step.
+    """
+
+    def __init__(self, pipeline: Pipeline, start_step: int, process_index: int, process_count: int):
+        self._pipeline, self._step = pipeline, start_step
+        self._process_index, self._process_count = process_index, process_count
+        self._iterator: Any = None
+
+    def __next__(self) -> Batch:
+        if self._iterator is None:
+            self._iterator = iter(self._dataset())
+        batch = next(self._iterator)
+        self._step += 1
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """The position, fit for JSON; the same on every host."""
+        return {"step": self._step}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continues at a saved position, whatever the number of hosts was that saved it."""
+        self.close()
+        self._step = int(state["step"])
+
+    def close(self) -> None:
+        """Ends reading threads and processes; the next batch starts them again."""
+        if self._iterator is not None:
+            self._iterator.close()
+            self._iterator = None
+
+    def _dataset(self) -> grain.IterDataset:
+        pipeline, hosts = self._pipeline, self._process_count
+        positions = grain.MapDataset.range(pipeline.num_steps * pipeline.global_batch_size)
+        local_batches = positions.map(pipeline.reader).batch(
+            pipeline.global_batch_size // hosts, drop_remainder=True
+        )
+        mine = local_batches[self._step * hosts + self._process_index :: hosts]
+        if pipeline.workers == 0:
+            threads = min(pipeline.prefetch, os.cpu_count() or 1)
+            return mine.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=pipeline.prefetch))
+        if not flags.FLAGS.is_parsed():  # Grain reads its flags when it starts processes, also where no absl app runs
+            flags.FLAGS.mark_as_parsed()
+        # Each worker process fills one batch at a time; more threads inside would only compete.
+        dataset = mine.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
+        options = grain.MultiprocessingOptions(
+            num_workers=pipeline.workers, per_worker_buffer_size=max(1, -(-pipeline.prefetch // pipeline.workers))
+        )
+        return dataset.mp_prefetch(options, worker_init_fn=_start_worker)
+
+
+def _start_worker(worker_index: int, worker_count: int) -> None:
+    """The workers share the cores already: OpenCV must not start threads of its own."""
+    del worker_index, worker_count
+    cv2.setNumThreads(0)
+
+
+def make_pipeline(
+    data: ConfigDict, *, split: str, batch_size: int, seed: int, train: bool, num_epochs: int | None = None
+) -> Pipeline:
+    """Builds the pipeline of any data set.
+
+    Args:
+        data: the `data` part of a config.
+        split: "train", "eval" or "test".
+        batch_size: B over all hosts.
+        seed: of order and augmentation; not used in evaluation.
+        train: shuffled and augmented, the clips of an epoch cut to whole batches; otherwise evenly spaced clips in
+            order, not augmented, the last batch filled up (see `valid`).
+        num_epochs: how often to go through the clips; None is for ever in training and once in evaluation.
+
+    Raises:
+        UserError: unknown crop, no data prepared, no such split, no video long enough, or a batch larger than the
+            split in training.
+    """
+    sources.check_crop(data.crop)
+    source = _open_source(data, split)
+    span = (data.frames - 1) * data.frame_stride + 1
+    videos = long_enough(source, span)
+    if len(videos) < len(source):
+        logging.warning(
+            "%s/%s: %d videos shorter than %d frames are left out", data.name, split, len(source) - len(videos), span
+        )
+    clips_per_video = data.clips_per_video[split]
+    order = ClipOrder(len(videos) * clips_per_video, batch_size, seed, train)
+    if order.num_clips == 0 or order.steps_per_epoch == 0:
+        raise UserError(
+            f"{data.name}/{split} has {order.num_clips} clips, fewer than batch_size={batch_size}: "
+            "lower batch_size or raise data.clips_per_video"
+        )
+    reader = ReadClip(
+        source=source,
+        videos=videos,
+        order=order,
+        clips_per_video=clips_per_video,
+        frames=data.frames,
+        stride=data.frame_stride,
+        size=data.size,
+        crop=data.crop,
+        augmentation=Augmentation(flip=data.flip, jitter=dict(data.jitter)),
+    )
+    epochs = num_epochs if num_epochs is not None else (None if train else 1)
+    num_steps = _FOREVER if epochs is None else epochs * order.steps_per_epoch
+    return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)
+
+
+def _open_source(data: ConfigDict, split: str) -> sources.VideoSource:
+    if split not in sky.SPLITS:
+        raise UserError(f"split '{split}': must be one of {', '.join(sky.SPLITS)}")
+    if data.name == "sky":
+        frames = (data.frames - 1) * data.frame_stride + 1
+        return sky.SkySource(split, data.num_clips[split], frames, data.size)
+    return sources.open_source(data.name, data.dir, split)

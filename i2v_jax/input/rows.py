@@ -1,0 +1,34 @@
+"""Batches from arrays in memory, in the same order of clips and with the same position as those from videos."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from i2v_jax.input.clips import ClipOrder
+from i2v_jax.input.pipeline import Pipeline
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadRow:
+    """Position -> one row of every array."""
+
+    rows: Mapping[str, np.ndarray]  # each [N, ...]
+    order: ClipOrder
+
+    def __call__(self, position: int) -> dict[str, np.ndarray]:
+        _, row, _ = self.order.at(int(position))
+        return {name: array[row] for name, array in self.rows.items()}
+
+    @property
+    def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and type of one row."""
+        return {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.rows.items()}
+
+
+def rows_pipeline(rows: Mapping[str, np.ndarray], *, batch_size: int, seed: int) -> Pipeline:
+    """Endless shuffled batches of `rows`, arrays [N, ...] with the same N; every host holds all of them."""
+    count = len(next(iter(rows.values())))
+    reader = ReadRow(rows, ClipOrder(count, batch_size, seed, train=True))
+    return Pipeline(reader, num_steps=2**40, workers=0, prefetch=2)

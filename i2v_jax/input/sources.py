@@ -1,0 +1,147 @@
+"""Random access to the videos of a data set, decoding no more than the frames asked for."""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_pb2
+
+from i2v_jax.errors import UserError
+from i2v_jax.input import directions, images, transforms, videos
+
+# Arrays that travel with every batch, beside the video: type and shape per clip.
+LABELS: Mapping[str, tuple[type, tuple[int, ...]]] = {"direction": (np.int32, ()), "endpoint": (np.float32, (3,))}
+
+
+class VideoSource(Protocol):
+    """One split of a data set. Implementations can be pickled and read from several threads."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Which of `LABELS` every clip has."""
+
+    def __len__(self) -> int:
+        """The number of videos."""
+
+    def num_frames(self, video: int) -> int:
+        """The length of a video, known without reading it."""
+
+    def name(self, video: int) -> str:
+        """What the user called the video."""
+
+    def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
+        """uint8 [T, h, w, 3].
+
+        Frames may come smaller than stored while both sides stay at least `min_size` (0: as stored).
+        """
+
+    def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
+        """The `label_names` of the clip that consists of these frames."""
+
+
+def find_prepared(data_dir: str, name: str) -> Path:
+    """The folder of the TFDS data set `name` (newest version) below `data_dir`, or `data_dir` itself if it is one.
+
+    Raises:
+        UserError: nothing of that name was prepared there.
+    """
+    if not data_dir:
+        raise UserError(f"data.dir is not set: prepare '{name}' with launch.prepare and pass --config.data.dir=DIR")
+    root = Path(data_dir).expanduser()
+    if (root / "dataset_info.json").is_file():
+        return root
+    for candidate in (root / name, root / name.replace("_", "/", 1)):
+        versions = sorted(candidate.glob("*/dataset_info.json"), key=videos.natural_key)
+        if versions:
+            return versions[-1].parent
+    raise UserError(f"{root}: no prepared data set '{name}' here: run python -m launch.prepare --data_dir={root} first")
+
+
+class RecordSource:
+    """Videos written by `launch.prepare` as TFDS ArrayRecord: one record per video, its frames still encoded."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        """Raises UserError when the folder holds no such split."""
+        self._folder, self._split = folder, split
+        metadata = json.loads((folder / "metadata.json").read_text())
+        if split not in metadata["videos"]:
+            raise UserError(
+                f"{folder}: no split '{split}', only {', '.join(sorted(metadata['videos']))} (too few videos?)"
+            )
+        self._names: list[str] = metadata["videos"][split]["names"]
+        self._lengths: list[int] = metadata["videos"][split]["num_frames"]
+        self._stored_as: str = metadata["stored_as"]
+        self.label_names = tuple(metadata["labels"])
+        self._local = threading.local()
+
+    def __reduce__(self) -> tuple[type["RecordSource"], tuple[Path, str]]:
+        return RecordSource, (self._folder, self._split)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def num_frames(self, video: int) -> int:
+        return self._lengths[video]
+
+    def name(self, video: int) -> str:
+        return self._names[video]
+
+    def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
+        record = self._record(video)
+        try:
+            shrink = _largest_shrink(_ints(record, "size"), min_size)
+            if self._stored_as == "video":
+                table = videos.FrameTable(_ints(record, "times"), _ints(record, "keyframes"))
+                return videos.decode_at(record["video"].bytes_list.value[0], table, frame_indices, shrink)
+            encoded = record["frames"].bytes_list.value
+            return np.stack([images.decode_frame(encoded[i], shrink) for i in frame_indices])
+        except UserError as error:
+            raise UserError(f"{self._folder}, video '{self.name(video)}': {error}") from error
+
+    def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
+        record = self._record(video)
+        found: dict[str, Any] = {}
+        if "direction" in self.label_names:
+            found["direction"] = np.int32(directions.direction_bin(record["direction"].float_list.value[0]))
+        if "endpoint" in self.label_names:
+            positions = np.asarray(record["endpoint"].float_list.value, np.float32).reshape(-1, 3)
+            found["endpoint"] = positions[frame_indices[-1]]
+        return found
+
+    def _record(self, video: int) -> Mapping[str, Any]:
+        """The video's record. Each thread keeps its last one: labels and pixels are asked for one after the other."""
+        local = self._local
+        if getattr(local, "video", None) != video:
+            if not hasattr(local, "records"):
+                builder = tfds.builder_from_directory(self._folder)
+                local.records = builder.as_data_source(
+                    split=self._split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+                )
+            example = tf_example_pb2.Example.FromString(local.records[video])
+            local.record, local.video = example.features.feature, video
+        return local.record
+
+
+def _ints(record: Mapping[str, Any], key: str) -> np.ndarray:
+    return np.asarray(record[key].int64_list.value, np.int64)
+
+
+def _largest_shrink(stored_size: np.ndarray, min_size: int) -> int:
+    """How far frames may be reduced while decoding."""
+    if min_size == 0:
+        return 1
+    return max(shrink for shrink in (1, 2, 4, 8) if shrink == 1 or stored_size.min() >= shrink * min_size)
+
+
+def open_source(name: str, data_dir: str, split: str) -> VideoSource:
+    """The split of a data set prepared on disk."""
+    return RecordSource(find_prepared(data_dir, name), split)
+
+
+def check_crop(crop: str) -> None:
+    if crop not in transforms.CROPS:
+        raise UserError(f"data.crop={crop!r}: must be one of {', '.join(transforms.CROPS)}")

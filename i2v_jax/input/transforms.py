@@ -1,0 +1,77 @@
+"""What happens to the pixels of a clip. Every random choice is made once per clip and shared by its frames."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+CROPS = ("resize", "center", "random")
+
+# Luma and two colour axes (YIQ). With hue as a turn of the colour plane, all four changes are affine in RGB.
+_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[h, w, 3] -> [height, width, 3]: area average when shrinking, bilinear when enlarging."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def fit(frames: np.ndarray, size: int, crop: str, place: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
+    """Brings frames to a square.
+
+    Args:
+        frames: uint8 [T, h, w, 3].
+        size: the side of the result.
+        crop: "resize" squeezes the whole frame; "center" and "random" cut out the largest square first.
+        place: where a "random" square lies, as shares (vertical, horizontal) of the free room.
+
+    Returns:
+        uint8 [T, size, size, 3].
+    """
+    if crop != "resize":
+        height, width = frames.shape[1:3]
+        side = min(height, width)
+        vertical, horizontal = place if crop == "random" else (0.5, 0.5)
+        top, left = round(vertical * (height - side)), round(horizontal * (width - side))
+        frames = frames[:, top : top + side, left : left + side]
+    if frames.shape[1:3] == (size, size):
+        return frames
+    return np.stack([resize(frame, size, size) for frame in frames])
+
+
+def jitter_matrix(strength: Mapping[str, float], rng: np.random.Generator, mean_luma: float) -> np.ndarray:
+    """Draws one colour change as an affine map of RGB in [0, 255]: float32 [3, 4].
+
+    Brightness scales all values, contrast the distance to the clip's mean luma, saturation the distance to each
+    pixel's own luma, each by a factor in [1 - s, 1 + s]; hue turns the colours by up to `s` of a full circle.
+    """
+    brightness, contrast, saturation = (
+        rng.uniform(max(0.0, 1.0 - strength[name]), 1.0 + strength[name])
+        for name in ("brightness", "contrast", "saturation")
+    )
+    turn = 2.0 * np.pi * rng.uniform(-strength["hue"], strength["hue"])
+    cos, sin = saturation * np.cos(turn), saturation * np.sin(turn)
+    colors = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
+    linear = brightness * contrast * (_FROM_YIQ @ colors @ _TO_YIQ)
+    offset = brightness * (1.0 - contrast) * mean_luma
+    return np.concatenate([linear, np.full((3, 1), offset)], axis=1).astype(np.float32)
+
+
+def jitter(frames: np.ndarray, strength: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Changes the colours of a clip, uint8 [T, h, w, 3] -> the same; see `jitter_matrix`."""
+    if not any(strength.values()):
+        return frames
+    pixels = np.ascontiguousarray(frames).reshape(1, -1, 3)
+    mean_luma = float(pixels.reshape(-1, 3).mean(0) @ _TO_YIQ[0])
+    return cv2.transform(pixels, jitter_matrix(strength, rng, mean_luma)).reshape(frames.shape)
+
+
+def to_float(frames: np.ndarray) -> np.ndarray:
+    """uint8 in [0, 255] -> float32 in [-1, 1], same shape."""
+    scaled = np.multiply(frames, np.float32(1 / 127.5), dtype=np.float32)
+    scaled -= np.float32(1.0)
+    return scaled

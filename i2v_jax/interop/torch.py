@@ -1,0 +1,84 @@
+"""State dicts of the authors' PyTorch networks, by network name."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from i2v_jax.errors import UserError
+from i2v_jax.interop import flow, image_networks, layout, perceptual, video_networks
+
+Config = Mapping[str, Any]
+
+
+class Network(NamedTuple):
+    """How a network's config becomes our module, its state-dict entries, and inputs to initialise it with."""
+
+    module: Callable[[Config], nn.Module]
+    entries: Callable[[Config], list[layout.Entry]]
+    example_inputs: Callable[[Config], tuple[Any, ...]]
+
+
+NETWORKS: dict[str, Network] = {
+    "video_encoder": Network(
+        video_networks.video_encoder, video_networks.video_encoder_entries, video_networks.example_video
+    ),
+    "video_decoder": Network(
+        video_networks.video_decoder,
+        video_networks.video_decoder_entries,
+        video_networks.example_start_frame_and_latent,
+    ),
+    "temporal_discriminator": Network(
+        video_networks.temporal_discriminator,
+        video_networks.temporal_discriminator_entries,
+        video_networks.example_video,
+    ),
+    "patch_discriminator": Network(
+        video_networks.patch_discriminator, video_networks.patch_discriminator_entries, video_networks.example_images
+    ),
+    "image_autoencoder": Network(
+        image_networks.image_autoencoder_module, image_networks.image_autoencoder_entries, image_networks.example_images
+    ),
+    "image_encoder": Network(
+        image_networks.image_encoder_module, image_networks.image_encoder_entries, image_networks.example_images
+    ),
+    "flow": Network(flow.flow, flow.flow_entries, flow.example_latent_and_condition),
+    "lpips": Network(perceptual.lpips_module, perceptual.lpips_entries, perceptual.example_image_pair),
+    "vgg16": Network(perceptual.vgg(16), perceptual.vgg_entries(16), perceptual.example_images),
+    "vgg19": Network(perceptual.vgg(19), perceptual.vgg_entries(19), perceptual.example_images),
+}
+
+
+def load_torch(network: str, state_dict: Mapping[str, Any], config: Config) -> tuple[nn.Module, layout.Variables]:
+    """Our module and its variables from a state dict of the authors' code.
+
+    Args:
+      network: one of `NETWORKS`.
+      state_dict: key -> NumPy array or PyTorch tensor.
+      config: the authors' hyper-parameters of that network, and `image_size` and `frames` where it has them.
+    Raises:
+      UserError: an unknown network, a config without a needed entry, or unknown, missing or wrongly shaped keys.
+    """
+    if network not in NETWORKS:
+        raise UserError(f"unknown network {network!r}; known are {', '.join(NETWORKS)}")
+    row = NETWORKS[network]
+    try:
+        module, entries, inputs = row.module(config), row.entries(config), row.example_inputs(config)
+    except KeyError as error:
+        raise UserError(f"the config of {network} lacks {error}") from error
+    expected = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    arrays = {key: _to_numpy(value) for key, value in state_dict.items()}
+    return module, jax.tree.map(jnp.asarray, layout.to_variables(network, entries, arrays, expected))
+
+
+def to_torch(network: str, variables: layout.Variables, config: Config) -> dict[str, np.ndarray]:
+    """The inverse of `load_torch`: a state dict of NumPy arrays, also for a part of the variables (gradients)."""
+    return layout.to_state(NETWORKS[network].entries(config), variables)
+
+
+def _to_numpy(value: Any) -> np.ndarray:
+    """Also of a tensor that needs gradients or lies on another device."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

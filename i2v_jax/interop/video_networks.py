@@ -1,0 +1,191 @@
+"""The networks of the video cVAE-GAN: the authors' config -> module, and where each of their state-dict keys goes."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from i2v_jax.errors import UserError
+from i2v_jax.interop.layout import CONV2D, CONV3D, LINEAR, SAME, Entry, Transform, reshape, spectral_v
+from i2v_jax.models.discriminators import PatchDiscriminator, TemporalDiscriminator
+from i2v_jax.models.resnet3d import BLOCKS, BOTTLENECK_EXPANSION, VideoEncoder, is_bottleneck
+from i2v_jax.models.video_decoder import VideoDecoder
+
+Config = Mapping[str, Any]
+
+
+def _conv(
+    key: str, path: str, kernel_size: tuple[int, ...], bias: bool = False, spectral: bool = False
+) -> Iterator[Entry]:
+    kernel = CONV2D if len(kernel_size) == 2 else CONV3D
+    yield Entry(f"{key}.weight_orig" if spectral else f"{key}.weight", f"params/{path}/kernel", kernel)
+    if bias:
+        yield Entry(f"{key}.bias", f"params/{path}/bias")
+    if spectral:
+        yield Entry(f"{key}.weight_u", f"spectral/{path}/u")
+        yield Entry(f"{key}.weight_v", f"spectral/{path}/v", spectral_v(kernel_size))
+
+
+def _affine(key: str, path: str) -> Iterator[Entry]:
+    yield Entry(f"{key}.weight", f"params/{path}/scale")
+    yield Entry(f"{key}.bias", f"params/{path}/bias")
+
+
+def _trunk(config: Config, depth: str, spectral: bool) -> Iterator[Entry]:
+    """The 3D ResNet shared by the video encoder and the temporal discriminator."""
+    yield from _conv("conv1", "trunk/stem", (3, 7, 7))
+    yield from _affine("norm1", "trunk/stem_norm")
+    bottleneck = is_bottleneck(depth)
+    sizes = (1, 3, 1) if bottleneck else (3, 3)
+    width = config["channels"][0]
+    stages = zip(config["channels"][1:], config["stride_t"], config["stride_s"], BLOCKS[depth], strict=True)
+    for stage, (features, stride_t, stride_s, blocks) in enumerate(stages):
+        features_out = features * BOTTLENECK_EXPANSION if bottleneck else features
+        for block in range(blocks):
+            first = block == 0
+            theirs, ours = f"layer.{stage}.{block}", f"trunk/stage{stage}_block{block}"
+            for index, size in enumerate(sizes, start=1):
+                cube = (size,) * 3
+                yield from _conv(f"{theirs}.conv{index}", f"{ours}/conv{index}", cube, spectral=spectral and first)
+                yield from _affine(f"{theirs}.bn{index}", f"{ours}/conv{index}_norm")
+            if first and (stride_t != 1 or stride_s != 1 or width != features_out):
+                yield from _conv(f"{theirs}.downsample.0", f"{ours}/shortcut", (3, 3, 3), spectral=spectral)
+                yield from _affine(f"{theirs}.downsample.1", f"{ours}/shortcut_norm")
+        width = features_out
+
+
+def _depth(config: Config) -> Any:
+    depth = config["res_type_encoder"]
+    if depth not in BLOCKS:
+        raise UserError(f"res_type_encoder is {depth!r}; known are {', '.join(BLOCKS)}")
+    return depth
+
+
+def video_encoder(config: Config) -> VideoEncoder:
+    return VideoEncoder(
+        z_dim=config["z_dim"],
+        channels=tuple(config["channels"]),
+        stride_t=tuple(config["stride_t"]),
+        stride_s=tuple(config["stride_s"]),
+        depth=_depth(config),
+        max_pool=config["use_max_pool"],
+    )
+
+
+def video_encoder_entries(config: Config) -> list[Entry]:
+    return [
+        *_trunk(config, _depth(config), spectral=False),
+        *_conv("conv_mu", "mean", (4, 4), bias=True),
+        *_conv("conv_var", "logvar", (4, 4), bias=True),
+    ]
+
+
+def temporal_discriminator(config: Config) -> TemporalDiscriminator:
+    if _depth(config) != "resnet18" or not config["use_max_pool"]:
+        raise UserError("the temporal discriminator is a resnet18 with max pool; this config asks for another")
+    return TemporalDiscriminator(
+        channels=tuple(config["channels"]),
+        stride_t=tuple(config["stride_t"]),
+        stride_s=tuple(config["stride_s"]),
+        spectral_norm=config["spectral_norm"],
+    )
+
+
+def temporal_discriminator_entries(config: Config) -> list[Entry]:
+    return [
+        *_trunk(config, "resnet18", spectral=config["spectral_norm"]),
+        Entry("fc.weight", "params/logits/kernel", LINEAR),
+    ]
+
+
+def example_video(config: Config) -> tuple[jax.Array]:
+    size = config["image_size"]
+    return (jnp.zeros((1, config["frames"], size, size, 3)),)
+
+
+def video_decoder(config: Config) -> VideoDecoder:
+    return VideoDecoder(
+        z_dim=config["z_dim"],
+        channel_factor=config["channel_factor"],
+        upsample_t=tuple(config["upsample_t"]),
+        upsample_s=tuple(config["upsample_s"]),
+        spectral_norm=config["spectral_norm"],
+    )
+
+
+def video_decoder_entries(config: Config) -> list[Entry]:
+    width, spectral = config["channel_factor"], config["spectral_norm"]
+    entries = [
+        Entry("fc.weight", "params/fc/kernel", _channels_last_rows(4 * 4)),
+        Entry("fc.bias", "params/fc/bias", _channels_last_rows(4 * 4)),
+        *_conv("conv_img", "to_rgb", (3, 3, 3), bias=True),
+    ]
+    channels = [multiple * width for multiple in (16, 16, 16, 8, 4, 2, 1)]
+    for block, theirs in enumerate(("head_0", "g_0", "g_1", "g_2", "g_3", "g_4")):
+        ours = f"block{block}"
+        channels_in, channels_out = channels[block : block + 2]
+        entries += [
+            *_conv(f"{theirs}.conv_0", f"{ours}/conv0", (3, 3, 3), bias=True, spectral=spectral),
+            *_conv(f"{theirs}.conv_1", f"{ours}/conv1", (3, 3, 3), bias=True, spectral=spectral),
+            *_conv(f"{theirs}.norm_0.conv", f"{ours}/spade/hidden", (3, 3), bias=True),
+            Entry(f"{theirs}.norm_1.linear.weight", f"params/{ours}/adain/gamma_beta/kernel", LINEAR),
+            Entry(f"{theirs}.norm_1.linear.bias", f"params/{ours}/adain/gamma_beta/bias"),
+        ]
+        for name, columns in (("gamma", (0, channels_in)), ("beta", (channels_in, 2 * channels_in))):
+            for kind, leaf, transform in (("weight", "kernel", CONV2D), ("bias", "bias", SAME)):
+                path = f"params/{ours}/spade/gamma_beta/{leaf}"
+                entries.append(Entry(f"{theirs}.norm_0.conv_{name}.{kind}", path, transform, columns))
+        if channels_in != channels_out:
+            entries += [
+                *_conv(f"{theirs}.conv_s", f"{ours}/shortcut", (1, 1, 1), spectral=spectral),
+                *_affine(f"{theirs}.norm_s.bn", f"{ours}/shortcut_norm"),
+            ]
+    return entries
+
+
+def _channels_last_rows(positions: int) -> Transform:
+    """A linear map onto (C, positions), or its bias, as one onto (positions, C)."""
+
+    def to_jax(array: np.ndarray) -> np.ndarray:
+        rows = array.reshape(-1, positions, *array.shape[1:]).swapaxes(0, 1)
+        return rows.reshape(array.shape).T
+
+    def to_torch(array: np.ndarray) -> np.ndarray:
+        rows = array.T
+        return rows.reshape(positions, -1, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)
+
+    return Transform(to_jax, to_torch)
+
+
+def example_start_frame_and_latent(config: Config) -> tuple[jax.Array, jax.Array]:
+    size = config["image_size"]
+    return jnp.zeros((1, size, size, 3)), jnp.zeros((1, config["z_dim"]))
+
+
+def patch_discriminator(config: Config) -> PatchDiscriminator:
+    if not config["use_actnorm"]:
+        raise UserError("use_actnorm is False; only patch discriminators with ActNorm can be read")
+    return PatchDiscriminator(width=config["ndf"], layers=config["n_layers"], spectral_norm=config["spectral_norm"])
+
+
+def patch_discriminator_entries(config: Config) -> list[Entry]:
+    width, layers, spectral = config["ndf"], config["n_layers"], config["spectral_norm"]
+    entries = [*_conv("main.0", "conv0", (4, 4), bias=True, spectral=spectral)]
+    for layer in range(1, layers + 1):
+        position = 3 * layer - 1  # conv, norm, activation; the first layer has no norm
+        channels = width * min(2**layer, 8)
+        vector = reshape((1, channels, 1, 1), (channels,))
+        entries += [
+            *_conv(f"main.{position}", f"conv{layer}", (4, 4), bias=True, spectral=spectral),
+            Entry(f"main.{position + 1}.loc", f"params/norm{layer}/loc", vector),
+            Entry(f"main.{position + 1}.scale", f"params/norm{layer}/scale", vector),
+            Entry(f"main.{position + 1}.initialized", "", constant=np.ones((), np.uint8)),
+        ]
+    return [*entries, *_conv(f"main.{3 * layers + 2}", f"conv{layers + 1}", (4, 4), bias=True, spectral=spectral)]
+
+
+def example_images(config: Config) -> tuple[jax.Array]:
+    size = config["image_size"]
+    return (jnp.zeros((1, size, size, config["in_channels"])),)

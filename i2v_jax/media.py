@@ -1,0 +1,190 @@
+"""Videos as files and pictures: mp4, GIF, PNG, grids, strips, labels and arrows.
+
+Everything takes videos as float in [-1, 1] or uint8 in [0, 255], channel-last, and composes in uint8. Files appear
+whole or not at all: they are written under a temporary name and then renamed.
+"""
+
+import contextlib
+import fractions
+import io
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+
+import av
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from i2v_jax.errors import UserError
+
+Pixels = NDArray[np.uint8]
+PathLike = str | os.PathLike[str]
+
+BACKGROUND = 255
+_INK = 32
+_LABEL_SIZE = 13  # pixels, height of the text
+
+
+def to_uint8(video: ArrayLike) -> Pixels:
+    """[...] float in [-1, 1] -> [...] uint8, rounded and clipped, NaN black. uint8 passes unchanged."""
+    array = np.asarray(video)
+    if array.dtype == np.uint8:
+        return array
+    scaled = (np.asarray(array, np.float32) + 1) * 127.5
+    return np.nan_to_num(scaled, nan=0.0).clip(0, 255).round().astype(np.uint8)
+
+
+def enlarge(video: ArrayLike, scale: int) -> Pixels:
+    """[..., H, W, 3] -> [..., scale*H, scale*W, 3], nearest neighbour, so that small clips can be seen."""
+    return to_uint8(video).repeat(scale, axis=-3).repeat(scale, axis=-2)
+
+
+def grid(videos: ArrayLike, columns: int, pad: int = 2) -> Pixels:
+    """[N, T, H, W, 3] -> [T, H', W', 3]: row by row, `pad` pixels of white around each, empty cells white.
+
+    H' = rows * (H + pad) + pad and W' = columns * (W + pad) + pad, with rows = ceil(N / columns).
+    """
+    cells = to_uint8(videos)
+    count, frames, height, width, channels = cells.shape
+    rows = math.ceil(count / columns)
+    shape = (frames, rows * (height + pad) + pad, columns * (width + pad) + pad, channels)
+    canvas = np.full(shape, BACKGROUND, np.uint8)
+    for index, cell in enumerate(cells):
+        top = pad + (index // columns) * (height + pad)
+        left = pad + (index % columns) * (width + pad)
+        canvas[:, top : top + height, left : left + width] = cell
+    return canvas
+
+
+def strip(video: ArrayLike, count: int, pad: int = 2) -> Pixels:
+    """[T, H, W, 3] -> one picture [H', W', 3] of `count` frames in a row, evenly spread from first to last."""
+    frames = to_uint8(video)
+    chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
+    return grid(frames[chosen][:, None], columns=len(chosen), pad=pad)[0]
+
+
+def stack_rows(rows: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:
+    """(text, video [T, H, W, 3]) one below the other -> [T, H', W', 3]. Shorter ones hold their last frame."""
+    return _join([label(video, text) for text, video in rows], axis=1, pad=pad)
+
+
+def side_by_side(columns: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:
+    """(text, video [T, H, W, 3]) next to one another -> [T, H', W', 3]. Shorter ones hold their last frame."""
+    return _join([label(video, text) for text, video in columns], axis=2, pad=pad)
+
+
+def _join(videos: Sequence[Pixels], axis: int, pad: int) -> Pixels:
+    frames = max(len(video) for video in videos)
+    across = 3 - axis
+    extent = max(video.shape[across] for video in videos)
+    parts: list[Pixels] = []
+    for index, video in enumerate(videos):
+        held = np.concatenate([video, np.repeat(video[-1:], frames - len(video), axis=0)])
+        margin = [(0, 0)] * 4
+        margin[across] = (0, extent - video.shape[across])
+        margin[axis] = (0, pad if index < len(videos) - 1 else 0)
+        parts.append(np.pad(held, margin, constant_values=BACKGROUND))
+    return np.concatenate(parts, axis=axis)
+
+
+def label(video: ArrayLike, text: str) -> Pixels:
+    """[T, H, W, 3] -> [T, H', W', 3] with a line of text above, widened where the text needs it. "" adds nothing."""
+    frames = to_uint8(video)
+    if not text:
+        return frames
+    font = ImageFont.load_default(_LABEL_SIZE)
+    _, _, right, bottom = font.getbbox(text)
+    width = max(frames.shape[2], math.ceil(right) + 4)
+    band = Image.new("RGB", (width, math.ceil(bottom) + 5), (BACKGROUND,) * 3)
+    ImageDraw.Draw(band).text((2, 2), text, fill=(_INK,) * 3, font=font)
+    widened = np.pad(frames, [(0, 0), (0, 0), (0, width - frames.shape[2]), (0, 0)], constant_values=BACKGROUND)
+    header = np.broadcast_to(np.asarray(band), (len(frames), *np.asarray(band).shape))
+    return np.concatenate([header, widened], axis=1)
+
+
+def arrow(video: ArrayLike, degrees: float, colour: tuple[int, int, int] = (255, 64, 32)) -> Pixels:
+    """[T, H, W, 3] -> the same with an arrow: 0 degrees points right, 90 up. Enlarge small videos first."""
+    frames = to_uint8(video)
+    height, width = frames.shape[1:3]
+    reach = 0.32 * min(height, width)
+    forward = np.array([math.cos(math.radians(degrees)), -math.sin(math.radians(degrees))])
+    sideways = np.array([-forward[1], forward[0]])
+    centre = np.array([width / 2, height / 2])
+    tip, tail = centre + reach * forward, centre - reach * forward
+    neck = tip - 0.55 * reach * forward
+    head = [tip, neck + 0.35 * reach * sideways, neck - 0.35 * reach * sideways]
+
+    smooth = 4  # drawn larger and reduced: Pillow's polygons have hard edges
+    mask = Image.new("L", (width * smooth, height * smooth))
+    draw = ImageDraw.Draw(mask)
+    stroke = max(smooth, round(0.14 * reach * smooth))
+    draw.line([tuple(point * smooth) for point in (tail, neck)], fill=255, width=stroke)
+    draw.polygon([tuple(point * smooth) for point in head], fill=255)
+    coverage = np.asarray(mask.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] / 255
+    return (frames * (1 - coverage) + np.asarray(colour, np.float32) * coverage).round().astype(np.uint8)
+
+
+def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:
+    """Writes [T, H, W, 3] as H.264 that every browser plays (yuv420p; odd sizes gain one repeated row or column).
+
+    Raises UserError naming the path when it cannot be written.
+    """
+    frames = enlarge(video, scale)
+    # Two pixels share one colour sample in yuv420p, so that both sizes have to be even.
+    frames = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)], mode="edge")
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fractions.Fraction(fps).limit_denominator(1000))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "16", "preset": "medium"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+    _write_whole(path, buffer.getvalue())
+
+
+def write_gif(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:
+    """Writes [T, H, W, 3] as an endless GIF with one palette of 256 colours made for the whole clip, dithered.
+
+    GIF counts time in hundredths of a second; the rate is rounded to that. Raises UserError naming the path when it
+    cannot be written.
+    """
+    frames = to_uint8(video)
+    montage = Image.fromarray(frames.reshape(-1, frames.shape[2], 3))
+    palette = montage.quantize(256, method=Image.Quantize.MEDIANCUT)
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+        for frame in enlarge(frames, scale)
+    ]
+    buffer = io.BytesIO()
+    duration = 10 * max(1, round(100 / fps))
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0, disposal=1)
+    _write_whole(path, buffer.getvalue())
+
+
+def write_png(path: PathLike, image: ArrayLike, scale: int = 1) -> None:
+    """Writes [H, W, 3] as PNG. Raises UserError naming the path when it cannot be written."""
+    buffer = io.BytesIO()
+    Image.fromarray(enlarge(image, scale)).save(buffer, "PNG")
+    _write_whole(path, buffer.getvalue())
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all. Raises UserError naming the path when it cannot be written."""
+    _write_whole(path, text.encode())
+
+
+def _write_whole(path: PathLike, content: bytes) -> None:
+    target = pathlib.Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error

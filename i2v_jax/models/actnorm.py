@@ -1,0 +1,49 @@
+"""Activation normalisation: a per-channel affine map that its first batch initialises (Kingma and Dhariwal 2018)."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class ActNorm(nn.Module):
+    """y = scale * (x + loc), invertible, in float32.
+
+    With `data_init=True` (and `mutable=["params"]`) the parameters are first set so that y has mean 0 and standard
+    deviation 1 over all axes but the channels.
+    """
+
+    features: int
+
+    def setup(self) -> None:
+        self.loc = self.param("loc", nn.initializers.zeros, (self.features,), jnp.float32)
+        self.scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
+
+    def __call__(self, x: jax.Array, data_init: bool = False) -> jax.Array:
+        """[B, ..., C] -> [B, ..., C]."""
+        loc, scale = self._parameters(x, data_init)
+        return scale * (x + loc)
+
+    def forward_and_log_det(self, x: jax.Array, data_init: bool = False) -> tuple[jax.Array, jax.Array]:
+        """[B, ..., C] -> (y [B, ..., C], log |det dy/dx| [B])."""
+        loc, scale = self._parameters(x, data_init)
+        return scale * (x + loc), self._log_det(x, scale)
+
+    def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[B, ..., C] -> (x [B, ..., C], log |det dx/dy| [B])."""
+        return y / self.scale - self.loc, -self._log_det(y, self.scale)
+
+    def _parameters(self, x: jax.Array, data_init: bool) -> tuple[jax.Array, jax.Array]:
+        if not data_init:
+            return self.loc, self.scale
+        flat = x.astype(jnp.float32).reshape(-1, self.features)
+        loc = -jnp.mean(flat, axis=0)
+        scale = 1 / (jnp.std(flat, axis=0, ddof=1) + 1e-6)
+        self.put_variable("params", "loc", loc)
+        self.put_variable("params", "scale", scale)
+        return loc, scale
+
+    def _log_det(self, x: jax.Array, scale: jax.Array) -> jax.Array:
+        positions = math.prod(x.shape[1:-1])
+        return jnp.full((x.shape[0],), positions * jnp.sum(jnp.log(jnp.abs(scale))))

@@ -1,0 +1,77 @@
+"""The two critics of the video cVAE-GAN (cINN paper, section 3): on clips and on single frames."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from i2v_jax.models.actnorm import ActNorm
+from i2v_jax.models.layers import Conv, Linear, leaky_relu
+from i2v_jax.models.norms import normalise_instances
+from i2v_jax.models.resnet3d import ResNet3D
+
+
+class TemporalDiscriminator(nn.Module):
+    """[B, T, H, W, 3] in [-1, 1] -> (logits [B, 1] float32, the outputs of the four stages)."""
+
+    channels: tuple[int, ...]
+    stride_t: tuple[int, ...]
+    stride_s: tuple[int, ...]
+    spectral_norm: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        orthogonal = nn.initializers.orthogonal()
+        features = ResNet3D(
+            self.channels,
+            self.stride_t,
+            self.stride_s,
+            stem_strides=(1, 2, 2),
+            max_pool=True,
+            spectral_norm=self.spectral_norm,
+            kernel_init=orthogonal,
+            dtype=self.dtype,
+            name="trunk",
+        )(video, train)
+        pooled = jnp.mean(features[-1].astype(jnp.float32), axis=(1, 2, 3))
+        return Linear(1, use_bias=False, kernel_init=orthogonal, name="logits")(pooled), features
+
+
+class PatchDiscriminator(nn.Module):
+    """[B, H, W, 3] in [-1, 1] -> logits [B, h, w, 1] float32, one per overlapping patch.
+
+    `layers` convolutions of stride 2, two of stride 1, all 4x4; widths `width` times 1, 2, 4, ... up to 8.
+    """
+
+    width: int = 64
+    layers: int = 3
+    norm: Literal["actnorm", "instance"] = "actnorm"
+    spectral_norm: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False, data_init: bool = False) -> jax.Array:
+        def conv(x: jax.Array, features: int, stride: int, name: str) -> jax.Array:
+            return Conv(
+                features,
+                (4, 4),
+                stride,
+                padding=1,
+                spectral_norm="power_iteration" if self.spectral_norm else "none",
+                kernel_init=nn.initializers.normal(0.02),
+                dtype=self.dtype,
+                name=name,
+            )(x, train)
+
+        x = leaky_relu(conv(images, self.width, 2, "conv0"))
+        for layer in range(1, self.layers + 1):
+            stride = 2 if layer < self.layers else 1
+            x = conv(x, self.width * min(2**layer, 8), stride, f"conv{layer}")
+            if self.norm == "actnorm":
+                x = ActNorm(x.shape[-1], name=f"norm{layer}")(x, data_init)
+            else:
+                x = normalise_instances(x)
+            x = leaky_relu(x)
+        return conv(x, 1, 1, f"conv{self.layers + 1}").astype(jnp.float32)

@@ -1,0 +1,156 @@
+"""The conditional normalising flow between the video latent z and the residual (paper section 3.1, equations 2 to 5).
+
+The residual is what a video has beyond its start frame: nu = T(z; x0, eta), standard normal and independent of x0.
+"""
+
+import math
+from typing import Any
+
+import distrax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from i2v_jax.models import bijectors
+from i2v_jax.models.actnorm import ActNorm
+from i2v_jax.models.layers import Linear, leaky_relu
+
+LEAKY_SLOPE = 0.9
+# With control, only every fourth block lets its scale and shift depend on z.
+CONTROL_PERIOD = 4
+
+
+class MLP(nn.Module):
+    """[..., C] -> [..., features]: linear, then `depth` hidden layers more, leaky ReLU 0.01 between, then linear."""
+
+    features: int
+    hidden: int
+    depth: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for index in range(self.depth + 1):
+            x = leaky_relu(Linear(self.hidden, dtype=self.dtype, name=f"layers_{index}")(x), 0.01)
+        return Linear(self.features, dtype=self.dtype, name=f"layers_{self.depth + 1}")(x)
+
+
+class FlowBlock(nn.Module):
+    """ActNorm -> inverse leaky ReLU -> double affine coupling -> fixed random shuffle."""
+
+    z_dim: int
+    hidden: int
+    depth: int
+    condition_only: bool  # the couplings' scale and shift see the condition but not z
+    scale: bijectors.Scale
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        self.norm = ActNorm(self.z_dim)
+        self.scales = [MLP(self.z_dim // 2, self.hidden, self.depth, self.dtype) for _ in range(2)]
+        self.shifts = [MLP(self.z_dim // 2, self.hidden, self.depth, self.dtype) for _ in range(2)]
+        self.permutation = self.variable(
+            "buffers", "permutation", lambda: jax.random.permutation(self.make_rng("params"), self.z_dim)
+        )
+
+    def _conditioner(self, index: int, condition: jax.Array) -> bijectors.Conditioner:
+        def scale_and_shift(kept: jax.Array) -> tuple[jax.Array, jax.Array]:
+            inputs = condition if self.condition_only else jnp.concatenate([kept, condition], axis=-1)
+            return self.scales[index](inputs), self.shifts[index](inputs)
+
+        return scale_and_shift
+
+    def initialise(self, x: jax.Array, data_init: bool) -> None:
+        """Creates the ActNorm's parameters, or with `data_init` sets them so that its output on x is whitened."""
+        self.norm(x, data_init=data_init)
+
+    def bijector(self, condition: jax.Array, exact_logdet: bool) -> distrax.Bijector:
+        """The block given condition [B, c], on events [B, z_dim]."""
+        norm = self.norm.variables["params"]
+        return bijectors.chain(
+            [
+                bijectors.ActNorm(norm["loc"], norm["scale"]),
+                bijectors.InverseLeakyReLU(LEAKY_SLOPE, exact=exact_logdet),
+                bijectors.double_coupling(self._conditioner(0, condition), self._conditioner(1, condition), self.scale),
+                bijectors.Shuffle(self.permutation.value),
+            ]
+        )
+
+
+class ConditionalFlow(nn.Module):
+    """T: z <-> residual given a condition (embedding of the start frame, with control followed by one-hots of eta).
+
+    Attributes:
+      z_dim: entries of z and of the residual; even.
+      blocks, hidden, depth: number of blocks; width and extra hidden layers of the scale and shift networks.
+      control: blocks whose index is not a multiple of 4 compute scale and shift from the condition alone.
+      exact_logdet: include the log-determinant of the inverse leaky ReLU, which the authors' release leaves out.
+      scale: how the couplings' factor is bounded, see `bijectors.bounded_log_scale`.
+      dtype: the type of the scale and shift networks; events and log-determinants stay float32.
+    Raises:
+      ValueError: z_dim is odd.
+    """
+
+    z_dim: int
+    blocks: int = 20
+    hidden: int = 512
+    depth: int = 2
+    control: bool = False
+    exact_logdet: bool = False
+    scale: bijectors.Scale = "exp"
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        if self.z_dim % 2:
+            raise ValueError(f"z_dim is {self.z_dim}: the couplings need halves of equal size, choose an even number")
+        self.layers = [
+            FlowBlock(
+                self.z_dim,
+                self.hidden,
+                self.depth,
+                condition_only=self.control and index % CONTROL_PERIOD != 0,
+                scale=self.scale,
+                dtype=self.dtype,
+            )
+            for index in range(self.blocks)
+        ]
+
+    def __call__(self, z: jax.Array, condition: jax.Array, data_init: bool = False) -> tuple[jax.Array, jax.Array]:
+        """z [B, z_dim], condition [B, c] -> residual [B, z_dim], log|det d residual / d z| [B] in nats.
+
+        With `data_init` every ActNorm is set from this batch, block after block; apply with `mutable=["params"]`.
+        """
+        total = jnp.zeros(z.shape[:-1], jnp.promote_types(z.dtype, jnp.float32))
+        for layer in self.layers:
+            if data_init or self.is_initializing():
+                layer.initialise(z, data_init)
+            z, log_det = layer.bijector(condition, self.exact_logdet).forward_and_log_det(z)
+            total = total + log_det
+        return z, total
+
+    def inverse(self, residual: jax.Array, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """residual [B, z_dim], condition [B, c] -> z [B, z_dim], log|det d z / d residual| [B] in nats."""
+        return self.bijector(condition).inverse_and_log_det(residual)
+
+    def bijector(self, condition: jax.Array) -> distrax.Bijector:
+        """The whole flow for condition [B, c], forward from z to residual: `flow.bind(variables).bijector(condition)`."""
+        return bijectors.chain([layer.bijector(condition, self.exact_logdet) for layer in self.layers])
+
+    def log_prob(self, z: jax.Array, condition: jax.Array) -> jax.Array:
+        """log p(z | condition) [B] in nats, the constant of the normal and every log-determinant included.
+
+        z is [B, z_dim], condition [B, c]. Exact whatever `exact_logdet` says.
+        """
+        exact = bijectors.chain([layer.bijector(condition, True) for layer in self.layers])
+        residual, log_det = exact.forward_and_log_det(z)
+        return standard_normal_log_prob(residual) + log_det
+
+
+def standard_normal_log_prob(x: jax.Array) -> jax.Array:
+    """log N(x; 0, 1) of [..., D], summed over D, in nats."""
+    return -0.5 * jnp.sum(jnp.square(x) + math.log(2 * math.pi), axis=-1)
+
+
+def bits_per_dimension(log_prob: jax.Array, dimensions: int) -> jax.Array:
+    """Nats of a whole event -> bits per dimension (lower is better; a standard normal has 2.05 on its own samples)."""
+    return -log_prob / (dimensions * math.log(2))

@@ -1,0 +1,93 @@
+"""From a work directory to a synthesizer."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from i2v_jax import config as configuration
+from i2v_jax.errors import UserError
+from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
+from i2v_jax.tasks import control, networks
+from i2v_jax.training.checkpoint import averaged_variables, load_networks
+
+STAGES = ("video_vae", "image_ae", "flow")
+
+
+def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> VideoSynthesizer:
+    """The networks that were trained in `workdir`, with averaged (EMA) parameters where they were kept.
+
+    Raises:
+        UserError: not a work directory; a stage that is not trained yet; a checkpoint that does not fit `config.json`.
+    """
+    folder = pathlib.Path(workdir)
+    config = configuration.read_workdir(folder)
+    missing = [stage for stage in STAGES if not (folder / stage / "checkpoints").is_dir()]
+    if missing:
+        raise UserError(
+            f"{folder}: not trained yet: {', '.join(missing)}; "
+            f"run python -m launch.train --config=... --workdir={folder}, which trains what is missing"
+        )
+    stages = {stage: averaged_variables(load_networks(folder / stage)) for stage in STAGES}
+    return assemble(config, stages, origin=str(folder), progress=progress)
+
+
+def assemble(
+    config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], origin: str, progress: bool = False
+) -> VideoSynthesizer:
+    """A synthesizer from trained stages: stage -> network -> variables.
+
+    Raises:
+        UserError: a network is missing or has other shapes than `config` describes; the message starts with `origin`.
+    """
+    modules = networks.build(config)
+    size, z_dim = config.data.size, config.video_vae.encoder.z_dim
+    frame = jnp.zeros((1, size, size, 3))
+    latent = jnp.zeros((1, z_dim))
+    width = config.image_ae.encoder.z_dim + control.control_width(config.control)
+    # field of the synthesizer -> where its network comes from, and what it is called with
+    sources: dict[str, tuple[str, str, tuple[jax.Array, ...]]] = {
+        "encoder": ("video_vae", "encoder", (jnp.zeros((1, CLIP_FRAMES, size, size, 3)),)),
+        "decoder": ("video_vae", "decoder", (frame, latent)),
+        "image_encoder": ("image_ae", "encoder", (frame,)),
+        "flow": ("flow", "flow", (latent, jnp.zeros((1, width)))),
+    }
+    chosen: dict[str, nn.Module] = {}
+    variables: dict[str, Any] = {}
+    for field, (stage, name, example) in sources.items():
+        if name not in stages[stage]:
+            raise UserError(
+                f"{origin}/{stage}: the checkpoint holds no {name}, it is not one of this stage: train it again"
+            )
+        chosen[field], variables[field] = modules[stage][name], stages[stage][name]
+        _check_shapes(chosen[field], variables[field], example, f"{origin}/{stage}: {name}")
+    return VideoSynthesizer(
+        encoder=chosen["encoder"],
+        decoder=chosen["decoder"],
+        image_encoder=chosen["image_encoder"],
+        flow=chosen["flow"],
+        variables=variables,
+        size=size,
+        z_dim=z_dim,
+        control=config.control,
+        progress=progress,
+    )
+
+
+def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, ...], origin: str) -> None:
+    expected = jax.eval_shape(module.init, jax.random.key(0), *example)
+    needed = {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(dict(expected), sep="/").items()}
+    found = {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(variables, sep="/").items()}
+    different = sorted(path for path in needed | found if needed.get(path) != found.get(path))
+    if different:
+        path = different[0]
+        raise UserError(
+            f"{origin} does not fit config.json in {len(different)} arrays ({path}: found {found.get(path)}, "
+            f"needed {needed.get(path)}): it was trained with another configuration, for example another size"
+        )

@@ -1,0 +1,236 @@
+"""From a still image to videos: sampling, motion transfer, control and chaining (paper sections 3 and 4).
+
+Shapes: frames [B, H, W, 3] and videos [B, T, H, W, 3] in [-1, 1], residuals nu and latents z [B, z], and controls eta
+[B, n] as `tasks.control.encode_control` makes them. A clip X is the `CLIP_FRAMES` frames after the start frame x0.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from numpy.typing import ArrayLike, NDArray
+
+from i2v_jax.errors import UserError
+from i2v_jax.tasks import control as controls
+
+CLIP_FRAMES = 16
+Chain = Literal["same_z", "fresh"]
+Array = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSynthesizer:
+    """The trained networks as functions of arrays.
+
+    Work is done in chunks of equal size, the last one filled up, so that each function compiles once for any number of
+    videos; results are gathered on the host. All methods raise UserError for inputs that do not fit the networks.
+    """
+
+    encoder: nn.Module  # VideoEncoder
+    decoder: nn.Module  # VideoDecoder
+    image_encoder: nn.Module  # ImageEncoder, whose mean is the embedding of x0
+    flow: nn.Module  # ConditionalFlow
+    variables: Mapping[str, Any]  # of the four, under the names of the fields above
+    size: int  # height and width of a frame
+    z_dim: int
+    control: controls.ControlKind = "none"  # what the flow is told beside the start frame
+    chunk: int = 8  # videos at a time
+    progress: bool = False  # a bar for the decoding
+
+    def sample(
+        self,
+        start_frames: ArrayLike,
+        rng: jax.Array,
+        num_samples: int,
+        *,
+        frames: int = CLIP_FRAMES,
+        temperature: float = 1.0,
+        control: ArrayLike | None = None,
+        chain: Chain = "same_z",
+    ) -> Array:
+        """Different videos of the same start frames: nu ~ N(0, temperature^2), z = T^-1(nu; x0, eta), decoded.
+
+        A sample depends on `rng`, its start frame's and its own number alone: asking for more keeps the first ones.
+
+        Args:
+            start_frames: x0 [B, H, W, 3].
+            rng: a key of `jax.random.key`.
+            num_samples: S videos for each start frame.
+            frames: T, beyond 16 by chaining: the last frame becomes x0.
+            temperature: standard deviation of nu.
+            control: eta [B, n]; None on a network with control: drawn uniformly for each sample.
+            chain: "same_z" decodes every part with the same z (release); "fresh" draws a new nu for each part.
+
+        Returns:
+            [B, S, T, H, W, 3], x0 itself not among the frames.
+        """
+        x0 = self._checked_frames(start_frames)
+        keys = _sample_keys(rng, len(x0), num_samples)
+
+        def draw_control(key: jax.Array) -> jax.Array:
+            return controls.random_control(self.control, jax.random.fold_in(key, 0), 1)[0]
+
+        if control is None:
+            eta = np.asarray(jax.vmap(draw_control)(keys))
+        else:
+            eta = np.repeat(self._checked_control(control, len(x0)), num_samples, axis=0)
+        embedding = np.repeat(self._embed(x0), num_samples, axis=0)
+        x0 = np.repeat(x0, num_samples, axis=0)
+
+        def draw(part: int) -> Array:
+            noise = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1 + part), (self.z_dim,)))(keys)
+            return np.asarray(temperature * noise)
+
+        def next_latent(part: int, last: Array) -> Array:
+            return self._latent(draw(part), self._embed(last), eta)
+
+        z = self._latent(draw(0), embedding, eta)
+        videos = self._roll_out(x0, z, frames, next_latent if chain == "fresh" else None)
+        return videos.reshape(-1, num_samples, *videos.shape[1:])
+
+    def residual(self, video: ArrayLike, control: ArrayLike | None = None) -> Array:
+        """What a clip has beyond its start frame: nu [B, z] = T(posterior mean of z; x0, eta).
+
+        `video` is [B, 17, H, W, 3], x0 first; `control` is the clip's own eta [B, n], needed by a network with control.
+        """
+        clip = self._checked_clip(video)
+        z = self._encode(clip[:, 1:])
+        return self._forward(z, self._embed(clip[:, 0]), self._required_control(control, len(clip)))
+
+    def transfer(
+        self, residual: ArrayLike, start_frames: ArrayLike, control: ArrayLike | None = None, frames: int = CLIP_FRAMES
+    ) -> Array:
+        """The motion of `residual` [B, z] on `start_frames` [B, H, W, 3] under `control` [B, n]: [B, T, H, W, 3].
+
+        Each of the three may have a single row that serves all.
+        """
+        x0, nu = self._checked_frames(start_frames), np.asarray(residual, np.float32)
+        eta = self._required_control(control, 1 if control is None else len(np.asarray(control)))
+        count = max(len(x0), len(nu), len(eta))
+        if any(len(array) not in (1, count) for array in (x0, nu, eta)):
+            raise UserError(
+                f"{len(nu)} residuals, {len(x0)} start frames and {len(eta)} controls do not pair up: "
+                "give one for all, or one for each"
+            )
+        x0, nu, eta = (np.broadcast_to(array, (count, *array.shape[1:])) for array in (x0, nu, eta))
+        return self._roll_out(x0, self._latent(nu, self._embed(x0), eta), frames, None)
+
+    def recontrol(self, video: ArrayLike, old_control: ArrayLike, new_control: ArrayLike) -> Array:
+        """Video-to-video control: the residual under the clip's own eta, decoded under another.
+
+        [B, 17, H, W, 3], [B, n], [B, n] -> [B, 16, H, W, 3].
+        """
+        clip = self._checked_clip(video)
+        return self.transfer(self.residual(clip, old_control), clip[:, 0], new_control)
+
+    def reconstruct(self, video: ArrayLike) -> Array:
+        """Encoder and decoder alone, with the posterior's mean: [B, 17, H, W, 3], x0 first -> [B, 16, H, W, 3]."""
+        clip = self._checked_clip(video)
+        return self._decode(clip[:, 0], self._encode(clip[:, 1:]))
+
+    def _roll_out(self, x0: Array, z: Array, frames: int, next_latent: Callable[[int, Array], Array] | None) -> Array:
+        if frames < 1:
+            raise UserError(f"frames={frames}: ask for at least one")
+        parts = [self._decode(x0, z)]
+        while CLIP_FRAMES * len(parts) < frames:
+            last = parts[-1][:, -1]
+            if next_latent is not None:
+                z = next_latent(len(parts), last)
+            parts.append(self._decode(last, z))
+        return np.concatenate(parts, axis=1)[:, :frames]
+
+    def _encode(self, clip: Array) -> Array:
+        return self._in_chunks("encoder", self._functions["encode"], clip)
+
+    def _embed(self, x0: Array) -> Array:
+        return self._in_chunks("image_encoder", self._functions["embed"], x0)
+
+    def _forward(self, z: Array, embedding: Array, eta: ArrayLike) -> Array:
+        return self._in_chunks("flow", self._functions["forward"], z, embedding, np.asarray(eta))
+
+    def _latent(self, nu: Array, embedding: Array, eta: ArrayLike) -> Array:
+        return self._in_chunks("flow", self._functions["inverse"], nu, embedding, np.asarray(eta))
+
+    def _decode(self, x0: Array, z: Array) -> Array:
+        return self._in_chunks("decoder", self._functions["decode"], x0, z, progress=self.progress)
+
+    @functools.cached_property
+    def _functions(self) -> dict[str, Callable[..., jax.Array]]:
+        def encode(variables: Any, clip: jax.Array) -> Any:
+            posterior: Any = self.encoder.apply(variables, clip)
+            return posterior.mean
+
+        def embed(variables: Any, x0: jax.Array) -> Any:
+            posterior: Any = self.image_encoder.apply(variables, x0)
+            return posterior.mean
+
+        def forward(variables: Any, z: jax.Array, embedding: jax.Array, eta: jax.Array) -> Any:
+            return self.flow.apply(variables, z, jnp.concatenate([embedding, eta], axis=-1))[0]
+
+        def inverse(variables: Any, nu: jax.Array, embedding: jax.Array, eta: jax.Array) -> Any:
+            return self.flow.apply(variables, nu, jnp.concatenate([embedding, eta], axis=-1), method="inverse")[0]
+
+        def decode(variables: Any, x0: jax.Array, z: jax.Array) -> Any:
+            return self.decoder.apply(variables, x0, z)
+
+        return {function.__name__: jax.jit(function) for function in (encode, embed, forward, inverse, decode)}
+
+    def _in_chunks(
+        self, network: str, function: Callable[..., jax.Array], *arrays: Array, progress: bool = False
+    ) -> Array:
+        count = len(arrays[0])
+        size = min(self.chunk, 1 << (count - 1).bit_length())  # a power of two below a whole chunk: few programs
+        results = []
+        for start in tqdm.tqdm(range(0, count, size), desc=network, unit="chunk", disable=not progress, leave=False):
+            parts = [_filled(array[start : start + size], size) for array in arrays]
+            results.append(np.asarray(function(self.variables[network], *parts), np.float32))
+        return np.concatenate(results)[:count]
+
+    def _checked_frames(self, frames: ArrayLike) -> Array:
+        array = np.asarray(frames, np.float32)
+        if array.ndim != 4 or array.shape[1:] != (self.size, self.size, 3) or not len(array):
+            raise UserError(
+                f"start frames of shape [B, {self.size}, {self.size}, 3] are needed, got {list(array.shape)}"
+            )
+        return array
+
+    def _checked_clip(self, video: ArrayLike) -> Array:
+        array = np.asarray(video, np.float32)
+        expected = (CLIP_FRAMES + 1, self.size, self.size, 3)
+        if array.ndim != 5 or array.shape[1:] != expected or not len(array):
+            raise UserError(f"clips of shape {['B', *expected]} are needed, got {list(array.shape)}".replace("'", ""))
+        return array
+
+    def _checked_control(self, control: ArrayLike, count: int) -> Array:
+        array = np.asarray(control, np.float32)
+        width = controls.control_width(self.control)
+        if width == 0 and array.size:
+            raise UserError("this model was trained without control: it cannot be told where to move")
+        if array.shape not in ((count, width), (1, width)):
+            raise UserError(
+                f"a control of shape [{count}, {width}] is needed ({self.control}), got {list(array.shape)}"
+            )
+        return np.broadcast_to(array, (count, width))
+
+    def _required_control(self, control: ArrayLike | None, count: int) -> Array:
+        if control is None and self.control != "none":
+            raise UserError(f"this model is controlled by {self.control}: give the {self.control} of each clip")
+        return self._checked_control(np.zeros((count, 0)) if control is None else control, count)
+
+
+def _sample_keys(rng: jax.Array, starts: int, samples: int) -> jax.Array:
+    """Keys [B * S] of which the one for (b, s) does not depend on B and S."""
+    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    rows = fold(rng, jnp.arange(starts))
+    return jax.vmap(fold, in_axes=(0, None))(rows, jnp.arange(samples)).reshape(-1)
+
+
+def _filled(array: Array, size: int) -> Array:
+    """Repeats the last row until there are `size` rows."""
+    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])

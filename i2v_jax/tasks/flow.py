@@ -1,0 +1,114 @@
+"""Stage 3: the conditional flow between the video latent and the residual (paper section 3.1, equations 4 and 5)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from ml_collections import ConfigDict
+
+from i2v_jax.models.flow import bits_per_dimension, standard_normal_log_prob
+from i2v_jax.models.posterior import Posterior
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.control import encode_control
+
+
+@struct.dataclass
+class Encoded:
+    """What the frozen encoders make of clips; all that the flow needs of them."""
+
+    mean: jax.Array  # [B, z] of the video posterior
+    logvar: jax.Array  # [B, z]
+    embedding: jax.Array  # [B, e] posterior mean of the start frame
+
+
+class Flow:
+    """T(z; x0, eta) with z a posterior sample of the frozen video encoder."""
+
+    forward_networks = ()
+    ema_networks = ("flow",)
+    best = "nll"
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        modules: dict[str, nn.Module],
+        frozen_modules: dict[str, nn.Module],
+        frozen: Networks,
+    ) -> None:
+        """`frozen_modules` and `frozen` hold "video_encoder", "video_decoder" and "image_encoder" of the stages before."""
+        self.modules = modules
+        self.frozen_modules = frozen_modules
+        self.frozen = frozen
+        self.control = config.control
+        self.updates = (Update("likelihood", ("flow",), self.loss),)
+
+    def encode(self, networks: Networks, batch: Batch) -> Encoded:
+        """Posterior and embedding of the batch's clips, or those that the batch carries instead of clips."""
+        if "mean" in batch:
+            return Encoded(batch["mean"], batch["logvar"], batch["embedding"])
+        video = batch["video"]
+        posterior = self.frozen_modules["video_encoder"].apply(networks["video_encoder"], video[:, 1:])
+        embedding = self.frozen_modules["image_encoder"].apply(networks["image_encoder"], video[:, 0])
+        return Encoded(posterior.mean, posterior.logvar, embedding.mean)
+
+    def condition(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """The embedding, followed by the one-hots of the control if there is one: [B, c]."""
+        if self.control == "none":
+            return encoded.embedding
+        return jnp.concatenate([encoded.embedding, encode_control(self.control, batch[self.control])], axis=-1)
+
+    def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
+        shapes = jax.eval_shape(lambda: self.encode(self.frozen, batch))
+        encoded = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return {"flow": dict(self.modules["flow"].init(rng, encoded.mean, self.condition(encoded, batch)))}
+
+    def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
+        """The ActNorm of every block."""
+        encoded, _ = self.forward(networks, batch, rng)
+        z, condition = self._sample(encoded, rng), self.condition(encoded, batch)
+        _, changed = self.modules["flow"].apply(networks["flow"], z, condition, data_init=True, mutable=["params"])
+        return {**networks, "flow": {**networks["flow"], **changed}}
+
+    def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[Encoded, Networks]:
+        return self.encode(networks, batch), {}
+
+    def loss(
+        self, networks: Networks, outputs: Encoded, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """mean(0.5 |residual|^2) - mean(log_det): the negative log-likelihood without its constant (equation 5)."""
+        z = self._sample(outputs, rng)
+        residual, log_det = self.modules["flow"].apply(networks["flow"], z, self.condition(outputs, batch))
+        energy, volume = jnp.mean(0.5 * jnp.sum(residual**2, axis=-1)), jnp.mean(log_det)
+        loss = energy - volume
+        return loss, ({}, {"loss": loss, "energy": energy, "log_det": volume})
+
+    def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
+        """Exact negative log-likelihood, next to that of a standard normal in place of the flow."""
+        encoded = self.encode(networks, batch)
+        z, condition = self._sample(encoded, rng), self.condition(encoded, batch)
+        log_prob = self.modules["flow"].apply(networks["flow"], z, condition, method="log_prob")
+        reference = standard_normal_log_prob(z)
+        dimensions = z.shape[-1]
+        return {
+            "nll": -log_prob,  # nats per clip
+            "bits_per_dimension": bits_per_dimension(log_prob, dimensions),
+            "nll_standard_normal": -reference,
+            "bits_per_dimension_standard_normal": bits_per_dimension(reference, dimensions),
+        }
+
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
+        """Truth above three samples."""
+        encoded = self.encode(networks, batch)
+        condition, start = self.condition(encoded, batch), batch["video"][:, 0]
+        rows = {"truth": batch["video"]}
+        for index in range(3):
+            residual = jax.random.normal(jax.random.fold_in(rng, index), encoded.mean.shape)
+            z, _ = self.modules["flow"].apply(networks["flow"], residual, condition, method="inverse")
+            video = self.frozen_modules["video_decoder"].apply(networks["video_decoder"], start, z)
+            rows[f"sample {index + 1}"] = jnp.concatenate([start[:, None], video.astype(jnp.float32)], axis=1)
+        return rows
+
+    @staticmethod
+    def _sample(encoded: Encoded, rng: jax.Array) -> jax.Array:
+        return Posterior(encoded.mean, encoded.logvar).sample(jax.random.fold_in(rng, 0))
+

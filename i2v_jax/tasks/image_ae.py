@@ -1,0 +1,166 @@
+"""Stage 2: the image autoencoder whose encoder embeds the start frame (supplement of the paper, after Rombach et al. 2020)."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from ml_collections import ConfigDict
+
+from i2v_jax.evaluation.metrics import psnr
+from i2v_jax.models import biggan
+from i2v_jax.models.posterior import Posterior
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.losses import hinge_discriminator
+from i2v_jax.tasks.perceptual_loss import make_distance
+
+_LARGEST_WEIGHT = 1e4
+
+
+@struct.dataclass
+class Outputs:
+    """What encoder and decoder make of a batch of images."""
+
+    posterior: Posterior
+    features: jax.Array  # [B, H, W, C]: input of the decoder's last convolution
+    images: jax.Array  # [B, H, W, 3] float32: the reconstruction
+
+
+class ImageAE:
+    """A variational autoencoder of single frames with a patch critic that starts late."""
+
+    forward_networks = ("encoder", "decoder")
+    ema_networks = ("encoder", "decoder")
+    best = "reconstruction"
+
+    def __init__(self, config: ConfigDict, modules: dict[str, nn.Module], steps_per_epoch: int) -> None:
+        """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
+        stage = config.image_ae
+        self.modules = modules
+        self.weights = stage.loss
+        self.distance, self.frozen = make_distance(stage.loss.perceptual_network, config.dtype)
+        start = math.ceil(stage.adversarial_epoch * steps_per_epoch)
+        monitor, networks = "reconstruction", self.forward_networks
+        self.updates = (
+            Update("pretraining", networks, self.reconstruction_loss, last_step=start, monitor=monitor),
+            Update("generator", networks, self.generator_loss, first_step=start, monitor=monitor),
+            Update("critic", ("patch_discriminator",), self.critic_loss, first_step=start, monitor="critic"),
+        )
+
+    def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
+        images, code = batch["video"][:1, 0], jnp.zeros((1, self.modules["encoder"].z_dim))
+        examples = {"encoder": images, "decoder": code, "patch_discriminator": images}
+        rngs = jax.random.split(rng, len(examples))
+        variables = {
+            name: dict(self.modules[name].init(key, example))
+            for key, (name, example) in zip(rngs, examples.items(), strict=True)
+        }
+        variables["decoder"].pop("intermediates", None)
+        return variables
+
+    def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
+        """The patch critic's ActNorm on real frames."""
+        variables = networks["patch_discriminator"]
+        _, changed = self.modules["patch_discriminator"].apply(
+            variables, batch["video"][:, 0], data_init=True, mutable=["params"]
+        )
+        return {**networks, "patch_discriminator": {**variables, **changed}}
+
+    def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[Outputs, Networks]:
+        """The reconstruction from a posterior sample, batch norms by the statistics of the batch."""
+        posterior, encoder_changed = self.modules["encoder"].apply(
+            networks["encoder"], batch["video"][:, 0], train=True, mutable=["batch_stats"]
+        )
+        code = posterior.sample(jax.random.fold_in(rng, 0))
+        images, decoder_changed = self.modules["decoder"].apply(
+            networks["decoder"], code, train=True, mutable=["batch_stats", "intermediates"]
+        )
+        features = decoder_changed.pop("intermediates")["generator"]["features"][0]
+        return Outputs(posterior, features, images), {"encoder": encoder_changed, "decoder": decoder_changed}
+
+    def reconstruction_loss(
+        self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """Sum over pixels of |x - x'| + perceptual distance, and the KL term."""
+        reconstruction, distance = self._reconstruction(networks, outputs.images, batch)
+        kl = jnp.mean(outputs.posterior.kl())
+        loss = reconstruction + self.weights.kl * kl
+        l1 = jnp.mean(jnp.abs(outputs.images - batch["video"][:, 0]))
+        metrics = {"loss": loss, "reconstruction": reconstruction, "l1": l1, "perceptual": distance, "kl": kl}
+        return loss, ({}, metrics)
+
+    def generator_loss(
+        self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """With the adversarial term, weighed so that its gradient at the last layer is as large as that of the rest."""
+        loss, (_, metrics) = self.reconstruction_loss(networks, outputs, batch, rng)
+        adversarial = -jnp.mean(self._critic(networks, outputs.images))
+        weight = self.adaptive_weight(networks, outputs, batch)
+        loss = loss + self.weights.adversarial * weight * adversarial
+        return loss, ({}, {**metrics, "loss": loss, "generator": adversarial, "adaptive_weight": weight})
+
+    def adaptive_weight(self, networks: Networks, outputs: Outputs, batch: Batch) -> jax.Array:
+        """|gradient of the reconstruction| / (|gradient of the adversarial term| + 1e-4), clamped to [0, 1e4]. Scalar.
+
+        Gradients with respect to the kernel of the decoder's last convolution (Esser et al. 2021, equation 7).
+        """
+        decoder = networks["decoder"]
+        last = {name: tree["generator"]["output"] for name, tree in decoder.items() if "output" in tree["generator"]}
+        layer = biggan.output_layer(self.modules["decoder"].dtype)
+        features = jax.lax.stop_gradient(outputs.features)
+
+        def images(kernel: jax.Array) -> jax.Array:
+            return biggan.to_image(layer.apply({**last, "params": {**last["params"], "kernel": kernel}}, features))
+
+        kernel = last["params"]["kernel"]
+        of_reconstruction = jax.grad(lambda k: self._reconstruction(networks, images(k), batch)[0])(kernel)
+        of_adversarial = jax.grad(lambda k: -jnp.mean(self._critic(networks, images(k))))(kernel)
+        ratio = jnp.linalg.norm(of_reconstruction) / (jnp.linalg.norm(of_adversarial) + 1e-4)
+        return jax.lax.stop_gradient(jnp.clip(ratio, 0, _LARGEST_WEIGHT))
+
+    def critic_loss(
+        self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """Hinge loss of real and reconstructed images. One power iteration."""
+        images = jax.lax.stop_gradient(outputs.images)
+        both = jnp.concatenate([batch["video"][:, 0], images])
+        logits, changed = self.modules["patch_discriminator"].apply(
+            networks["patch_discriminator"], both, train=True, mutable=["spectral"]
+        )
+        real, fake = jnp.split(logits, 2)
+        loss = hinge_discriminator(real, fake)
+        metrics = {"critic": loss, "logits_real": jnp.mean(real), "logits_fake": jnp.mean(fake)}
+        return loss, ({"patch_discriminator": changed}, metrics)
+
+    def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
+        """Reconstruction from the posterior mean."""
+        images = batch["video"][:, 0]
+        reconstruction, posterior = self._reconstruct(networks, batch)
+        distance = self.distance(networks, reconstruction, images)
+        difference = jnp.abs(reconstruction - images)
+        return {
+            "reconstruction": jnp.sum(difference + distance[:, None, None, None], axis=(1, 2, 3)),
+            "l1": jnp.mean(difference, axis=(1, 2, 3)),
+            "psnr": psnr(reconstruction[:, None], images[:, None]),
+            "perceptual": distance,
+            "kl": posterior.kl(),
+        }
+
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
+        return {"truth": batch["video"], "reconstruction": self._reconstruct(networks, batch)[0][:, None]}
+
+    def _reconstruct(self, networks: Networks, batch: Batch) -> tuple[jax.Array, Posterior]:
+        posterior = self.modules["encoder"].apply(networks["encoder"], batch["video"][:, 0])
+        return self.modules["decoder"].apply(networks["decoder"], posterior.mean), posterior
+
+    def _reconstruction(self, networks: Networks, images: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """(mean over images of the sum over pixels of |x - x'| + distance, mean distance)."""
+        target = batch["video"][:, 0]
+        distance = self.distance(networks, images, target)
+        per_pixel = jnp.abs(images - target) + distance[:, None, None, None]
+        return jnp.mean(jnp.sum(per_pixel, axis=(1, 2, 3))), jnp.mean(distance)
+
+    def _critic(self, networks: Networks, images: jax.Array) -> Any:
+        return self.modules["patch_discriminator"].apply(networks["patch_discriminator"], images)

@@ -1,0 +1,23 @@
+"""Terms of the objectives that several tasks share."""
+
+import jax
+import jax.numpy as jnp
+
+
+def hinge_discriminator(real: jax.Array, fake: jax.Array) -> jax.Array:
+    """(mean max(0, 1 - real) + mean max(0, 1 + fake)) / 2 of logits of any shape (Lim and Ye 2017). Scalar."""
+    return (jnp.mean(jax.nn.relu(1 - real)) + jnp.mean(jax.nn.relu(1 + fake))) / 2
+
+
+def feature_matching(real: tuple[jax.Array, ...], fake: tuple[jax.Array, ...]) -> jax.Array:
+    """Mean over the maps of the mean absolute difference (Wang et al. 2018); no gradient into the real ones. Scalar."""
+    differences = [
+        jnp.mean(jnp.abs(jax.lax.stop_gradient(a).astype(jnp.float32) - b.astype(jnp.float32)))
+        for a, b in zip(real, fake, strict=True)
+    ]
+    return jnp.mean(jnp.stack(differences))
+
+
+def fold_time(video: jax.Array) -> jax.Array:
+    """[B, T, H, W, C] -> [B * T, H, W, C]."""
+    return video.reshape(-1, *video.shape[2:])

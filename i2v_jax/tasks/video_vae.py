@@ -1,0 +1,193 @@
+"""Stage 1: the video cVAE-GAN (paper section 3.3, equations 8 and 9, and the supplement's objective)."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from ml_collections import ConfigDict
+
+from i2v_jax.evaluation.metrics import psnr
+from i2v_jax.models.posterior import Posterior
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.losses import feature_matching, fold_time, hinge_discriminator
+from i2v_jax.tasks.perceptual_loss import make_distance
+
+
+@struct.dataclass
+class Outputs:
+    """What encoder and decoder make of a batch."""
+
+    posterior: Posterior
+    video: jax.Array  # [B, 16, H, W, 3] float32: the reconstruction of the frames after the start frame
+
+
+@struct.dataclass
+class Draws:
+    """Which part of a batch the critics see in one step; the same part of truth and reconstruction."""
+
+    window_start: jax.Array  # [] int32: first frame of the temporal critic's window
+    frame_indices: jax.Array  # [N] int32 into the B * 16 frames, for the patch critic
+
+
+class VideoVAE:
+    """q(z|X) and p(X|x0, z) against a critic of clips and one of frames; the critics are updated first."""
+
+    forward_networks = ("encoder", "decoder")
+    ema_networks = ("encoder", "decoder")
+    best = "perceptual"
+
+    def __init__(self, config: ConfigDict, modules: dict[str, nn.Module], steps_per_epoch: int) -> None:
+        """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
+        stage = config.video_vae
+        self.modules = modules
+        self.weights = stage.loss
+        self.distance, self.frozen = make_distance(stage.loss.perceptual_network, config.dtype)
+        start = math.ceil(stage.adversarial_epoch * steps_per_epoch)
+        critics = ("temporal_discriminator", "patch_discriminator")
+        self.updates = (
+            Update("pretraining", self.forward_networks, self.reconstruction_loss, last_step=start),
+            Update("critics", critics, self.critics_loss, first_step=start),
+            Update("generator", self.forward_networks, self.generator_loss, first_step=start),
+        )
+
+    def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
+        video = batch["video"][:1]
+        z = jnp.zeros((1, self.modules["decoder"].z_dim))
+        examples: dict[str, tuple[jax.Array, ...]] = {
+            "encoder": (video[:, 1:],),
+            "decoder": (video[:, 0], z),
+            "temporal_discriminator": (video[:, 1 : 1 + self.weights.window],),
+            "patch_discriminator": (video[:, 0],),
+        }
+        rngs = jax.random.split(rng, len(examples))
+        return {
+            name: dict(self.modules[name].init(key, *example))
+            for key, (name, example) in zip(rngs, examples.items(), strict=True)
+        }
+
+    def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
+        """The patch critic's ActNorm on real frames."""
+        if self.modules["patch_discriminator"].norm != "actnorm":
+            return networks
+        frames = fold_time(batch["video"][:, 1:])[self.draws(batch, rng).frame_indices]
+        variables = networks["patch_discriminator"]
+        _, changed = self.modules["patch_discriminator"].apply(variables, frames, data_init=True, mutable=["params"])
+        return {**networks, "patch_discriminator": {**variables, **changed}}
+
+    def draws(self, batch: Batch, rng: jax.Array) -> Draws:
+        clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
+        window_rng, frame_rng = jax.random.split(jax.random.fold_in(rng, 1))
+        return Draws(
+            jax.random.randint(window_rng, (), 0, frames - self.weights.window + 1),
+            jax.random.randint(frame_rng, (self.weights.spatial_frames,), 0, clips * frames),
+        )
+
+    def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[Outputs, Networks]:
+        """The reconstruction from a posterior sample. Advances the decoder's spectral norms."""
+        posterior = self.modules["encoder"].apply(networks["encoder"], batch["video"][:, 1:])
+        z = posterior.sample(jax.random.fold_in(rng, 0))
+        video, changed = self.modules["decoder"].apply(
+            networks["decoder"], batch["video"][:, 0], z, train=True, mutable=["spectral"]
+        )
+        return Outputs(posterior, video.astype(jnp.float32)), {"decoder": changed}
+
+    def reconstruction_loss(
+        self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """The evidence bound of equation 8 with a perceptual term."""
+        target = batch["video"][:, 1:]
+        l1 = jnp.mean(jnp.abs(outputs.video - target))
+        perceptual = jnp.mean(self.distance(networks, fold_time(outputs.video), fold_time(target)))
+        kl = jnp.mean(outputs.posterior.kl())
+        weights = self.weights
+        loss = weights.reconstruction * l1 + weights.perceptual * perceptual + weights.kl * kl
+        return loss, ({}, {"loss": loss, "l1": l1, "perceptual": perceptual, "kl": kl})
+
+    def generator_loss(
+        self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """The full objective of encoder and decoder."""
+        loss, (_, metrics) = self.reconstruction_loss(networks, outputs, batch, rng)
+        real, fake = self._windows(outputs, batch, rng)
+        _, real_features = self._temporal(networks, real)
+        temporal_logits, fake_features = self._temporal(networks, fake)
+        patch_logits = self._patch(networks, self._frames(outputs.video, batch, rng))
+        matching = feature_matching(real_features, fake_features)
+        spatial, temporal = -jnp.mean(patch_logits), -jnp.mean(temporal_logits)
+        weights = self.weights
+        loss = loss + weights.spatial * spatial + weights.temporal * temporal + weights.feature_matching * matching
+        terms = {"loss": loss, "generator_spatial": spatial, "generator_temporal": temporal, "feature_matching": matching}
+        return loss, ({}, {**metrics, **terms})
+
+    def critics_loss(
+        self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """Hinge losses of both critics and the gradient penalty on real clips. One power iteration each."""
+        outputs = jax.lax.stop_gradient(outputs)
+        real, fake = self._windows(outputs, batch, rng)
+        (temporal_fake, _), temporal_changed = self.modules["temporal_discriminator"].apply(
+            networks["temporal_discriminator"], fake, train=True, mutable=["spectral"]
+        )
+        patch_fake, patch_changed = self.modules["patch_discriminator"].apply(
+            networks["patch_discriminator"], self._frames(outputs.video, batch, rng), train=True, mutable=["spectral"]
+        )
+        changed = {"temporal_discriminator": temporal_changed, "patch_discriminator": patch_changed}
+        networks = {**networks, **{name: {**networks[name], **changed[name]} for name in changed}}
+        patch_real = self._patch(networks, self._frames(batch["video"][:, 1:], batch, rng))
+        temporal_real, pullback = jax.vjp(lambda video: self._temporal(networks, video)[0], real)
+        (gradient,) = pullback(jnp.full_like(temporal_real, 1 / temporal_real.size))
+        penalty = jnp.mean(jnp.sum(jnp.square(gradient.astype(jnp.float32)), axis=(1, 2, 3, 4)))
+        spatial, temporal = hinge_discriminator(patch_real, patch_fake), hinge_discriminator(temporal_real, temporal_fake)
+        loss = spatial + temporal + self.weights.gradient_penalty * penalty
+        metrics = {
+            "critic_spatial": spatial,
+            "critic_temporal": temporal,
+            "gradient_penalty": penalty,
+            "logits_spatial_real": jnp.mean(patch_real),
+            "logits_spatial_fake": jnp.mean(patch_fake),
+            "logits_temporal_real": jnp.mean(temporal_real),
+            "logits_temporal_fake": jnp.mean(temporal_fake),
+        }
+        return loss, (changed, metrics)
+
+    def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
+        """Reconstruction from the posterior mean."""
+        target = batch["video"][:, 1:]
+        video, posterior = self._reconstruct(networks, batch)
+        distance = self.distance(networks, fold_time(video), fold_time(target))
+        return {
+            "l1": jnp.mean(jnp.abs(video - target), axis=(1, 2, 3, 4)),
+            "psnr": psnr(video, target),
+            "perceptual": jnp.mean(distance.reshape(target.shape[:2]), axis=1),
+            "kl": posterior.kl(),
+        }
+
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
+        video, _ = self._reconstruct(networks, batch)
+        return {"truth": batch["video"], "reconstruction": jnp.concatenate([batch["video"][:, :1], video], axis=1)}
+
+    def _reconstruct(self, networks: Networks, batch: Batch) -> tuple[jax.Array, Posterior]:
+        posterior = self.modules["encoder"].apply(networks["encoder"], batch["video"][:, 1:])
+        video = self.modules["decoder"].apply(networks["decoder"], batch["video"][:, 0], posterior.mean)
+        return video.astype(jnp.float32), posterior
+
+    def _windows(self, outputs: Outputs, batch: Batch, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(real, fake) [B, window, H, W, 3]."""
+        start = self.draws(batch, rng).window_start
+
+        def window(video: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(video, start, self.weights.window, axis=1)
+
+        return window(batch["video"][:, 1:]), window(outputs.video)
+
+    def _frames(self, video: jax.Array, batch: Batch, rng: jax.Array) -> jax.Array:
+        return fold_time(video)[self.draws(batch, rng).frame_indices]
+
+    def _temporal(self, networks: Networks, video: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        return self.modules["temporal_discriminator"].apply(networks["temporal_discriminator"], video)
+
+    def _patch(self, networks: Networks, frames: jax.Array) -> Any:
+        return self.modules["patch_discriminator"].apply(networks["patch_discriminator"], frames)

@@ -1,0 +1,160 @@
+"""Saving and restoring: state, data position and resolved configuration, written as one checkpoint or not at all.
+
+Everything that knows Orbax is in this file.
+"""
+
+import json
+import math
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+from orbax.checkpoint import checkpoint_managers as policies
+
+from i2v_jax.errors import UserError
+from i2v_jax.training.state import TrainState
+
+
+class Checkpointer:
+    """The checkpoints of one stage, `folder/checkpoints/STEP`: the latest `keep` and the one with the lowest `best` metric."""
+
+    def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str) -> None:
+        self._folder = pathlib.Path(folder).absolute() / "checkpoints"
+        self._best = best
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                save_decision_policy=policies.FixedIntervalPolicy(1),  # the loop decides when
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(
+                            get_metric_fn=lambda metrics: -metrics.get(best, math.inf),
+                            n=1,
+                            keep_checkpoints_without_metrics=False,
+                        ),
+                    ]
+                ),
+                cleanup_tmp_directories=True,  # what a killed process left half-written
+            ),
+        )
+
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, position: dict[str, Any], config: ConfigDict, metrics: dict[str, float]) -> None:
+        """Writes a checkpoint in the background; a half-written one is never listed.
+
+        Args:
+          state: at any sharding.
+          position: of the data pipeline, JSON.
+          config: the resolved configuration.
+          metrics: of the latest evaluation; may be empty.
+        Raises:
+          UserError: the checkpoint before this one could not be written (disk full, no permission).
+        """
+        networks, optimizer = _divide(state)
+        args = ocp.args.Composite(
+            networks=ocp.args.PyTreeSave(networks),
+            optimizer=ocp.args.PyTreeSave(optimizer),
+            data=ocp.args.JsonSave(position),
+            config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
+        )
+        try:
+            self._manager.save(int(state.step), args=args, metrics=metrics or None)
+        except (OSError, ValueError) as error:
+            raise self._write_error(error) from error
+
+    def restore(self, abstract: TrainState, step: int) -> tuple[TrainState, dict[str, Any], dict[str, float]]:
+        """(state, data position, metrics) of checkpoint `step`.
+
+        Args:
+          abstract: ShapeDtypeStructs with the shardings wanted, which may differ from those saved.
+          step: one of the saved steps.
+        Raises:
+          UserError: the checkpoint cannot be read, or is of other networks.
+        """
+        networks, optimizer = _divide(abstract)
+        args = ocp.args.Composite(
+            networks=_restore_args(networks),
+            optimizer=_restore_args(optimizer),
+            data=ocp.args.JsonRestore(),
+        )
+        try:
+            restored = self._manager.restore(step, args=args)
+        except (ValueError, KeyError, FileNotFoundError, OSError) as error:
+            raise UserError(
+                f"checkpoint {self._folder / str(step)} cannot be restored ({_first_line(error)}): "
+                "delete that folder to continue from the one before, or start in another --workdir"
+            ) from error
+        state = TrainState(opt_state=restored.optimizer["opt_state"], **restored.networks)
+        return state, restored.data, self._manager.metrics(step) or {}
+
+    def wait(self) -> None:
+        """Returns when everything is on disk. Raises UserError when it could not be written."""
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError) as error:
+            raise self._write_error(error) from error
+
+    def close(self) -> None:
+        self.wait()
+        self._manager.close()
+
+    def _write_error(self, error: Exception) -> UserError:
+        return UserError(
+            f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): the checkpoints before it are whole; "
+            "free some space and run the same command to continue"
+        )
+
+
+def load_networks(folder: str | os.PathLike[str], *, step: int | None = None) -> dict[str, Any]:
+    """The networks of a stage's checkpoint as NumPy arrays, on any number of devices.
+
+    Args:
+      folder: a stage's folder in a work directory.
+      step: which checkpoint; by default the last.
+    Returns:
+      "step", and "params", "model_state", "ema": network name -> nested dict.
+    Raises:
+      UserError: there is no whole checkpoint.
+    """
+    root = pathlib.Path(folder).absolute() / "checkpoints"
+    if not root.is_dir():
+        raise UserError(f"no checkpoint in {folder}: train that stage with python -m launch.train")
+    with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+        step = manager.latest_step() if step is None else step
+        if step is None:
+            raise UserError(f"no whole checkpoint in {folder}: train that stage with python -m launch.train")
+        path = root / str(step) / "networks"
+        try:
+            with ocp.PyTreeCheckpointer() as reader:
+                saved = reader.metadata(path).item_metadata.tree
+                as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
+                return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+        except (ValueError, KeyError, FileNotFoundError, OSError, AttributeError) as error:
+            raise UserError(f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}") from error
+
+
+def averaged_variables(networks: dict[str, Any]) -> dict[str, Any]:
+    """Network name -> variables of `load_networks`, averaged parameters where they are kept."""
+    params = {**networks["params"], **networks["ema"]}
+    return {name: {"params": tree, **networks["model_state"].get(name, {})} for name, tree in params.items()}
+
+
+def _divide(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What sampling needs, and the rest: two items, so that the first can be read alone."""
+    networks = {"step": state.step, "params": state.params, "model_state": state.model_state, "ema": state.ema}
+    return networks, {"opt_state": state.opt_state}
+
+
+def _restore_args(abstract: dict[str, Any]) -> ocp.args.PyTreeRestore:
+    return ocp.args.PyTreeRestore(item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

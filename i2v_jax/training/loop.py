@@ -1,0 +1,235 @@
+"""The one training loop, in the order in which things happen. It knows tasks and nothing of what they learn."""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from i2v_jax.distributed import mesh as meshes
+from i2v_jax.errors import UserError
+from i2v_jax.input.pipeline import Pipeline
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
+from i2v_jax.training.checkpoint import Checkpointer
+from i2v_jax.training.interrupt import Interruption
+from i2v_jax.training.optimizers import make_optimizer
+from i2v_jax.training.state import TrainState, join, split
+from i2v_jax.training.step import make_step
+from i2v_jax.training.writers import MetricWriter, write_preview
+
+# Streams of random numbers beside those of the training step, which are folded from its number.
+_INIT, _EVALUATE, _PREVIEW = 2**31 - 1, 2**31 - 2, 2**31 - 3
+
+
+class NonFiniteError(UserError):
+    """A loss or gradient is no longer a number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A task and what it is trained on."""
+
+    name: str
+    task: Task
+    train: Pipeline
+    evaluation: Pipeline
+    steps: int
+    config: ConfigDict  # the whole configuration
+    folder: pathlib.Path
+
+
+class Trainer:
+    """One stage on a mesh: parameters born sharded, compiled steps, checkpoints, logs."""
+
+    def __init__(self, stage: Stage, mesh: Mesh) -> None:
+        meshes.check_batch_size(stage.name, stage.train.global_batch_size, mesh)
+        self._stage, self._mesh = stage, mesh
+        config, task = stage.config, stage.task
+        optimizer = make_optimizer(config[stage.name].optimizer, stage.train.steps_per_epoch)
+        self._optimizers = {name: optimizer for name in task.modules}
+        self._replicated, self._over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
+        self._frozen = jax.device_put(task.frozen, self._replicated)
+        shapes = jax.eval_shape(self._init_state, self._frozen, stage.train.batch_spec)
+        self._sharding = meshes.state_sharding(mesh, shapes, config.mesh.fsdp_min_size)
+        self._abstract = jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes, self._sharding
+        )
+        self._steps: dict[tuple[str, ...], Any] = {}
+        self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
+        self._preview = jax.jit(self._preview_rows, out_shardings=self._replicated)
+        self._checkpointer = Checkpointer(stage.folder, keep=config.train.keep, best=task.best)
+        self._metrics: dict[str, float] = {}  # of the last evaluation
+
+    def run(self) -> bool:
+        """Trains to the last step, from the latest checkpoint if there is one. False when it was asked to stop before."""
+        state, iterator = self._restore_or_init()
+        start = int(state.step)
+        is_writer = jax.process_index() == 0
+        writer = MetricWriter(self._stage.folder, start) if is_writer else None
+        progress = tqdm.tqdm(
+            total=self._stage.steps, initial=start, desc=self._stage.name, unit="step", disable=not is_writer, smoothing=0.1
+        )
+        watch = _Watch(self._stage.name, start)
+        stopped = False
+        with Interruption() as interruption:
+            for step in range(start, self._stage.steps):
+                batch = meshes.global_batch(next(iterator), self._mesh)
+                state, metrics = self._step(step, state, batch)(state, self._frozen, batch)
+                shown = watch.see(step, metrics)
+                done = step + 1
+                stopped = interruption.reached(done) and done < self._stage.steps
+                last = done == self._stage.steps
+                if shown and writer and (step % self._due("log_every") == 0 or last):
+                    writer.write(step, shown)
+                    progress.set_postfix({name: f"{shown[name]:.4g}" for name in list(shown)[:3]}, refresh=False)
+                if done % self._due("evaluate_every") == 0 or last:
+                    self._run_evaluation(state, done, writer)
+                if done % self._due("preview_every") == 0 or last:
+                    self._write_preview(state, done)
+                if done % self._due("checkpoint_every") == 0 or last or stopped:
+                    watch.flush()
+                    self._checkpointer.save(state, iterator.get_state(), self._stage.config, self._metrics)
+                progress.update()
+                if stopped:
+                    break
+        progress.close()
+        iterator.close()
+        self._checkpointer.close()
+        if writer:
+            writer.close()
+        return not stopped
+
+    def _due(self, name: str) -> int:
+        return self._stage.config.train[name]
+
+    def _init_state(self, frozen: Networks, batch: Batch) -> TrainState:
+        """The state before the first step; data-dependent initialisation sees the first batch."""
+        task = self._stage.task
+        rng = jax.random.fold_in(jax.random.key(self._stage.config.seed), _INIT)
+        networks = task.init_variables(rng, batch)
+        networks = task.data_init({**networks, **frozen}, batch, rng)
+        params, model_state = split({name: networks[name] for name in task.modules})
+        opt_state = {name: self._optimizers[name].init(tree) for name, tree in params.items()}
+        keep_average = self._stage.config.train.ema > 0
+        ema = {name: params[name] for name in task.ema_networks if keep_average}
+        return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, ema)
+
+    def _restore_or_init(self) -> tuple[TrainState, Any]:
+        """State and data iterator: the latest checkpoint, or the first step."""
+        iterator = self._stage.train.iterator()
+        latest = self._checkpointer.latest_step()
+        if latest is not None:
+            state, position, self._metrics = self._checkpointer.restore(self._abstract, latest)
+            iterator.set_state(position)
+            tqdm.tqdm.write(f"{self._stage.name}: continuing after step {latest} of {self._stage.steps}")
+            return state, iterator
+        first = self._stage.train.iterator()
+        batch = meshes.global_batch(next(first), self._mesh)
+        first.close()
+        init = jax.jit(self._init_state, out_shardings=self._sharding)
+        return init(self._frozen, batch), iterator
+
+    def _step(self, step: int, state: TrainState, batch: Batch) -> Any:
+        """The compiled step for the updates that run at `step`."""
+        active = [update for update in self._stage.task.updates if update.runs_at(step)]
+        key = tuple(update.name for update in active)
+        if key not in self._steps:
+            config, began = self._stage.config, time.monotonic()
+            function = make_step(self._stage.task, active, self._optimizers, config.train.ema, config.seed)
+            jitted = jax.jit(
+                function,
+                in_shardings=(self._sharding, self._replicated, self._over_devices),
+                out_shardings=(self._sharding, self._replicated),
+                donate_argnums=0,
+            )
+            self._steps[key] = jitted.lower(state, self._frozen, batch).compile()
+            memory = self._steps[key].memory_analysis()
+            used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
+            names = " + ".join(key)
+            tqdm.tqdm.write(f"{self._stage.name}: compiled {names} in {time.monotonic() - began:.1f} s{used}")
+        return self._steps[key]
+
+    def _networks(self, state: TrainState, frozen: Networks) -> Networks:
+        """What sampling would use: averaged parameters where they are kept."""
+        return {**join({**state.params, **state.ema}, state.model_state), **frozen}
+
+    def _sum_metrics(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> tuple[Metrics, jax.Array]:
+        metrics = self._stage.task.evaluate(self._networks(state, frozen), batch, rng)
+        valid = batch["valid"]
+        return {name: jnp.sum(jnp.where(valid, value, 0.0)) for name, value in metrics.items()}, jnp.sum(valid)
+
+    def _preview_rows(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
+        return self._stage.task.preview(self._networks(state, frozen), batch, rng)
+
+    def _evaluation_batches(self, clips: int) -> Any:
+        pipeline = self._stage.evaluation
+        count = pipeline.steps_per_epoch
+        if clips:
+            count = min(count, -(-clips // pipeline.global_batch_size))
+        iterator = pipeline.iterator()
+        try:
+            for batch in itertools.islice(iterator, count):
+                yield meshes.global_batch(batch, self._mesh)
+        finally:
+            iterator.close()
+
+    def _run_evaluation(self, state: TrainState, step: int, writer: MetricWriter | None) -> None:
+        """Means over the held-out clips, the same clips and random numbers every time."""
+        totals: dict[str, float] = {}
+        count = 0
+        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _EVALUATE)
+        for index, batch in enumerate(self._evaluation_batches(self._due("evaluate_clips"))):
+            sums, valid = self._evaluate(state, self._frozen, batch, jax.random.fold_in(key, index))
+            totals = {name: totals.get(name, 0.0) + float(value) for name, value in sums.items()}
+            count += int(valid)
+        self._metrics = {name: total / count for name, total in totals.items()}
+        if writer:
+            writer.write(step, self._metrics, prefix="eval/")
+        summary = ", ".join(f"{name} {value:.4g}" for name, value in self._metrics.items())
+        tqdm.tqdm.write(f"{self._stage.name}: step {step}, {count} held-out clips: {summary}")
+
+    def _write_preview(self, state: TrainState, step: int) -> None:
+        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _PREVIEW)
+        (batch,) = self._evaluation_batches(1)
+        rows = jax.device_get(self._preview(state, self._frozen, batch, key))
+        if jax.process_index() == 0:
+            write_preview(self._stage.folder, step, {label: clips[: self._due("previews")] for label, clips in rows.items()})
+
+
+class _Watch:
+    """Looks at the metrics of a step while the next one runs, so that nothing waits for them."""
+
+    def __init__(self, stage: str, start: int) -> None:
+        self._stage, self._good = stage, start
+        self._pending: tuple[int, Metrics] | None = None
+
+    def see(self, step: int, metrics: Metrics) -> dict[str, float]:
+        """The metrics of the step before; empty at the first. Raises NonFiniteError."""
+        shown = self.flush()
+        self._pending = (step, metrics)
+        return shown
+
+    def flush(self) -> dict[str, float]:
+        """The metrics of the latest step. Raises NonFiniteError."""
+        if self._pending is None:
+            return {}
+        step, metrics = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        bad = [f"{name}={value}" for name, value in values.items() if not np.isfinite(value)]
+        if bad:
+            raise NonFiniteError(
+                f"{self._stage}: {', '.join(bad)} at step {step} (all finite up to step {self._good}); the checkpoints before "
+                "it are kept: lower the learning rate, set optimizer.clip_norm, or bound the flow with flow.network.scale=softclamp"
+            )
+        self._good = step
+        return values

@@ -1,0 +1,76 @@
+"""One training step of any task: a shared forward pass, then the updates in order, then the average of the parameters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Task, Update, merge_collections, replace_params
+from i2v_jax.training.state import TrainState, split
+
+Step = Callable[[TrainState, Networks, Batch], tuple[TrainState, Metrics]]
+
+
+def make_step(
+    task: Task,
+    updates: Sequence[Update],
+    optimizers: Mapping[str, optax.GradientTransformationExtraArgs],
+    ema_decay: float,
+    seed: int,
+) -> Step:
+    """A function (state, frozen networks, batch) -> (state, metrics) that performs `updates`, a subset of the task's."""
+
+    def step(state: TrainState, frozen: Networks, batch: Batch) -> tuple[TrainState, Metrics]:
+        rng = jax.random.fold_in(jax.random.key(seed), state.step)
+        networks = {**state.variables(), **frozen}
+        outputs, pullback, changed = jax.vjp(
+            lambda params: task.forward(replace_params(networks, params), batch, rng),
+            {name: networks[name]["params"] for name in task.forward_networks},
+            has_aux=True,
+        )
+        networks = merge_collections(networks, changed)
+        opt_state, metrics = dict(state.opt_state), {}
+        for update in updates:
+            grads, changed, terms = _gradients(update, networks, outputs, pullback, batch, rng)
+            networks = merge_collections(networks, changed)
+            for name in update.networks:
+                optimizer, params = optimizers[name], networks[name]["params"]
+                value = terms[update.monitor] if update.monitor else jnp.zeros(())
+                delta, opt_state[name] = optimizer.update(grads[name], opt_state[name], params, value=value)
+                networks = replace_params(networks, {name: optax.apply_updates(params, delta)})
+                terms[f"gradient_norm/{name}"] = optax.global_norm(grads[name])
+            metrics.update(terms)
+        params, model_state = split({name: networks[name] for name in state.params})
+        ema = _average(state.ema, params, state.step, ema_decay)
+        return TrainState(state.step + 1, params, model_state, opt_state, ema), metrics
+
+    return step
+
+
+def _gradients(
+    update: Update, networks: Networks, outputs: Any, pullback: Callable[..., Any], batch: Batch, rng: jax.Array
+) -> tuple[dict[str, Any], Networks, Metrics]:
+    """Gradients by network of `update`: directly, and through the outputs of the forward pass."""
+
+    def loss(params: dict[str, Any], outputs: Any) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        return update.loss(replace_params(networks, params), outputs, batch, rng)
+
+    params = {name: networks[name]["params"] for name in update.networks}
+    gradient = jax.grad(loss, argnums=(0, 1), has_aux=True)
+    (direct, by_output), (changed, metrics) = gradient(params, outputs)
+    (through,) = pullback(by_output)
+    grads = {
+        name: jax.tree.map(jnp.add, tree, through[name]) if name in through else tree for name, tree in direct.items()
+    }
+    return grads, changed, metrics
+
+
+def _average(ema: dict[str, Any], params: dict[str, Any], step: jax.Array, decay: float) -> dict[str, Any]:
+    """Exponential moving average whose horizon grows with the steps taken until it is that of `decay`."""
+    decay = jnp.minimum(decay, (1 + step) / (10 + step))
+    return {
+        name: jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), tree, params[name])
+        for name, tree in ema.items()
+    }

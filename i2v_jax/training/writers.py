@@ -1,0 +1,98 @@
+"""Where a run can be followed: JSON lines, TensorBoard events, and pictures."""
+
+import json
+import os
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+
+_FPS = 8
+
+
+class MetricWriter:
+    """Appends scalars to `folder/metrics.jsonl`, and to TensorBoard event files in `folder` where TensorBoard is installed."""
+
+    def __init__(self, folder: pathlib.Path, step: int) -> None:
+        """Continues at `step`: lines of later steps, which a killed run wrote after its last checkpoint, are dropped.
+
+        Raises:
+          UserError: the folder cannot be written.
+        """
+        self._path = folder / "metrics.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            kept = [line for line in read_metrics(folder) if line["step"] <= step]
+            temporary = self._path.with_suffix(".tmp")
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            os.replace(temporary, self._path)
+            self._file = self._path.open("a")
+        except OSError as error:
+            raise UserError(f"cannot write {self._path}: {error.strerror}") from error
+        self._events = _event_writer(folder)
+
+    def write(self, step: int, scalars: Mapping[str, float], prefix: str = "") -> None:
+        """One line {"step", "time", name: value, ...}. Raises UserError when it cannot be written."""
+        named = {prefix + name: float(value) for name, value in scalars.items()}
+        try:
+            self._file.write(json.dumps({"step": step, "time": round(time.time(), 3), **named}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise UserError(f"cannot write {self._path}: {error.strerror}") from error
+        if self._events is not None:
+            self._events(step, named)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The lines that a `MetricWriter` wrote; a last line cut short by a crash is left out. Empty if there are none."""
+    path = pathlib.Path(folder) / "metrics.jsonl"
+    lines = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
+
+
+def write_preview(folder: pathlib.Path, step: int, rows: Mapping[str, np.ndarray]) -> None:
+    """`folder/previews/STEP.mp4` and `.png` (the first and last frames): one row per label, clips side by side.
+
+    Args:
+      rows: label -> clips [N, T, H, W, 3] in [-1, 1].
+    """
+    grids = [(label, media.grid(clips, columns=len(clips))) for label, clips in rows.items()]
+    size = next(iter(rows.values())).shape[2]
+    scale = max(1, 128 // size)
+    video = media.stack_rows([(label, media.enlarge(grid, scale)) for label, grid in grids])
+    target = folder / "previews"
+    target.mkdir(parents=True, exist_ok=True)
+    media.write_png(target / f"{step:07d}.png", media.side_by_side([("", video[:1]), ("", video[-1:])])[0])
+    if len(video) > 1:
+        media.write_mp4(target / f"{step:07d}.mp4", video, fps=_FPS)
+
+
+def _event_writer(folder: pathlib.Path) -> Any:
+    """A function (step, scalars) that writes TensorBoard events, or None where TensorBoard is not installed."""
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError:
+        return None
+    writer = EventFileWriter(str(folder))
+
+    def write(step: int, scalars: Mapping[str, float]) -> None:
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
+        writer.add_event(Event(step=step, wall_time=time.time(), summary=Summary(value=values)))
+        writer.flush()
+
+    return write

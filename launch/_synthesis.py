@@ -1,0 +1,90 @@
+"""What `sample` and `transfer` share: flags, controls as text, and files written."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+from i2v_jax.input import directions, images
+from i2v_jax.tasks.control import ControlKind, encode_control
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
+DIRECTION = flags.DEFINE_float("direction", None, "Direction of the motion in degrees: 0 is right, 90 is up.")
+ENDPOINT = flags.DEFINE_string("endpoint", None, "End effector in the last frame, x,y,z in the data set's coordinates.")
+CROP = flags.DEFINE_enum("crop", None, ["resize", "center"], "How images become square; by default as in training.")
+FPS = flags.DEFINE_float("fps", 8, "Frames per second of the files written.", lower_bound=0.1)
+SCALE = flags.DEFINE_integer("scale", 0, "Enlarge by this factor; 0: to about 256 pixels.", lower_bound=0)
+
+
+def requested_control(kind: ControlKind, direction: float | None, endpoint: str | None) -> np.ndarray | None:
+    """eta [1, n] of what the user asked for, None if nothing. Raises UserError when the model has no such control."""
+    for name, value in (("direction", direction), ("endpoint", endpoint)):
+        if value is not None and kind != name:
+            has = "no control" if kind == "none" else f"control by {kind} only"
+            raise UserError(f"--{name}: this model was trained with {has}; train one with config.control={name!r}")
+    if direction is not None:
+        return np.asarray(encode_control("direction", np.array([directions.direction_bin(direction)])))
+    if endpoint is not None:
+        return np.asarray(encode_control("endpoint", np.array([_position(endpoint)], np.float32)))
+    return None
+
+
+def _position(text: str) -> list[float]:
+    try:
+        position = [float(part) for part in text.split(",")]
+    except ValueError:
+        position = []
+    if len(position) != 3:
+        raise UserError(f"endpoint {text!r}: three numbers are needed, like 0.6,0.1,0.25")
+    return position
+
+
+def read_start_frames(paths: Sequence[str], size: int, crop: str) -> np.ndarray:
+    """Image files -> [B, size, size, 3] in [-1, 1]. Raises UserError for a file that is no image."""
+    return np.stack([images.read_image(path, size, crop) for path in paths])
+
+
+def unique_names(paths: Sequence[str]) -> list[str]:
+    """File names without suffix; a name that comes again is numbered."""
+    names: list[str] = []
+    for path in paths:
+        stem = pathlib.Path(path).stem
+        same = sum(name == stem or name.startswith(f"{stem}~") for name in names)
+        names.append(f"{stem}~{same + 1}" if same else stem)
+    return names
+
+
+class Output:
+    """The folder of results: writes files and says which."""
+
+    def __init__(self, folder: str, fps: float, scale: int, size: int) -> None:
+        self.folder = pathlib.Path(folder)
+        self._fps = fps
+        self.scale = scale or max(1, round(256 / size))
+
+    def video(self, name: str, video: np.ndarray) -> None:
+        """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png."""
+        media.write_mp4(self.folder / f"{name}.mp4", video, self._fps, self.scale)
+        media.write_gif(self.folder / f"{name}.gif", video, self._fps, self.scale)
+        media.write_png(
+            self.folder / f"{name}_strip.png", media.strip(media.enlarge(video, max(1, self.scale // 2)), 8)
+        )
+        self._say(f"{name}.mp4", f"{name}.gif", f"{name}_strip.png")
+
+    def overview(self, name: str, video: np.ndarray) -> None:
+        """A composed video, already at its size, as NAME.mp4 and its last frame as NAME.png."""
+        media.write_mp4(self.folder / f"{name}.mp4", video, self._fps)
+        media.write_png(self.folder / f"{name}.png", video[-1])
+        self._say(f"{name}.mp4", f"{name}.png")
+
+    def _say(self, *names: str) -> None:
+        print("wrote " + ", ".join(str(self.folder / name) for name in names))
+
+
+def with_start(start_frame: np.ndarray, video: np.ndarray) -> np.ndarray:
+    """[H, W, 3] and [T, H, W, 3] -> [1 + T, H, W, 3]."""
+    return np.concatenate([start_frame[None], video])

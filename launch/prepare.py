@@ -1,0 +1,66 @@
+"""Prepares a data set: `python -m launch.prepare --dataset=folder --raw_dir=DIR --data_dir=OUT`.
+
+Videos and folders of frames become TFDS ArrayRecord files with train, eval and test splits. A killed run continues
+when started again.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags, logging
+
+from data.bair.builder import Bair
+from data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall
+from data.folder.builder import Folder
+from data.iper.builder import Iper
+from data.landscape.builder import Landscape
+from data.staging import StoreOptions
+from data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
+from i2v_jax.errors import UserError
+from launch._app import run
+
+BUILDERS = {b.name: b for b in (Folder, Landscape, Bair, Iper, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall)}
+
+DATASET = flags.DEFINE_enum(
+    "dataset", None, sorted(BUILDERS), "Which data set the raw files are; `folder` is any.", required=True
+)
+RAW_DIR = flags.DEFINE_string("raw_dir", None, "Folder with the files as downloaded.", required=True)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder for prepared data sets (data.dir of a config).", required=True)
+STORE = flags.DEFINE_enum(
+    "store", "frames", ["frames", "video"], "Store JPEG frames, or the mp4, mov, webm and mkv files as they are."
+)
+JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 95, "Of frames that have to be encoded.", 1, 100)
+MAX_SIZE = flags.DEFINE_integer(
+    "max_size", 0, "Scale stored frames down until the shorter side has this many pixels; 0: never.", 0
+)
+MIN_FRAMES = flags.DEFINE_integer("min_frames", 17, "Leave out shorter videos.", 2)
+EVAL_FRACTION = flags.DEFINE_float("eval_fraction", 0.1, "Held out of train when the data has no eval split.", 0.0, 0.5)
+TEST_FRACTION = flags.DEFINE_float("test_fraction", 0.1, "Held out of train when the data has no test split.", 0.0, 0.5)
+SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Which videos are held out.", 0)
+THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Videos that are read at the same time.", 1)
+
+
+def main(argv: Sequence[str]) -> None:
+    del argv
+    if STORE.value == "video" and MAX_SIZE.value:
+        raise UserError("--max_size scales frames: it cannot be used with --store=video, which keeps files as they are")
+    builder, data_dir = BUILDERS[DATASET.value], Path(DATA_DIR.value).expanduser()
+    folder = prepared_folder(builder, data_dir)
+    if is_prepared(folder):
+        print(f"{folder} is prepared already: delete it to prepare it again")
+        return
+    logging.set_verbosity(logging.WARNING)
+    summary = prepare(
+        builder,
+        Path(RAW_DIR.value).expanduser(),
+        data_dir,
+        options=StoreOptions(STORE.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value),
+        split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
+        threads=THREADS.value,
+    )
+    print(summary)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,87 @@
+"""The motion of a clip on other images, or under another control.
+
+python -m launch.transfer --workdir=RUN --clip=a.mp4 --image=b.jpg [--image=c.jpg] --out=DIR
+python -m launch.transfer --workdir=RUN --clip=a.mp4 --set=direction=120 --out=DIR
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+
+from i2v_jax.errors import UserError
+from i2v_jax.tasks.control import ControlKind
+from launch import _synthesis
+from launch._app import run
+
+CLIP = flags.DEFINE_string("clip", None, "Whose motion: a video file or a folder of frames, 17 or more.", required=True)
+IMAGE = flags.DEFINE_multi_string("image", [], "A start frame that takes the motion; may be given several times.")
+SET = flags.DEFINE_string(
+    "set", None, "Another control for the clip's residual: direction=120 or endpoint=0.6,0.1,0.25."
+)
+START = flags.DEFINE_integer("start", 0, "First frame of the clip.", lower_bound=0)
+STRIDE = flags.DEFINE_integer("stride", 1, "Distance between the clip's frames.", lower_bound=1)
+FRAMES = flags.DEFINE_integer("frames", 16, "Length of the results.", lower_bound=1)
+
+
+def main(argv: Sequence[str]) -> None:
+    from i2v_jax import media
+    from i2v_jax.config import read_workdir
+    from i2v_jax.input.images import read_clip
+    from i2v_jax.sampling.load import load_synthesizer
+    from i2v_jax.sampling.synthesizer import CLIP_FRAMES
+
+    if not IMAGE.value and SET.value is None:
+        raise UserError(
+            "give the images that take the motion (--image=b.jpg), another control (--set=direction=120), or both"
+        )
+    data = read_workdir(_synthesis.WORKDIR.value).data
+    crop = _synthesis.CROP.value or data.crop
+    clip = read_clip(CLIP.value, CLIP_FRAMES + 1, data.size, crop, start=START.value, stride=STRIDE.value)
+    names = _synthesis.unique_names(IMAGE.value or [CLIP.value])
+    start_frames = _synthesis.read_start_frames(IMAGE.value, data.size, crop) if IMAGE.value else clip[:1]
+    synthesizer = load_synthesizer(_synthesis.WORKDIR.value)
+    own = own_control(synthesizer.control, clip)
+    new = _set_control(synthesizer.control, SET.value) if SET.value else own
+    videos = synthesizer.transfer(synthesizer.residual(clip[None], own), start_frames, new, FRAMES.value)
+
+    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
+    columns = [("clip", media.enlarge(clip, output.scale))]
+    for name, start_frame, video in zip(names, start_frames, videos, strict=True):
+        label = f"{name} {SET.value}" if SET.value else name
+        whole = _synthesis.with_start(start_frame, video)
+        output.video(label.replace(" ", "_"), whole)
+        columns.append((label, media.enlarge(whole, output.scale)))
+    output.overview("comparison", media.side_by_side(columns, pad=8))
+
+
+def own_control(kind: ControlKind, clip: np.ndarray) -> np.ndarray | None:
+    """The clip's eta [1, n]: from the flags, or its direction measured by optical flow; None without control."""
+    from i2v_jax.evaluation.motion import measure_direction
+
+    direction, endpoint = _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value
+    if kind == "direction" and direction is None:
+        direction = measure_direction(clip)
+        print(f"the clip moves towards {direction:.0f} degrees (measured; --direction says otherwise)")
+    if kind == "endpoint" and endpoint is None:
+        raise UserError("this model is controlled by endpoint: give the clip's own with --endpoint=x,y,z")
+    return _synthesis.requested_control(kind, direction, endpoint)
+
+
+def _set_control(kind: ControlKind, text: str) -> np.ndarray | None:
+
+    name, _, value = text.partition("=")
+    if name == "endpoint":
+        return _synthesis.requested_control(kind, None, value)
+    try:
+        direction = float(value) if name == "direction" else math.nan
+    except ValueError:
+        direction = math.nan
+    if math.isnan(direction):
+        raise UserError(f"--set={text}: direction=DEGREES or endpoint=x,y,z is needed")
+    return _synthesis.requested_control(kind, direction, None)
+
+
+if __name__ == "__main__":
+    run(main)

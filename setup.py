@@ -1,0 +1,41 @@
+"""Metadata of the package; tool settings are in pyproject.toml, tested versions in constraints.txt."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+setup(
+    name="i2v_jax",
+    version="0.1.0",
+    description="Image-to-video synthesis in JAX: conditional invertible networks and interactive pokes",
+    long_description=(pathlib.Path(__file__).parent / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["i2v_jax*", "configs*", "data*", "launch*"]),
+    install_requires=[
+        "absl-py>=2.1",
+        "av>=14",
+        "distrax>=0.1.7",
+        "flax>=0.12",
+        "grain>=0.2.15",
+        "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
+        "jax>=0.9",
+        "matplotlib>=3.9",
+        "ml_collections>=1.1",
+        "numpy>=2.0",
+        "opencv-python-headless>=4.10",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.25",
+        "pillow>=11",
+        "scipy>=1.14",
+        "tensorflow-datasets>=4.9.9",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda12]>=0.9"],
+        "tpu": ["jax[tpu]>=0.9"],
+        "torch": ["torch>=2.6"],
+        "dev": ["hypothesis>=6", "mypy>=1.13", "pytest>=8", "ruff>=0.9", "scikit-image>=0.24", "tensorboard>=2.18"],
+    },
+)

@@ -1,0 +1,291 @@
+"""The PyTorch networks of the benchmarks compute what the authors' networks compute."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from benchmarks import torch_networks as networks  # noqa: E402
+from benchmarks.torch_steps import Crop, FlowStep, ImageStep, VideoStep, VideoWeights, gradient_penalty  # noqa: E402
+from tests.reference.fixtures import load  # noqa: E402
+
+
+def load_network(module, name):
+    """`module` in eval mode with the fixture's weights, and the fixture."""
+    fixture = load(name)
+    module.load_state_dict({key: torch.from_numpy(np.asarray(value)) for key, value in fixture.state.items()})
+    return module.eval(), fixture
+
+
+def tensors(fixture):
+    return {key: torch.from_numpy(np.asarray(value)) for key, value in fixture.inputs.items()}
+
+
+def channels_first(video):
+    """[B, T, C, H, W] <-> [B, C, T, H, W]."""
+    return video.transpose(1, 2)
+
+
+def assert_output(fixture, key, actual):
+    """`actual` is within the fixture's tolerance, relative to the largest absolute value of that output."""
+    expected = fixture.outputs[key]
+    actual = actual.detach().numpy()
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=fixture.tolerance * np.abs(expected).max(), err_msg=key)
+
+
+def assert_gradient_norms(fixture, module, prefix="grad_norm/", vanishing=()):
+    """Every gradient norm is the fixture's; those whose key ends in `vanishing` are zero but for rounding."""
+    expected = {key: value for key, value in fixture.outputs.items() if key.startswith(prefix)}
+    actual = {prefix + key: parameter.grad.norm().item() for key, parameter in module.named_parameters()}
+    assert actual.keys() == expected.keys()
+    for key, value in expected.items():
+        if key.endswith(vanishing):
+            assert actual[key] < 1e-12, key
+        else:
+            assert actual[key] == pytest.approx(float(value), rel=1e-3, abs=1e-6), key
+
+
+def make_decoder(config):
+    return networks.VideoDecoder(config["channel_factor"], config["z_dim"], config["upsample_s"], config["upsample_t"])
+
+
+def make_encoder(config):
+    return networks.VideoEncoder(config["channels"], config["stride_t"], config["stride_s"], config["z_dim"])
+
+
+def make_temporal(config):
+    return networks.TemporalDiscriminator(config["channels"], config["stride_t"], config["stride_s"])
+
+
+@pytest.mark.parametrize("data", ["bair", "landscape"])
+def test_image_autoencoder(data):
+    name = f"image_autoencoder_{data}"
+    config = load(name, with_state=False).config
+    model, fixture = load_network(networks.ImageAutoencoder(config["in_size"], config["z_dim"], config["norm"]), name)
+    inputs, stride = tensors(fixture), config["image_stride"]
+    with torch.no_grad():
+        mean, logvar = model.encoder(inputs["image"])
+        reconstruction = model.decoder(mean)
+        decoded = model.decoder(inputs["code"].flatten(1))
+    assert_output(fixture, "mean", mean)
+    assert_output(fixture, "logvar", logvar)
+    assert_output(fixture, "reconstruction", reconstruction[..., ::stride, ::stride])
+    assert_output(fixture, "decoded_code", decoded[..., ::stride, ::stride])
+
+
+@pytest.mark.parametrize("name", ["flow_cond64", "flow_cond128", "flow_control"])
+def test_flow(name):
+    config = load(name, with_state=False).config
+    condition_dim = load(name, with_state=False).inputs["embedding"].shape[1]
+    model, fixture = load_network(
+        networks.ConditionalFlow(
+            config["z_dim"],
+            condition_dim,
+            control=config["control"],
+            n_flows=config["n_flows"],
+            hidden_dim=config["hidden_dim"],
+            hidden_depth=config["hidden_depth"],
+        ),
+        name,
+    )
+    inputs = tensors(fixture)
+    residual, log_det = model(inputs["z"], inputs["embedding"])
+    loss = networks.flow_loss(residual, log_det)
+    loss.backward()
+    assert_output(fixture, "residual_of_z", residual)
+    assert_output(fixture, "logdet", log_det)
+    assert_output(fixture, "loss", loss)
+    assert_output(fixture, "z_of_residual", model.reverse(inputs["residual"], inputs["embedding"]))
+    assert_gradient_norms(fixture, model)
+
+
+def test_actnorm_initialisation():
+    fixture = load("actnorm_init")
+    layer = networks.ActNorm(fixture.config["channels"]).train()
+    y, log_det = layer(tensors(fixture)["x"])
+    assert_output(fixture, "y", y)
+    assert_output(fixture, "logdet", log_det)
+    assert_output(fixture, "loc", layer.loc.flatten())
+    assert_output(fixture, "scale", layer.scale.flatten())
+
+
+@pytest.mark.parametrize("data", ["bair", "landscape"])
+def test_video_encoder(data):
+    name = f"video_encoder_{data}"
+    model, fixture = load_network(make_encoder(load(name, with_state=False).config), name)
+    inputs = tensors(fixture)
+    mean, logvar = model(channels_first(inputs["video"]))
+    (mean * inputs["cotangent_mean"] + logvar * inputs["cotangent_logvar"]).mean().backward()
+    assert_output(fixture, "mean", mean)
+    assert_output(fixture, "logvar", logvar)
+    assert_gradient_norms(fixture, model)
+
+
+@pytest.mark.parametrize("data", ["bair", "landscape"])
+def test_video_decoder(data):
+    name = f"video_decoder_{data}_nf16"
+    model, fixture = load_network(make_decoder(load(name, with_state=False).config), name)
+    inputs, stride = tensors(fixture), fixture.config["video_stride"]
+    video = channels_first(model(inputs["start_frame"], inputs["z"]))
+    (video * inputs["cotangent"]).mean().backward()
+    assert_output(fixture, "video", video[..., ::stride, ::stride])
+    assert_output(fixture, "video_mean_per_frame", video.mean((2, 3, 4)))
+    assert_output(fixture, "video_std_per_frame", video.std((2, 3, 4)))
+    assert_gradient_norms(fixture, model)
+    with torch.no_grad():
+        trained = channels_first(model.train()(inputs["start_frame"], inputs["z"]))
+    assert_output(fixture, "train_mode/video_std_per_frame", trained.std((2, 3, 4)))
+
+
+@pytest.mark.parametrize("data", ["bair", pytest.param("landscape", marks=pytest.mark.slow)])
+def test_temporal_discriminator(data):
+    name = f"temporal_discriminator_{data}"
+    model, fixture = load_network(make_temporal(load(name, with_state=False).config), name)
+    video = channels_first(tensors(fixture)["video"]).requires_grad_(True)
+    logits, maps = model(video)
+    penalty = gradient_penalty(logits, video)
+    (logits.mean() + 10 * penalty).backward()
+    assert_output(fixture, "logits", logits)
+    assert_output(fixture, "gradient_penalty", penalty)
+    for index, features in enumerate(maps):
+        assert list(features.shape) == fixture.outputs[f"feature_map_{index}/shape"].tolist()
+        assert_output(fixture, f"feature_map_{index}/mean_abs", features.abs().mean())
+    assert_gradient_norms(fixture, model)
+
+
+def test_patch_discriminator():
+    model, fixture = load_network(networks.PatchDiscriminator(), "patch_discriminator")
+    logits = model(tensors(fixture)["images"])
+    logits.mean().backward()
+    assert_output(fixture, "logits", logits)
+    assert_gradient_norms(fixture, model)
+
+
+def test_lpips():
+    model, fixture = load_network(networks.LPIPS(), "lpips_vgg16")
+    inputs = tensors(fixture)
+    b = inputs["b"].requires_grad_(True)
+    distance = model(inputs["a"], b)
+    distance.sum().backward()
+    assert_output(fixture, "distance", distance)
+    assert_output(fixture, "grad_b", b.grad[..., ::8, ::8])
+
+
+def test_vgg16():
+    model, fixture = load_network(networks.VGG16(), "torchvision_vgg16")
+    with torch.no_grad():
+        outputs = model(tensors(fixture)["images"])
+    assert {f"layer_{index}/mean_abs" for index in outputs} <= fixture.outputs.keys()
+    for index, features in outputs.items():
+        stride = max(1, features.numel() // 97)
+        assert_output(fixture, f"layer_{index}/mean_abs", features.abs().mean())
+        assert_output(fixture, f"layer_{index}/sample", features.flatten()[::stride][:97])
+
+
+@pytest.mark.slow
+def test_video_training_losses():
+    """In double precision: in single, rounding flips max-pool and ReLU decisions in the critics that the decoder's
+    gradients go through, and moves some of them by more than the tolerance."""
+    fixture = load("cvae_training_losses_bair")
+    sources, training = fixture.config["weights"], fixture.config["training"]
+    modules = {
+        "encoder": make_encoder(load(sources["encoder"], with_state=False).config),
+        "decoder": make_decoder(load(sources["decoder"], with_state=False).config),
+        "temporal": make_temporal(load(sources["temporal"], with_state=False).config),
+        "patch": networks.PatchDiscriminator(),
+        "lpips": networks.LPIPS(),
+    }
+    for key, module in modules.items():
+        load_network(module, sources[key])
+        module.double()
+    weights = VideoWeights(
+        recon=training["w_recon"],
+        percep=training["w_percep"],
+        kl=training["w_kl"],
+        coup_s=training["w_coup_s"],
+        coup_t=training["w_coup_t"],
+        fmap_t=training["w_fmap_t"],
+        gp=training["w_GP"],
+    )
+    step = VideoStep(**modules, weights=weights)
+    inputs = tensors(fixture)
+    start = int(inputs["window_start"])
+    crop = Crop(slice(start, start + training["subsample_length"]), inputs["frame_indices"])
+
+    generated = step.generate(channels_first(inputs["video"]).double(), inputs["noise"].double())
+    temporal, patch = step.temporal_losses(generated, crop), step.patch_losses(generated, crop)
+    temporal.pop("total").backward()
+    patch.pop("total").backward()
+    # Read before the generator's backward pass, which runs through the critics too.
+    assert_gradient_norms(fixture, step.temporal, "grad_norm/temporal/")
+    assert_gradient_norms(fixture, step.patch, "grad_norm/patch/")
+    generator = step.generator_losses(generated, crop)
+    generator["Loss_VAE"].backward()
+    assert_gradient_norms(fixture, step.encoder, "grad_norm/encoder/")
+    # AdaIN's instance norm removes whatever the bias before it adds.
+    assert_gradient_norms(fixture, step.decoder, "grad_norm/decoder/", vanishing=("conv_0.bias",))
+
+    losses = temporal | patch | generator
+    assert {f"loss/{name}" for name in losses} == {key for key in fixture.outputs if key.startswith("loss/")}
+    for name, value in losses.items():
+        assert_output(fixture, f"loss/{name}", value)
+    spread = channels_first(generated.fake).std((2, 3, 4))
+    assert_output(fixture, "generated_std_per_frame", spread)
+
+
+def parameters_changed(module, before):
+    return any(not torch.equal(before[key], value) for key, value in module.named_parameters())
+
+
+def snapshot(module):
+    return {key: value.detach().clone() for key, value in module.named_parameters()}
+
+
+def small_video_networks():
+    """Stage 1's networks at 64x64, as narrow as the group norms allow."""
+    return {
+        "encoder": networks.VideoEncoder((16, 16, 16, 16, 16), (1, 2, 2, 2), (1, 2, 2, 2), 8),
+        "decoder": networks.VideoDecoder(channel_factor=16, z_dim=8),
+        "temporal": networks.TemporalDiscriminator((16, 16, 16, 16, 16), (2, 2, 2, 2), (1, 1, 2, 2)),
+        "patch": networks.PatchDiscriminator(ndf=8),
+    }
+
+
+@pytest.mark.slow
+def test_video_step_updates_every_network():
+    torch.manual_seed(0)
+    modules = small_video_networks()
+    before = {name: snapshot(module) for name, module in modules.items()}
+    step = VideoStep(**modules, lpips=networks.LPIPS(), weights=VideoWeights())
+    losses = step(torch.rand(1, 3, 17, 64, 64) * 2 - 1)
+    assert all(torch.isfinite(value) for value in losses.values())
+    for name, module in modules.items():
+        assert parameters_changed(module, before[name]), name
+        assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.slow
+def test_image_step_updates_both_networks():
+    torch.manual_seed(0)
+    autoencoder, patch = networks.ImageAutoencoder(64, 64, "in"), networks.PatchDiscriminator(ndf=8)
+    before = snapshot(autoencoder), snapshot(patch)
+    losses = ImageStep(autoencoder, patch, networks.LPIPS(), w_kl=1e-5)(torch.rand(2, 3, 64, 64) * 2 - 1)
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert 0 < losses["weight"] <= 1e4
+    assert parameters_changed(autoencoder, before[0])
+    assert parameters_changed(patch, before[1])
+
+
+def test_flow_step_lowers_the_loss_and_keeps_the_encoders():
+    torch.manual_seed(0)
+    encoder = networks.VideoEncoder((16, 16, 16, 16, 16), (1, 2, 2, 2), (1, 2, 2, 2), z_dim=8)
+    images = networks.ImageEncoder(z_dim=8, norm="in")
+    before = snapshot(encoder), snapshot(images)
+    flow = networks.ConditionalFlow(z_dim=8, condition_dim=8, n_flows=2, hidden_dim=16)
+    step = FlowStep(flow, encoder, images)
+    z, condition = step.encode(torch.rand(4, 3, 17, 64, 64) * 2 - 1)
+    losses = [step.update(z, condition).item() for _ in range(20)]
+    assert losses[-1] < losses[0]
+    assert not parameters_changed(encoder, before[0])
+    assert not parameters_changed(images, before[1])

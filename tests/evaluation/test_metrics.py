@@ -1,0 +1,71 @@
+"""PSNR and SSIM against closed forms and against a direct loop over windows."""
+
+import math
+
+import numpy as np
+import pytest
+
+from i2v_jax.evaluation import metrics
+
+
+def _noise(seed: int, shape: tuple[int, ...] = (2, 3, 14, 13, 3)) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def test_psnr_of_a_constant_shift() -> None:
+    truth = np.zeros((2, 4, 5, 6, 3), np.float32)
+    shifted = truth + np.array([0.2, 0.02], np.float32)[:, None, None, None, None]
+    # A shift of 0.2 in [-1, 1] is 0.1 of the range: 20 dB.
+    np.testing.assert_allclose(metrics.psnr(truth, shifted), [20, 40], atol=1e-4)
+
+
+def test_psnr_is_averaged_over_frames_not_over_errors() -> None:
+    truth = np.zeros((1, 2, 5, 6, 3), np.float32)
+    shifted = truth + np.array([0.2, 0.02], np.float32)[None, :, None, None, None]
+    np.testing.assert_allclose(metrics.psnr(truth, shifted), [30], atol=1e-4)
+
+
+def test_psnr_of_the_same_video_is_infinite() -> None:
+    assert np.isinf(np.asarray(metrics.psnr(_noise(0), _noise(0)))).all()
+
+
+def _ssim_window(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+    mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
+    variance_x, variance_y = (weights * (x - mean_x) ** 2).sum(), (weights * (y - mean_y) ** 2).sum()
+    covariance = (weights * (x - mean_x) * (y - mean_y)).sum()
+    c1, c2 = 0.01**2, 0.03**2
+    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return above / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+
+
+def test_ssim_against_a_loop_over_windows() -> None:
+    truth = _noise(1)
+    video = np.clip(truth + 0.3 * _noise(2), -1, 1)
+    line = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    weights = np.outer(line, line) / line.sum() ** 2
+    expected = []
+    for x, y in zip((truth.astype(np.float64) + 1) / 2, (video.astype(np.float64) + 1) / 2, strict=True):
+        values = [
+            _ssim_window(x[t, i : i + 11, j : j + 11, c], y[t, i : i + 11, j : j + 11, c], weights)
+            for t in range(3)
+            for i in range(4)
+            for j in range(3)
+            for c in range(3)
+        ]
+        expected.append(np.mean(values))
+    np.testing.assert_allclose(metrics.ssim(truth, video), expected, atol=1e-5)
+
+
+def test_ssim_of_equal_videos_and_of_two_constants() -> None:
+    np.testing.assert_allclose(metrics.ssim(_noise(3), _noise(3)), 1, atol=1e-5)
+    # Without structure only the luminance term is left: (2ab + c1) / (a^2 + b^2 + c1) on [0, 1].
+    a, b, c1 = 0.25, 0.75, 1e-4
+    flat = np.full((1, 1, 11, 11, 3), 1, np.float32)
+    expected = (2 * a * b + c1) / (a * a + b * b + c1)
+    np.testing.assert_allclose(metrics.ssim((2 * a - 1) * flat, (2 * b - 1) * flat), expected, atol=1e-5)
+    assert math.isclose(expected, 0.6, abs_tol=1e-4)
+
+
+def test_ssim_of_frames_smaller_than_the_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="11x11 or more, these are 8x16"):
+        metrics.ssim(np.zeros((1, 1, 8, 16, 3)), np.zeros((1, 1, 8, 16, 3)))

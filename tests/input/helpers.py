@@ -1,0 +1,51 @@
+"""Raw material for the tests of input and data: small videos and frames whose contents tell where they come from."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+
+def numbered_frames(count: int, height: int = 48, width: int = 64, offset: int = 0) -> np.ndarray:
+    """uint8 [count, height, width, 3]; frame i has the grey value 6 (i + offset) everywhere, so a decoded frame gives its number away."""
+    values = (6 * (np.arange(count) + offset)).astype(np.uint8)
+    return np.broadcast_to(values[:, None, None, None], (count, height, width, 3)).copy()
+
+
+def frame_numbers(frames: np.ndarray) -> list[int]:
+    """The numbers of such frames after decoding, uint8 [T, h, w, 3]."""
+    return np.rint(frames.mean((1, 2, 3)) / 6).astype(int).tolist()
+
+
+def write_video(path: Path, frames: np.ndarray, key_every: int = 8) -> Path:
+    """Encodes frames; the container and codec follow from the suffix."""
+    codec = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9"}[
+        path.suffix
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        options = {"crf": "10"} | (
+            {"g": str(key_every)} if codec != "libvpx-vp9" else {"cpu-used": "8", "g": str(key_every)}
+        )
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_gif(path: Path, frames: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    first.save(path, save_all=True, append_images=others, duration=40)
+    return path
+
+
+def write_frames(folder: Path, frames: np.ndarray, first: int = 0, suffix: str = ".png") -> Path:
+    """Frames as images, numbered from `first` without leading zeros."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(frames, first):
+        Image.fromarray(frame).save(folder / f"frame{number}{suffix}")
+    return folder

@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from i2v_jax.errors import UserError
+from i2v_jax.input import images
+from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_gif, write_video
+
+
+def save(path: Path, array: np.ndarray, mode: str | None = None, **options: object) -> Path:
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+def test_colour_image_is_scaled_to_the_square(tmp_path: Path) -> None:
+    image = images.read_image(save(tmp_path / "a.png", np.full((30, 50, 3), [255, 0, 51], np.uint8)), 16, "resize")
+    assert image.shape == (16, 16, 3)
+    assert image.dtype == np.float32
+    assert image[3, 4] == pytest.approx([1.0, -1.0, -0.6], abs=1e-5)
+
+
+def test_grey_is_repeated(tmp_path: Path) -> None:
+    image = images.read_image(save(tmp_path / "grey.png", np.full((8, 8), 51, np.uint8)), 8, "resize")
+    assert image == pytest.approx(np.full((8, 8, 3), -0.6), abs=1e-5)
+
+
+def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
+    values = np.full((8, 8), 51 * 257, np.uint16)
+    assert np.all(images.read_rgb(save(tmp_path / "deep.png", values)) == 51)
+
+
+def test_transparency_shows_white(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 8, 4), np.uint8)
+    pixels[:, :4, 3] = 255
+    rgb = images.read_rgb(save(tmp_path / "alpha.png", pixels))
+    assert np.all(rgb[:, :4] == 0)
+    assert np.all(rgb[:, 4:] == 255)
+
+
+def test_palette_is_expanded(tmp_path: Path) -> None:
+    rgb = images.read_rgb(save(tmp_path / "palette.png", np.full((4, 4, 3), [250, 10, 10], np.uint8), "P"))
+    assert rgb.shape == (4, 4, 3)
+    assert rgb[0, 0] == pytest.approx([250, 10, 10], abs=30)
+
+
+def test_orientation_of_the_camera_is_applied(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate clockwise to see it upright
+    rgb = images.read_rgb(save(tmp_path / "turned.jpg", pixels, exif=exif, quality=95))
+    assert rgb.shape == (16, 8, 3)
+    assert rgb[:6].min() > 240
+    assert rgb[10:].max() < 15
+    assert not images.is_plain_jpeg(tmp_path / "turned.jpg")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"", "empty"), (b"hello" * 50, "not an image")]
+)
+def test_bad_files_are_one_clear_line(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "bad.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        images.read_image(path, 8, "resize")
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_truncated_image(tmp_path: Path) -> None:
+    path = save(tmp_path / "cut.jpg", np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(UserError, match="truncated"):
+        images.read_image(path, 8, "resize")
+
+
+def test_unknown_crop(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="crop='middle'"):
+        images.read_image(save(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8)), 8, "middle")
+
+
+def test_reduced_decoding_is_close_to_full_decoding_and_scaling() -> None:
+    import cv2
+
+    from i2v_jax.input import sky, transforms
+
+    frame = cv2.resize(sky.render("train", 1, 128, [0])[0], (256, 256))
+    encoded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    full = transforms.resize(images.decode_frame(encoded), 64, 64).astype(float)
+    reduced = transforms.resize(images.decode_frame(encoded, shrink=2), 64, 64).astype(float)
+    assert np.abs(full - reduced).mean() < 1.0
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif", "folder"])
+def test_clip_takes_the_frames_asked_for(tmp_path: Path, kind: str) -> None:
+    frames = numbered_frames(20)
+    path = {
+        "mp4": lambda: write_video(tmp_path / "a.mp4", frames),
+        "gif": lambda: write_gif(tmp_path / "a.gif", frames),
+        "folder": lambda: write_frames(tmp_path / "a", frames, first=95),  # 95..114: numbers sort by value
+    }[kind]()
+    clip = images.read_clip(path, 5, 16, "center", start=3, stride=4)
+    assert clip.shape == (5, 16, 16, 3)
+    assert frame_numbers((clip + 1) * 127.5) == [3, 7, 11, 15, 19]
+
+
+def test_clip_that_is_too_short(tmp_path: Path) -> None:
+    write_frames(tmp_path / "a", numbered_frames(5))
+    with pytest.raises(UserError, match="5 frames, but 17 are needed"):
+        images.read_clip(tmp_path / "a", 17, 16, "resize")
+    write_video(tmp_path / "b.mp4", numbered_frames(5))
+    with pytest.raises(UserError, match="5 frames, but 17 are needed"):
+        images.read_clip(tmp_path / "b.mp4", 17, 16, "resize")
+
+
+def test_real_frames_are_sorted_by_number(real_videos: Path) -> None:
+    clip = images.read_clip(real_videos / "landscape" / "clip01", 17, 64, "center")
+    step = np.abs(np.diff(clip, axis=0)).mean((1, 2, 3))
+    assert step.max() < 0.1  # neighbours look alike

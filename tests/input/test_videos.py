@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2v_jax.errors import UserError
+from i2v_jax.input import videos
+from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_video
+
+
+def test_natural_order() -> None:
+    names = ["frame10.jpg", "frame9.jpg", "Frame2.jpg", "frame9b.jpg", "a.jpg"]
+    assert sorted(names, key=videos.natural_key) == ["a.jpg", "Frame2.jpg", "frame9.jpg", "frame9b.jpg", "frame10.jpg"]
+
+
+def test_frame_files_ignore_hidden_and_other_files(tmp_path: Path) -> None:
+    write_frames(tmp_path, numbered_frames(12), first=99)
+    (tmp_path / ".frame1.png").touch()
+    (tmp_path / "positions.csv").touch()
+    assert [p.name for p in videos.frame_files(tmp_path)] == [f"frame{n}.png" for n in range(99, 111)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".webm"])
+def test_every_container_is_decoded_in_order(tmp_path: Path, suffix: str) -> None:
+    path = write_video(tmp_path / f"a{suffix}", numbered_frames(20))
+    assert frame_numbers(np.stack(list(videos.iterate_frames(path)))) == list(range(20))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.parametrize("indices", [range(0, 5), range(11, 28), range(2, 40, 9), [39]])
+def test_seeking_finds_the_exact_frames(tmp_path: Path, suffix: str, indices: range) -> None:
+    path = write_video(tmp_path / f"a{suffix}", numbered_frames(40), key_every=8)
+    table = videos.scan_frames(path)
+    assert len(table.times) == 40
+    assert table.keyframes[0] == 0
+    assert len(table.keyframes) >= 4
+    decoded = videos.decode_at(path.read_bytes(), table, indices)
+    assert frame_numbers(decoded) == list(indices)
+    assert videos.decode_at(path.read_bytes(), table, indices, shrink=2).shape == (len(indices), 24, 32, 3)
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "odd.avi", numbered_frames(4, height=47, width=61))
+    assert next(videos.iterate_frames(path)).shape == (47, 61, 3)
+
+
+def test_damaged_bytes_are_reported(tmp_path: Path) -> None:
+    short, long = (write_video(tmp_path / f"{n}.mp4", numbered_frames(n)) for n in (10, 20))
+    with pytest.raises(UserError, match="2 of 4 frames are missing"):
+        videos.decode_at(short.read_bytes(), videos.scan_frames(long), range(8, 12))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"", "empty"), (b"no video" * 99, "not a video")]
+)
+def test_bad_files_are_one_clear_line(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "bad.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    for read in (lambda: list(videos.iterate_frames(path)), lambda: videos.scan_frames(path)):
+        with pytest.raises(UserError, match=message) as error:
+            read()
+        assert "\n" not in str(error.value)
+
+
+def test_truncated_mp4(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "cut.mp4", numbered_frames(20))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="truncated"):
+        list(videos.iterate_frames(path))
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    with pytest.raises(UserError, match="no video stream"):
+        list(videos.iterate_frames(path))

@@ -1,0 +1,142 @@
+"""Files are read back and compared with what was written; pictures are compared pixel by pixel."""
+
+import errno
+import pathlib
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def drifting() -> np.ndarray:
+    """A soft pattern that moves right, [12, 32, 48, 3] in [-1, 1]."""
+    y, x, t = np.meshgrid(np.arange(32), np.arange(48), np.arange(12), indexing="ij")
+    wave = np.sin((x - 2 * t) / 7) * np.cos(y / 9)
+    video = np.stack([wave, 0.5 * wave, -wave], axis=-1)
+    return np.moveaxis(video, 2, 0).astype(np.float32)
+
+
+def _read(path: pathlib.Path) -> tuple[np.ndarray, float, str]:
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+        assert stream.average_rate is not None
+        return frames, float(stream.average_rate), stream.codec_context.pix_fmt or ""
+
+
+def test_uint8_conversion_rounds_and_clips() -> None:
+    values = np.array([-1.0, 1.0, 0.0, -3.0, 3.0, np.nan, np.inf], np.float32)
+    assert media.to_uint8(values).tolist() == [0, 255, 128, 0, 255, 0, 255]
+    assert media.to_uint8(np.array([7, 250], np.uint8)).tolist() == [7, 250]
+
+
+@pytest.mark.parametrize("fps", [8, 12.5, 25])
+def test_mp4_round_trip(tmp_path: pathlib.Path, drifting: np.ndarray, fps: float) -> None:
+    media.write_mp4(tmp_path / "clip.mp4", drifting, fps)
+    frames, rate, pixel_format = _read(tmp_path / "clip.mp4")
+    assert frames.shape == drifting.shape
+    assert rate == pytest.approx(fps)
+    assert pixel_format == "yuv420p"
+    difference = frames.astype(float) - media.to_uint8(drifting)
+    assert 10 * np.log10(255**2 / np.mean(difference**2)) > 32  # dB; a wrong channel order or range gives below 15
+
+
+def test_mp4_of_odd_size_and_one_frame(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
+    media.write_mp4(tmp_path / "odd.mp4", drifting[:1, :31, :33])
+    assert _read(tmp_path / "odd.mp4")[0].shape == (1, 32, 34, 3)
+
+
+def test_mp4_scale_repeats_pixels(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
+    media.write_mp4(tmp_path / "large.mp4", drifting, scale=4)
+    frames = _read(tmp_path / "large.mp4")[0]
+    assert frames.shape == (12, 128, 192, 3)
+    assert np.abs(frames[:, 2::4, 2::4].astype(float) - media.to_uint8(drifting)).mean() < 4
+
+
+def test_gif_round_trip(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
+    media.write_gif(tmp_path / "clip.gif", drifting, fps=10, scale=2)
+    with Image.open(tmp_path / "clip.gif") as image:
+        assert (image.n_frames, image.size, image.info["duration"], image.info["loop"]) == (12, (96, 64), 100, 0)
+        image.seek(11)
+        last = np.asarray(image.convert("RGB"), float)
+    assert np.abs(last - media.enlarge(drifting[11], 2)).mean() < 6
+
+
+def test_png_round_trip_is_exact(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
+    media.write_png(tmp_path / "new" / "folder" / "image.png", drifting[3], scale=3)
+    with Image.open(tmp_path / "new" / "folder" / "image.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), media.to_uint8(drifting[3]).repeat(3, 0).repeat(3, 1))
+
+
+def test_grid_places_clips_row_by_row() -> None:
+    videos = np.stack([np.full((2, 3, 4, 3), value, np.uint8) for value in (10, 20, 30)])
+    canvas = media.grid(videos, columns=2, pad=1)
+    assert canvas.shape == (2, 1 + 2 * (3 + 1), 1 + 2 * (4 + 1), 3)
+    picture = canvas[1, ..., 0]
+    assert (picture[1:4, 1:5] == 10).all()
+    assert (picture[1:4, 6:10] == 20).all()
+    assert (picture[5:8, 1:5] == 30).all()
+    assert (picture[5:8, 6:10] == 255).all()
+    assert (picture[4] == 255).all()
+
+
+def test_strip_takes_first_and_last_frame() -> None:
+    video = np.arange(16, dtype=np.uint8)[:, None, None, None].repeat(3, -1)
+    picture = media.strip(video, count=4, pad=0)
+    assert picture.shape == (1, 4, 3)
+    assert picture[0, :, 0].tolist() == [0, 5, 10, 15]
+    assert media.strip(video[:2], count=8, pad=0).shape == (1, 2, 3)
+
+
+def test_labels_and_rows(drifting: np.ndarray) -> None:
+    labelled = media.label(drifting, "truth")
+    band = labelled.shape[1] - 32
+    assert 8 < band < 30
+    np.testing.assert_array_equal(labelled[:, band:, :48], media.to_uint8(drifting))
+    assert (labelled[:, :band] < 128).any()
+
+    rows = media.stack_rows([("truth", drifting), ("a longer text than the clip is wide", drifting[:4])])
+    assert rows.shape[0] == 12
+    np.testing.assert_array_equal(rows[11, -32:, :48], media.to_uint8(drifting[3]))
+    columns = media.side_by_side([("a", drifting), ("", drifting)], pad=5)
+    assert columns.shape == (12, 32 + band, 48 + 5 + 48, 3)
+
+
+@pytest.mark.parametrize(("degrees", "row", "column"), [(0, 32, 51), (90, 13, 32), (180, 32, 13), (270, 51, 32)])
+def test_arrow_points_where_it_should(degrees: float, row: int, column: int) -> None:
+    black = np.zeros((2, 64, 64, 3), np.uint8)
+    drawn = media.arrow(black, degrees)[1].astype(float).sum(axis=-1)
+    assert drawn[row, column] > 100
+    # The head is wider than the tail: more ink on the side that the arrow points to.
+    y, x = np.mgrid[:64, :64] - 31.5
+    along = x * np.cos(np.radians(degrees)) - y * np.sin(np.radians(degrees))
+    assert drawn[along > 0].sum() > 1.3 * drawn[along < 0].sum()
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*file/clip\.gif: Not a directory|File exists"):
+        media.write_gif(tmp_path / "file" / "clip.gif", drifting)
+
+
+def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(
+    tmp_path: pathlib.Path, drifting: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"before")
+    write_bytes = pathlib.Path.write_bytes
+
+    def full(self: pathlib.Path, content: bytes) -> int:
+        write_bytes(self, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"cannot write .*clip\.mp4: No space left on device"):
+        media.write_mp4(path, drifting)
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,20 @@
+"""Random variables of a module without compiling its initialisers."""
+
+import jax
+import numpy as np
+
+
+def random_variables(module, *inputs):
+    """Kernels scaled by their fan-in, unit spectral vectors, scales around 1; float32."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        noise = rng.standard_normal(leaf.shape).astype(np.float32)
+        name = path[-1].key
+        if name == "kernel":
+            return noise / np.sqrt(np.prod(leaf.shape[:-1]))
+        if name in ("u", "v"):
+            return noise / np.linalg.norm(noise)
+        return 0.1 * noise + (1 if name == "scale" else 0)
+
+    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(module.init, jax.random.key(0), *inputs))

@@ -1,0 +1,153 @@
+"""Convolutions, spectral norm, norms and resampling against their definitions."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from i2v_jax.models import convolution, resampling
+from i2v_jax.models.layers import Conv, Linear
+from i2v_jax.models.norms import normalise_groups, normalise_instances
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def direct(x, kernel, strides, padding):
+    names = ("NHWC", "HWIO", "NHWC") if len(strides) == 2 else ("NDHWC", "DHWIO", "NDHWC")
+    return jax.lax.conv_general_dilated(x, kernel, strides, [(p, p) for p in padding], dimension_numbers=names)
+
+
+CONVOLUTIONS = [  # size, kernel, channels in and out, strides, padding
+    ((6, 8, 8), (3, 7, 7), (3, 8), (2, 2, 2), (1, 3, 3)),  # RGB stem
+    ((5, 6, 6), (3, 7, 7), (3, 8), (1, 2, 2), (1, 3, 3)),
+    ((4, 5, 6), (3, 3, 3), (8, 3), (1, 1, 1), (1, 1, 1)),  # RGB output
+    ((4, 6, 6), (3, 3, 3), (4, 8), (2, 2, 2), (1, 1, 1)),
+    ((3, 5, 7), (3, 3, 3), (4, 4), (2, 2, 2), (1, 1, 1)),  # odd sizes
+    ((4, 6, 6), (3, 3, 3), (4, 8), (2, 1, 1), (1, 1, 1)),
+    ((1, 4, 4), (3, 3, 3), (4, 4), (1, 1, 1), (1, 1, 1)),  # taps that see only padding
+    ((2, 4, 4), (1, 1, 1), (4, 6), (1, 1, 1), (0, 0, 0)),
+    ((4, 4), (4, 4), (4, 6), (1, 1), (0, 0)),  # a kernel as large as its input
+    ((9, 8), (4, 4), (4, 6), (2, 2), (1, 1)),
+    ((6, 6), (3, 3), (4, 4), (1, 1), (1, 1)),
+    ((8, 8), (1, 1), (4, 4), (2, 2), (0, 0)),
+]
+
+
+@pytest.mark.parametrize(("size", "kernel_size", "channels", "strides", "padding"), CONVOLUTIONS)
+def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padding):
+    """Value, gradients, and gradients of a gradient penalty, against XLA's own convolution."""
+    x = normal(2, *size, channels[0])
+    kernel = normal(*kernel_size, *channels) / np.sqrt(np.prod(kernel_size) * channels[0])
+
+    def everything(function):
+        def value(x, kernel):
+            return jnp.sum(jnp.sin(function(x, kernel, strides, padding)))
+
+        def penalty(x, kernel):
+            return jnp.sum(jnp.cos(jax.grad(value)(x, kernel)))
+
+        return jax.jit(
+            lambda x, kernel: (
+                function(x, kernel, strides, padding),
+                jax.grad(value, (0, 1))(x, kernel),
+                jax.grad(penalty, (0, 1))(x, kernel),
+            )
+        )(x, kernel)
+
+    for ours, expected in zip(
+        jax.tree.leaves(everything(convolution.convolve)), jax.tree.leaves(everything(direct)), strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_convolution_of_repeated_frames(frames):
+    x, kernel = normal(2, frames, 5, 6, 4), normal(3, 3, 3, 4, 3)
+    ours = convolution.convolve_repeated_frames(x, kernel, 2, (1, 1, 1))
+    expected = direct(np.repeat(x, 2, axis=1), kernel, (1, 1, 1), (1, 1, 1))
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize(
+    "layer", [Conv(5, (3, 3), padding=1, spectral_norm="power_iteration"), Linear(5, spectral_norm="power_iteration")]
+)
+def test_power_iteration_finds_the_largest_singular_value(layer):
+    x = normal(2, 4, 4, 3)
+    variables = layer.init(jax.random.key(0), x)
+    kernel = np.asarray(variables["params"]["kernel"]).reshape(-1, 5)
+
+    @jax.jit
+    def train(variables):
+        return layer.apply(variables, x, train=True, mutable=["spectral"])[1]
+
+    spectral = variables["spectral"]
+    for _ in range(60):
+        spectral = train({"params": variables["params"], "spectral": spectral})["spectral"]
+    sigma = spectral["v"] @ kernel @ spectral["u"]
+    assert sigma == pytest.approx(np.linalg.svd(kernel, compute_uv=False)[0], rel=1e-4)
+    plain = layer.clone(spectral_norm="none")
+    scaled = {"params": {**variables["params"], "kernel": variables["params"]["kernel"] / sigma}}
+    ours = layer.apply({"params": variables["params"], "spectral": spectral}, x)
+    np.testing.assert_allclose(ours, plain.apply(scaled, x), rtol=1e-4, atol=1e-5)
+
+
+def test_spectral_vectors_change_in_training_only():
+    layer = Linear(4, spectral_norm="power_iteration")
+    x = normal(2, 3)
+    variables = layer.init(jax.random.key(0), x)
+    _, changed = layer.apply(variables, x, train=False, mutable=["spectral"])
+    jax.tree.map(np.testing.assert_array_equal, changed["spectral"], variables["spectral"])
+
+
+def test_stored_spectral_vector_never_changes():
+    layer = Linear(4, spectral_norm="stored")
+    x = normal(2, 3)
+    variables = layer.init(jax.random.key(0), x)
+    _, changed = layer.apply(variables, x, train=True, mutable=["spectral"])
+    np.testing.assert_array_equal(changed["spectral"]["u"], variables["spectral"]["u"])
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(32, 16), (8, 8), (24, 12), (7, 7)])
+def test_group_statistics(channels, groups):
+    x = 3 + 2 * normal(2, 3, 4, 5, channels)
+    expected = nn.GroupNorm(groups, epsilon=1e-5, use_scale=False, use_bias=False).apply({}, x)
+    np.testing.assert_allclose(normalise_groups(x), expected, atol=1e-4)
+
+
+def test_instance_statistics():
+    y = np.asarray(normalise_instances(3 + 2 * normal(2, 3, 4, 5, 6)))
+    np.testing.assert_allclose(y.mean((1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std((1, 2, 3)), 1, atol=1e-4)
+
+
+def test_norm_statistics_are_float32():
+    """In bfloat16 the mean of 10^4 values near 100 would be off by whole units."""
+    x = jnp.asarray(100 + normal(1, 10000, 16), jnp.bfloat16)
+    y = normalise_instances(x)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.mean(np.asarray(y, np.float32), axis=1), 0, atol=0.01)
+
+
+def test_bilinear_resize_aligns_corners():
+    ramp = np.linspace(0, 1, 9, dtype=np.float32)[None, :, None, None] * np.ones((1, 9, 5, 1), np.float32)
+    resized = np.asarray(resampling.resize_bilinear(ramp, 4, 3))
+    np.testing.assert_allclose(resized[0, :, 1, 0], [0, 1 / 3, 2 / 3, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(4, 6, 6), (3, 7, 5)])
+def test_max_pool(size):
+    x = normal(2, *size, 3)
+    expected = nn.max_pool(x, (3, 3, 3), (1, 2, 2), [(1, 1)] * 3)
+    np.testing.assert_array_equal(resampling.max_pool(x, (1, 2, 2)), expected)
+
+
+def test_repeat():
+    x = normal(1, 2, 2, 2, 1)
+    y = np.asarray(resampling.repeat(x, (2, 1, 3)))
+    np.testing.assert_array_equal(y[0, :, 0, 0, 0], x[0, [0, 0, 1, 1], 0, 0, 0])
+    np.testing.assert_array_equal(y[0, 0, 0, :, 0], x[0, 0, 0, [0, 0, 0, 1, 1, 1], 0])

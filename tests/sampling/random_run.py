@@ -1,0 +1,46 @@
+"""A work directory as training leaves it, its networks untrained and made without compiling anything."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from i2v_jax.config import claim_workdir
+from i2v_jax.tasks import control, networks
+from i2v_jax.training.checkpoint import Checkpointer
+from i2v_jax.training.state import TrainState, split
+from tests.models.random_variables import random_variables
+
+EMA_FACTOR = 0.5
+
+def write_run(folder: pathlib.Path, config: ConfigDict) -> None:
+    """Writes config.json and one checkpoint per stage; averaged parameters are EMA_FACTOR times the others."""
+    claim_workdir(config, folder)
+    for stage, variables in stage_variables(config).items():
+        params, model_state = split(variables)
+        ema = jax.tree.map(lambda leaf: EMA_FACTOR * leaf, params)
+        state = TrainState(jnp.asarray(4), params, model_state, {}, ema)
+        checkpointer = Checkpointer(folder / stage, keep=1, best="")
+        checkpointer.save(state, {"step": 4}, config, {})
+        checkpointer.close()
+
+
+def stage_variables(config: ConfigDict) -> dict[str, dict[str, dict]]:
+    """Stage -> network -> variables, of the networks that sampling needs."""
+    modules = networks.build(config)
+    size, z_dim = config.data.size, config.video_vae.encoder.z_dim
+    frame, latent = jnp.zeros((1, size, size, 3)), jnp.zeros((1, z_dim))
+    condition = jnp.zeros((1, config.image_ae.encoder.z_dim + control.control_width(config.control)))
+    flow = random_variables(modules["flow"]["flow"], latent, condition)
+    rng = np.random.default_rng(0)
+    flow["buffers"] = jax.tree.map(lambda _: rng.permutation(z_dim), flow["buffers"])
+    return {
+        "video_vae": {
+            "encoder": random_variables(modules["video_vae"]["encoder"], jnp.zeros((1, 16, size, size, 3))),
+            "decoder": random_variables(modules["video_vae"]["decoder"], frame, latent),
+        },
+        "image_ae": {"encoder": random_variables(modules["image_ae"]["encoder"], frame)},
+        "flow": {"flow": flow},
+    }

@@ -1,0 +1,66 @@
+"""From a work directory to a synthesizer, and what is said when something is missing."""
+
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from configs import sky
+from i2v_jax.errors import UserError
+from i2v_jax.sampling.load import assemble, load_synthesizer
+from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
+
+ARGUMENT = "demo,runlocal"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("runs") / "sky"
+    write_run(folder, sky.get_config(ARGUMENT))
+    return folder
+
+
+def test_averaged_parameters_are_loaded(run: pathlib.Path) -> None:
+    synthesizer = load_synthesizer(run)
+    assert (synthesizer.size, synthesizer.z_dim, synthesizer.control) == (32, 16, "direction")
+    written = stage_variables(sky.get_config(ARGUMENT))
+    expected = {
+        "encoder": written["video_vae"]["encoder"],
+        "decoder": written["video_vae"]["decoder"],
+        "image_encoder": written["image_ae"]["encoder"],
+        "flow": written["flow"]["flow"],
+    }
+    assert set(synthesizer.variables) == set(expected)
+    for field, variables in expected.items():
+        averaged = {**variables, "params": jax.tree.map(lambda leaf: EMA_FACTOR * leaf, variables["params"])}
+        jax.tree.map(np.testing.assert_array_equal, synthesizer.variables[field], averaged)
+
+
+def test_a_missing_stage_is_named(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    partly = tmp_path / "partly"
+    shutil.copytree(run, partly)
+    shutil.rmtree(partly / "flow")
+    with pytest.raises(UserError, match=r"not trained yet: flow; run python -m launch\.train"):
+        load_synthesizer(partly)
+
+
+def test_no_work_directory(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match="is not a work directory"):
+        load_synthesizer(tmp_path)
+
+
+def test_a_config_of_other_networks_is_refused() -> None:
+    config = sky.get_config(ARGUMENT)
+    stages = stage_variables(config)
+    other = sky.get_config(f"{ARGUMENT},video_vae.decoder.channel_factor=8")
+    with pytest.raises(UserError, match=r"runs/a/video_vae: decoder does not fit config\.json in \d+ arrays"):
+        assemble(other, stages, origin="runs/a")
+
+
+def test_a_checkpoint_of_another_stage_is_refused() -> None:
+    config = sky.get_config(ARGUMENT)
+    stages = stage_variables(config)
+    with pytest.raises(UserError, match="runs/a/flow: the checkpoint holds no flow"):
+        assemble(config, {**stages, "flow": stages["image_ae"]}, origin="runs/a")
