@@ -4,6 +4,7 @@ python -m launch.sample --workdir=RUN --image=a.jpg [--image=b.jpg] --out=DIR [-
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from absl import flags
 
@@ -27,13 +28,15 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax import media
     from i2v_jax.config import read_workdir
     from i2v_jax.sampling.load import load_synthesizer
+    from i2v_jax.sampling.synthesizer import Chain
 
-    data = read_workdir(_synthesis.WORKDIR.value).data
-    start_frames = _synthesis.read_start_frames(IMAGE.value, data.size, _synthesis.CROP.value or data.crop)
+    config = read_workdir(_synthesis.WORKDIR.value)
+    control = _synthesis.requested_control(config.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
+    crop = _synthesis.CROP.value or config.data.crop
+    start_frames = _synthesis.read_start_frames(IMAGE.value, config.data.size, crop)
     synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True)
-    control = _synthesis.requested_control(synthesizer.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
-    if control is None and synthesizer.control != "none":
-        print(f"no --{synthesizer.control} given: drawn at random for each sample")
+    if control is None and config.control != "none":
+        print(f"no --{config.control} given: drawn at random for each sample")
     videos = synthesizer.sample(
         start_frames,
         jax.random.key(SEED.value),
@@ -41,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
         frames=FRAMES.value,
         temperature=TEMPERATURE.value,
         control=control,
-        chain=CHAIN.value,
+        chain=cast(Chain, CHAIN.value),
     )
     output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
     cells = []

@@ -7,8 +7,12 @@ from ml_collections import config_flags
 
 from launch._app import run
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="Config file and its arguments, FILE.py:stage=flow,size=64.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of checkpoints, logs and previews. Continues what is there.", required=True)
+CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="Config file and its arguments, FILE.py:stage=flow,size=64."
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of checkpoints, logs and previews. Continues what is there.", required=True
+)
 
 
 def main(argv: Sequence[str]) -> None:

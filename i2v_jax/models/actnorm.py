@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from i2v_jax.models.layers import at_least_float32
+
 
 class ActNorm(nn.Module):
     """y = scale * (x + loc), invertible, in float32.
@@ -37,7 +39,7 @@ class ActNorm(nn.Module):
     def _parameters(self, x: jax.Array, data_init: bool) -> tuple[jax.Array, jax.Array]:
         if not data_init:
             return self.loc, self.scale
-        flat = x.astype(jnp.float32).reshape(-1, self.features)
+        flat = at_least_float32(x).reshape(-1, self.features)
         loc = -jnp.mean(flat, axis=0)
         scale = 1 / (jnp.std(flat, axis=0, ddof=1) + 1e-6)
         self.put_variable("params", "loc", loc)

@@ -1,15 +1,17 @@
-"""Batch normalisation with the running statistics of PyTorch. Statistics are float32 whatever the type of the tensor."""
+"""Batch normalisation with the running statistics of PyTorch. Statistics are float32 at least."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from i2v_jax.models.layers import at_least_float32
+
 
 class BatchNorm(nn.Module):
     """Zero mean and unit variance per channel over the batch (`train=True`) or by the running statistics.
 
-    The batch is the global one: under `jit` over a mesh the means run over all devices. The running statistics live in the
-    collection `batch_stats` and move by `momentum` towards those of the batch, the variance with the unbiased estimate.
+    The batch is the global one: under `jit` over a mesh the means run over all devices. The running statistics live in
+    the collection `batch_stats` and move by `momentum` towards those of the batch (of the variance the unbiased one).
     """
 
     affine: bool = True
@@ -22,7 +24,7 @@ class BatchNorm(nn.Module):
         channels = x.shape[-1:]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
-        wide = x.astype(jnp.float32)
+        wide = at_least_float32(x)
         mean, var = running_mean.value, running_var.value
         if train:
             axes = tuple(range(x.ndim - 1))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.models.batch_norm import BatchNorm
-from i2v_jax.models.layers import Conv, Linear
+from i2v_jax.models.layers import Conv, Linear, at_least_float32
 from i2v_jax.models.resampling import repeat
 
 CLASS_EMBEDDING = 128
@@ -20,7 +20,7 @@ SIZES = (32, 64, 128)
 def widths(size: int) -> tuple[int, ...]:
     """Width of each block's output over `channels`; a block doubles the resolution, from 4x4.
 
-    16, 8, 4, 2, 1 at 128x128 and 16, 8, 4, 1 at 64x64 are the release's; 16, 8, 1 at 32x32 drops one more in the same way.
+    16, 8, 4, 2, 1 at 128x128 and 16, 8, 4, 1 at 64x64 are the release's; 16, 8, 1 at 32x32 drops one more.
 
     Raises:
       ValueError: the size is not one of `SIZES`.
@@ -37,13 +37,13 @@ def code_size(size: int) -> int:
 
 
 def output_layer(dtype: Any, name: str | None = None) -> Conv:
-    """The last convolution, [B, H, W, C] -> [B, H, W, 3]; the adversarial term is weighed by gradients of its kernel."""
+    """The last convolution, [B, H, W, C] -> [B, H, W, 3]. Gradients of its kernel weigh the adversarial term."""
     return Conv(3, (3, 3), padding=1, spectral_norm="stored", dtype=dtype, name=name)
 
 
 def to_image(x: jax.Array) -> jax.Array:
     """What follows the last convolution: into (-1, 1), float32."""
-    return jnp.tanh(x.astype(jnp.float32))
+    return jnp.tanh(at_least_float32(x))
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -114,8 +114,8 @@ class SelfAttention(nn.Module):
 class Generator(nn.Module):
     """Code and class probabilities -> images.
 
-    The first entries of the code make the 4x4 map; then `code_size(size)` entries go to each block in turn, which sees them
-    with an embedding of the class.
+    The first entries of the code make the 4x4 map; then `code_size(size)` entries go to each block in turn, which sees
+    them with an embedding of the class. The features before the last convolution are sown as `intermediates/features`.
     """
 
     size: int

@@ -21,8 +21,8 @@ SOFT_CLAMP = 2.0
 def bounded_log_scale(s: jax.Array, scale: Scale) -> jax.Array:
     """The log of the factor that a coupling multiplies with; 0 at s = 0 for every choice.
 
-    "exp": s, unbounded (the release). "sigmoid": log(2 * sigmoid(s)), factors in (0, 2). "softclamp": c * tanh(s / c) with
-    c = 2, factors in (exp(-2), exp(2)) and slope 1 at 0.
+    "exp": s, unbounded (the release). "sigmoid": log(2 * sigmoid(s)), factors in (0, 2). "softclamp": c * tanh(s / c)
+    with c = 2, factors in (exp(-2), exp(2)) and slope 1 at 0.
 
     Raises:
       ValueError: `scale` is none of the three.
@@ -157,5 +157,5 @@ class SwapHalves(distrax.Bijector):
 
 
 def double_coupling(first: Conditioner, second: Conditioner, scale: Scale = "exp") -> distrax.Chain:
-    """Two affine couplings with the halves swapped in between: (a, b) -> (b', a'), so that every entry is changed once."""
+    """Two affine couplings with the halves swapped in between: (a, b) -> (b', a'), which changes every entry once."""
     return chain([AffineCoupling(first, scale), SwapHalves(), AffineCoupling(second, scale)])

@@ -1,11 +1,18 @@
-"""The one place that decides how a convolution is computed on which platform."""
+"""The one place that decides how a convolution is computed on which platform.
+
+Accelerators get XLA's own convolution. On the CPU its 3D path is slow, so frames are folded into the batch of one 2D
+convolution and the time taps into its channels; `benchmarks/convolutions.py` holds the measurements.
+"""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 
 _DIMENSION_NUMBERS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+
+Padding = tuple[tuple[int, int], ...]  # before and after, per axis
 
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:
@@ -16,11 +23,19 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding:
       kernel: [h, w, I, O] or [t, h, w, I, O].
       strides, padding: one number per spatial axis; `padding` on both sides.
     """
+    pads: Padding = tuple((p, p) for p in padding)
+    if _is_matmul(x, kernel, strides, padding):
+        return _matmul(x, kernel)
     if len(strides) == 2:
-        return _direct(x, kernel, strides=strides, padding=padding)
-    folded = functools.partial(_sum_over_time_taps, strides=strides, padding=padding)
-    direct = functools.partial(_direct, strides=strides, padding=padding)
-    return jax.lax.platform_dependent(x, kernel, cpu=folded, default=direct)
+        return _direct(x, kernel, strides, pads)
+    kernel, pads = _without_idle_taps(x.shape[1], kernel, strides[0], pads)
+    folded = _taps_in_outputs if strides[0] == 1 else _taps_in_inputs
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: folded(x, kernel, strides, pads),
+        default=lambda x, kernel: _direct(x, kernel, strides, pads),
+    )
 
 
 def convolve_repeated_frames(x: jax.Array, kernel: jax.Array, factor: int, padding: tuple[int, ...]) -> jax.Array:
@@ -40,25 +55,93 @@ def convolve_repeated_frames(x: jax.Array, kernel: jax.Array, factor: int, paddi
     return y.reshape(x.shape[0], 2 * x.shape[1], *y.shape[3:])
 
 
-def _direct(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x, kernel, strides, [(p, p) for p in padding], dimension_numbers=_DIMENSION_NUMBERS[len(strides)]
-    )
+def _direct(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+    numbers = _DIMENSION_NUMBERS[len(strides)]
+    return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=numbers)
 
 
-def _sum_over_time_taps(
-    x: jax.Array, kernel: jax.Array, *, strides: tuple[int, ...], padding: tuple[int, ...]
-) -> jax.Array:
-    """A 3D convolution as a sum of 2D convolutions, frames folded into the batch: XLA's 3D path is slow on the CPU."""
-    batch, frames = x.shape[:2]
-    taps, step, pad = kernel.shape[0], strides[0], padding[0]
-    frames_out = (frames + 2 * pad - taps) // step + 1
-    x = jnp.pad(x, [(0, 0), (pad, pad), (0, 0), (0, 0), (0, 0)]) if pad else x
-    total = None
-    for tap in range(taps):
-        window = x[:, tap : tap + step * (frames_out - 1) + 1 : step]
-        flat = window.reshape(batch * frames_out, *window.shape[2:])
-        y = _direct(flat, kernel[tap], strides=strides[1:], padding=padding[1:])
-        total = y if total is None else total + y
-    assert total is not None  # a kernel has at least one tap
-    return total.reshape(batch, frames_out, *total.shape[1:])
+def _is_matmul(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> bool:
+    """Whether the kernel is one position, or meets the whole input at once."""
+    size = kernel.shape[:-2]
+    pointwise = math.prod(size) == 1 and set(strides) == {1}
+    return not any(padding) and (pointwise or size == x.shape[1:-1])
+
+
+def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    positions = x.shape[:-1] if math.prod(kernel.shape[:-2]) == 1 else (x.shape[0], *(1,) * (x.ndim - 2))
+    features = kernel.shape[-1]
+    flat = kernel.reshape(-1, features)
+    return (x.reshape(-1, flat.shape[0]) @ flat).reshape(*positions, features)
+
+
+def _without_idle_taps(frames: int, kernel: jax.Array, stride: int, pads: Padding) -> tuple[jax.Array, Padding]:
+    """Drops the time taps that meet nothing but padding: two of three where a single frame is left."""
+    before, after = pads[0]
+    taps = kernel.shape[0]
+    starts = range(-before, frames + after - taps + 1, stride)
+    busy = [tap for tap in range(taps) if any(0 <= start + tap < frames for start in starts)]
+    if len(busy) == taps:
+        return kernel, pads
+    first, last = busy[0], busy[-1]
+    return kernel[first : last + 1], ((before - first, after - (taps - 1 - last)), *pads[1:])
+
+
+def _fold_frames(x: jax.Array) -> jax.Array:
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _taps_in_inputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+    """One 2D convolution on frames whose channels are those of all frames under the time taps."""
+    taps, height, width, channels, features = kernel.shape
+    step, frames = strides[0], (x.shape[1] + sum(pads[0]) - kernel.shape[0]) // strides[0] + 1
+    padded = jnp.pad(x, [(0, 0), pads[0], (0, 0), (0, 0), (0, 0)])
+    span = step * (frames - 1) + 1
+    windows = jnp.concatenate([padded[:, tap : tap + span : step] for tap in range(taps)], axis=-1)
+    flat = kernel.transpose(1, 2, 0, 3, 4).reshape(height, width, taps * channels, features)
+    y = _direct(_fold_frames(windows), flat, strides[1:], pads[1:])
+    return y.reshape(x.shape[0], frames, *y.shape[1:])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _taps_in_outputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+    """One 2D convolution that makes every time tap's contribution of every frame, then their shifted sum.
+
+    For a stride of 1 in time. Its input gradient is again such a convolution where the strides in space are 1 too.
+    """
+    return _shifted_sum_of_taps(x, kernel, strides, pads)
+
+
+def _shifted_sum_of_taps(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+    taps, height, width, channels, features = kernel.shape
+    flat = kernel.transpose(1, 2, 3, 0, 4).reshape(height, width, channels, taps * features)
+    y = _direct(_fold_frames(x), flat, strides[1:], pads[1:])
+    y = y.reshape(*x.shape[:2], *y.shape[1:])
+    padded = jnp.pad(y, [(0, 0), pads[0], (0, 0), (0, 0), (0, 0)])
+    frames = padded.shape[1] - taps + 1
+    parts = (padded[:, tap : tap + frames, ..., tap * features : (tap + 1) * features] for tap in range(taps))
+    return functools.reduce(jnp.add, parts)
+
+
+def _taps_in_outputs_forward(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _taps_in_outputs(x, kernel, strides, pads), (x, kernel)
+
+
+def _taps_in_outputs_backward(
+    strides: tuple[int, ...], pads: Padding, residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    convolution = functools.partial(_shifted_sum_of_taps, strides=strides, pads=pads)
+    (dkernel,) = jax.vjp(lambda kernel: convolution(x, kernel), kernel)[1](dy)
+    if set(strides) == {1}:
+        mirrored = jnp.flip(kernel, (0, 1, 2)).swapaxes(-1, -2)
+        sizes = kernel.shape[:3]
+        back = tuple((n - 1 - before, n - 1 - after) for n, (before, after) in zip(sizes, pads, strict=True))
+        dx = _taps_in_outputs(dy, mirrored, strides, back)
+    else:
+        (dx,) = jax.vjp(lambda x: convolution(x, kernel), x)[1](dy)
+    return dx, dkernel
+
+
+_taps_in_outputs.defvjp(_taps_in_outputs_forward, _taps_in_outputs_backward)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.models.actnorm import ActNorm
-from i2v_jax.models.layers import Conv, Linear, leaky_relu
+from i2v_jax.models.layers import Conv, Linear, at_least_float32, leaky_relu
 from i2v_jax.models.norms import normalise_instances
 from i2v_jax.models.resnet3d import ResNet3D
 
@@ -35,7 +35,7 @@ class TemporalDiscriminator(nn.Module):
             dtype=self.dtype,
             name="trunk",
         )(video, train)
-        pooled = jnp.mean(features[-1].astype(jnp.float32), axis=(1, 2, 3))
+        pooled = jnp.mean(at_least_float32(features[-1]), axis=(1, 2, 3))
         return Linear(1, use_bias=False, kernel_init=orthogonal, name="logits")(pooled), features
 
 
@@ -74,4 +74,4 @@ class PatchDiscriminator(nn.Module):
             else:
                 x = normalise_instances(x)
             x = leaky_relu(x)
-        return conv(x, 1, 1, f"conv{self.layers + 1}").astype(jnp.float32)
+        return at_least_float32(conv(x, 1, 1, f"conv{self.layers + 1}"))

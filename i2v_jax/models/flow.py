@@ -133,7 +133,7 @@ class ConditionalFlow(nn.Module):
         return self.bijector(condition).inverse_and_log_det(residual)
 
     def bijector(self, condition: jax.Array) -> distrax.Bijector:
-        """The whole flow for condition [B, c], forward from z to residual: `flow.bind(variables).bijector(condition)`."""
+        """The whole flow for condition [B, c], forward from z to residual; call it on `flow.bind(variables)`."""
         return bijectors.chain([layer.bijector(condition, self.exact_logdet) for layer in self.layers])
 
     def log_prob(self, z: jax.Array, condition: jax.Array) -> jax.Array:

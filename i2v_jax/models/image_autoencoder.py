@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.models import biggan, resnet2d
-from i2v_jax.models.layers import Linear, leaky_relu
+from i2v_jax.models.layers import Linear, at_least_float32, leaky_relu
 from i2v_jax.models.posterior import Posterior
 
 LOGVAR_RANGE = (-30.0, 10.0)
@@ -32,7 +32,7 @@ class ImageEncoder(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> Posterior:
         features = resnet2d.ResNet(self.depth, self.norm, self.width, self.dtype, name="resnet")(images, train)
-        mean, logvar = jnp.split(Linear(2 * self.z_dim, name="head")(features), 2, axis=-1)
+        mean, logvar = jnp.split(Linear(2 * self.z_dim, dtype=features.dtype, name="head")(features), 2, axis=-1)
         return Posterior(mean, jnp.clip(logvar, *LOGVAR_RANGE))
 
 
@@ -58,7 +58,7 @@ class ImageDecoder(nn.Module):
         for index in range(CLASS_LAYERS):
             h = leaky_relu(Linear(self.mlp_width, dtype=self.dtype, name=f"class_layers_{index}")(h), 0.01)
         logits = Linear(self.num_classes, dtype=self.dtype, name=f"class_layers_{CLASS_LAYERS}")(h)
-        classes = nn.softmax(logits.astype(jnp.float32), axis=-1)
+        classes = nn.softmax(at_least_float32(logits), axis=-1)
         return biggan.Generator(self.size, self.channels, self.dtype, name="generator")(code, classes, train)
 
 

@@ -21,6 +21,11 @@ uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """bfloat16 -> float32 for statistics, losses and outputs; float32 and float64 stay what they are."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
     """max(x, slope * x) for 0 < slope < 1."""
     return jnp.maximum(x, slope * x)

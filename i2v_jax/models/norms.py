@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from i2v_jax.models.layers import at_least_float32
+
 GROUPS = 16
 EPS = 1e-5
 
@@ -27,7 +29,7 @@ def normalise_instances(x: jax.Array) -> jax.Array:
 
 
 def _normalise(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    wide = x.astype(jnp.float32)
+    wide = at_least_float32(x)
     centred = wide - jnp.mean(wide, axes, keepdims=True)
     variance = jnp.mean(centred**2, axes, keepdims=True)
     return (centred * jax.lax.rsqrt(variance + EPS)).astype(x.dtype)

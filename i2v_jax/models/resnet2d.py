@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.models.batch_norm import BatchNorm
-from i2v_jax.models.layers import Conv, kaiming_fan_out
+from i2v_jax.models.layers import Conv, at_least_float32, kaiming_fan_out
 from i2v_jax.models.norms import normalise_instances
 from i2v_jax.models.resampling import max_pool
 
@@ -62,10 +62,10 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         if self.bottleneck:
             out = BOTTLENECK_EXPANSION * self.width
-            layers = ((self.width, 1, 1), (self.width, 3, self.stride), (out, 1, 1))
+            layers = [(self.width, 1, 1), (self.width, 3, self.stride), (out, 1, 1)]
         else:
             out = self.width
-            layers = ((self.width, 3, self.stride), (self.width, 3, 1))
+            layers = [(self.width, 3, self.stride), (self.width, 3, 1)]
         h = x
         for index, (features, kernel, stride) in enumerate(layers):
             h = nn.relu(h) if index else h
@@ -104,4 +104,4 @@ class ResNet(nn.Module):
             raise ValueError(
                 f"images of {images.shape[1]}x{images.shape[2]} are too small for instance norm: use 32 or more"
             )
-        return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+        return jnp.mean(at_least_float32(x), axis=(1, 2))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.layers import Conv, Initializer, SpectralNorm, kaiming_fan_out
+from i2v_jax.models.layers import Conv, Initializer, SpectralNorm, at_least_float32, kaiming_fan_out
 from i2v_jax.models.norms import GroupNorm
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.models.resampling import max_pool
@@ -153,4 +153,4 @@ class VideoEncoder(nn.Module):
             )
         mean = Conv(self.z_dim, (4, 4), dtype=self.dtype, name="mean")(x[:, 0])
         logvar = Conv(self.z_dim, (4, 4), dtype=self.dtype, name="logvar")(x[:, 0])
-        return Posterior(mean[:, 0, 0].astype(jnp.float32), logvar[:, 0, 0].astype(jnp.float32))
+        return Posterior(at_least_float32(mean[:, 0, 0]), at_least_float32(logvar[:, 0, 0]))

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.layers import Conv, Linear, SpectralNorm, leaky_relu
+from i2v_jax.models.layers import Conv, Linear, SpectralNorm, at_least_float32, leaky_relu
 from i2v_jax.models.norms import normalise_groups, normalise_instances
 from i2v_jax.models.resampling import repeat, resize_bilinear
 
@@ -136,4 +136,4 @@ class VideoDecoder(nn.Module):
                 name=f"block{index}",
             )(x, z, start_frame, train)
         rgb = Conv(3, (3, 3, 3), padding=1, dtype=self.dtype, name="to_rgb")(leaky_relu(x))
-        return jnp.tanh(rgb.astype(jnp.float32))
+        return jnp.tanh(at_least_float32(rgb))

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from i2v_jax.models.layers import at_least_float32
+
 _BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
@@ -19,7 +21,7 @@ def laplacian_distance(a: jax.Array, b: jax.Array, levels: int = 4) -> jax.Array
     Returns:
       [B] float32.
     """
-    rest = (a - b).astype(jnp.float32)
+    rest = at_least_float32(a - b)
     total = jnp.zeros(rest.shape[0])
     for level in range(levels - 1):
         low = _blur(rest)

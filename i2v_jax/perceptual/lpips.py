@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from i2v_jax.models.layers import at_least_float32
 from i2v_jax.perceptual.vgg import CHANNELS, VGG
 
 # Statistics of ImageNet for images in [-1, 1].
@@ -30,8 +31,8 @@ class LPIPS(nn.Module):
         """a, b [B, H, W, 3] in [-1, 1], H and W at least 16 -> distance [B]."""
         vgg = VGG(16, self.dtype, name="vgg")
         # Two passes, not one over both: with a constant `a` half of the backward pass is saved.
-        features_a, features_b = (vgg((images.astype(jnp.float32) - SHIFT) / SCALE) for images in (a, b))
-        distance = jnp.zeros(a.shape[0], jnp.float32)
+        features_a, features_b = (vgg((at_least_float32(images) - SHIFT) / SCALE) for images in (a, b))
+        distance = jnp.zeros(a.shape[0])
         for index, (layer, channels) in enumerate(zip(LAYERS, CHANNELS, strict=True)):
             weight = self.param(f"head_{index}", nn.initializers.constant(1 / channels), (channels,), jnp.float32)
             difference = _unit_length(features_a[layer]) - _unit_length(features_b[layer])
@@ -40,7 +41,7 @@ class LPIPS(nn.Module):
 
 
 def _unit_length(features: jax.Array) -> jax.Array:
-    features = features.astype(jnp.float32)
+    features = at_least_float32(features)
     squared = jnp.sum(jnp.square(features), axis=-1, keepdims=True)
     # The square root has no finite derivative at 0, where a pixel has no active feature.
     active = squared > 0

@@ -31,8 +31,8 @@ def convolution_indices(depth: int) -> list[list[int]]:
 class VGG(nn.Module):
     """Images [B, H, W, 3], normalised as the network was trained -> the output of every ReLU.
 
-    The keys of the result are torchvision's layer indices (1, 3, 6, ...), its values [B, H / 2^s, W / 2^s, C] in stage s.
-    There is no pool after the last stage.
+    The keys of the result are torchvision's layer indices (1, 3, 6, ...), its values are
+    [B, H / 2^s, W / 2^s, C] in stage s. There is no pool after the last stage.
     """
 
     depth: int = 16
@@ -53,7 +53,7 @@ class VGG(nn.Module):
 
 
 def _max_pool(x: jax.Array) -> jax.Array:
-    """Maximum over windows of 2x2; an odd last row or column is dropped. Its gradient is faster than a window reduction's."""
+    """Maximum over windows of 2x2, an odd last row or column dropped: faster to derive than a window reduction."""
     height, width = (size // 2 * 2 for size in x.shape[1:3])
     x = jnp.maximum(x[:, 0:height:2], x[:, 1:height:2])
     return jnp.maximum(x[:, :, 0:width:2], x[:, :, 1:width:2])

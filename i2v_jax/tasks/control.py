@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 ControlKind = Literal["none", "direction", "endpoint"]
 
@@ -29,7 +30,7 @@ def endpoint_bins(positions: jax.Array) -> jax.Array:
     return jnp.clip(jnp.trunc(ENDPOINT_BINS * fraction - 1e-4).astype(jnp.int32), 0, ENDPOINT_BINS - 1)
 
 
-def encode_control(kind: ControlKind, values: jax.Array) -> jax.Array:
+def encode_control(kind: ControlKind, values: ArrayLike) -> jax.Array:
     """The part of the flow's condition that stands for the control eta.
 
     Args:
@@ -44,13 +45,13 @@ def encode_control(kind: ControlKind, values: jax.Array) -> jax.Array:
     Raises:
         ValueError: for an unknown kind.
     """
-    values = jnp.asarray(values)
+    array = jnp.asarray(values)
     if kind == "none":
-        return jnp.zeros((values.shape[0], 0), jnp.float32)
+        return jnp.zeros((array.shape[0], 0), jnp.float32)
     if kind == "direction":
-        return jax.nn.one_hot(values, DIRECTION_BINS, dtype=jnp.float32)
+        return jax.nn.one_hot(array, DIRECTION_BINS, dtype=jnp.float32)
     if kind == "endpoint":
-        return _encode_endpoint_bins(endpoint_bins(values))
+        return _encode_endpoint_bins(endpoint_bins(array))
     raise ValueError(f"unknown control {kind!r}: none, direction or endpoint")
 
 

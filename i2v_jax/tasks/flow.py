@@ -7,6 +7,7 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from i2v_jax.models.flow import bits_per_dimension, standard_normal_log_prob
+from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
 from i2v_jax.tasks.control import encode_control
@@ -105,7 +106,7 @@ class Flow:
             residual = jax.random.normal(jax.random.fold_in(rng, index), encoded.mean.shape)
             z, _ = self.modules["flow"].apply(networks["flow"], residual, condition, method="inverse")
             video = self.frozen_modules["video_decoder"].apply(networks["video_decoder"], start, z)
-            rows[f"sample {index + 1}"] = jnp.concatenate([start[:, None], video.astype(jnp.float32)], axis=1)
+            rows[f"sample {index + 1}"] = jnp.concatenate([start[:, None], at_least_float32(video)], axis=1)
         return rows
 
     @staticmethod

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from i2v_jax.models.layers import at_least_float32
+
 
 def hinge_discriminator(real: jax.Array, fake: jax.Array) -> jax.Array:
     """(mean max(0, 1 - real) + mean max(0, 1 + fake)) / 2 of logits of any shape (Lim and Ye 2017). Scalar."""
@@ -12,7 +14,7 @@ def hinge_discriminator(real: jax.Array, fake: jax.Array) -> jax.Array:
 def feature_matching(real: tuple[jax.Array, ...], fake: tuple[jax.Array, ...]) -> jax.Array:
     """Mean over the maps of the mean absolute difference (Wang et al. 2018); no gradient into the real ones. Scalar."""
     differences = [
-        jnp.mean(jnp.abs(jax.lax.stop_gradient(a).astype(jnp.float32) - b.astype(jnp.float32)))
+        jnp.mean(jnp.abs(at_least_float32(jax.lax.stop_gradient(a)) - at_least_float32(b)))
         for a, b in zip(real, fake, strict=True)
     ]
     return jnp.mean(jnp.stack(differences))

@@ -10,6 +10,7 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from i2v_jax.evaluation.metrics import psnr
+from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
 from i2v_jax.tasks.losses import feature_matching, fold_time, hinge_discriminator
@@ -92,7 +93,7 @@ class VideoVAE:
         video, changed = self.modules["decoder"].apply(
             networks["decoder"], batch["video"][:, 0], z, train=True, mutable=["spectral"]
         )
-        return Outputs(posterior, video.astype(jnp.float32)), {"decoder": changed}
+        return Outputs(posterior, at_least_float32(video)), {"decoder": changed}
 
     def reconstruction_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
@@ -139,7 +140,7 @@ class VideoVAE:
         patch_real = self._patch(networks, self._frames(batch["video"][:, 1:], batch, rng))
         temporal_real, pullback = jax.vjp(lambda video: self._temporal(networks, video)[0], real)
         (gradient,) = pullback(jnp.full_like(temporal_real, 1 / temporal_real.size))
-        penalty = jnp.mean(jnp.sum(jnp.square(gradient.astype(jnp.float32)), axis=(1, 2, 3, 4)))
+        penalty = jnp.mean(jnp.sum(jnp.square(at_least_float32(gradient)), axis=(1, 2, 3, 4)))
         spatial, temporal = hinge_discriminator(patch_real, patch_fake), hinge_discriminator(temporal_real, temporal_fake)
         loss = spatial + temporal + self.weights.gradient_penalty * penalty
         metrics = {
@@ -172,7 +173,7 @@ class VideoVAE:
     def _reconstruct(self, networks: Networks, batch: Batch) -> tuple[jax.Array, Posterior]:
         posterior = self.modules["encoder"].apply(networks["encoder"], batch["video"][:, 1:])
         video = self.modules["decoder"].apply(networks["decoder"], batch["video"][:, 0], posterior.mean)
-        return video.astype(jnp.float32), posterior
+        return at_least_float32(video), posterior
 
     def _windows(self, outputs: Outputs, batch: Batch, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(real, fake) [B, window, H, W, 3]."""

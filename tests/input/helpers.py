@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def numbered_frames(count: int, height: int = 48, width: int = 64, offset: int = 0) -> np.ndarray:
-    """uint8 [count, height, width, 3]; frame i has the grey value 6 (i + offset) everywhere, so a decoded frame gives its number away."""
+    """uint8 [count, height, width, 3]; frame i is grey with the value 6 (i + offset), which gives its number away."""
     values = (6 * (np.arange(count) + offset)).astype(np.uint8)
     return np.broadcast_to(values[:, None, None, None], (count, height, width, 3)).copy()
 
@@ -30,6 +30,7 @@ def write_video(path: Path, frames: np.ndarray, key_every: int = 8) -> Path:
         )
         stream = container.add_stream(codec, rate=25, options=options)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        stream.bit_rate = 4_000_000
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

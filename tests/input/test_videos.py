@@ -48,6 +48,8 @@ def test_damaged_bytes_are_reported(tmp_path: Path) -> None:
     short, long = (write_video(tmp_path / f"{n}.mp4", numbered_frames(n)) for n in (10, 20))
     with pytest.raises(UserError, match="2 of 4 frames are missing"):
         videos.decode_at(short.read_bytes(), videos.scan_frames(long), range(8, 12))
+    with pytest.raises(UserError, match="a stored video is damaged"):
+        videos.decode_at(b"no video" * 99, videos.scan_frames(long), range(8, 12))
 
 
 @pytest.mark.parametrize(

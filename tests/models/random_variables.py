@@ -5,7 +5,7 @@ import numpy as np
 
 
 def random_variables(module, *inputs):
-    """Kernels scaled by their fan-in, unit spectral vectors, scales around 1; float32."""
+    """Kernels scaled by their fan-in, unit spectral vectors, scales and variances around 1; float32."""
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):
@@ -15,6 +15,6 @@ def random_variables(module, *inputs):
             return noise / np.sqrt(np.prod(leaf.shape[:-1]))
         if name in ("u", "v"):
             return noise / np.linalg.norm(noise)
-        return 0.1 * noise + (1 if name == "scale" else 0)
+        return 0.1 * noise + (1 if name in ("scale", "var") else 0)
 
     return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(module.init, jax.random.key(0), *inputs))

@@ -1,0 +1,115 @@
+"""The HTML page: text, figures and numbers, in one folder and without any request to elsewhere."""
+
+import dataclasses
+import html
+from collections.abc import Sequence
+
+from i2v_jax.report.exhibits import Figure
+
+_STYLE = """
+:root { color-scheme: light dark; --paper: #fbfaf8; --ink: #22262b; --soft: #646b74; --rule: #dcd9d3; --card: #fff;
+  --first: #1f6fb2; --second: #c2571a; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e6e4e0; --soft: #9aa1a9; --rule: #32373c;
+  --card: #1c2024; --first: #6db3ee; --second: #f0945c; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 58rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; letter-spacing: -.015em; }
+h2 { font-size: 1.2rem; margin: 3rem 0 .35rem; }
+p { max-width: 42rem; margin: 0 0 1rem; }
+.lead { color: var(--soft); font-size: 1.08rem; }
+code { font: .88em ui-monospace, SFMono-Regular, Menlo, monospace; }
+.numbers { display: grid; margin: 1.5rem 0 0;
+  grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .75rem; }
+.number { background: var(--card); border: 1px solid var(--rule); border-radius: .6rem; padding: .9rem 1rem; }
+.number b { display: block; font-size: 1.55rem; font-weight: 600; line-height: 1.25;
+  font-variant-numeric: tabular-nums; }
+.number span { display: block; color: var(--soft); font-size: .86rem; line-height: 1.4; }
+.row { display: grid; gap: .75rem; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); }
+.wheel { max-width: 33rem; }
+figure { margin: 0; }
+figure video, figure img { display: block; width: 100%; border-radius: .35rem; image-rendering: pixelated;
+  background: var(--rule); }
+figcaption { color: var(--soft); font-size: .82rem; line-height: 1.35; margin-top: .3rem; }
+.plots { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); }
+svg { display: block; width: 100%; height: auto; }
+svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
+.rule { stroke: var(--rule); fill: none; }
+.curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
+.curve0 { stroke: var(--first); } .curve1 { stroke: var(--second); }
+.key::before { content: ""; display: inline-block; width: 1.1em; height: .2em; margin: 0 .35em .25em .6em; }
+.key0::before { background: var(--first); } .key1::before { background: var(--second); }
+footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--rule); color: var(--soft);
+  font-size: .86rem; }
+@media (max-width: 34rem) { main { padding: 1.5rem 1rem 3rem; } .row { gap: .45rem; }
+  .row:not(.wheel) { grid-template-columns: repeat(min(var(--columns), 4), minmax(0, 1fr)); }
+  figcaption { font-size: .7rem; } h1 { font-size: 1.5rem; } }
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A measured value: how it is written, and what it is next to."""
+
+    value: str
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading, what is seen and how it was measured, and figures in rows of `columns` or ready-made HTML."""
+
+    title: str
+    text: str
+    figures: Sequence[Figure] = ()
+    columns: int = 4
+    kind: str = ""  # a CSS class of the row
+    markup: str = ""  # trusted HTML below the text
+
+
+def render(title: str, lead: str, numbers: Sequence[Number], sections: Sequence[Section], footer: str) -> str:
+    """The whole page. Everything but `Section.markup` is escaped."""
+    tiles = "".join(
+        f'<div class="number"><b>{html.escape(number.value)}</b><span>{html.escape(number.meaning)}</span></div>'
+        for number in numbers
+    )
+    body = "\n".join(_section(section) for section in sections)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{html.escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{html.escape(title)}</h1>
+<p class="lead">{html.escape(lead)}</p>
+<div class="numbers">{tiles}</div>
+{body}
+<footer>{html.escape(footer)}</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _section(section: Section) -> str:
+    figures = "".join(_figure(figure) for figure in section.figures)
+    row = f'<div class="row {section.kind}" style="--columns: {section.columns}">{figures}</div>' if figures else ""
+    return (
+        f"<section>\n<h2>{html.escape(section.title)}</h2>\n<p>{html.escape(section.text)}</p>\n"
+        f"{row}{section.markup}\n</section>"
+    )
+
+
+def _figure(figure: Figure) -> str:
+    file, caption = html.escape(figure.file), html.escape(figure.caption)
+    if figure.is_video:
+        media = f'<video src="{file}" autoplay loop muted playsinline aria-label="{caption}"></video>'
+    else:
+        media = f'<img src="{file}" alt="{caption}">'
+    return f"<figure>{media}<figcaption>{caption}</figcaption></figure>"

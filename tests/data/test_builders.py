@@ -1,0 +1,102 @@
+"""Every builder on a small tree of the layout that its data set comes in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.bair.builder import Bair
+from data.dtdb.builder import DtdbClouds, DtdbFire
+from data.iper.builder import Iper
+from data.landscape.builder import Landscape
+from i2v_jax.errors import UserError
+from i2v_jax.input import directions, sky
+from i2v_jax.input.sources import RecordSource, VideoSource, open_source
+from tests.data.conftest import Prepare
+from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_video
+
+
+def names(source: VideoSource) -> list[str]:
+    return [source.name(i) for i in range(len(source))]
+
+
+def test_landscape(tmp_path: Path, prepared: Prepare) -> None:
+    for clip in ("sky_train/v1/v1_1", "sky_train/v1/v1_2", "sky_train/v2/v2_1", "sky_test/v3/v3_1"):
+        write_frames(tmp_path / "raw" / clip, numbered_frames(18), first=91, suffix=".jpg")
+    summary = prepared(Landscape)
+    assert sum(summary.num_videos.values()) == 4
+    splits = {split: names(RecordSource(summary.folder, split)) for split in summary.num_videos}
+    assert splits["test"] == ["sky_test/v3/v3_1"]
+    assert {name.split("/")[1] for name in splits["train"]}.isdisjoint(name.split("/")[1] for name in splits["eval"])
+    source = open_source("landscape", str(tmp_path / "out"), "test")
+    assert source.num_frames(0) == 18
+    assert frame_numbers(source.read(0, range(6, 12))) == list(range(6, 12))
+
+
+def test_landscape_without_its_folders(tmp_path: Path, prepared: Prepare) -> None:
+    write_frames(tmp_path / "raw" / "v1", numbered_frames(18))
+    with pytest.raises(UserError, match="no clips below sky_train/"):
+        prepared(Landscape)
+
+
+def test_iper(tmp_path: Path, prepared: Prepare) -> None:
+    for name in ("001_1_1", "001_2_1", "002_1_1", "003_1_1", "004_1_1"):
+        write_video(tmp_path / "raw" / f"{name}.mp4", numbered_frames(17))
+    (tmp_path / "raw" / "train.txt").write_text("001/1/1\n001/2/1\n002/1/1\n")
+    (tmp_path / "raw" / "val.txt").write_text("003_1_1\n")
+    summary = prepared(Iper, eval_fraction=0.5)
+    assert names(RecordSource(summary.folder, "test")) == ["003_1_1.mp4"]
+    assert {split: len(RecordSource(summary.folder, split)) for split in ("train", "eval")} in (
+        {"train": 2, "eval": 1},
+        {"train": 1, "eval": 2},
+    )
+    assert [(item.path, item.reason) for item in summary.skipped] == [
+        ("004_1_1.mp4", "listed neither in train.txt nor in val.txt")
+    ]
+
+
+def test_iper_without_lists(tmp_path: Path, prepared: Prepare) -> None:
+    write_video(tmp_path / "raw" / "001_1_1.mp4", numbered_frames(17))
+    with pytest.raises(UserError, match=r"train\.txt: no such file"):
+        prepared(Iper)
+
+
+def write_bair(folder: Path, rows: int = 30) -> np.ndarray:
+    write_frames(folder, numbered_frames(30, 32, 32))
+    positions = np.arange(rows * 3).reshape(rows, 3) / 7
+    (folder / "endeffector_positions.csv").write_text("\n".join(",".join(map(str, row)) for row in positions) + "\n")
+    return positions
+
+
+def test_bair(tmp_path: Path, prepared: Prepare) -> None:
+    for name in ("train/traj_0_to_255/0", "train/traj_0_to_255/1", "test/traj_0_to_255/0"):
+        positions = write_bair(tmp_path / "raw" / name)
+    write_bair(tmp_path / "raw/train/traj_0_to_255/2", rows=12)
+    summary = prepared(Bair)
+    assert summary.num_videos == {"train": 1, "eval": 1, "test": 1}
+    assert [item.reason for item in summary.skipped] == [
+        "endeffector_positions.csv has not one x, y, z for each of the 30 frames"
+    ]
+    source = open_source("bair", str(tmp_path / "out"), "test")
+    assert source.label_names == ("endpoint",)
+    assert source.labels(0, range(3, 20))["endpoint"] == pytest.approx(positions[19], rel=1e-6)
+
+
+def test_dtdb_directions_come_from_the_list_or_are_measured(tmp_path: Path, prepared: Prepare) -> None:
+    for index in range(3):
+        write_frames(tmp_path / f"raw/clouds/c{index}", sky.render("train", index, 64, range(17)))
+    (tmp_path / "raw/clouds/directions.csv").write_text("c1,123.0\n")
+    summary = prepared(DtdbClouds, eval_fraction=0.0, test_fraction=0.0)
+    source = open_source("dtdb_clouds", str(tmp_path / "out"), "train")
+    found = {source.name(i): int(source.labels(i, range(17))["direction"]) for i in range(3)}
+    assert summary.num_videos == {"train": 3}
+    assert found["c1"] == 12
+    for index in (0, 2):
+        measured, true = directions.bin_center(found[f"c{index}"]), sky.sky_motion("train", index).angle
+        assert directions.angular_error(measured, true) < 15
+
+
+def test_dtdb_other_textures_have_no_direction(tmp_path: Path, prepared: Prepare) -> None:
+    write_video(tmp_path / "raw/fire/f.avi", numbered_frames(17))
+    prepared(DtdbFire)
+    assert open_source("dtdb_fire", str(tmp_path / "out"), "train").label_names == ()

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from data.raw import RawVideo, divide, find_videos
+from i2v_jax.errors import UserError
+
+
+def named(count: int, split: str = "train", groups: int = 0) -> list[RawVideo]:
+    return [
+        RawVideo(f"{split}{i}", Path(f"{split}{i}"), split, group=f"g{i % groups}" if groups else "")
+        for i in range(count)
+    ]
+
+
+def names(videos: list[RawVideo]) -> set[str]:
+    return {video.name for video in videos}
+
+
+def test_splits_are_disjoint_complete_and_repeatable() -> None:
+    splits = divide(named(20), 0.1, 0.2, seed=0)
+    assert {split: len(v) for split, v in splits.items()} == {"train": 14, "eval": 2, "test": 4}
+    assert set.union(*(names(v) for v in splits.values())) == names(named(20))
+    assert names(splits["test"]) == names(divide(reversed(named(20)), 0.1, 0.2, seed=0)["test"])
+    assert names(splits["test"]) != names(divide(named(20), 0.1, 0.2, seed=1)["test"])
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (9, [7, 1, 1])])
+def test_small_data_sets_keep_something_to_train_on(count: int, sizes: list[int]) -> None:
+    assert [len(v) for v in divide(named(count), 0.1, 0.1, seed=0).values()] == sizes
+
+
+def test_groups_stay_together() -> None:
+    splits = divide(named(30, groups=6), 0.2, 0.2, seed=3)
+    groups = [{video.group for video in chosen} for chosen in splits.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 6
+
+
+def test_given_splits_are_kept() -> None:
+    splits = divide([*named(10), *named(4, "test")], 0.2, 0.5, seed=0)
+    assert names(splits["test"]) == names(named(4, "test"))
+    assert (len(splits["train"]), len(splits["eval"])) == (8, 2)
+
+
+def test_zero_fraction_holds_nothing_out() -> None:
+    assert list(divide(named(10), 0.0, 0.0, seed=0)) == ["train"]
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        find_videos(tmp_path / "absent")
+
+
+def test_finding_videos_in_nested_folders(tmp_path: Path) -> None:
+    for name in ("train/a/frame1.jpg", "val/b.MP4", "test/deep/er/c.gif", "notes.txt", "report.pdf", ".hidden/d.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found, skipped = find_videos(tmp_path)
+    assert {video.name: video.split for video in found} == {
+        "train/a": "train",
+        "val/b.MP4": "eval",
+        "test/deep/er/c.gif": "test",
+    }
+    assert [(item.path, item.reason) for item in skipped] == [("report.pdf", "not a video or an image (.pdf)")]
+    assert all(video.root == tmp_path for video in found)

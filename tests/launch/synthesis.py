@@ -1,0 +1,25 @@
+"""Entry points as subprocesses, and what they wrote."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import av
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def launch(*arguments: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+def frames_of(path: pathlib.Path) -> list[tuple[int, int]]:
+    with av.open(path) as container:
+        return [(frame.height, frame.width) for frame in container.decode(video=0)]
