@@ -29,7 +29,7 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding:
     if len(strides) == 2:
         return _direct(x, kernel, strides, pads)
     kernel, pads = _without_idle_taps(x.shape[1], kernel, strides[0], pads)
-    folded = _taps_in_outputs if strides[0] == 1 else _taps_in_inputs
+    folded = taps_in_outputs if strides[0] == 1 else taps_in_inputs
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -90,7 +90,7 @@ def _fold_frames(x: jax.Array) -> jax.Array:
     return x.reshape(-1, *x.shape[2:])
 
 
-def _taps_in_inputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+def taps_in_inputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
     """One 2D convolution on frames whose channels are those of all frames under the time taps."""
     taps, height, width, channels, features = kernel.shape
     step, frames = strides[0], (x.shape[1] + sum(pads[0]) - kernel.shape[0]) // strides[0] + 1
@@ -103,7 +103,7 @@ def _taps_in_inputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], p
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _taps_in_outputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+def taps_in_outputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
     """One 2D convolution that makes every time tap's contribution of every frame, then their shifted sum.
 
     For a stride of 1 in time. Its input gradient is again such a convolution where the strides in space are 1 too.
@@ -125,7 +125,7 @@ def _shifted_sum_of_taps(x: jax.Array, kernel: jax.Array, strides: tuple[int, ..
 def _taps_in_outputs_forward(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _taps_in_outputs(x, kernel, strides, pads), (x, kernel)
+    return taps_in_outputs(x, kernel, strides, pads), (x, kernel)
 
 
 def _taps_in_outputs_backward(
@@ -138,10 +138,10 @@ def _taps_in_outputs_backward(
         mirrored = jnp.flip(kernel, (0, 1, 2)).swapaxes(-1, -2)
         sizes = kernel.shape[:3]
         back = tuple((n - 1 - before, n - 1 - after) for n, (before, after) in zip(sizes, pads, strict=True))
-        dx = _taps_in_outputs(dy, mirrored, strides, back)
+        dx = taps_in_outputs(dy, mirrored, strides, back)
     else:
         (dx,) = jax.vjp(lambda x: convolution(x, kernel), x)[1](dy)
     return dx, dkernel
 
 
-_taps_in_outputs.defvjp(_taps_in_outputs_forward, _taps_in_outputs_backward)
+taps_in_outputs.defvjp(_taps_in_outputs_forward, _taps_in_outputs_backward)

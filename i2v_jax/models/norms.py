@@ -1,12 +1,11 @@
-"""Group and instance normalisation. Statistics are float32 whatever the type of the tensor."""
-
-import math
+"""Group and instance normalisation. Statistics are float32 for bfloat16 tensors too."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from i2v_jax.models.layers import at_least_float32
+
 
 GROUPS = 16
 EPS = 1e-5
@@ -19,20 +18,28 @@ def normalise_groups(x: jax.Array, groups: int = GROUPS) -> jax.Array:
     """
     channels = x.shape[-1]
     groups = next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
-    grouped = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), groups, channels // groups)
-    return _normalise(grouped, axes=(1, 3)).reshape(x.shape)
+    return _normalise(x, channels // groups)
 
 
 def normalise_instances(x: jax.Array) -> jax.Array:
     """Zero mean and unit variance per sample and channel; no affine map. [B, ..., C] -> [B, ..., C]."""
-    return _normalise(x, axes=tuple(range(1, x.ndim - 1)))
+    return _normalise(x, group_size=1)
 
 
-def _normalise(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    wide = at_least_float32(x)
-    centred = wide - jnp.mean(wide, axes, keepdims=True)
-    variance = jnp.mean(centred**2, axes, keepdims=True)
-    return (centred * jax.lax.rsqrt(variance + EPS)).astype(x.dtype)
+def _normalise(x: jax.Array, group_size: int) -> jax.Array:
+    """Means per channel first and over the few channels of a group second: a reduction over positions alone keeps the
+    channels contiguous, which makes it several times faster on the CPU than one over positions and channels."""
+    wide = at_least_float32(x).reshape(x.shape[0], -1, x.shape[-1])
+
+    def mean(values: jax.Array) -> jax.Array:
+        per_channel = jnp.mean(values, axis=1, keepdims=True)
+        if group_size == 1:
+            return per_channel
+        per_group = jnp.mean(per_channel.reshape(x.shape[0], 1, -1, group_size), axis=-1)
+        return jnp.repeat(per_group, group_size, axis=-1)
+
+    centred = wide - mean(wide)
+    return (centred * jax.lax.rsqrt(mean(centred**2) + EPS)).reshape(x.shape).astype(x.dtype)
 
 
 class GroupNorm(nn.Module):

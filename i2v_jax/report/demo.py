@@ -59,8 +59,8 @@ _TRAINING = (
     "frame, and the flow. Held-out clips are scored with the averaged parameters that are used for sampling."
 )
 _FOOTER = (
-    "Directions are in degrees on the screen: 0 is right, 90 is up. They are measured by dense optical flow (OpenCV "
-    "DIS) averaged over the sky. All numbers are in numbers.json."
+    "Directions are in degrees on the screen: 0 is right, 90 is up. They are asked for in bins of ten degrees and "
+    "measured by dense optical flow (OpenCV DIS) averaged over the sky. All numbers are in numbers.json."
 )
 
 
@@ -120,7 +120,7 @@ def _sections(
         Section(
             "Motion transfer",
             "The residual of the first clip, on start frames of others. Over "
-            f"{count} pairs the mean angle to the first's true motion is {numbers['transfer_error_degrees']:.0f}°.",
+            f"{count} such pairs the mean angle to the true motion is {numbers['transfer_error_degrees']:.0f}°.",
             gallery.transfers(synthesizer, 0, (1, 2, 3)),
         ),
         Section(

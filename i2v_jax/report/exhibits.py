@@ -49,7 +49,7 @@ class Gallery:
 
     def enlarged(self, video: Floats) -> media.Pixels:
         """At the size of the GIFs."""
-        return media.enlarge(video, max(1, self._scale // 2))
+        return media.enlarge(video, max(1, 96 // video.shape[2]))
 
     def reconstructions(self, synthesizer: VideoSynthesizer, count: int = 4) -> list[Figure]:
         """The truth of `count` clips, then their reconstructions."""

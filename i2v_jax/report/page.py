@@ -38,7 +38,9 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .rule { stroke: var(--rule); fill: none; }
 .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .curve0 { stroke: var(--first); } .curve1 { stroke: var(--second); }
-.key::before { content: ""; display: inline-block; width: 1.1em; height: .2em; margin: 0 .35em .25em .6em; }
+.plot b { display: block; }
+.key { white-space: nowrap; margin-right: .9em; }
+.key::before { content: ""; display: inline-block; width: 1.1em; height: .2em; margin: 0 .35em .25em 0; }
 .key0::before { background: var(--first); } .key1::before { background: var(--second); }
 footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--rule); color: var(--soft);
   font-size: .86rem; }

@@ -1,11 +1,9 @@
 """The one training loop, in the order in which things happen. It knows tasks and nothing of what they learn."""
 
 import dataclasses
-import functools
 import itertools
 import pathlib
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -70,46 +68,53 @@ class Trainer:
         self._metrics: dict[str, float] = {}  # of the last evaluation
 
     def run(self) -> bool:
-        """Trains to the last step, from the latest checkpoint if there is one. False when it was asked to stop before."""
+        """Trains to the last step, from the latest checkpoint if there is one. False when it was asked to stop before.
+
+        Raises:
+          NonFiniteError: a metric is not a number; the checkpoints before it are kept.
+          UserError: something cannot be read or written.
+        """
         state, iterator = self._restore_or_init()
-        start = int(state.step)
-        is_writer = jax.process_index() == 0
-        writer = MetricWriter(self._stage.folder, start) if is_writer else None
-        progress = tqdm.tqdm(
-            total=self._stage.steps, initial=start, desc=self._stage.name, unit="step", disable=not is_writer, smoothing=0.1
-        )
+        writer = MetricWriter(self._stage.folder, int(state.step)) if jax.process_index() == 0 else None
+        try:
+            with Interruption() as interruption:
+                return self._loop(state, iterator, writer, interruption)
+        finally:
+            iterator.close()
+            self._checkpointer.close()  # waits for the checkpoint that is being written
+            if writer:
+                writer.close()
+
+    def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None, interruption: Interruption) -> bool:
+        start, steps = int(state.step), self._stage.steps
         watch = _Watch(self._stage.name, start)
-        stopped = False
-        with Interruption() as interruption:
-            for step in range(start, self._stage.steps):
+        progress = tqdm.tqdm(
+            total=steps, initial=start, desc=self._stage.name, unit="step", disable=writer is None, smoothing=0.1
+        )
+        with progress:
+            for done in range(start + 1, steps + 1):
                 batch = meshes.global_batch(next(iterator), self._mesh)
-                state, metrics = self._step(step, state, batch)(state, self._frozen, batch)
-                shown = watch.see(step, metrics)
-                done = step + 1
-                stopped = interruption.reached(done) and done < self._stage.steps
-                last = done == self._stage.steps
-                if shown and writer and (step % self._due("log_every") == 0 or last):
-                    writer.write(step, shown)
-                    progress.set_postfix({name: f"{shown[name]:.4g}" for name in list(shown)[:3]}, refresh=False)
-                if done % self._due("evaluate_every") == 0 or last:
+                state, metrics = self._step(done - 1, state, batch)(state, self._frozen, batch)
+                seen = watch.see(done, metrics)
+                stopped = interruption.reached(done) and done < steps
+                if self._is_due("evaluate_every", done):
                     self._run_evaluation(state, done, writer)
-                if done % self._due("preview_every") == 0 or last:
+                if self._is_due("preview_every", done):
                     self._write_preview(state, done)
-                if done % self._due("checkpoint_every") == 0 or last or stopped:
-                    watch.flush()
+                if self._is_due("checkpoint_every", done) or stopped:
+                    seen |= watch.flush()
                     self._checkpointer.save(state, iterator.get_state(), self._stage.config, self._metrics)
+                for step, values in seen.items():
+                    if writer and self._is_due("log_every", step):
+                        writer.write(step, values)
+                        progress.set_postfix({name: f"{values[name]:.4g}" for name in list(values)[:3]}, refresh=False)
                 progress.update()
                 if stopped:
-                    break
-        progress.close()
-        iterator.close()
-        self._checkpointer.close()
-        if writer:
-            writer.close()
-        return not stopped
+                    return False
+        return True
 
-    def _due(self, name: str) -> int:
-        return self._stage.config.train[name]
+    def _is_due(self, name: str, step: int) -> bool:
+        return step % self._stage.config.train[name] == 0 or step == self._stage.steps
 
     def _init_state(self, frozen: Networks, batch: Batch) -> TrainState:
         """The state before the first step; data-dependent initialisation sees the first batch."""
@@ -187,7 +192,7 @@ class Trainer:
         totals: dict[str, float] = {}
         count = 0
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _EVALUATE)
-        for index, batch in enumerate(self._evaluation_batches(self._due("evaluate_clips"))):
+        for index, batch in enumerate(self._evaluation_batches(self._stage.config.train.evaluate_clips)):
             sums, valid = self._evaluate(state, self._frozen, batch, jax.random.fold_in(key, index))
             totals = {name: totals.get(name, 0.0) + float(value) for name, value in sums.items()}
             count += int(valid)
@@ -202,7 +207,8 @@ class Trainer:
         (batch,) = self._evaluation_batches(1)
         rows = jax.device_get(self._preview(state, self._frozen, batch, key))
         if jax.process_index() == 0:
-            write_preview(self._stage.folder, step, {label: clips[: self._due("previews")] for label, clips in rows.items()})
+            count = self._stage.config.train.previews
+            write_preview(self._stage.folder, step, {label: clips[:count] for label, clips in rows.items()})
 
 
 class _Watch:
@@ -212,14 +218,14 @@ class _Watch:
         self._stage, self._good = stage, start
         self._pending: tuple[int, Metrics] | None = None
 
-    def see(self, step: int, metrics: Metrics) -> dict[str, float]:
-        """The metrics of the step before; empty at the first. Raises NonFiniteError."""
-        shown = self.flush()
+    def see(self, step: int, metrics: Metrics) -> dict[int, dict[str, float]]:
+        """Takes the metrics of `step` and returns those of the one before, if not yet seen. Raises NonFiniteError."""
+        seen = self.flush()
         self._pending = (step, metrics)
-        return shown
+        return seen
 
-    def flush(self) -> dict[str, float]:
-        """The metrics of the latest step. Raises NonFiniteError."""
+    def flush(self) -> dict[int, dict[str, float]]:
+        """The latest step's number and metrics, if not yet seen. Raises NonFiniteError."""
         if self._pending is None:
             return {}
         step, metrics = self._pending
@@ -232,4 +238,4 @@ class _Watch:
                 "it are kept: lower the learning rate, set optimizer.clip_norm, or bound the flow with flow.network.scale=softclamp"
             )
         self._good = step
-        return values
+        return {step: values}

@@ -10,10 +10,12 @@ import av
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def launch(*arguments: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
+def launch(*arguments: str | pathlib.Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *map(str, arguments)]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
 
 
 def last_line(text: str) -> str:

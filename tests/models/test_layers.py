@@ -151,3 +151,28 @@ def test_repeat():
     y = np.asarray(resampling.repeat(x, (2, 1, 3)))
     np.testing.assert_array_equal(y[0, :, 0, 0, 0], x[0, [0, 0, 1, 1], 0, 0, 0])
     np.testing.assert_array_equal(y[0, 0, 0, :, 0], x[0, 0, 0, [0, 0, 0, 1, 1, 1], 0])
+
+
+@pytest.mark.skipif(jax.device_count() < 2, reason="one device")
+@pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2)])
+def test_convolution_over_a_sharded_batch(strides):
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    x, kernel = normal(jax.device_count(), 4, 6, 6, 4), normal(3, 3, 3, 4, 4) / 10
+    sharded = jax.device_put(x, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
+
+    @jax.jit
+    def gradients(x, kernel):
+        return jax.grad(lambda *a: jnp.sum(jnp.sin(convolution.convolve(*a, strides, (1, 1, 1)))), (0, 1))(x, kernel)
+
+    whole, parts = gradients(x, kernel), gradients(sharded, kernel)
+    assert parts[0].sharding.spec[0] == "data"
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.max(np.abs(a)))
+
+
+def test_a_single_frame_needs_one_time_tap():
+    """The other two meet only padding: a third of the operations is left."""
+    x, kernel = normal(1, 1, 4, 4, 8), normal(3, 3, 3, 8, 8)
+    compiled = jax.jit(lambda x, k: convolution.convolve(x, k, (1, 1, 1), (1, 1, 1))).lower(x, kernel).compile()
+    middle = jax.jit(lambda x, k: convolution.convolve(x[:, 0], k, (1, 1), (1, 1))).lower(x, kernel[1]).compile()
+    assert compiled.cost_analysis()["flops"] == pytest.approx(middle.cost_analysis()["flops"], rel=0.01)

@@ -9,9 +9,11 @@ import pytest
 
 from configs import common
 from i2v_jax.interop import load_torch, to_torch
+from i2v_jax.models import layers
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks import perceptual_loss
 from i2v_jax.tasks.video_vae import Draws, Outputs, VideoVAE
+from tests.models import plain_convolution
 from tests.reference import fixtures
 
 NAMES = {
@@ -43,7 +45,8 @@ def objective():
 
     Gradients through the temporal critic change by a per cent with the rounding of float32: a maximum or a ReLU tips over.
     """
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "convolve", plain_convolution.convolve)
         yield _objective()
 
 

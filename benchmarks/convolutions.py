@@ -1,0 +1,174 @@
+"""Why `i2v_jax/models/convolution.py` computes convolutions on the CPU as it does.
+
+    python -m benchmarks.convolutions [--repeats=5] [--only=encoder]
+
+Times one layer at a time: PyTorch, XLA's own 3D convolution, a sum of 2D convolutions over the time taps, the time taps
+in the input channels, the time taps in the output channels, and what `convolve` does. All are interleaved in one
+process. Every number is PyTorch's time divided by that of the formulation (above 1: faster than PyTorch): the wall-clock
+time of the calls, and the processor time of all threads, which other work on the machine disturbs less.
+"""
+
+import argparse
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from i2v_jax.distributed.runtime import configure_platform
+
+configure_platform()
+
+import jax  # noqa: E402 (after the compiler flags)
+import jax.numpy as jnp  # noqa: E402
+import torch  # noqa: E402
+
+from i2v_jax.models import convolution  # noqa: E402
+
+Sizes = tuple[int, int, int]
+Run = Callable[[], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    name: str
+    size: Sizes  # T, H, W
+    channels: int
+    features: int
+    kernel_size: Sizes = (3, 3, 3)
+    strides: Sizes = (1, 1, 1)
+    padding: Sizes = (1, 1, 1)
+    batch: int = 8
+
+
+LAYERS = (  # 32x32 demo, and one of BAIR with 16 channels
+    Layer("encoder stem", (16, 32, 32), 3, 16, (3, 7, 7), (2, 2, 2), (1, 3, 3)),
+    Layer("temporal critic stem", (12, 32, 32), 3, 16, (3, 7, 7), (1, 2, 2), (1, 3, 3)),
+    Layer("encoder stage", (8, 16, 16), 32, 32),
+    Layer("encoder stride 2", (8, 16, 16), 32, 32, strides=(2, 2, 2)),
+    Layer("encoder last", (1, 4, 4), 64, 64),
+    Layer("decoder first", (2, 8, 8), 128, 128),
+    Layer("decoder middle", (8, 32, 32), 32, 32),
+    Layer("decoder last", (16, 32, 32), 8, 8),
+    Layer("decoder output", (16, 32, 32), 8, 3),
+    Layer("decoder last, 64x64", (16, 64, 64), 32, 16, batch=1),
+)
+
+
+def direct(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
+    pads = [(p, p) for p in layer.padding]
+    numbers = ("NDHWC", "DHWIO", "NDHWC")
+    return jax.lax.conv_general_dilated(x, kernel, layer.strides, pads, dimension_numbers=numbers)
+
+
+def sum_over_taps(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
+    taps, step, pad = layer.kernel_size[0], layer.strides[0], layer.padding[0]
+    frames = (x.shape[1] + 2 * pad - taps) // step + 1
+    padded = jnp.pad(x, [(0, 0), (pad, pad), (0, 0), (0, 0), (0, 0)])
+    total = jnp.zeros(())
+    for tap in range(taps):
+        window = padded[:, tap : tap + step * (frames - 1) + 1 : step]
+        flat = window.reshape(-1, *x.shape[2:])
+        total = total + convolution.convolve(flat, kernel[tap], layer.strides[1:], layer.padding[1:])
+    return total.reshape(x.shape[0], frames, *total.shape[1:])
+
+
+def ours(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
+    return convolution.convolve(x, kernel, layer.strides, layer.padding)
+
+
+def channels(in_outputs: bool, x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
+    pads = tuple((p, p) for p in layer.padding)
+    formulation = convolution.taps_in_outputs if in_outputs else convolution.taps_in_inputs
+    return formulation(x, kernel, layer.strides, pads)
+
+
+FORMULATIONS = {
+    "XLA 3D": direct,
+    "sum of taps": sum_over_taps,
+    "taps in inputs": functools.partial(channels, False),
+    "taps in outputs": functools.partial(channels, True),
+    "convolve": ours,
+}
+
+
+def jax_runs(layer: Layer, x: np.ndarray, kernel: np.ndarray) -> tuple[dict[str, Run], dict[str, Run]]:
+    arrays = jnp.asarray(x), jnp.asarray(kernel)
+
+    def ready(function: Callable[..., Any]) -> Run:
+        compiled = jax.jit(function)
+        return lambda: jax.block_until_ready(compiled(*arrays))
+
+    forward, training = {}, {}
+    for name, formulation in FORMULATIONS.items():
+        if name == "taps in outputs" and layer.strides[0] != 1:
+            continue
+        function = functools.partial(formulation, layer=layer)
+        forward[name] = ready(function)
+        training[name] = ready(
+            jax.grad(lambda x, kernel, function=function: jnp.sum(jnp.square(function(x, kernel))), (0, 1))
+        )
+    return forward, training
+
+
+def torch_runs(layer: Layer, x: np.ndarray, kernel: np.ndarray) -> tuple[Run, Run]:
+    video = torch.tensor(np.moveaxis(x, -1, 1).copy(), requires_grad=True)
+    weight = torch.tensor(kernel.transpose(4, 3, 0, 1, 2).copy(), requires_grad=True)
+
+    def forward() -> torch.Tensor:
+        return torch.nn.functional.conv3d(video, weight, None, layer.strides, layer.padding)
+
+    def inference() -> None:
+        with torch.no_grad():
+            forward()
+
+    return inference, lambda: torch.autograd.grad(forward().square().sum(), (video, weight))
+
+
+def medians(runs: dict[str, Run], repeats: int) -> dict[str, np.ndarray]:
+    """[wall-clock, processor] seconds of each, interleaved; the first call of each is not counted."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            run()
+            if repeat:
+                times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    return {name: np.median(values, axis=0) for name, values in times.items()}
+
+
+def measure(layer: Layer, repeats: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(layer.batch, *layer.size, layer.channels)).astype(np.float32)
+    kernel = rng.normal(size=(*layer.kernel_size, layer.channels, layer.features)).astype(np.float32)
+    for kind, torch_run, runs in zip(
+        ("inference", "training"), torch_runs(layer, x, kernel), jax_runs(layer, x, kernel), strict=True
+    ):
+        seconds = medians({"PyTorch": torch_run, **runs}, repeats)
+        reference = seconds["PyTorch"]
+        cells = []
+        for name in FORMULATIONS:
+            ratios = reference / seconds[name] if name in seconds else None
+            cells.append(f"{ratios[0]:5.2f} / {ratios[1]:5.2f} " if ratios is not None else f"{'-':>13} ")
+        print(
+            f"{layer.name:21} {kind:9} {1e3 * reference[0]:8.1f} ms  " + "  ".join(f"{c:>15}" for c in cells),
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", default="", help="layers whose name contains this")
+    arguments = parser.parse_args()
+    heading = "  ".join(f"{name:>15}" for name in FORMULATIONS)
+    print(f"{'layer':21} {'':9} {'PyTorch':>11}  {heading}\n{'':45}wall-clock / processor time, PyTorch = 1")
+    for layer in LAYERS:
+        if arguments.only in layer.name:
+            measure(layer, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()

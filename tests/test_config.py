@@ -1,0 +1,98 @@
+"""Every configuration builds, arguments are strict, and a work directory belongs to one configuration."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from i2v_jax import config as configs
+from i2v_jax.errors import UserError
+from i2v_jax.input.pipeline import make_pipeline
+from i2v_jax.tasks import networks, perceptual_loss
+from i2v_jax.training import run
+
+ROOT = pathlib.Path(__file__).parents[1]
+TEXTURES = [f"dtdb:texture={name}" for name in ("clouds", "fire", "vegetation", "waterfall")]
+ALL = ["bair", "bair:control=endpoint", "iper", "landscape", "landscape:size=64", *TEXTURES, "folder", "sky", "sky:demo"]
+
+
+def load(spec):
+    name, _, argument = spec.partition(":")
+    return configs.load(f"{ROOT}/configs/{name}.py:{argument}")
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
+    """Initialisation of all networks under `eval_shape`: sizes, strides and widths fit."""
+    monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
+    config = load(spec)
+    assert config.data.frames == 17
+    size, modules = config.data.size, networks.build(config)
+    video = jax.ShapeDtypeStruct((2, 17, size, size, 3), np.float32)
+    batch = {"video": video, "direction": jax.ShapeDtypeStruct((2,), np.int32)}
+    batch["endpoint"] = jax.ShapeDtypeStruct((2, 3), np.float32)
+    shapes = {}
+    for stage in ("video_vae", "image_ae"):
+        task = run.make_task(config, stage, pathlib.Path(), steps_per_epoch=10)
+        shapes[stage] = jax.eval_shape(task.init_variables, jax.random.key(0), batch)
+    z = jax.ShapeDtypeStruct((2, config.video_vae.decoder.z_dim), np.float32)
+    decoded = jax.eval_shape(modules["video_vae"]["decoder"].apply, shapes["video_vae"]["decoder"], video_frame(video), z)
+    assert decoded.shape == (2, 16, size, size, 3)
+
+
+def video_frame(video):
+    return jax.ShapeDtypeStruct((video.shape[0], *video.shape[2:]), video.dtype)
+
+
+def test_arguments():
+    config = load("landscape:size=64,stage=flow,flow.network.blocks=4,video_vae.encoder.stride_t=1;2;2;2,data.flip=0")
+    assert config.data.size == 64
+    assert config.stage == "flow"
+    assert config.flow.network.blocks == 4
+    assert config.video_vae.encoder.stride_t == (1, 2, 2, 2)
+    assert config.data.flip == 0.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("landscape:sice=64", "unknown config argument 'sice'"),
+        ("landscape:size=65", "size=65: the networks exist for 32, 64, 128"),
+        ("landscape:size=big", "a value of type int is needed"),
+        ("landscape:stage=gan", "stage=gan: this config has the stages video_vae, image_ae, flow"),
+        ("landscape:flow.blocks=4", "unknown config field 'flow.blocks'"),
+        ("landscape:nothing.at.all=4", "unknown config field 'nothing.at.all'"),
+        ("dtdb:texture=smoke", "texture=smoke: choose one of clouds, fire, vegetation, waterfall"),
+        ("sea", "no config file"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(spec, message):
+    with pytest.raises(UserError, match=message):
+        load(spec)
+
+
+def test_a_work_directory_belongs_to_one_configuration(tmp_path):
+    configs.claim_workdir(load("sky:demo"), tmp_path)
+    again = load("sky:demo,stage=flow,train.log_every=7,flow.steps=9")
+    configs.claim_workdir(again, tmp_path)  # how long and how often may change
+    assert configs.read_workdir(tmp_path).to_dict() == again.to_dict()
+    with pytest.raises(UserError, match=r"another configuration \(.*flow.network.blocks: 8 there, 4 here"):
+        configs.claim_workdir(load("sky:demo,flow.network.blocks=4"), tmp_path)
+    with pytest.raises(UserError, match="data.size: 32 there, 64 here"):
+        configs.claim_workdir(load("sky"), tmp_path)
+
+
+def test_reading_what_is_not_a_work_directory(tmp_path):
+    with pytest.raises(UserError, match="is not a work directory"):
+        configs.read_workdir(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="is not JSON"):
+        configs.read_workdir(tmp_path)
+
+
+def test_a_split_too_small_is_one_clear_line():
+    config = load("sky:demo")
+    config.data.num_clips.train = 3
+    with pytest.raises(UserError, match="fewer than batch_size=8"):
+        make_pipeline(config.data, split="train", batch_size=8, seed=0, train=True)

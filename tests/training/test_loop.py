@@ -1,0 +1,149 @@
+"""The loop: it learns, resumes bit for bit, does not depend on the number of devices, and stops in good order."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from i2v_jax.errors import UserError
+from i2v_jax.training import loop
+from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks
+from i2v_jax.training.writers import read_metrics
+from tests.training.tiny import MeanColour, tiny_config, tiny_trainer
+
+
+def saved(folder):
+    return load_networks(folder)
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_learns_logs_and_keeps_the_latest_and_the_best(tmp_path):
+    assert tiny_trainer(tmp_path, 12).run()
+    lines = read_metrics(tmp_path)
+    errors = [line["eval/error"] for line in lines if "eval/error" in line]
+    assert errors[-1] < errors[0]
+    assert {"error", "gradient_norm/predictor"} <= lines[0].keys()
+    assert [line["step"] for line in lines if "scale" in line] == [3, 5, 7, 9, 11]
+    assert [line["step"] for line in lines if "error" in line] == list(range(1, 13))
+    assert (tmp_path / "previews" / "0000012.png").is_file()
+    assert (tmp_path / "previews" / "0000012.mp4").is_file()
+    steps = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit())
+    best = 3 * (1 + int(np.argmin(errors)))
+    assert steps == sorted({9, 12, best})
+    assert any(path.name.startswith("events.out") for path in tmp_path.iterdir())
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    tiny_trainer(tmp_path / "whole", 7).run()
+    tiny_trainer(tmp_path / "parts", 3).run()
+    tiny_trainer(tmp_path / "parts", 7).run()
+    assert_same(saved(tmp_path / "whole"), saved(tmp_path / "parts"))
+    steps = [line["step"] for line in read_metrics(tmp_path / "parts") if "error" in line]
+    assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize(("devices", "fsdp"), [(8, 1), (8, 4)])
+def test_number_of_devices_does_not_matter(tmp_path, devices, fsdp):
+    config = tiny_config()
+    config.mesh.fsdp_min_size = 1
+    tiny_trainer(tmp_path / "one", 5).run()
+    tiny_trainer(tmp_path / "many", 5, devices=devices, fsdp=fsdp, config=config).run()
+    one, many = saved(tmp_path / "one"), saved(tmp_path / "many")
+    # Sums over the batch are taken in another order: a few units of float32 rounding, grown by five Adam steps of 1e-2.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one["params"], many["params"])
+    losses = [[line["error"] for line in read_metrics(tmp_path / name) if "error" in line] for name in ("one", "many")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_checkpoint_moves_between_meshes(tmp_path):
+    config = tiny_config()
+    config.mesh.fsdp_min_size = 1
+    tiny_trainer(tmp_path, 3, devices=8, fsdp=8, config=config).run()
+    before = saved(tmp_path)
+    trainer = tiny_trainer(tmp_path, 3, devices=2)
+    state, iterator = trainer._restore_or_init()
+    assert iterator.get_state() == {"step": 3}
+    assert_same(before["params"], jax.device_get(state.params))
+
+
+def test_sampling_uses_the_averaged_parameters(tmp_path):
+    tiny_trainer(tmp_path, 5).run()
+    networks = saved(tmp_path)
+    assert networks["ema"].keys() == {"predictor"}
+    averaged = averaged_variables(networks)
+    assert_same(averaged["predictor"]["params"], networks["ema"]["predictor"])
+    assert_same(averaged["scale"]["params"], networks["params"]["scale"])
+    assert not np.array_equal(networks["ema"]["predictor"]["kernel"], networks["params"]["predictor"]["kernel"])
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
+    with pytest.raises(loop.NonFiniteError, match=r"error=nan.* at step 5 \(all finite up to step 4\)"):
+        tiny_trainer(tmp_path, 12, task=MeanColour(not_a_number_at=4)).run()
+    assert saved(tmp_path)["step"] == 3  # the last good checkpoint
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_saves_and_stops(tmp_path, number):
+    trainer = tiny_trainer(tmp_path, 50)
+    evaluate = trainer._run_evaluation
+    trainer._run_evaluation = lambda *args: (os.kill(os.getpid(), number), evaluate(*args))
+    assert not trainer.run()
+    stopped = int(saved(tmp_path)["step"])
+    assert 3 <= stopped < 50
+    tiny_trainer(tmp_path / "whole", stopped + 2).run()
+    tiny_trainer(tmp_path, stopped + 2).run()
+    assert_same(saved(tmp_path / "whole")["params"], saved(tmp_path)["params"])
+
+
+def test_half_written_checkpoint_is_never_restored(tmp_path):
+    tiny_trainer(tmp_path, 6).run()
+    half = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
+    (half / "networks").mkdir(parents=True)
+    assert saved(tmp_path)["step"] == 6
+    assert tiny_trainer(tmp_path, 7).run()
+    assert not half.exists()
+
+
+def test_damaged_checkpoint_is_one_clear_line(tmp_path):
+    tiny_trainer(tmp_path, 3).run()
+    for path in (tmp_path / "checkpoints" / "3" / "networks").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"checkpoints/3.*cannot be restored.*delete that folder"):
+        tiny_trainer(tmp_path, 4).run()
+    with pytest.raises(UserError, match=r"checkpoints/3.*cannot be read"):
+        saved(tmp_path)
+
+
+def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
+    trainer = tiny_trainer(tmp_path, 6)
+    save = Checkpointer.save
+
+    def full(self, state, *args):
+        if int(state.step) == 6:
+            monkeypatch.setattr(self._manager, "save", no_space)
+        save(self, state, *args)
+
+    def no_space(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Checkpointer, "save", full)
+    with pytest.raises(UserError, match=r"cannot write a checkpoint.*No space left on device.*whole"):
+        trainer.run()
+    assert saved(tmp_path)["step"] == 3
+
+
+def test_metrics_survive_a_line_cut_short(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "error": 0.5}) + '\n{"step": 2, "er')
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1]
+
+
+def test_batch_that_does_not_divide_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="batch_size=8 is not a multiple of the 3 devices"):
+        tiny_trainer(tmp_path, 1, devices=3)
