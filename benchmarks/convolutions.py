@@ -2,15 +2,16 @@
 
     python -m benchmarks.convolutions [--repeats=5] [--only=encoder]
 
-Times one layer at a time: PyTorch, XLA's own 3D convolution, a sum of 2D convolutions over the time taps, the time taps
-in the input channels, the time taps in the output channels, and what `convolve` does. All are interleaved in one
-process. Every number is PyTorch's time divided by that of the formulation (above 1: faster than PyTorch): the wall-clock
-time of the calls, and the processor time of all threads, which other work on the machine disturbs less.
+Times one layer at a time: PyTorch, XLA's own 3D convolution, a sum of 2D convolutions over the time taps, the time
+taps in the input channels, the time taps in the output channels, and what `convolve` does. All are interleaved in one
+process. Every number is PyTorch's time divided by that of the formulation (above 1: faster than PyTorch): the
+wall-clock time of the calls, and the processor time of all threads, which other work on the machine disturbs less.
 """
 
 import argparse
 import dataclasses
 import functools
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +21,17 @@ import numpy as np
 from i2v_jax.distributed.runtime import configure_platform
 
 configure_platform()
+# PyTorch's threads otherwise spin while they wait, which makes it look slow whenever anything else runs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import jax  # noqa: E402 (after the compiler flags)
 import jax.numpy as jnp  # noqa: E402
 import torch  # noqa: E402
 
 from i2v_jax.models import convolution  # noqa: E402
+
+PATIENCE = 2.0  # seconds after which a formulation is not repeated any more
 
 Sizes = tuple[int, int, int]
 Run = Callable[[], Any]
@@ -130,12 +136,15 @@ def torch_runs(layer: Layer, x: np.ndarray, kernel: np.ndarray) -> tuple[Run, Ru
 def medians(runs: dict[str, Run], repeats: int) -> dict[str, np.ndarray]:
     """[wall-clock, processor] seconds of each, interleaved; the first call of each is not counted."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
+    for run in runs.values():
+        run()
+    for _ in range(repeats):
         for name, run in runs.items():
+            if sum(wall for wall, _ in times[name]) > PATIENCE:
+                continue
             wall, processor = time.perf_counter(), time.process_time()
             run()
-            if repeat:
-                times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+            times[name].append((time.perf_counter() - wall, time.process_time() - processor))
     return {name: np.median(values, axis=0) for name, values in times.items()}
 
 

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from i2v_jax.config import Arguments
 from i2v_jax.errors import UserError
 
-# Strides that bring `size` to a 4x4 map, per image size: encoder, temporal discriminator, decoder's last two up-samplings.
+# Per image size: strides of encoder and temporal discriminator down to 4x4, the decoder's last two up-samplings.
 _ARCHITECTURES = {
     32: {"encoder": (1, 1, 2, 2), "temporal": (1, 1, 1, 2), "decoder": (1, 1)},
     64: {"encoder": (1, 2, 2, 2), "temporal": (1, 1, 2, 2), "decoder": (2, 1)},
@@ -182,7 +182,9 @@ def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
 
 def _shrink(config: ConfigDict) -> None:
     """`runlocal`: every stage in a few steps with narrow networks, to see on a laptop whether all of it works."""
-    config.train.update(log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, evaluate_clips=4, previews=2)
+    config.train.update(
+        log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, evaluate_clips=4, previews=2
+    )
     config.data.workers = 0
     for stage in config.stages:
         config[stage].update(batch_size=4, steps=4)

@@ -1,8 +1,8 @@
 """The embedded procedural sky: clouds drift over still ground in a known direction. No download.
 
-Commands:  make demo                  (`sky.py:demo`, 32x32, three stages on two CPU cores in under 15 minutes)
-           python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, the networks of the DTDB clouds, narrower)
-Metric:    `python -m launch.demo` measures reconstruction PSNR and the angle between requested and seen motion (chance: 90 degrees).
+Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores in under 15 minutes)
+           python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, narrower networks than DTDB's)
+Metric:    `python -m launch.demo` measures PSNR and the angle between requested and seen motion (chance: 90 degrees).
 """
 
 from ml_collections import ConfigDict

@@ -16,7 +16,7 @@ import ml_collections
 
 from i2v_jax.errors import UserError
 
-# What may differ between two runs in one work directory: how long, how often, where, how many devices; never what is learned.
+# What may differ between two runs in one work directory: how long, how often, where; never what is learned.
 _MAY_CHANGE = (
     "stage", "data.dir", "data.workers", "data.prefetch", "mesh", "train", "video_vae.steps", "video_vae.epochs",
     "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs",
@@ -44,13 +44,15 @@ class Arguments:
                 self._values[name] = parse_value(name, value if equals else "True", declared[name])
             else:
                 known = ", ".join(sorted(declared))
-                raise UserError(f"unknown config argument {name!r}: this config takes {known} and dotted names like flow.blocks=4")
+                raise UserError(
+                    f"unknown config argument {name!r}: this config takes {known} and dotted names like flow.blocks=4"
+                )
 
     def __getattr__(self, name: str) -> Any:
         return self.__dict__["_values"][name]
 
     def apply(self, config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-        """Sets the dotted overrides. Raises UserError for a path that the config does not have, or a value of another type."""
+        """Sets the dotted overrides. Raises UserError for a path that the config lacks, or a value of another type."""
         for path, text in self._overrides.items():
             *parents, leaf = path.split(".")
             node = config
@@ -104,7 +106,9 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[
             if _plain(theirs.get(name)) != _plain(ours.get(name)) and not name.startswith(_MAY_CHANGE)
         ]
         if differing:
-            raise UserError(f"{workdir} belongs to another configuration ({'; '.join(differing)}): give another --workdir")
+            raise UserError(
+                f"{workdir} belongs to another configuration ({'; '.join(differing)}): give another --workdir"
+            )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -120,7 +124,9 @@ def read_workdir(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
     try:
         fields = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{workdir} is not a work directory (no config.json): train one with python -m launch.train") from error
+        raise UserError(
+            f"{workdir} is not a work directory (no config.json): train one with python -m launch.train"
+        ) from error
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}): restore it, or start in another --workdir") from error
     return ml_collections.ConfigDict(_tuples(fields))

@@ -14,7 +14,17 @@ from i2v_jax.training import run
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTURES = [f"dtdb:texture={name}" for name in ("clouds", "fire", "vegetation", "waterfall")]
-ALL = ["bair", "bair:control=endpoint", "iper", "landscape", "landscape:size=64", *TEXTURES, "folder", "sky", "sky:demo"]
+ALL = [
+    "bair",
+    "bair:control=endpoint",
+    "iper",
+    "landscape",
+    "landscape:size=64",
+    *TEXTURES,
+    "folder",
+    "sky",
+    "sky:demo",
+]
 
 
 def load(spec):
@@ -37,7 +47,9 @@ def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
         task = run.make_task(config, stage, pathlib.Path(), steps_per_epoch=10)
         shapes[stage] = jax.eval_shape(task.init_variables, jax.random.key(0), batch)
     z = jax.ShapeDtypeStruct((2, config.video_vae.decoder.z_dim), np.float32)
-    decoded = jax.eval_shape(modules["video_vae"]["decoder"].apply, shapes["video_vae"]["decoder"], video_frame(video), z)
+    decoded = jax.eval_shape(
+        modules["video_vae"]["decoder"].apply, shapes["video_vae"]["decoder"], video_frame(video), z
+    )
     assert decoded.shape == (2, 16, size, size, 3)
 
 
@@ -79,7 +91,7 @@ def test_a_work_directory_belongs_to_one_configuration(tmp_path):
     assert configs.read_workdir(tmp_path).to_dict() == again.to_dict()
     with pytest.raises(UserError, match=r"another configuration \(.*flow.network.blocks: 8 there, 4 here"):
         configs.claim_workdir(load("sky:demo,flow.network.blocks=4"), tmp_path)
-    with pytest.raises(UserError, match="data.size: 32 there, 64 here"):
+    with pytest.raises(UserError, match=r"data\.size: 32 there, 64 here"):
         configs.claim_workdir(load("sky"), tmp_path)
 
 

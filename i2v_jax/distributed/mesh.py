@@ -23,14 +23,18 @@ def make_mesh(config: ConfigDict) -> Mesh:
         known = max(sizes[0] * sizes[1], -sizes[0] * sizes[1])
         sizes[sizes.index(-1)] = devices // known
     if min(sizes) < 1 or sizes[0] * sizes[1] != devices:
-        raise UserError(f"mesh data={config.data} fsdp={config.fsdp} does not fit {devices} devices: their product must be that")
+        raise UserError(
+            f"mesh data={config.data} fsdp={config.fsdp} does not fit {devices} devices: their product must be that"
+        )
     return jax.make_mesh(tuple(sizes), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
 def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
     """Raises UserError when a batch cannot be split evenly over the devices."""
     if batch_size % mesh.size:
-        raise UserError(f"{name}.batch_size={batch_size} is not a multiple of the {mesh.size} devices: change one of them")
+        raise UserError(
+            f"{name}.batch_size={batch_size} is not a multiple of the {mesh.size} devices: change one of them"
+        )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -43,7 +47,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def state_sharding(mesh: Mesh, shapes: Any, min_size: int) -> Any:
-    """A sharding per leaf: the largest axis that `fsdp` divides is split when the array has at least `min_size` elements.
+    """A sharding per leaf: the largest axis that `fsdp` divides is split if it has at least `min_size` elements.
 
     Optimiser moments and EMA have the shapes of their parameters and so the same sharding.
     """
@@ -54,7 +58,9 @@ def state_sharding(mesh: Mesh, shapes: Any, min_size: int) -> Any:
         if ways == 1 or int(np.prod(leaf.shape)) < min_size or not divisible:
             return replicated(mesh)
         largest = max(divisible, key=lambda axis: leaf.shape[axis])
-        return NamedSharding(mesh, PartitionSpec(*("fsdp" if axis == largest else None for axis in range(len(leaf.shape)))))
+        return NamedSharding(
+            mesh, PartitionSpec(*("fsdp" if axis == largest else None for axis in range(len(leaf.shape))))
+        )
 
     return jax.tree.map(rule, shapes)
 

@@ -4,8 +4,8 @@ import importlib.metadata
 import os
 import pathlib
 
-# Convolutions on the CPU run on two threads instead of one without this fusion. The flag is experimental and XLA aborts on
-# flags it does not know, so it is set only for the versions it was tried with.
+# Convolutions on the CPU run on two threads instead of one without this fusion. The flag is experimental and XLA aborts
+# on flags it does not know, so it is set only for the versions it was tried with.
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 _CPU_FLAG_VERSIONS = ("0.10.2",)
 
@@ -33,8 +33,8 @@ def cache_dir() -> pathlib.Path:
 def initialize_distributed() -> None:
     """Joins the other processes of this job, where there are any; call once, before any array is made.
 
-    A job is recognised by its environment: SLURM (more than one task), Open MPI, a Cloud TPU pod, or JAX_COORDINATOR_ADDRESS with
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID. Processes on CPUs talk through Gloo.
+    A job is recognised by its environment: SLURM (more than one task), Open MPI, a Cloud TPU pod, or
+    JAX_COORDINATOR_ADDRESS with JAX_NUM_PROCESSES and JAX_PROCESS_ID. Processes on CPUs talk through Gloo.
     """
     import jax
 
@@ -46,7 +46,9 @@ def initialize_distributed() -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     if "JAX_NUM_PROCESSES" in os.environ:
         jax.distributed.initialize(
-            os.environ["JAX_COORDINATOR_ADDRESS"], int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
+            os.environ["JAX_COORDINATOR_ADDRESS"],
+            int(os.environ["JAX_NUM_PROCESSES"]),
+            int(os.environ["JAX_PROCESS_ID"]),
         )
     else:
         jax.distributed.initialize()

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 
 from i2v_jax.models.layers import at_least_float32
 
-
 GROUPS = 16
 EPS = 1e-5
 

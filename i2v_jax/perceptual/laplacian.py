@@ -12,8 +12,8 @@ _BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 def laplacian_distance(a: jax.Array, b: jax.Array, levels: int = 4) -> jax.Array:
     """Sum over levels j of the mean absolute difference of band j, the coarser bands weighing 2^j times as much.
 
-    The pyramid is linear, so the bands of a - b are those of a minus those of b. Small blurs and shifts of edges, which a plain L1
-    hardly sees, show in the fine bands.
+    The pyramid is linear, so the bands of a - b are those of a minus those of b. Small blurs and shifts of edges, which
+    a plain L1 hardly sees, show in the fine bands.
 
     Args:
       a, b: [B, H, W, C], any range; H and W at least 2^(levels - 1).

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import flax.linen as nn
 import jax
 
 Batch = Mapping[str, jax.Array]
@@ -45,9 +44,9 @@ class Update:
 
 
 class Task(Protocol):
-    """A stage. Every method is traced: arrays in, arrays out. `networks` in arguments holds trained and frozen variables."""
+    """A stage. Every method is traced: arrays in, arrays out. `networks` holds trained and frozen variables."""
 
-    modules: dict[str, nn.Module]  # of the networks that it trains
+    modules: dict[str, Any]  # Flax modules of the networks that it trains
     frozen: Networks  # constants: pretrained or trained in earlier stages
     forward_networks: tuple[str, ...]  # whose parameters the forward pass uses
     ema_networks: tuple[str, ...]  # whose averaged parameters are kept and used for sampling

@@ -1,6 +1,7 @@
 """Stage 3: the conditional flow between the video latent and the residual (paper section 3.1, equations 4 and 5)."""
 
-import flax.linen as nn
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -25,23 +26,23 @@ class Encoded:
 class Flow:
     """T(z; x0, eta) with z a posterior sample of the frozen video encoder."""
 
-    forward_networks = ()
-    ema_networks = ("flow",)
+    forward_networks: tuple[str, ...] = ()
+    ema_networks: tuple[str, ...] = ("flow",)
     best = "nll"
 
     def __init__(
         self,
         config: ConfigDict,
-        modules: dict[str, nn.Module],
-        frozen_modules: dict[str, nn.Module],
+        modules: dict[str, Any],
+        frozen_modules: dict[str, Any],
         frozen: Networks,
     ) -> None:
-        """`frozen_modules` and `frozen` hold "video_encoder", "video_decoder" and "image_encoder" of the stages before."""
+        """`frozen_modules` and `frozen` hold "video_encoder", "video_decoder" and "image_encoder" of earlier stages."""
         self.modules = modules
         self.frozen_modules = frozen_modules
         self.frozen = frozen
         self.control = config.control
-        self.updates = (Update("likelihood", ("flow",), self.loss),)
+        self.updates: tuple[Update, ...] = (Update("likelihood", ("flow",), self.loss),)
 
     def encode(self, networks: Networks, batch: Batch) -> Encoded:
         """Posterior and embedding of the batch's clips, or those that the batch carries instead of clips."""
@@ -112,4 +113,3 @@ class Flow:
     @staticmethod
     def _sample(encoded: Encoded, rng: jax.Array) -> jax.Array:
         return Posterior(encoded.mean, encoded.logvar).sample(jax.random.fold_in(rng, 0))
-

@@ -1,9 +1,8 @@
-"""Stage 2: the image autoencoder whose encoder embeds the start frame (supplement of the paper, after Rombach et al. 2020)."""
+"""Stage 2: the image autoencoder whose encoder embeds the start frame (paper's supplement, Rombach et al. 2020)."""
 
 import math
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -31,11 +30,11 @@ class Outputs:
 class ImageAE:
     """A variational autoencoder of single frames with a patch critic that starts late."""
 
-    forward_networks = ("encoder", "decoder")
-    ema_networks = ("encoder", "decoder")
+    forward_networks: tuple[str, ...] = ("encoder", "decoder")
+    ema_networks: tuple[str, ...] = ("encoder", "decoder")
     best = "reconstruction"
 
-    def __init__(self, config: ConfigDict, modules: dict[str, nn.Module], steps_per_epoch: int) -> None:
+    def __init__(self, config: ConfigDict, modules: dict[str, Any], steps_per_epoch: int) -> None:
         """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
         stage = config.image_ae
         self.modules = modules
@@ -43,7 +42,7 @@ class ImageAE:
         self.distance, self.frozen = make_distance(stage.loss.perceptual_network, config.dtype)
         start = math.ceil(stage.adversarial_epoch * steps_per_epoch)
         monitor, networks = "reconstruction", self.forward_networks
-        self.updates = (
+        self.updates: tuple[Update, ...] = (
             Update("pretraining", networks, self.reconstruction_loss, last_step=start, monitor=monitor),
             Update("generator", networks, self.generator_loss, first_step=start, monitor=monitor),
             Update("critic", ("patch_discriminator",), self.critic_loss, first_step=start, monitor="critic"),
@@ -108,7 +107,7 @@ class ImageAE:
         """
         decoder = networks["decoder"]
         last = {name: tree["generator"]["output"] for name, tree in decoder.items() if "output" in tree["generator"]}
-        layer = biggan.output_layer(self.modules["decoder"].dtype)
+        layer: Any = biggan.output_layer(self.modules["decoder"].dtype)
         features = jax.lax.stop_gradient(outputs.features)
 
         def images(kernel: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """The perceptual term of the objectives, chosen by name in the config."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -10,7 +11,7 @@ from i2v_jax.perceptual.laplacian import laplacian_distance
 from i2v_jax.perceptual.lpips import LPIPS
 from i2v_jax.tasks.base import Networks
 
-Distance = Callable[[Networks, jax.Array, jax.Array], jax.Array]
+Distance = Callable[[Networks, jax.Array, jax.Array], Any]
 
 
 def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -36,11 +35,11 @@ class Draws:
 class VideoVAE:
     """q(z|X) and p(X|x0, z) against a critic of clips and one of frames; the critics are updated first."""
 
-    forward_networks = ("encoder", "decoder")
-    ema_networks = ("encoder", "decoder")
+    forward_networks: tuple[str, ...] = ("encoder", "decoder")
+    ema_networks: tuple[str, ...] = ("encoder", "decoder")
     best = "perceptual"
 
-    def __init__(self, config: ConfigDict, modules: dict[str, nn.Module], steps_per_epoch: int) -> None:
+    def __init__(self, config: ConfigDict, modules: dict[str, Any], steps_per_epoch: int) -> None:
         """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
         stage = config.video_vae
         self.modules = modules
@@ -48,7 +47,7 @@ class VideoVAE:
         self.distance, self.frozen = make_distance(stage.loss.perceptual_network, config.dtype)
         start = math.ceil(stage.adversarial_epoch * steps_per_epoch)
         critics = ("temporal_discriminator", "patch_discriminator")
-        self.updates = (
+        self.updates: tuple[Update, ...] = (
             Update("pretraining", self.forward_networks, self.reconstruction_loss, last_step=start),
             Update("critics", critics, self.critics_loss, first_step=start),
             Update("generator", self.forward_networks, self.generator_loss, first_step=start),
@@ -120,7 +119,12 @@ class VideoVAE:
         spatial, temporal = -jnp.mean(patch_logits), -jnp.mean(temporal_logits)
         weights = self.weights
         loss = loss + weights.spatial * spatial + weights.temporal * temporal + weights.feature_matching * matching
-        terms = {"loss": loss, "generator_spatial": spatial, "generator_temporal": temporal, "feature_matching": matching}
+        terms = {
+            "loss": loss,
+            "generator_spatial": spatial,
+            "generator_temporal": temporal,
+            "feature_matching": matching,
+        }
         return loss, ({}, {**metrics, **terms})
 
     def critics_loss(
@@ -141,7 +145,10 @@ class VideoVAE:
         temporal_real, pullback = jax.vjp(lambda video: self._temporal(networks, video)[0], real)
         (gradient,) = pullback(jnp.full_like(temporal_real, 1 / temporal_real.size))
         penalty = jnp.mean(jnp.sum(jnp.square(at_least_float32(gradient)), axis=(1, 2, 3, 4)))
-        spatial, temporal = hinge_discriminator(patch_real, patch_fake), hinge_discriminator(temporal_real, temporal_fake)
+        spatial, temporal = (
+            hinge_discriminator(patch_real, patch_fake),
+            hinge_discriminator(temporal_real, temporal_fake),
+        )
         loss = spatial + temporal + self.weights.gradient_penalty * penalty
         metrics = {
             "critic_spatial": spatial,

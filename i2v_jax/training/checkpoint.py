@@ -20,7 +20,7 @@ from i2v_jax.training.state import TrainState
 
 
 class Checkpointer:
-    """The checkpoints of one stage, `folder/checkpoints/STEP`: the latest `keep` and the one with the lowest `best` metric."""
+    """The checkpoints of a stage, `folder/checkpoints/STEP`: the latest `keep` and the one of lowest `best`."""
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str) -> None:
         self._folder = pathlib.Path(folder).absolute() / "checkpoints"

@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 
 
 class Interruption:
-    """Within its context a first SIGTERM or Ctrl-C is remembered instead of killing the process; a second Ctrl-C does kill.
+    """In its context a first SIGTERM or Ctrl-C is remembered instead of killing the process; a second Ctrl-C does kill.
 
     With several processes the one that is told tells the others, and all stop at the same step.
     """

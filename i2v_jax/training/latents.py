@@ -12,13 +12,15 @@ from i2v_jax.tasks.flow import Flow
 def encoded_pipeline(task: Flow, clips: Pipeline, *, seed: int) -> Pipeline:
     """A pipeline of posteriors and embeddings in place of clips.
 
-    The frozen encoders see one epoch of `clips`, augmented as drawn for its first pass; the posterior is still sampled anew at every
-    step. Worth it where the augmentation is weak or the encoders are dear.
+    The frozen encoders see one epoch of `clips`, augmented as drawn for its first pass; the posterior is still sampled
+    anew at every step. Worth it where the augmentation is weak or the encoders are dear.
     """
     encode = jax.jit(task.encode)
     parts: list[dict[str, np.ndarray]] = []
     iterator = clips.iterator(process=(0, 1))
-    for _ in tqdm.tqdm(range(clips.steps_per_epoch), desc="flow: encoding clips", unit="batch", disable=jax.process_index() > 0):
+    for _ in tqdm.tqdm(
+        range(clips.steps_per_epoch), desc="flow: encoding clips", unit="batch", disable=jax.process_index() > 0
+    ):
         batch = next(iterator)
         encoded = jax.device_get(encode(task.frozen, {"video": batch["video"]}))
         labels = {name: value for name, value in batch.items() if name != "video"}

@@ -53,13 +53,15 @@ class Trainer:
         self._stage, self._mesh = stage, mesh
         config, task = stage.config, stage.task
         optimizer = make_optimizer(config[stage.name].optimizer, stage.train.steps_per_epoch)
-        self._optimizers = {name: optimizer for name in task.modules}
+        self._optimizers = dict.fromkeys(task.modules, optimizer)
         self._replicated, self._over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
         self._frozen = jax.device_put(task.frozen, self._replicated)
         shapes = jax.eval_shape(self._init_state, self._frozen, stage.train.batch_spec)
         self._sharding = meshes.state_sharding(mesh, shapes, config.mesh.fsdp_min_size)
         self._abstract = jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes, self._sharding
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            shapes,
+            self._sharding,
         )
         self._steps: dict[tuple[str, ...], Any] = {}
         self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
@@ -167,7 +169,9 @@ class Trainer:
         """What sampling would use: averaged parameters where they are kept."""
         return {**join({**state.params, **state.ema}, state.model_state), **frozen}
 
-    def _sum_metrics(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> tuple[Metrics, jax.Array]:
+    def _sum_metrics(
+        self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array
+    ) -> tuple[Metrics, jax.Array]:
         metrics = self._stage.task.evaluate(self._networks(state, frozen), batch, rng)
         valid = batch["valid"]
         return {name: jnp.sum(jnp.where(valid, value, 0.0)) for name, value in metrics.items()}, jnp.sum(valid)
@@ -234,8 +238,9 @@ class _Watch:
         bad = [f"{name}={value}" for name, value in values.items() if not np.isfinite(value)]
         if bad:
             raise NonFiniteError(
-                f"{self._stage}: {', '.join(bad)} at step {step} (all finite up to step {self._good}); the checkpoints before "
-                "it are kept: lower the learning rate, set optimizer.clip_norm, or bound the flow with flow.network.scale=softclamp"
+                f"{self._stage}: {', '.join(bad)} at step {step} (all finite up to step {self._good}); the checkpoints "
+                "before it are kept: lower the learning rate, set optimizer.clip_norm, or bound the flow with "
+                "flow.network.scale=softclamp"
             )
         self._good = step
         return {step: values}

@@ -22,7 +22,7 @@ from i2v_jax.training.loop import Stage, Trainer
 
 
 def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
-    """Trains `config.stage`, or all of `config.stages` in order; continues what was interrupted and skips what is finished.
+    """Trains `config.stage`, or all of `config.stages` in order; continues what was interrupted, skips what is done.
 
     Args:
       config: see configs/common.py.
@@ -30,7 +30,8 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
     Returns:
       False when it was asked to stop (SIGTERM, Ctrl-C) before the end; everything is saved then.
     Raises:
-      UserError: the work directory is of another configuration, data or an earlier stage is missing, a loss is not finite, ...
+      UserError: the work directory is of another configuration, data or an earlier stage is missing, a loss is not a
+        number, something cannot be written.
     """
     folder = pathlib.Path(workdir)
     if jax.process_index() == 0:
@@ -74,7 +75,9 @@ def _trained(workdir: pathlib.Path, stage: str) -> Networks:
     try:
         return averaged_variables(load_networks(workdir / stage))
     except UserError as error:
-        raise UserError(f"stage flow needs stage {stage} in {workdir}: train it first (:stage={stage}); {error}") from error
+        raise UserError(
+            f"stage flow needs stage {stage} in {workdir}: train it first (:stage={stage}); {error}"
+        ) from error
 
 
 def _pipeline(config: ConfigDict, stage: str, split: str) -> Pipeline:
@@ -93,5 +96,3 @@ def _steps_done(config: ConfigDict, stage: str, workdir: pathlib.Path) -> int:
     done = checkpointer.latest_step() or 0
     checkpointer.close()
     return done
-
-

@@ -1,4 +1,4 @@
-"""One training step of any task: a shared forward pass, then the updates in order, then the average of the parameters."""
+"""One training step of any task: a shared forward pass, the updates in order, the average of the parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def make_step(
     ema_decay: float,
     seed: int,
 ) -> Step:
-    """A function (state, frozen networks, batch) -> (state, metrics) that performs `updates`, a subset of the task's."""
+    """A function (state, frozen networks, batch) -> (state, metrics) that performs `updates`, some of the task's."""
 
     def step(state: TrainState, frozen: Networks, batch: Batch) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -69,8 +69,8 @@ def _gradients(
 
 def _average(ema: dict[str, Any], params: dict[str, Any], step: jax.Array, decay: float) -> dict[str, Any]:
     """Exponential moving average whose horizon grows with the steps taken until it is that of `decay`."""
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
+    weight = jnp.maximum(1 - decay, 9 / (10 + step))
     return {
-        name: jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), tree, params[name])
+        name: jax.tree.map(lambda old, new: old + weight * (new - old), tree, params[name])
         for name, tree in ema.items()
     }

@@ -16,7 +16,7 @@ _FPS = 8
 
 
 class MetricWriter:
-    """Appends scalars to `folder/metrics.jsonl`, and to TensorBoard event files in `folder` where TensorBoard is installed."""
+    """Appends scalars to `folder/metrics.jsonl`, and to TensorBoard event files where TensorBoard is installed."""
 
     def __init__(self, folder: pathlib.Path, step: int) -> None:
         """Continues at `step`: lines of later steps, which a killed run wrote after its last checkpoint, are dropped.

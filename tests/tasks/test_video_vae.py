@@ -24,7 +24,7 @@ NAMES = {
 }
 
 
-# AdaIN's instance norm removes what these biases add: their gradient is zero, and the fixture holds the rounding of float32.
+# AdaIN's instance norm removes what these biases add: their gradient is zero, the fixture holds rounding errors.
 WITHOUT_GRADIENT = re.compile(r".*\.conv_0\.bias")
 
 
@@ -43,7 +43,7 @@ class InEvaluationMode:
 def objective():
     """(task, networks, fixture, batch) at the fixture's weights and draws, in double precision.
 
-    Gradients through the temporal critic change by a per cent with the rounding of float32: a maximum or a ReLU tips over.
+    Gradients through the temporal critic change by a per cent with float32 rounding: a maximum or a ReLU tips over.
     """
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(layers, "convolve", plain_convolution.convolve)
