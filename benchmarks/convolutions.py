@@ -7,34 +7,29 @@ taps in the input channels, the time taps in the output channels, and what `conv
 process. Every number is PyTorch's time divided by that of the formulation (above 1: faster than PyTorch): the
 wall-clock time of the calls, and the processor time of all threads, which other work on the machine disturbs less.
 """
+# ruff: noqa: E402 (libraries are imported after their settings)
 
 import argparse
 import dataclasses
 import functools
-import os
-import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks import timing
+
+timing.configure_libraries()
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+import torch
 
-from i2v_jax.distributed.runtime import configure_platform
-
-configure_platform()
-# PyTorch's threads otherwise spin while they wait, which makes it look slow whenever anything else runs.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
-
-import jax  # noqa: E402 (after the compiler flags)
-import jax.numpy as jnp  # noqa: E402
-import torch  # noqa: E402
-
-from i2v_jax.models import convolution  # noqa: E402
+from benchmarks.timing import Run
+from i2v_jax.models import convolution
 
 PATIENCE = 2.0  # seconds after which a formulation is not repeated any more
 
 Sizes = tuple[int, int, int]
-Run = Callable[[], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,21 +128,6 @@ def torch_runs(layer: Layer, x: np.ndarray, kernel: np.ndarray) -> tuple[Run, Ru
     return inference, lambda: torch.autograd.grad(forward().square().sum(), (video, weight))
 
 
-def medians(runs: dict[str, Run], repeats: int) -> dict[str, np.ndarray]:
-    """[wall-clock, processor] seconds of each, interleaved; the first call of each is not counted."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(repeats):
-        for name, run in runs.items():
-            if sum(wall for wall, _ in times[name]) > PATIENCE:
-                continue
-            wall, processor = time.perf_counter(), time.process_time()
-            run()
-            times[name].append((time.perf_counter() - wall, time.process_time() - processor))
-    return {name: np.median(values, axis=0) for name, values in times.items()}
-
-
 def measure(layer: Layer, repeats: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(layer.batch, *layer.size, layer.channels)).astype(np.float32)
@@ -155,16 +135,20 @@ def measure(layer: Layer, repeats: int) -> None:
     for kind, torch_run, runs in zip(
         ("inference", "training"), torch_runs(layer, x, kernel), jax_runs(layer, x, kernel), strict=True
     ):
-        seconds = medians({"PyTorch": torch_run, **runs}, repeats)
+        seconds = timing.interleaved({"PyTorch": torch_run, **runs}, repeats, PATIENCE)
         reference = seconds["PyTorch"]
-        cells = []
-        for name in FORMULATIONS:
-            ratios = reference / seconds[name] if name in seconds else None
-            cells.append(f"{ratios[0]:5.2f} / {ratios[1]:5.2f} " if ratios is not None else f"{'-':>13} ")
+        cells = [_ratios(reference, seconds.get(name)) for name in FORMULATIONS]
         print(
-            f"{layer.name:21} {kind:9} {1e3 * reference[0]:8.1f} ms  " + "  ".join(f"{c:>15}" for c in cells),
+            f"{layer.name:21} {kind:9} {1e3 * reference.median:8.1f} ms  " + "  ".join(f"{c:>15}" for c in cells),
             flush=True,
         )
+
+
+def _ratios(reference: timing.Seconds, seconds: timing.Seconds | None) -> str:
+    if seconds is None:
+        return f"{'-':>13} "
+    wall, processor = reference.median / seconds.median, reference.median_processor / seconds.median_processor
+    return f"{wall:5.2f} / {processor:5.2f} "
 
 
 def main() -> None:

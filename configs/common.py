@@ -14,8 +14,8 @@ _ARCHITECTURES = {
 
 
 def arguments(text: str | None, *, size: int, **declared: object) -> Arguments:
-    """The arguments that every config takes: `stage`, `size` and `runlocal`, and those that this config adds."""
-    parsed = Arguments(text, size=size, stage="", runlocal=False, **declared)
+    """The arguments of every config, `stage`, `size`, `prior` and `runlocal`, and those that this config adds."""
+    parsed = Arguments(text, size=size, stage="", prior="flow", runlocal=False, **declared)
     if parsed.size not in _ARCHITECTURES:
         raise UserError(f"size={parsed.size}: the networks exist for {', '.join(map(str, _ARCHITECTURES))} pixels")
     return parsed
@@ -27,6 +27,7 @@ def base(size: int) -> ConfigDict:
     config.seed = 0
     config.stage = ""  # one of `stages`; empty: all of them in order, skipping what is finished
     config.stages = ("video_vae", "image_ae", "flow")
+    config.prior = "flow"  # of z; "normal" is the paper's ablation without cINN: only the first stage, z ~ N(0, 1)
     config.dtype = "float32"  # of the computation ("bfloat16" on accelerators); parameters and losses stay float32
     config.control = "none"  # what the flow is told beside the start frame: "direction" or "endpoint"
     config.mesh = ConfigDict({"data": -1, "fsdp": 1, "fsdp_min_size": 2**16})  # devices per axis (-1: the rest)
@@ -171,7 +172,13 @@ def _flow() -> ConfigDict:
 
 
 def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
-    """Applies `stage`, `runlocal` and the dotted overrides, last of all."""
+    """Applies `prior`, `stage`, `runlocal` and the dotted overrides, last of all."""
+    if parsed.prior not in ("flow", "normal"):
+        raise UserError(f"prior={parsed.prior}: choose flow or normal")
+    config.prior = parsed.prior
+    if config.prior == "normal":  # nothing to tell the motion by, and nothing after the first stage
+        config.control = "none"
+        config.stages = ("video_vae",)
     if parsed.stage and parsed.stage not in config.stages:
         raise UserError(f"stage={parsed.stage}: this config has the stages {', '.join(config.stages)}")
     config.stage = parsed.stage

@@ -33,7 +33,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
 
 def _demo(config: ConfigDict) -> None:
     """What two CPU cores learn in a quarter of an hour."""
-    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200)
+    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=100)
     config.data.workers = 0
     config.video_vae.update(batch_size=8, steps=800, adversarial_epoch=100.0)
     config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)

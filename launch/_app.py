@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, logging
+from absl import app, flags, logging
+from ml_collections import config_flags
 
 from i2v_jax.distributed import runtime
 from i2v_jax.errors import UserError
@@ -11,19 +12,44 @@ from i2v_jax.errors import UserError
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Runs an absl `main`. A UserError becomes one line on standard error and exit status 2; Ctrl-C exits 130."""
-
-    def checked(argv: Sequence[str]) -> None:
-        if len(argv) > 1:
-            raise app.UsageError(f"unexpected arguments {list(argv[1:])}: options are given as --name=value")
-        main(argv)
-
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)  # what users need to know is said by the program itself
     runtime.configure_platform()
     try:
-        app.run(checked)
+        app.run(main, flags_parser=_parse_flags)
     except UserError as error:  # also those of config files, which are read while flags are parsed
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Raises UserError for a flag that is unknown, missing or of a wrong value, and for a config file that is not there."""
+    try:
+        program, *others = flags.FLAGS(argv)
+    except flags.Error as error:
+        raise UserError(f"{_one_line(str(error))} (--help lists the options)") from error
+    except AttributeError as error:  # how ml_collections says that --config.NAME=VALUE names no field
+        if not (error.args and isinstance(error.args[0], KeyError)):
+            raise
+        raise UserError(f"unknown config field {_one_line(str(error.args[0].args[0]))}") from error
+    if others:
+        raise UserError(f"unexpected arguments {others}: options are given as --name=value")
+    if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:
+        _check_config_was_found()
+    return [program]
+
+
+def _check_config_was_found() -> None:
+    """ml_collections complains about a missing file only when the configuration is used."""
+    flag = flags.FLAGS["config"]
+    try:
+        flag.value.keys()
+    except OSError as error:
+        path = config_flags.get_config_filename(flag)
+        raise UserError(f"no config file {path}: give a file like configs/sky.py") from error
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

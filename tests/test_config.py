@@ -57,6 +57,14 @@ def video_frame(video):
     return jax.ShapeDtypeStruct((video.shape[0], *video.shape[2:]), video.dtype)
 
 
+def test_the_ablation_without_the_flow_has_one_stage_and_no_control():
+    config = load("sky:prior=normal")
+    assert config.stages == ("video_vae",)
+    assert config.control == "none"
+    with pytest.raises(UserError, match="stage=flow: this config has the stages video_vae"):
+        load("sky:prior=normal,stage=flow")
+
+
 def test_arguments():
     config = load("landscape:size=64,stage=flow,flow.network.blocks=4,video_vae.encoder.stride_t=1;2;2;2,data.flip=0")
     assert config.data.size == 64

@@ -16,7 +16,6 @@ workers, prefetch, num_clips.
 """
 
 import dataclasses
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ import cv2
 import grain
 import jax
 import numpy as np
+import tqdm
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -178,9 +178,8 @@ def make_pipeline(
     span = (data.frames - 1) * data.frame_stride + 1
     videos = long_enough(source, span)
     if len(videos) < len(source):
-        logging.warning(
-            "%s/%s: %d videos shorter than %d frames are left out", data.name, split, len(source) - len(videos), span
-        )
+        left_out = len(source) - len(videos)
+        tqdm.tqdm.write(f"{data.name}/{split}: {left_out} videos shorter than {span} frames are left out")
     clips_per_video = data.clips_per_video[split]
     order = ClipOrder(len(videos) * clips_per_video, batch_size, seed, train)
     if order.num_clips == 0 or order.steps_per_epoch == 0:

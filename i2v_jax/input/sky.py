@@ -21,8 +21,8 @@ from i2v_jax.input import directions, sky_scenery
 
 SPLITS = {"train": 0, "eval": 1, "test": 2}
 _APPEARANCE, _MOTION = 0, 1
-# Speeds, in frame widths per frame: over 16 frames clouds cross between a quarter and half of the picture.
-_SPEED = (0.015, 0.035)
+# Speeds, in frame widths per frame: over 16 frames clouds drift by a tenth to a quarter of the picture.
+_SPEED = (0.006, 0.014)
 _MAX_WAVES = 48  # wave numbers kept per axis, over a torus of two frame widths
 
 
@@ -154,8 +154,8 @@ def _cloud_spectra(
     wave_y, wave_x = _wave_numbers(size)
     radius = np.hypot(wave_y, wave_x)
     radius[0, 0] = np.inf  # no constant part: the cover is set by the threshold alone
-    # Nothing finer than about four pixels: such waves shimmer when they move.
-    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.5 * size)) ** 4)) * np.isfinite(radius)
+    # Nothing finer than about eight pixels: soft clouds, whose motion a small network can follow.
+    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.25 * size)) ** 4)) * np.isfinite(radius)
     density = spectrum * amplitude
     density *= 1.0 / scipy.fft.irfft2(density).std()
     # The slope is the difference to the same field a little further towards the light.

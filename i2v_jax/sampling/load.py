@@ -17,8 +17,6 @@ from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks import control, networks
 from i2v_jax.training.checkpoint import averaged_variables, load_networks
 
-STAGES = ("video_vae", "image_ae", "flow")
-
 
 def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> VideoSynthesizer:
     """The networks that were trained in `workdir`, with averaged (EMA) parameters where they were kept.
@@ -28,13 +26,13 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
     """
     folder = pathlib.Path(workdir)
     config = configuration.read_workdir(folder)
-    missing = [stage for stage in STAGES if not (folder / stage / "checkpoints").is_dir()]
+    missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
     if missing:
         raise UserError(
             f"{folder}: not trained yet: {', '.join(missing)}; "
             f"run python -m launch.train --config=... --workdir={folder}, which trains what is missing"
         )
-    stages = {stage: averaged_variables(load_networks(folder / stage)) for stage in STAGES}
+    stages = {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
     return assemble(config, stages, origin=str(folder), progress=progress)
 
 
@@ -61,6 +59,8 @@ def assemble(
     chosen: dict[str, nn.Module] = {}
     variables: dict[str, Any] = {}
     for field, (stage, name, example) in sources.items():
+        if stage not in config.stages:
+            continue
         if name not in stages[stage]:
             raise UserError(
                 f"{origin}/{stage}: the checkpoint holds no {name}, it is not one of this stage: train it again"
@@ -70,8 +70,8 @@ def assemble(
     return VideoSynthesizer(
         encoder=chosen["encoder"],
         decoder=chosen["decoder"],
-        image_encoder=chosen["image_encoder"],
-        flow=chosen["flow"],
+        image_encoder=chosen.get("image_encoder"),
+        flow=chosen.get("flow"),
         variables=variables,
         size=size,
         z_dim=z_dim,

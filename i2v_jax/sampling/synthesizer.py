@@ -34,9 +34,9 @@ class VideoSynthesizer:
 
     encoder: nn.Module  # VideoEncoder
     decoder: nn.Module  # VideoDecoder
-    image_encoder: nn.Module  # ImageEncoder, whose mean is the embedding of x0
-    flow: nn.Module  # ConditionalFlow
-    variables: Mapping[str, Any]  # of the four, under the names of the fields above
+    image_encoder: nn.Module | None  # ImageEncoder, whose mean is the embedding of x0
+    flow: nn.Module | None  # ConditionalFlow; None for the ablation without it: z itself is standard normal
+    variables: Mapping[str, Any]  # of these networks, under the names of the fields above
     size: int  # height and width of a frame
     z_dim: int
     control: controls.ControlKind = "none"  # what the flow is told beside the start frame
@@ -149,12 +149,18 @@ class VideoSynthesizer:
         return self._in_chunks("encoder", self._functions["encode"], clip)
 
     def _embed(self, x0: Array) -> Array:
+        if self.image_encoder is None:
+            return np.zeros((len(x0), 0), np.float32)
         return self._in_chunks("image_encoder", self._functions["embed"], x0)
 
     def _forward(self, z: Array, embedding: Array, eta: ArrayLike) -> Array:
+        if self.flow is None:
+            return z
         return self._in_chunks("flow", self._functions["forward"], z, embedding, np.asarray(eta))
 
     def _latent(self, nu: Array, embedding: Array, eta: ArrayLike) -> Array:
+        if self.flow is None:
+            return nu
         return self._in_chunks("flow", self._functions["inverse"], nu, embedding, np.asarray(eta))
 
     def _decode(self, x0: Array, z: Array) -> Array:
@@ -162,19 +168,22 @@ class VideoSynthesizer:
 
     @functools.cached_property
     def _functions(self) -> dict[str, Callable[..., jax.Array]]:
+        image_encoder: Any = self.image_encoder
+        flow: Any = self.flow
+
         def encode(variables: Any, clip: jax.Array) -> Any:
             posterior: Any = self.encoder.apply(variables, clip)
             return posterior.mean
 
         def embed(variables: Any, x0: jax.Array) -> Any:
-            posterior: Any = self.image_encoder.apply(variables, x0)
+            posterior: Any = image_encoder.apply(variables, x0)
             return posterior.mean
 
         def forward(variables: Any, z: jax.Array, embedding: jax.Array, eta: jax.Array) -> Any:
-            return self.flow.apply(variables, z, jnp.concatenate([embedding, eta], axis=-1))[0]
+            return flow.apply(variables, z, jnp.concatenate([embedding, eta], axis=-1))[0]
 
         def inverse(variables: Any, nu: jax.Array, embedding: jax.Array, eta: jax.Array) -> Any:
-            return self.flow.apply(variables, nu, jnp.concatenate([embedding, eta], axis=-1), method="inverse")[0]
+            return flow.apply(variables, nu, jnp.concatenate([embedding, eta], axis=-1), method="inverse")[0]
 
         def decode(variables: Any, x0: jax.Array, z: jax.Array) -> Any:
             return self.decoder.apply(variables, x0, z)

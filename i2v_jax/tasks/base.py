@@ -52,6 +52,7 @@ class Task(Protocol):
     ema_networks: tuple[str, ...]  # whose averaged parameters are kept and used for sampling
     updates: tuple[Update, ...]
     best: str  # the evaluation metric whose minimum marks the best checkpoint
+    preview_rows: tuple[str, ...]  # labels of what `preview` returns, from truth downwards
 
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
         """Variables of the trained networks. Of the batch only the shapes count."""
@@ -65,8 +66,8 @@ class Task(Protocol):
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
         """Metrics of held-out clips, each [B]."""
 
-    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
-        """Row label -> clips [B, T, H, W, 3] in [-1, 1], from truth downwards."""
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
+        """Clips [B, T, H, W, 3] in [-1, 1] for each of `preview_rows`."""
 
 
 def replace_params(networks: Networks, params: Mapping[str, Any]) -> Networks:

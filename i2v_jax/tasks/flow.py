@@ -29,6 +29,7 @@ class Flow:
     forward_networks: tuple[str, ...] = ()
     ema_networks: tuple[str, ...] = ("flow",)
     best = "nll"
+    preview_rows: tuple[str, ...] = ("truth", "sample 1", "sample 2", "sample 3")
 
     def __init__(
         self,
@@ -98,17 +99,17 @@ class Flow:
             "bits_per_dimension_standard_normal": bits_per_dimension(reference, dimensions),
         }
 
-    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
         """Truth above three samples."""
         encoded = self.encode(networks, batch)
         condition, start = self.condition(encoded, batch), batch["video"][:, 0]
-        rows = {"truth": batch["video"]}
-        for index in range(3):
+        rows = [batch["video"]]
+        for index in range(len(self.preview_rows) - 1):
             residual = jax.random.normal(jax.random.fold_in(rng, index), encoded.mean.shape)
             z, _ = self.modules["flow"].apply(networks["flow"], residual, condition, method="inverse")
             video = self.frozen_modules["video_decoder"].apply(networks["video_decoder"], start, z)
-            rows[f"sample {index + 1}"] = jnp.concatenate([start[:, None], at_least_float32(video)], axis=1)
-        return rows
+            rows.append(jnp.concatenate([start[:, None], at_least_float32(video)], axis=1))
+        return tuple(rows)
 
     @staticmethod
     def _sample(encoded: Encoded, rng: jax.Array) -> jax.Array:

@@ -33,6 +33,7 @@ class ImageAE:
     forward_networks: tuple[str, ...] = ("encoder", "decoder")
     ema_networks: tuple[str, ...] = ("encoder", "decoder")
     best = "reconstruction"
+    preview_rows: tuple[str, ...] = ("truth", "reconstruction")
 
     def __init__(self, config: ConfigDict, modules: dict[str, Any], steps_per_epoch: int) -> None:
         """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
@@ -147,8 +148,8 @@ class ImageAE:
             "kl": posterior.kl(),
         }
 
-    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
-        return {"truth": batch["video"], "reconstruction": self._reconstruct(networks, batch)[0][:, None]}
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
+        return batch["video"], self._reconstruct(networks, batch)[0][:, None]
 
     def _reconstruct(self, networks: Networks, batch: Batch) -> tuple[jax.Array, Posterior]:
         posterior = self.modules["encoder"].apply(networks["encoder"], batch["video"][:, 0])

@@ -38,6 +38,7 @@ class VideoVAE:
     forward_networks: tuple[str, ...] = ("encoder", "decoder")
     ema_networks: tuple[str, ...] = ("encoder", "decoder")
     best = "perceptual"
+    preview_rows: tuple[str, ...] = ("truth", "reconstruction")
 
     def __init__(self, config: ConfigDict, modules: dict[str, Any], steps_per_epoch: int) -> None:
         """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
@@ -173,9 +174,9 @@ class VideoVAE:
             "kl": posterior.kl(),
         }
 
-    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
         video, _ = self._reconstruct(networks, batch)
-        return {"truth": batch["video"], "reconstruction": jnp.concatenate([batch["video"][:, :1], video], axis=1)}
+        return batch["video"], jnp.concatenate([batch["video"][:, :1], video], axis=1)
 
     def _reconstruct(self, networks: Networks, batch: Batch) -> tuple[jax.Array, Posterior]:
         posterior = self.modules["encoder"].apply(networks["encoder"], batch["video"][:, 1:])

@@ -109,7 +109,8 @@ class Trainer:
                 for step, values in seen.items():
                     if writer and self._is_due("log_every", step):
                         writer.write(step, values)
-                        progress.set_postfix({name: f"{values[name]:.4g}" for name in list(values)[:3]}, refresh=False)
+                        terms = [name for name in values if not name.startswith("gradient_norm")][:4]
+                        progress.set_postfix({name: f"{values[name]:.4g}" for name in terms}, refresh=False)
                 progress.update()
                 if stopped:
                     return False
@@ -177,7 +178,7 @@ class Trainer:
         valid = batch["valid"]
         return {name: jnp.sum(jnp.where(valid, value, 0.0)) for name, value in metrics.items()}, jnp.sum(valid)
 
-    def _preview_rows(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> dict[str, jax.Array]:
+    def _preview_rows(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
         return self._stage.task.preview(self._networks(state, frozen), batch, rng)
 
     def _evaluation_batches(self, clips: int) -> Any:
@@ -212,8 +213,8 @@ class Trainer:
         (batch,) = self._evaluation_batches(1)
         rows = jax.device_get(self._preview(state, self._frozen, batch, key))
         if jax.process_index() == 0:
-            count = self._stage.config.train.previews
-            write_preview(self._stage.folder, step, {label: clips[:count] for label, clips in rows.items()})
+            shown = [clips[: self._stage.config.train.previews] for clips in rows]
+            write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, shown, strict=True)))
 
 
 class _Watch:

@@ -1,5 +1,7 @@
 """Sampling, transfer, control and chaining: by hand with stand-in networks, as identities with real ones."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +45,16 @@ def test_noise_has_the_asked_spread_and_the_seed_decides() -> None:
     other = synthesizer.sample(_start_frames(0.0), jax.random.key(1), 5, frames=2, temperature=0.5)
     np.testing.assert_array_equal(again, videos[:, :5])
     assert np.abs(again - other).min() > 0
+
+
+def test_without_the_flow_the_latent_itself_is_standard_normal() -> None:
+    plain = dataclasses.replace(stand_ins.synthesizer(chunk=64), flow=None, image_encoder=None)
+    videos = plain.sample(_start_frames(0.3), jax.random.key(0), 2000, frames=2)
+    first_entry = videos[0, :, 1, 0, 0, 0] - videos[0, :, 0, 0, 0, 0]  # one step is z[0]
+    assert abs(first_entry.mean()) < 4 / np.sqrt(2000)
+    assert abs(first_entry.std() - 1) < 4 / np.sqrt(4000)
+    clip = _clip(0.0, 0.1, 0.4)
+    np.testing.assert_array_equal(plain.transfer(plain.residual(clip), clip[:, 0]), plain.reconstruct(clip))
 
 
 @pytest.mark.parametrize("control", ["none", "direction"])

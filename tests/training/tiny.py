@@ -19,6 +19,7 @@ class MeanColour:
     forward_networks = ("predictor",)
     ema_networks = ("predictor",)
     best = "error"
+    preview_rows = ("truth",)
     frozen: dict = {}  # noqa: RUF012
 
     def __init__(self, not_a_number_at=None):
@@ -63,7 +64,7 @@ class MeanColour:
         return {"error": jnp.mean((outputs - jnp.mean(batch["video"][:, 1], axis=(1, 2))) ** 2, axis=-1)}
 
     def preview(self, networks, batch, rng):
-        return {"truth": batch["video"]}
+        return (batch["video"],)
 
 
 def tiny_config(**train):
