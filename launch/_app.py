@@ -25,15 +25,16 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
-    """Raises UserError for a flag that is unknown, missing or of a wrong value, and for a config file that is not there."""
+    """Raises UserError for a flag that is unknown, missing or of a wrong value, and for a missing config file."""
     try:
         program, *others = flags.FLAGS(argv)
     except flags.Error as error:
         raise UserError(f"{_one_line(str(error))} (--help lists the options)") from error
-    except AttributeError as error:  # how ml_collections says that --config.NAME=VALUE names no field
-        if not (error.args and isinstance(error.args[0], KeyError)):
+    except (AttributeError, KeyError) as error:  # how ml_collections says that --config.NAME=VALUE names no field
+        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
+        if not isinstance(cause, KeyError):
             raise
-        raise UserError(f"unknown config field {_one_line(str(error.args[0].args[0]))}") from error
+        raise UserError(f"unknown config field {_one_line(str(cause.args[0]))}") from error
     if others:
         raise UserError(f"unexpected arguments {others}: options are given as --name=value")
     if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:

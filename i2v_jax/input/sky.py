@@ -22,7 +22,7 @@ from i2v_jax.input import directions, sky_scenery
 SPLITS = {"train": 0, "eval": 1, "test": 2}
 _APPEARANCE, _MOTION = 0, 1
 # Speeds, in frame widths per frame: over 16 frames clouds drift by a tenth to a quarter of the picture.
-_SPEED = (0.006, 0.014)
+_SPEED = (0.009, 0.013)
 _MAX_WAVES = 48  # wave numbers kept per axis, over a torus of two frame widths
 
 
@@ -82,30 +82,27 @@ def render(split: str, index: int, size: int, times: Sequence[float], motion: Mo
     dx, dy = (motion or sky_motion(split, index)).velocity(size)
     scene = _scene(split, index, size)
     shifts = np.asarray(times, np.float64)[:, None] * np.array([dx, dy])
-    density, relief, wisps = (_drift(spectrum, shifts, size) for spectrum in scene.spectra)
-    image = _blend(scene.backdrop, scene.wisp_color, (scene.wisp_opacity * _smoothstep(wisps * 0.4))[..., None])
+    density, relief = (_drift(spectrum, shifts, size) for spectrum in scene.spectra)
     opacity = _smoothstep((density - scene.threshold) * (0.5 / scene.softness))
     # Thick cores are darker than rims; the relief brightens the side that faces the light.
-    light = np.clip(0.62 + 0.38 * relief - 0.16 * np.maximum(density - scene.threshold - 0.5, 0.0), 0.0, 1.0)
+    light = np.clip(0.75 + 0.15 * relief - 0.16 * np.maximum(density - scene.threshold - 0.5, 0.0), 0.0, 1.0)
     cloud_color = _blend(scene.cloud_shadow, scene.cloud_light, light[..., None])
-    image = _blend(image, cloud_color, (scene.cloud_opacity * opacity)[..., None])
+    image = _blend(scene.backdrop, cloud_color, (scene.cloud_opacity * opacity)[..., None])
     image = _blend(scene.ground, image, scene.sky_share[..., None])
     return np.rint(np.clip(image, 0.0, 255.0)).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Scene:
-    spectra: tuple[np.ndarray, ...]  # density, relief, wisps: complex [2 size, size + 1]
+    spectra: tuple[np.ndarray, ...]  # density, relief: complex [2 size, size + 1]
     backdrop: np.ndarray  # [H, W, 3], clear sky with sun
     ground: np.ndarray  # [H, W, 3]
     sky_share: np.ndarray  # [H, W]
     cloud_light: np.ndarray  # [H, W, 3], brighter near the sun
     cloud_shadow: np.ndarray  # [3]
-    wisp_color: np.ndarray  # [3]
     threshold: float
     softness: float
     cloud_opacity: float
-    wisp_opacity: float
 
 
 @functools.lru_cache(maxsize=8)
@@ -114,25 +111,22 @@ def _scene(split: str, index: int, size: int) -> _Scene:
     palette = sky_scenery.draw_palette(rng)
     sun = sky_scenery.draw_sun(rng)
     light_angle = rng.uniform(0.0, 2.0 * np.pi)
-    cover, softness = rng.uniform(0.4, 0.7), rng.uniform(0.7, 1.3)
-    cloud_opacity, wisp_opacity = rng.uniform(0.85, 1.0), rng.uniform(0.0, 0.5)
-    steepness = rng.uniform(1.9, 2.4)
+    cover, softness = rng.uniform(0.45, 0.6), rng.uniform(0.8, 1.1)
+    cloud_opacity = rng.uniform(0.9, 1.0)
+    steepness = rng.uniform(2.1, 2.5)
     density, relief = _cloud_spectra(rng, size, steepness, light_angle)
-    wisps, _ = _cloud_spectra(rng, size, 1.6, light_angle)
     sky_share, ground = sky_scenery.draw_ground(rng, size, palette, sun)
     backdrop, glow = sky_scenery.draw_backdrop(size, palette, sun)
     return _Scene(
-        spectra=(density, relief, wisps),
+        spectra=(density, relief),
         backdrop=backdrop,
         ground=ground,
         sky_share=sky_share,
         cloud_light=_blend(palette.cloud_light, palette.sun, 0.5 * glow[..., None]),
         cloud_shadow=palette.cloud_shadow,
-        wisp_color=_blend(palette.horizon, palette.cloud_light, 0.7),
         threshold=-float(scipy.special.ndtri(cover)),
         softness=softness,
         cloud_opacity=cloud_opacity,
-        wisp_opacity=wisp_opacity,
     )
 
 
@@ -154,8 +148,8 @@ def _cloud_spectra(
     wave_y, wave_x = _wave_numbers(size)
     radius = np.hypot(wave_y, wave_x)
     radius[0, 0] = np.inf  # no constant part: the cover is set by the threshold alone
-    # Nothing finer than about eight pixels: soft clouds, whose motion a small network can follow.
-    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.25 * size)) ** 4)) * np.isfinite(radius)
+    # Nothing finer than about a third of the picture: soft clouds, whose motion a small network can follow.
+    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.16 * size)) ** 4)) * np.isfinite(radius)
     density = spectrum * amplitude
     density *= 1.0 / scipy.fft.irfft2(density).std()
     # The slope is the difference to the same field a little further towards the light.

@@ -45,14 +45,21 @@ class SpadeModulation(nn.Module):
         return 1 + gamma, beta
 
 
+def _ones_and_zeros(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    return jnp.concatenate([jnp.ones(shape[0] // 2, dtype), jnp.zeros(shape[0] - shape[0] // 2, dtype)])
+
+
 class AdaptiveInstanceNorm(nn.Module):
-    """gamma(z) * instance_norm(x) + beta(z), statistics over time and space (Huang and Belongie 2017)."""
+    """gamma(z) * instance_norm(x) + beta(z), statistics over time and space (Huang and Belongie 2017).
+
+    gamma starts around 1: around 0 the block would start as its shortcut, and its gradients small.
+    """
 
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
-        both = Linear(2 * x.shape[-1], dtype=self.dtype, name="gamma_beta")(z)
+        both = Linear(2 * x.shape[-1], bias_init=_ones_and_zeros, dtype=self.dtype, name="gamma_beta")(z)
         gamma, beta = jnp.split(both[:, None, None, None], 2, axis=-1)
         return gamma * normalise_instances(x) + beta
 

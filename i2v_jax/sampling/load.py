@@ -15,7 +15,7 @@ from i2v_jax import config as configuration
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks import control, networks
-from i2v_jax.training.checkpoint import averaged_variables, load_networks
+from i2v_jax.training.checkpoint import averaged_variables, load_config, load_networks
 
 
 def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> VideoSynthesizer:
@@ -32,6 +32,12 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
             f"{folder}: not trained yet: {', '.join(missing)}; "
             f"run python -m launch.train --config=... --workdir={folder}, which trains what is missing"
         )
+    for stage in config.stages:
+        trained = load_config(folder / stage)["data"]["size"]
+        if trained != config.data.size:  # convolutions fit any size: the shapes of the arrays do not tell
+            raise UserError(
+                f"{folder / stage} was trained at {trained} pixels, but config.json says {config.data.size}: restore it"
+            )
     stages = {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
     return assemble(config, stages, origin=str(folder), progress=progress)
 

@@ -123,21 +123,35 @@ def load_networks(folder: str | os.PathLike[str], *, step: int | None = None) ->
     Raises:
       UserError: there is no whole checkpoint.
     """
+    path = _checkpoint_folder(folder, step) / "networks"
+    try:
+        with ocp.PyTreeCheckpointer() as reader:
+            saved = reader.metadata(path).item_metadata.tree
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
+            return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    except (ValueError, KeyError, FileNotFoundError, OSError, AttributeError) as error:
+        raise UserError(f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}") from error
+
+
+def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a stage's last checkpoint was trained with: a resolved configuration. Raises as `load_networks`."""
+    path = _checkpoint_folder(folder, None) / "config"
+    try:
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            return reader.restore(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}") from error
+
+
+def _checkpoint_folder(folder: str | os.PathLike[str], step: int | None) -> pathlib.Path:
     root = pathlib.Path(folder).absolute() / "checkpoints"
     if not root.is_dir():
         raise UserError(f"no checkpoint in {folder}: train that stage with python -m launch.train")
     with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
         step = manager.latest_step() if step is None else step
-        if step is None:
-            raise UserError(f"no whole checkpoint in {folder}: train that stage with python -m launch.train")
-        path = root / str(step) / "networks"
-        try:
-            with ocp.PyTreeCheckpointer() as reader:
-                saved = reader.metadata(path).item_metadata.tree
-                as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
-                return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-        except (ValueError, KeyError, FileNotFoundError, OSError, AttributeError) as error:
-            raise UserError(f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}") from error
+    if step is None:
+        raise UserError(f"no whole checkpoint in {folder}: train that stage with python -m launch.train")
+    return root / str(step)
 
 
 def averaged_variables(networks: dict[str, Any]) -> dict[str, Any]:

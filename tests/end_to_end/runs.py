@@ -1,0 +1,69 @@
+"""Training as a user starts it, watched from outside."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from i2v_jax.training.writers import read_metrics
+from tests.launch.synthesis import ROOT
+
+
+def train_command(spec: str, workdir: pathlib.Path) -> list[str]:
+    return [sys.executable, "-m", "launch.train", f"--config=configs/{spec}", f"--workdir={workdir}"]
+
+
+def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
+    """A training run in the background; its output is read with `finish`."""
+    return subprocess.Popen(
+        train_command(spec, workdir),
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 900) -> tuple[int, str]:
+    """(exit status, all that it printed) of a run, which is killed if it takes longer."""
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, output
+
+
+def train(spec: str, workdir: pathlib.Path, **environment: str) -> str:
+    """Trains to the end and returns what was printed."""
+    status, output = finish(start(spec, workdir, **environment))
+    assert status == 0, output
+    return output
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = 900) -> None:
+    """Returns as soon as `condition` holds; fails when the process ends or time runs out before."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < deadline, "timeout"
+        time.sleep(0.02)
+
+
+def steps(folder: pathlib.Path) -> list[int]:
+    """The training steps in the log of a stage."""
+    return [line["step"] for line in read_metrics(folder) if "loss" in line]
+
+
+def losses(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """The metrics of every training step in the log of a stage, without the time."""
+    lines = [line for line in read_metrics(folder) if "loss" in line]
+    return [{name: value for name, value in line.items() if name != "time"} for line in lines]
+
+
+def checkpoints(folder: pathlib.Path) -> list[int]:
+    """The whole checkpoints of a stage."""
+    return sorted(int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit())

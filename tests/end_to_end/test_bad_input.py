@@ -1,0 +1,138 @@
+"""Bad input: one line on standard error that says what is wrong, exit status 2, no traceback, nothing written."""
+
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import sky
+from i2v_jax.training.checkpoint import load_networks
+from tests.end_to_end import runs
+from tests.launch.synthesis import ROOT, launch
+from tests.sampling.random_run import write_run
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a refusal."""
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--config=configs/sea.py", "no config file configs/sea.py"),
+        ("--config=configs/sky.py:sice=32", "unknown config argument 'sice'"),
+        ("--config=configs/sky.py:stage=gan", "stage=gan: this config has the stages video_vae, image_ae, flow"),
+        ("--config=configs/sky.py --config.data.sice=3", "unknown config field 'sice'"),
+        ("--config=configs/sky.py --config.nothing.at.all=3", "unknown config field 'nothing'"),
+        ("--config=configs/sky.py --config.data.size=big", "--config.data.size=big"),
+        ("--config=configs/sky.py --speed=3", "Unknown command line flag 'speed'"),
+        ("configs/sky.py", "unexpected arguments ['configs/sky.py']"),
+    ],
+)
+def test_training_with_wrong_arguments(tmp_path: pathlib.Path, arguments: str, message: str) -> None:
+    workdir = tmp_path / "run"
+    assert message in error_of(launch("launch.train", f"--workdir={workdir}", *arguments.split()))
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "Flag --image must have a value other than None"),
+        ("--image=a.png --chain=odd", "--chain=odd: value should be one of <same_z|fresh>"),
+        ("--image=a.png --frames=0", "--frames=0: 0 is not a positive integer"),
+    ],
+)
+def test_sampling_with_wrong_arguments(tmp_path: pathlib.Path, arguments: str, message: str) -> None:
+    folders = (f"--workdir={tmp_path}", f"--out={tmp_path / 'out'}")
+    assert message in error_of(launch("launch.sample", *folders, *arguments.split()))
+
+
+def test_the_flow_before_the_other_stages(tmp_path: pathlib.Path) -> None:
+    done = launch("launch.train", "--config=configs/sky.py:runlocal,size=32,stage=flow", f"--workdir={tmp_path}")
+    assert "stage flow needs stage video_vae" in error_of(done)
+    assert "train it first (:stage=video_vae)" in done.stderr
+
+
+def test_training_without_the_weights_of_lpips(tmp_path: pathlib.Path, cache: pathlib.Path) -> None:
+    assert not list(cache.rglob("lpips*"))
+    config = "configs/folder.py:size=32,runlocal,data.name=sky,data.num_clips.train=8,data.num_clips.eval=8"
+    done = launch("launch.train", f"--config={config}", f"--workdir={tmp_path / 'run'}")
+    assert "python -m launch.weights --fetch lpips" in error_of(done)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A work directory of untrained networks for 32x32 pixels."""
+    folder = tmp_path_factory.mktemp("bad_input") / "run"
+    write_run(folder, sky.get_config("demo,runlocal"))
+    return folder
+
+
+def test_the_work_directory_of_another_configuration(run: pathlib.Path) -> None:
+    before = (run / "config.json").read_text()
+    done = launch("launch.train", "--config=configs/sky.py:size=64,runlocal", f"--workdir={run}")
+    assert "belongs to another configuration" in error_of(done)
+    assert "data.size: 32 there, 64 here" in done.stderr
+    assert (run / "config.json").read_text() == before
+
+
+def test_sampling_with_the_config_of_another_resolution(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    copy, image = tmp_path / "run", tmp_path / "a.png"
+    shutil.copytree(run, copy)
+    fields = json.loads((copy / "config.json").read_text())
+    fields["data"]["size"] = 64
+    (copy / "config.json").write_text(json.dumps(fields))
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(image)
+    done = launch("launch.sample", f"--workdir={copy}", f"--image={image}", f"--out={tmp_path / 'out'}")
+    assert "trained at 32 pixels, but config.json says 64" in error_of(done)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"", "the file is empty"), (b"these are words", "not an image")]
+)
+def test_sampling_from_what_is_no_image(
+    run: pathlib.Path, tmp_path: pathlib.Path, content: bytes | None, message: str
+) -> None:
+    image = tmp_path / "a.jpg"
+    if content is not None:
+        image.write_bytes(content)
+    done = launch("launch.sample", f"--workdir={run}", f"--image={image}", f"--out={tmp_path / 'out'}")
+    assert f"{image}: {message}" in error_of(done)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_earlier_checkpoints_whole(tmp_path: pathlib.Path) -> None:
+    """No file may grow beyond 64 KiB: what a full disk does to a checkpoint, not to a line of the log."""
+    spec = "sky.py:runlocal,size=32,stage=image_ae,data.num_clips.train=40,data.num_clips.eval=4,image_ae.steps="
+    runs.train(f"{spec}4", tmp_path)
+    before = load_networks(tmp_path / "image_ae")
+    done = subprocess.run(
+        runs.train_command(f"{spec}8", tmp_path),
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16)),
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: cannot write a checkpoint to")
+    assert "the checkpoints before it are whole" in last
+    assert "Traceback" not in done.stderr
+    after = load_networks(tmp_path / "image_ae")
+    assert after["step"] == before["step"] == 4
+    assert "continuing after step 4 of 8" in runs.train(f"{spec}8", tmp_path)
