@@ -17,7 +17,7 @@ demo: $(STAMP)  ## train all three stages on the embedded sky, then write runs/d
 	$(BIN)/python -m launch.demo --workdir=runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses=2
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

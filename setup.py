@@ -21,7 +21,6 @@ setup(
         "grain>=0.2.15",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
         "jax>=0.9",
-        "matplotlib>=3.9",
         "ml_collections>=1.1",
         "numpy>=2.0",
         "opencv-python-headless>=4.10",
@@ -36,6 +35,14 @@ setup(
         "cuda": ["jax[cuda12]>=0.9"],
         "tpu": ["jax[tpu]>=0.9"],
         "torch": ["torch>=2.6"],
-        "dev": ["hypothesis>=6", "mypy>=1.13", "pytest>=8", "ruff>=0.9", "scikit-image>=0.24", "tensorboard>=2.18"],
+        "dev": [
+            "hypothesis>=6",
+            "mypy>=1.13",
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "ruff>=0.9",
+            "scikit-image>=0.24",
+            "tensorboard>=2.18",
+        ],
     },
 )

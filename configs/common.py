@@ -193,6 +193,8 @@ def _shrink(config: ConfigDict) -> None:
         log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, evaluate_clips=4, previews=2
     )
     config.data.workers = 0
+    if config.data.num_clips.train:
+        config.data.num_clips.update(train=16, eval=8, test=8)
     for stage in config.stages:
         config[stage].update(batch_size=4, steps=4)
     config.video_vae.adversarial_epoch = 0.0

@@ -18,7 +18,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
     config.data.name = "sky"
     config.data.flip = 0.0  # a mirrored clip moves elsewhere
     config.data.num_clips.update(train=600, eval=64, test=64)
-    config.video_vae.loss.update(perceptual=5.0, perceptual_network="laplacian")
+    config.video_vae.loss.update(perceptual=0.5, kl=1e-3, perceptual_network="laplacian")
     config.image_ae.loss.perceptual_network = "laplacian"
     config.video_vae.encoder.channels = (32, 32, 64, 128, 128)
     config.video_vae.decoder.channel_factor = 16
@@ -33,9 +33,9 @@ def get_config(argument: str | None = "") -> ConfigDict:
 
 def _demo(config: ConfigDict) -> None:
     """What two CPU cores learn in a quarter of an hour."""
-    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=100)
+    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200)
     config.data.workers = 0
-    config.video_vae.update(batch_size=8, steps=800, adversarial_epoch=100.0)
+    config.video_vae.update(batch_size=6, steps=800, adversarial_epoch=100.0)
     config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)
     config.video_vae.decoder.update(channel_factor=8, z_dim=32)
     config.video_vae.temporal_discriminator.channels = (16, 16, 32, 64, 64)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -44,7 +45,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 def _check_config_was_found() -> None:
     """ml_collections complains about a missing file only when the configuration is used."""
-    flag = flags.FLAGS["config"]
+    flag: Any = flags.FLAGS["config"]
     try:
         flag.value.keys()
     except OSError as error:

@@ -22,7 +22,7 @@ from i2v_jax.input import directions, sky_scenery
 SPLITS = {"train": 0, "eval": 1, "test": 2}
 _APPEARANCE, _MOTION = 0, 1
 # Speeds, in frame widths per frame: over 16 frames clouds drift by a tenth to a quarter of the picture.
-_SPEED = (0.009, 0.013)
+_SPEED = (0.010, 0.016)
 _MAX_WAVES = 48  # wave numbers kept per axis, over a torus of two frame widths
 
 
@@ -85,7 +85,7 @@ def render(split: str, index: int, size: int, times: Sequence[float], motion: Mo
     density, relief = (_drift(spectrum, shifts, size) for spectrum in scene.spectra)
     opacity = _smoothstep((density - scene.threshold) * (0.5 / scene.softness))
     # Thick cores are darker than rims; the relief brightens the side that faces the light.
-    light = np.clip(0.75 + 0.15 * relief - 0.16 * np.maximum(density - scene.threshold - 0.5, 0.0), 0.0, 1.0)
+    light = np.clip(0.7 + 0.25 * relief - 0.16 * np.maximum(density - scene.threshold - 0.5, 0.0), 0.0, 1.0)
     cloud_color = _blend(scene.cloud_shadow, scene.cloud_light, light[..., None])
     image = _blend(scene.backdrop, cloud_color, (scene.cloud_opacity * opacity)[..., None])
     image = _blend(scene.ground, image, scene.sky_share[..., None])
@@ -148,8 +148,8 @@ def _cloud_spectra(
     wave_y, wave_x = _wave_numbers(size)
     radius = np.hypot(wave_y, wave_x)
     radius[0, 0] = np.inf  # no constant part: the cover is set by the threshold alone
-    # Nothing finer than about a third of the picture: soft clouds, whose motion a small network can follow.
-    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.16 * size)) ** 4)) * np.isfinite(radius)
+    # Nothing finer than about nine pixels: soft clouds, whose motion a small network can follow.
+    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.22 * size)) ** 4)) * np.isfinite(radius)
     density = spectrum * amplitude
     density *= 1.0 / scipy.fft.irfft2(density).std()
     # The slope is the difference to the same field a little further towards the light.

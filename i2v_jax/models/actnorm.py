@@ -1,7 +1,5 @@
 """Activation normalisation: a per-channel affine map that its first batch initialises (Kingma and Dhariwal 2018)."""
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,7 +8,7 @@ from i2v_jax.models.layers import at_least_float32
 
 
 class ActNorm(nn.Module):
-    """y = scale * (x + loc), invertible, in float32.
+    """y = scale * (x + loc), in float32; `bijectors.ActNorm` is its invertible form with the log-determinant.
 
     With `data_init=True` (and `mutable=["params"]`) the parameters are first set so that y has mean 0 and standard
     deviation 1 over all axes but the channels.
@@ -27,15 +25,6 @@ class ActNorm(nn.Module):
         loc, scale = self._parameters(x, data_init)
         return scale * (x + loc)
 
-    def forward_and_log_det(self, x: jax.Array, data_init: bool = False) -> tuple[jax.Array, jax.Array]:
-        """[B, ..., C] -> (y [B, ..., C], log |det dy/dx| [B])."""
-        loc, scale = self._parameters(x, data_init)
-        return scale * (x + loc), self._log_det(x, scale)
-
-    def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[B, ..., C] -> (x [B, ..., C], log |det dx/dy| [B])."""
-        return y / self.scale - self.loc, -self._log_det(y, self.scale)
-
     def _parameters(self, x: jax.Array, data_init: bool) -> tuple[jax.Array, jax.Array]:
         if not data_init:
             return self.loc, self.scale
@@ -45,7 +34,3 @@ class ActNorm(nn.Module):
         self.put_variable("params", "loc", loc)
         self.put_variable("params", "scale", scale)
         return loc, scale
-
-    def _log_det(self, x: jax.Array, scale: jax.Array) -> jax.Array:
-        positions = math.prod(x.shape[1:-1])
-        return jnp.full((x.shape[0],), positions * jnp.sum(jnp.log(jnp.abs(scale))))

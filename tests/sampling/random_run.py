@@ -15,6 +15,7 @@ from tests.models.random_variables import random_variables
 
 EMA_FACTOR = 0.5
 
+
 def write_run(folder: pathlib.Path, config: ConfigDict) -> None:
     """Writes config.json and one checkpoint per stage; averaged parameters are EMA_FACTOR times the others."""
     claim_workdir(config, folder)
