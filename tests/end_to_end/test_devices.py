@@ -19,8 +19,8 @@ _RATE, _STEPS = 2e-4, 5
 
 def assert_same_losses(one: pathlib.Path, other: pathlib.Path) -> None:
     """The first step sees the same parameters, so that only the order of sums differs: 1e-4 of the value, which is some
-    hundred times float32's rounding. The later steps see parameters that Adam has moved apart (see below): 2e-2. Norms of
-    gradients are left out: rounding tips a ReLU or a maximum over, which moved them by up to 4e-2 in these runs.
+    hundred times float32's rounding. The later steps see parameters that Adam has moved apart (see below): 2e-2. Norms
+    of gradients are left out: rounding tips a ReLU or a maximum over, which moved them by up to 4e-2 in these runs.
     """
     lines, others = (
         [{name: value for name, value in line.items() if not name.startswith("gradient_norm")} for line in lines]
