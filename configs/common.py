@@ -143,7 +143,7 @@ def _image_ae(size: int) -> ConfigDict:
             "epochs": 100,
             "steps": 0,
             "adversarial_epoch": 20.0,
-            "encoder": {"z_dim": 64 if size < 128 else 128, "norm": "in", "depth": "resnet50"},
+            "encoder": {"z_dim": 64 if size < 128 else 128, "norm": "in", "depth": "resnet50", "width": 64},
             "decoder": {"channels": 96, "mlp_width": 2000, "num_classes": 1000},
             "patch_discriminator": {"width": 64, "layers": 3, "norm": "actnorm", "spectral_norm": True},
             "loss": {"perceptual": 1.0, "kl": 1e-5, "adversarial": 1.0, "perceptual_network": "lpips"},
@@ -203,7 +203,7 @@ def _shrink(config: ConfigDict) -> None:
     config.video_vae.temporal_discriminator.channels = (16, 16, 16, 16, 16)
     config.video_vae.patch_discriminator.width = 8
     config.image_ae.adversarial_epoch = 0.0
-    config.image_ae.encoder.update(depth="resnet18")
+    config.image_ae.encoder.update(depth="resnet18", width=8)
     config.image_ae.decoder.update(channels=8, mlp_width=32, num_classes=16)
     config.image_ae.patch_discriminator.width = 8
     config.flow.network.update(blocks=4, hidden=32)

@@ -23,7 +23,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
     config.video_vae.encoder.channels = (32, 32, 64, 128, 128)
     config.video_vae.decoder.channel_factor = 16
     config.video_vae.temporal_discriminator.channels = (32, 32, 64, 128, 128)
-    config.image_ae.encoder.depth = "resnet18"
+    config.image_ae.encoder.update(depth="resnet18", width=32)
     config.image_ae.decoder.update(channels=32, mlp_width=256, num_classes=128)
     config.flow.encode_once = True  # its clips are not augmented
     if parsed.demo:
@@ -33,16 +33,16 @@ def get_config(argument: str | None = "") -> ConfigDict:
 
 def _demo(config: ConfigDict) -> None:
     """What two CPU cores learn in a quarter of an hour."""
-    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200)
+    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200, ema=0.98)
     config.data.workers = 0
-    config.video_vae.update(batch_size=6, steps=800, adversarial_epoch=100.0)
+    config.video_vae.update(batch_size=4, steps=1200, adversarial_epoch=100.0)
     config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)
     config.video_vae.decoder.update(channel_factor=8, z_dim=32)
     config.video_vae.temporal_discriminator.channels = (16, 16, 32, 64, 64)
     config.video_vae.patch_discriminator.width = 16
-    config.video_vae.optimizer.update(learning_rate=1e-3)
+    config.video_vae.optimizer.update(learning_rate=1e-3, decay=0.85)
     config.image_ae.update(batch_size=32, steps=300, adversarial_epoch=1000.0)
-    config.image_ae.encoder.update(z_dim=32)
+    config.image_ae.encoder.update(z_dim=32, width=16)
     config.image_ae.decoder.update(channels=16, mlp_width=64, num_classes=32)
     config.image_ae.patch_discriminator.width = 16
     config.image_ae.optimizer.update(learning_rate=1e-3)
