@@ -1,6 +1,6 @@
 """The embedded procedural sky: clouds drift over still ground in a known direction. No download.
 
-Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores in under 15 minutes)
+Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores; not timed to the end yet)
            python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, narrower networks than DTDB's)
 Metric:    `python -m launch.demo` measures PSNR and the angle between requested and seen motion (chance: 90 degrees).
 """
@@ -32,7 +32,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
 
 
 def _demo(config: ConfigDict) -> None:
-    """What two CPU cores learn in a quarter of an hour."""
+    """Small enough for two CPU cores."""
     config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200, ema=0.98)
     config.data.workers = 0
     config.video_vae.update(batch_size=4, steps=1200, adversarial_epoch=100.0)
