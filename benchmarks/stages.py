@@ -112,18 +112,18 @@ def _flow_task(config: ConfigDict, modules: dict[str, Any]) -> Flow:
     return Flow(config, modules["flow"], frozen_modules, frozen)
 
 
-class CompiledStage(Trainer):
+class CompiledStage:
     """The programs of a stage, made and called as the training loop makes and calls them, and how long that took."""
 
     def __init__(self, config: ConfigDict, stage: str, folder: pathlib.Path) -> None:
         """`folder` is for the checkpoints, of which there are none."""
         data: Pipeline = rows_pipeline(make_batch(config, stage), batch_size=config[stage].batch_size, seed=0)
-        task = make_task(config, stage)
-        super().__init__(Stage(stage, task, data, data, 2, config, folder), meshes.make_mesh(config.mesh))
+        self._task, mesh = make_task(config, stage), meshes.make_mesh(config.mesh)
+        self._trainer = Trainer(Stage(stage, self._task, data, data, 2, config, folder), mesh)
         self.compile_seconds: dict[str, float] = {}
-        self._batch = meshes.global_batch(make_batch(config, stage), self._mesh)
+        self._batch = meshes.global_batch(make_batch(config, stage), mesh)
         began = time.perf_counter()
-        self._state, iterator = self._restore_or_init()
+        self._state, iterator = self._trainer.restore_or_init()
         jax.block_until_ready(self._state)
         self.compile_seconds["init"] = time.perf_counter() - began
         iterator.close()
@@ -131,9 +131,9 @@ class CompiledStage(Trainer):
 
     def _compile(self, step: int) -> tuple[str, Any]:
         """What runs at that step, and its name."""
-        name = " + ".join(update.name for update in self._stage.task.updates if update.runs_at(step))
+        name = " + ".join(update.name for update in self._task.updates if update.runs_at(step))
         began = time.perf_counter()
-        program = self._step(step, self._state, self._batch)
+        program = self._trainer.compiled_step(step, self._state, self._batch)
         self.compile_seconds.setdefault(name, time.perf_counter() - began)
         return name, program
 
@@ -141,10 +141,10 @@ class CompiledStage(Trainer):
         """Updates -> a function that takes one step with them and waits for it."""
 
         def run(program: Any) -> None:
-            self._state, metrics = program(self._state, self._frozen, self._batch)
+            self._state, metrics = program(self._state, self._trainer.frozen, self._batch)
             jax.block_until_ready((self._state, metrics))
 
         return {name: lambda program=program: run(program) for name, program in self._programs.items()}
 
     def close(self) -> None:
-        self._checkpointer.close()
+        self._trainer.close()

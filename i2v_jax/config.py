@@ -5,11 +5,13 @@ A config file has `get_config(argument="")`, where the argument is what follows 
 """
 
 import ast
+import contextlib
+import fcntl
 import importlib.util
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_collections
@@ -92,13 +94,13 @@ def load(spec: str) -> ml_collections.ConfigDict:
 
 
 def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[str]) -> None:
-    """Writes `workdir/config.json`, or checks that the one there describes the same model and data.
+    """Writes `workdir/config.json`, or checks that what was trained there is the same model on the same data.
 
     Raises:
       UserError: the work directory belongs to another configuration (the differing fields are named).
     """
     path = pathlib.Path(workdir) / "config.json"
-    if path.is_file():
+    if path.is_file() and any(path.parent.glob("*/checkpoints/[0-9]*")):
         theirs, ours = _flat(read_workdir(workdir).to_dict()), _flat(config.to_dict())
         differing = [
             f"{name}: {theirs.get(name, 'absent')} there, {ours.get(name, 'absent')} here"
@@ -116,6 +118,29 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def sole_user(workdir: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps other processes out of a work directory, which two would damage.
+
+    Raises:
+      UserError: another process is at work there, or it cannot be written.
+    """
+    path = pathlib.Path(workdir) / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    with file:  # closing it, also by dying, releases the lock
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process is training in {workdir}: wait for it, stop it, or give another --workdir"
+            ) from error
+        yield
 
 
 def read_workdir(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:

@@ -93,7 +93,9 @@ def test_wrong_arguments_are_one_clear_line(spec, message):
 
 
 def test_a_work_directory_belongs_to_one_configuration(tmp_path):
-    configs.claim_workdir(load("sky:demo"), tmp_path)
+    configs.claim_workdir(load("sky:demo,flow.network.blocks=4"), tmp_path)
+    configs.claim_workdir(load("sky:demo"), tmp_path)  # nothing was trained yet: a slip can be mended
+    (tmp_path / "video_vae" / "checkpoints" / "100").mkdir(parents=True)
     again = load("sky:demo,stage=flow,train.log_every=7,flow.steps=9")
     configs.claim_workdir(again, tmp_path)  # how long and how often may change
     assert configs.read_workdir(tmp_path).to_dict() == again.to_dict()
@@ -101,6 +103,14 @@ def test_a_work_directory_belongs_to_one_configuration(tmp_path):
         configs.claim_workdir(load("sky:demo,flow.network.blocks=4"), tmp_path)
     with pytest.raises(UserError, match=r"data\.size: 32 there, 64 here"):
         configs.claim_workdir(load("sky"), tmp_path)
+
+
+def test_a_work_directory_has_one_user_at_a_time(tmp_path):
+    workdir, refused = tmp_path / "run", pytest.raises(UserError, match="another process is training in")
+    with configs.sole_user(workdir), refused, configs.sole_user(workdir):
+        pass
+    with configs.sole_user(workdir):
+        pass
 
 
 def test_reading_what_is_not_a_work_directory(tmp_path):

@@ -55,8 +55,8 @@ class Trainer:
         optimizer = make_optimizer(config[stage.name].optimizer, stage.train.steps_per_epoch)
         self._optimizers = dict.fromkeys(task.modules, optimizer)
         self._replicated, self._over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
-        self._frozen = jax.device_put(task.frozen, self._replicated)
-        shapes = jax.eval_shape(self._init_state, self._frozen, stage.train.batch_spec)
+        self.frozen = jax.device_put(task.frozen, self._replicated)
+        shapes = jax.eval_shape(self._init_state, self.frozen, stage.train.batch_spec)
         self._sharding = meshes.state_sharding(mesh, shapes, config.mesh.fsdp_min_size)
         self._abstract = jax.tree.map(
             lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -76,16 +76,20 @@ class Trainer:
           NonFiniteError: a metric is not a number; the checkpoints before it are kept.
           UserError: something cannot be read or written.
         """
-        state, iterator = self._restore_or_init()
+        state, iterator = self.restore_or_init()
         writer = MetricWriter(self._stage.folder, int(state.step)) if jax.process_index() == 0 else None
         try:
             with Interruption() as interruption:
                 return self._loop(state, iterator, writer, interruption)
         finally:
             iterator.close()
-            self._checkpointer.close()  # waits for the checkpoint that is being written
+            self.close()
             if writer:
                 writer.close()
+
+    def close(self) -> None:
+        """Waits for the checkpoint that is being written. Raises UserError when it could not be written."""
+        self._checkpointer.close()
 
     def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None, interruption: Interruption) -> bool:
         start, steps = int(state.step), self._stage.steps
@@ -96,7 +100,7 @@ class Trainer:
         with progress:
             for done in range(start + 1, steps + 1):
                 batch = meshes.global_batch(next(iterator), self._mesh)
-                state, metrics = self._step(done - 1, state, batch)(state, self._frozen, batch)
+                state, metrics = self.compiled_step(done - 1, state, batch)(state, self.frozen, batch)
                 seen = watch.see(done, metrics)
                 stopped = interruption.reached(done) and done < steps
                 if self._is_due("evaluate_every", done):
@@ -127,13 +131,14 @@ class Trainer:
         networks = task.init_variables(rng, batch)
         networks = task.data_init({**networks, **frozen}, batch, rng)
         params, model_state = split({name: networks[name] for name in task.modules})
-        opt_state = {name: self._optimizers[name].init(tree) for name, tree in params.items()}
+        users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
+        opt_state = {key: self._optimizers[name].init(params[name]) for key, name in users.items()}
         keep_average = self._stage.config.train.ema > 0
         ema = {name: params[name] for name in task.ema_networks if keep_average}
         return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, ema)
 
-    def _restore_or_init(self) -> tuple[TrainState, Any]:
-        """State and data iterator: the latest checkpoint, or the first step."""
+    def restore_or_init(self) -> tuple[TrainState, Any]:
+        """State and data iterator: of the latest checkpoint, or before the first step."""
         iterator = self._stage.train.iterator()
         latest = self._checkpointer.latest_step()
         if latest is not None:
@@ -145,10 +150,10 @@ class Trainer:
         batch = meshes.global_batch(next(first), self._mesh)
         first.close()
         init = jax.jit(self._init_state, out_shardings=self._sharding)
-        return init(self._frozen, batch), iterator
+        return init(self.frozen, batch), iterator
 
-    def _step(self, step: int, state: TrainState, batch: Batch) -> Any:
-        """The compiled step for the updates that run at `step`."""
+    def compiled_step(self, step: int, state: TrainState, batch: Batch) -> Any:
+        """The program (state, frozen, batch) -> (state, metrics) of the updates that run at `step`, compiled once."""
         active = [update for update in self._stage.task.updates if update.runs_at(step)]
         key = tuple(update.name for update in active)
         if key not in self._steps:
@@ -160,7 +165,7 @@ class Trainer:
                 out_shardings=(self._sharding, self._replicated),
                 donate_argnums=0,
             )
-            self._steps[key] = jitted.lower(state, self._frozen, batch).compile()
+            self._steps[key] = jitted.lower(state, self.frozen, batch).compile()
             memory = self._steps[key].memory_analysis()
             used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
             names = " + ".join(key)
@@ -199,7 +204,7 @@ class Trainer:
         count = 0
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _EVALUATE)
         for index, batch in enumerate(self._evaluation_batches(self._stage.config.train.evaluate_clips)):
-            sums, valid = self._evaluate(state, self._frozen, batch, jax.random.fold_in(key, index))
+            sums, valid = self._evaluate(state, self.frozen, batch, jax.random.fold_in(key, index))
             totals = {name: totals.get(name, 0.0) + float(value) for name, value in sums.items()}
             count += int(valid)
         self._metrics = {name: total / count for name, total in totals.items()}
@@ -211,7 +216,7 @@ class Trainer:
     def _write_preview(self, state: TrainState, step: int) -> None:
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _PREVIEW)
         (batch,) = self._evaluation_batches(1)
-        rows = jax.device_get(self._preview(state, self._frozen, batch, key))
+        rows = jax.device_get(self._preview(state, self.frozen, batch, key))
         if jax.process_index() == 0:
             shown = [clips[: self._stage.config.train.previews] for clips in rows]
             write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, shown, strict=True)))

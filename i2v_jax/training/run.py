@@ -7,7 +7,7 @@ import jax
 import tqdm
 from ml_collections import ConfigDict
 
-from i2v_jax.config import claim_workdir
+from i2v_jax.config import claim_workdir, sole_user
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline, make_pipeline
@@ -31,11 +31,17 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
       False when it was asked to stop (SIGTERM, Ctrl-C) before the end; everything is saved then.
     Raises:
       UserError: the work directory is of another configuration, data or an earlier stage is missing, a loss is not a
-        number, something cannot be written.
+        number, something cannot be written, another process is training there.
     """
     folder = pathlib.Path(workdir)
-    if jax.process_index() == 0:
+    if jax.process_index() > 0:
+        return _train_stages(config, folder)
+    with sole_user(folder):
         claim_workdir(config, folder)
+        return _train_stages(config, folder)
+
+
+def _train_stages(config: ConfigDict, folder: pathlib.Path) -> bool:
     mesh = make_mesh(config.mesh)
     for name in (config.stage,) if config.stage else config.stages:
         train, evaluation = (_pipeline(config, name, split) for split in ("train", "eval"))

@@ -153,7 +153,6 @@ def test_repeat():
     np.testing.assert_array_equal(y[0, 0, 0, :, 0], x[0, 0, 0, [0, 0, 0, 1, 1, 1], 0])
 
 
-@pytest.mark.skipif(jax.device_count() < 2, reason="one device")
 @pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2)])
 def test_convolution_over_a_sharded_batch(strides):
     mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))

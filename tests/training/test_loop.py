@@ -67,7 +67,7 @@ def test_checkpoint_moves_between_meshes(tmp_path):
     tiny_trainer(tmp_path, 3, devices=8, fsdp=8, config=config).run()
     before = saved(tmp_path)
     trainer = tiny_trainer(tmp_path, 3, devices=2)
-    state, iterator = trainer._restore_or_init()
+    state, iterator = trainer.restore_or_init()
     assert iterator.get_state() == {"step": 3}
     assert_same(before["params"], jax.device_get(state.params))
 
