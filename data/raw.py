@@ -29,6 +29,7 @@ class RawVideo:
     path: Path  # a video file, or a folder whose images are the frames
     split: str = "train"  # as the data set's authors say; `divide` may hold out some of "train"
     group: str = ""  # videos of one group never end up in different splits; empty: the video alone
+    object: str = ""  # what it shows, when several videos show the same; empty: the video alone
 
     @property
     def root(self) -> Path:

@@ -70,7 +70,11 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             **{label: _LABEL_FEATURES[label] for label in self.LABELS},
         }
         listing = {
-            split: {"names": [v.raw.name for v in chosen], "num_frames": [v.num_frames for v in chosen]}
+            split: {
+                "names": [v.raw.name for v in chosen],
+                "num_frames": [v.num_frames for v in chosen],
+                "objects": [v.raw.object or v.raw.name for v in chosen],
+            }
             for split, chosen in self._splits.items()
         }
         metadata = {"stored_as": self._stored_as, "labels": list(self.LABELS), "videos": listing}

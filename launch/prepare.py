@@ -1,9 +1,11 @@
 """Prepares a data set: `python -m launch.prepare --dataset=folder --raw_dir=DIR --data_dir=OUT`.
 
 Videos and folders of frames become TFDS ArrayRecord files with train, eval and test splits. A killed run continues
-when started again.
+when started again. With `--flow=dis` (or a folder of flow files) the optical flow that the poke model is trained with
+is stored as well, also for a data set that is prepared already.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from absl import flags, logging
 
 from data.bair.builder import Bair
 from data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall
+from data.flows import FlowOptions, store_flows
 from data.folder.builder import Folder
 from data.iper.builder import Iper
 from data.landscape.builder import Landscape
@@ -38,6 +41,18 @@ MIN_FRAMES = flags.DEFINE_integer("min_frames", 17, "Leave out shorter videos.",
 EVAL_FRACTION = flags.DEFINE_float("eval_fraction", 0.1, "Held out of train when the data has no eval split.", 0.0, 0.5)
 TEST_FRACTION = flags.DEFINE_float("test_fraction", 0.1, "Held out of train when the data has no test split.", 0.0, 0.5)
 SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Which videos are held out.", 0)
+FLOW = flags.DEFINE_string(
+    "flow",
+    "",
+    "Store optical flow for the poke model: 'dis' estimates it, a folder holds it as VIDEO/FIRST_SECOND.npy or .flo.",
+)
+FLOW_DISTANCE = flags.DEFINE_multi_integer(
+    "flow_distance", [10], "Frames from the first to the last of a clip; once for each step width.", 1
+)
+FLOW_SIZE = flags.DEFINE_integer("flow_size", 128, "The shorter side of a stored flow at most.", 8)
+FLOW_MOTION = flags.DEFINE_float(
+    "flow_motion", 0.008, "Leave out videos in which nothing moves further; share of the frame's shorter side.", 0.0
+)
 THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Videos that are read at the same time.", 1)
 
 
@@ -49,17 +64,36 @@ def main(argv: Sequence[str]) -> None:
     folder = prepared_folder(builder, data_dir)
     if is_prepared(folder):
         print(f"{folder} is prepared already: delete it to prepare it again")
-        return
-    logging.set_verbosity(logging.WARNING)
-    summary = prepare(
-        builder,
-        Path(RAW_DIR.value).expanduser(),
-        data_dir,
-        options=StoreOptions(STORE.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value),
-        split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
-        threads=THREADS.value,
-    )
-    print(summary)
+    else:
+        logging.set_verbosity(logging.WARNING)
+        summary = prepare(
+            builder,
+            Path(RAW_DIR.value).expanduser(),
+            data_dir,
+            options=StoreOptions(STORE.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value),
+            split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
+            threads=THREADS.value,
+        )
+        print(summary)
+    if FLOW.value:
+        _store_flows(folder)
+
+
+def _store_flows(folder: Path) -> None:
+    """Every split at every distance.
+
+    Raises:
+        UserError: not one video has a flow.
+    """
+    given = None if FLOW.value == "dis" else Path(FLOW.value).expanduser()
+    splits = json.loads((folder / "metadata.json").read_text())["videos"]
+    for distance in FLOW_DISTANCE.value:
+        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given)
+        summaries = [store_flows(folder, split, options, THREADS.value) for split in splits]
+        print(*summaries, sep="\n")
+        if not any(summary.stored for summary in summaries):
+            example = summaries[0].skipped[0]
+            raise UserError(f"no video has a flow over {distance} frames, for example {example.path}: {example.reason}")
 
 
 if __name__ == "__main__":

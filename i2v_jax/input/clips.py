@@ -44,6 +44,20 @@ class ClipOrder:
         return epoch, place % self.num_clips, place < self.num_clips
 
 
+@dataclasses.dataclass(frozen=True)
+class WeightedOrder(ClipOrder):
+    """Training clips drawn with replacement so that every object is equally likely, however many clips it has."""
+
+    objects: tuple[tuple[int, ...], ...]  # the clips of each object
+
+    def at(self, position: int) -> tuple[int, int, bool]:
+        """(epoch, clip, valid)."""
+        epoch, place = divmod(position, self.steps_per_epoch * self.batch_size)
+        rng = np.random.default_rng([self.seed, epoch, place, _ORDER])
+        clips = self.objects[int(rng.integers(len(self.objects)))]
+        return epoch, clips[int(rng.integers(len(clips)))], True
+
+
 @functools.lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, 0, _ORDER]).permutation(length)
@@ -55,6 +69,19 @@ class Augmentation:
 
     flip: float  # probability
     jitter: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cut:
+    """A clip as it was cut out of its video, before any augmentation."""
+
+    video: int
+    indices: range  # of its frames
+    pixels: np.ndarray  # uint8 [T, size, size, 3]
+    labels: Mapping[str, Any]
+    crop: str  # how frames were brought to a square, and where, see `transforms.fit`
+    place: tuple[float, float]
+    rng: np.random.Generator  # for what follows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,19 +119,25 @@ class ReadClip:
 
     def __call__(self, position: int) -> dict[str, Any]:
         epoch, clip, valid = self.order.at(int(position))
+        cut = self.cut(epoch, clip)
+        pixels, example = cut.pixels, {name: cut.labels[name] for name in self.label_names}
+        if self.order.train:
+            pixels, example = self._augment(pixels, example, cut.rng)
+        else:
+            example |= {"index": np.int64(clip), "valid": np.bool_(valid)}
+        return {"video": transforms.to_float(pixels), **example}
+
+    def cut(self, epoch: int, clip: int) -> Cut:
+        """Reads a clip; where it begins and how it is cropped is drawn from (seed, epoch, clip)."""
         rng = np.random.default_rng([self.order.seed, epoch, clip, _CLIP])
         video, number = self.videos[clip // self.clips_per_video], clip % self.clips_per_video
         start = self._start(video, number, float(rng.random()))
         indices = range(start, start + self.span, self.stride)
         labels = self.source.labels(video, indices)
         pixels = self.source.read(video, indices, self.size)
-        pixels = transforms.fit(pixels, self.size, self._crop(), (float(rng.random()), float(rng.random())))
-        example = {name: labels[name] for name in self.label_names}
-        if self.order.train:
-            pixels, example = self._augment(pixels, example, rng)
-        else:
-            example |= {"index": np.int64(clip), "valid": np.bool_(valid)}
-        return {"video": transforms.to_float(pixels), **example}
+        place = (float(rng.random()), float(rng.random()))
+        pixels = transforms.fit(pixels, self.size, self._crop(), place)
+        return Cut(video, indices, pixels, labels, self._crop(), place, rng)
 
     @property
     def span(self) -> int:

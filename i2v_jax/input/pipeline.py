@@ -5,19 +5,30 @@ A batch is a dict of NumPy arrays:
     video      float32 [B, T, H, W, 3] in [-1, 1]; frame 0 is the start frame
     direction  int32 [B], 36 bins of 10 degrees (`input/directions.py`), where the data set has it
     endpoint   float32 [B, 3], end effector in the last frame, raw units, where the data set has it and clips are not
-    flipped index      int64 [B], the clip's number, in evaluation valid      bool [B], False for clips that only fill
-    up the last batch, in evaluation
+               flipped
+    index      int64 [B], the clip's number, in evaluation
+    valid      bool [B], False for clips that only fill up the last batch, in evaluation
+
+and, where the configuration has `data.poke` (`input/pokes.py`), instead of the labels:
+
+    poke               float32 [B, H, W, 2], (dx, dy) in pixels in a square around the poked pixel, zero elsewhere
+    poke_position      int32 [B, 2], (x, y)
+    poke_displacement  float32 [B, 2], (dx, dy); of what was poked, from the first to the last frame
+    is_background      bool [B]; the video is then the start frame repeated
+    flow               float32 [B, H, W, 2], from the first to the last frame of `video`, in evaluation
+    mask               int32 [B, H, W], objects in the first frame (0: background), in evaluation, where it is known
 
 The position in the data is the global step. What a step holds depends on (seed, step) and the configuration, not on
 the number of hosts, workers or devices: host p of P gets rows p * B/P to (p + 1) * B/P of the same global batch.
 
 Fields of `data` (configs/common.py): name, dir, frames, frame_stride, size, clips_per_video, flip, jitter, crop,
-workers, prefetch, num_clips.
+workers, prefetch, num_clips; and of `data.poke`: object_weighting, geometry (probability, rotation, shift) and the
+other fields of `pokes.PokeSettings`.
 """
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -29,8 +40,10 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
-from i2v_jax.input import sky, sources
-from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, long_enough
+from i2v_jax.input import plants, sky, sources
+from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
+from i2v_jax.input.flow import FlowStore, stored_folder
+from i2v_jax.input.pokes import KnownMotion, PokeSettings, ReadPokedClip
 
 Batch = dict[str, np.ndarray]
 _FOREVER = 2**40  # steps
@@ -180,6 +193,10 @@ def make_pipeline(
     if len(videos) < len(source):
         left_out = len(source) - len(videos)
         tqdm.tqdm.write(f"{data.name}/{split}: {left_out} videos shorter than {span} frames are left out")
+    settings = PokeSettings.of(data.poke) if "poke" in data else None
+    store = _open_flows(data, split, source, settings) if settings else None
+    if store is not None:
+        videos = _with_flow(data, split, videos, store)
     clips_per_video = data.clips_per_video[split]
     order = ClipOrder(len(videos) * clips_per_video, batch_size, seed, train)
     if order.num_clips == 0 or order.steps_per_epoch == 0:
@@ -187,7 +204,9 @@ def make_pipeline(
             f"{data.name}/{split} has {order.num_clips} clips, fewer than batch_size={batch_size}: "
             "lower batch_size or raise data.clips_per_video"
         )
-    reader = ReadClip(
+    if settings and train and data.poke.object_weighting:
+        order = _weighted(order, source, videos, clips_per_video)
+    clips = ReadClip(
         source=source,
         videos=videos,
         order=order,
@@ -198,6 +217,7 @@ def make_pipeline(
         crop=data.crop,
         augmentation=Augmentation(flip=data.flip, jitter=dict(data.jitter)),
     )
+    reader: Reader = ReadPokedClip(clips, settings, store) if settings else clips
     epochs = num_epochs if num_epochs is not None else (None if train else 1)
     num_steps = _FOREVER if epochs is None else epochs * order.steps_per_epoch
     return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)
@@ -209,4 +229,45 @@ def _open_source(data: ConfigDict, split: str) -> sources.VideoSource:
     if data.name == "sky":
         frames = (data.frames - 1) * data.frame_stride + 1
         return sky.SkySource(split, data.num_clips[split], frames, data.size)
+    if data.name == "plants":
+        frames = (data.frames - 1) * data.frame_stride + 1
+        return plants.PlantsSource(split, data.num_clips[split], frames, data.size)
     return sources.open_source(data.name, data.dir, split)
+
+
+def _weighted(order: ClipOrder, source: sources.VideoSource, videos: Sequence[int], clips_per_video: int) -> ClipOrder:
+    """The order in which every object is equally likely."""
+    clips: dict[str, list[int]] = {}
+    for place, video in enumerate(videos):
+        first = place * clips_per_video
+        clips.setdefault(source.object_name(video), []).extend(range(first, first + clips_per_video))
+    objects = tuple(tuple(members) for members in clips.values())
+    return WeightedOrder(order.num_clips, order.batch_size, order.seed, order.train, objects)
+
+
+def _open_flows(data: ConfigDict, split: str, source: sources.VideoSource, settings: PokeSettings) -> FlowStore | None:
+    """Where the flows lie when they are stored. Raises UserError when the configured flow is not to be had."""
+    if settings.flow == "exact" and not isinstance(source, KnownMotion):
+        raise UserError(f"data.poke.flow=exact: the motion of '{data.name}' is not known, choose dis or stored")
+    if settings.flow != "stored":
+        return None
+    if not isinstance(source, sources.RecordSource):
+        raise UserError(f"data.poke.flow=stored: '{data.name}' is not stored, choose exact or dis")
+    distance = (data.frames - 1) * data.frame_stride
+    folder = stored_folder(sources.find_prepared(data.dir, data.name), split, distance)
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no flows here: run launch.prepare with --flow=dis --flow_distance={distance}, "
+            "or set data.poke.flow=dis"
+        )
+    return FlowStore(folder)
+
+
+def _with_flow(data: ConfigDict, split: str, videos: Sequence[int], store: FlowStore) -> tuple[int, ...]:
+    """The videos whose flow was stored; still ones have none."""
+    chosen = tuple(video for video in videos if video in store)
+    if not chosen:
+        raise UserError(f"{store.folder}: none of the {len(videos)} videos has a flow here (see skipped.json there)")
+    if len(chosen) < len(videos):
+        tqdm.tqdm.write(f"{data.name}/{split}: {len(videos) - len(chosen)} videos without stored flow are left out")
+    return chosen

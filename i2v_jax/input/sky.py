@@ -206,5 +206,8 @@ class SkySource:
         """uint8 [T, size, size, 3]; `min_size` has no use here, frames are drawn at the size wanted."""
         return render(self.split, video, self.size, frame_indices)
 
+    def object_name(self, video: int) -> str:
+        return self.name(video)
+
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
         return {"direction": np.int32(directions.direction_bin(sky_motion(self.split, video).angle))}

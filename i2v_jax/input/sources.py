@@ -33,6 +33,9 @@ class VideoSource(Protocol):
     def name(self, video: int) -> str:
         """What the user called the video."""
 
+    def object_name(self, video: int) -> str:
+        """What the video shows; several videos may show the same object."""
+
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
         """uint8 [T, h, w, 3].
 
@@ -74,6 +77,7 @@ class RecordSource:
             )
         self._names: list[str] = metadata["videos"][split]["names"]
         self._lengths: list[int] = metadata["videos"][split]["num_frames"]
+        self._objects: list[str] | None = metadata["videos"][split].get("objects")  # not in older data sets
         self._stored_as: str = metadata["stored_as"]
         self.label_names = tuple(metadata["labels"])
         self._local = threading.local()
@@ -89,6 +93,11 @@ class RecordSource:
 
     def name(self, video: int) -> str:
         return self._names[video]
+
+    def object_name(self, video: int) -> str:
+        if self._objects is None:
+            raise UserError(f"{self._folder}: prepared without names of objects: prepare the data set again")
+        return self._objects[video]
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
         record = self._record(video)

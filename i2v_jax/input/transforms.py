@@ -1,5 +1,6 @@
 """What happens to the pixels of a clip. Every random choice is made once per clip and shared by its frames."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import cv2
@@ -68,6 +69,54 @@ def jitter(frames: np.ndarray, strength: Mapping[str, float], rng: np.random.Gen
     pixels = np.ascontiguousarray(frames).reshape(1, -1, 3)
     mean_luma = float(pixels.reshape(-1, 3).mean(0) @ _TO_YIQ[0])
     return cv2.transform(pixels, jitter_matrix(strength, rng, mean_luma)).reshape(frames.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """One rotation about the middle of the frame, then a shift; what comes in from outside is mirrored at the border.
+
+    A point (x, y) of the old frame is at R ((x, y) - c) + c + shift of the new one.
+    """
+
+    angle: float  # radians, clockwise on the screen
+    shift: tuple[float, float]  # (x, y), frame widths
+
+    def pixels(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 [T, S, S, 3] -> the same, interpolated bilinearly."""
+        x, y = self._sources(frames.shape[1])
+        return np.stack([cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101) for frame in frames])
+
+    def flow(self, flow: np.ndarray) -> np.ndarray:
+        """float32 [S, S, 2] -> the flow of the changed frames: its vectors are turned, and mirrored where they are."""
+        x, y = self._sources(len(flow))
+        moved = cv2.remap(np.ascontiguousarray(flow), x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101)
+        side = len(flow) - 1
+        mirrored = np.stack([np.floor(x / side) % 2 == 1, np.floor(y / side) % 2 == 1], axis=-1)
+        on_border = np.stack([x == side, y == side], axis=-1)
+        return np.where(mirrored & ~on_border, -moved, moved) @ self._rotation().T
+
+    def labels(self, image: np.ndarray) -> np.ndarray:
+        """int32 [S, S], numbers of objects -> the same, without interpolation."""
+        x, y = self._sources(len(image))
+        moved = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_NEAREST, None, cv2.BORDER_REFLECT_101)
+        return moved.astype(np.int32)
+
+    def _rotation(self) -> np.ndarray:
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        return np.array([[cos, -sin], [sin, cos]], np.float32)
+
+    def _sources(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where each new pixel comes from: x and y, float32 [S, S]."""
+        center = (size - 1) / 2
+        new = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1) - center - size * np.array(self.shift)
+        old = new @ self._rotation().astype(np.float64) + center
+        return old[..., 0].astype(np.float32), old[..., 1].astype(np.float32)
+
+
+def draw_geometry(rotation: float, shift: float, rng: np.random.Generator) -> Geometry:
+    """Draws a rotation of up to `rotation` degrees and a shift of up to `shift` frame widths along each axis."""
+    angle = np.radians(rng.uniform(-rotation, rotation))
+    return Geometry(float(angle), (float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))))
 
 
 def to_float(frames: np.ndarray) -> np.ndarray:

@@ -1,0 +1,153 @@
+"""Optical flow of a prepared data set, computed or collected once and stored for training (`input.flow.FlowStore`).
+
+One file holds the flows of one video, from every frame to the frame `distance` later. It appears under its name only
+when it is complete, so a run that was killed continues with the next video.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data import raw, staging
+from i2v_jax.errors import UserError
+from i2v_jax.input import flow, transforms
+from i2v_jax.input.sources import RecordSource
+
+_CHUNK = 64  # flows estimated from one reading of frames
+_FLOW_FILE = re.compile(r"0*(\d+)_0*(\d+)(\.npy|\.flo)")
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowOptions:
+    """Which flows are stored."""
+
+    distance: int  # frames from the first to the second
+    size: int  # the shorter side of a stored flow at most
+    least_motion: float  # videos in which nothing moves so far are left out; share of the shorter side
+    given: Path | None = None  # folder of precomputed files; None: estimated by DIS
+
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        """The size at which the flow of frames is stored."""
+        scale = min(1.0, self.size / min(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowSummary:
+    """What became of the videos."""
+
+    folder: Path
+    stored: int
+    skipped: list[raw.Skipped]
+
+    def __str__(self) -> str:
+        lines = [f"{self.folder}: flow of {self.stored} videos, {len(self.skipped)} skipped"]
+        lines += [f"  skipped {item.path}: {item.reason}" for item in self.skipped[:10]]
+        if len(self.skipped) > 10:
+            lines.append(f"  and {len(self.skipped) - 10} more, each in {self.folder / 'skipped.json'}")
+        return "\n".join(lines)
+
+
+def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) -> FlowSummary:
+    """Stores the flow of every video of a split, those that an earlier run stored excepted.
+
+    Raises:
+        UserError: no such folder of flows, no video that can be used, or the disk is full (what is done is kept).
+    """
+    if options.given is not None and not options.given.is_dir():
+        raise UserError(f"{options.given}: no such folder (--flow is 'dis' or a folder of flow files)")
+    source = RecordSource(prepared, split)
+    store = flow.FlowStore(flow.stored_folder(prepared, split, options.distance))
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            outcomes = pool.map(lambda video: _attempt(source, video, store, options), range(len(source)))
+            try:
+                reasons = list(tqdm(outcomes, total=len(source), unit="video", desc=f"flow, {split}"))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        skipped = [raw.Skipped(source.name(video), reason) for video, reason in enumerate(reasons) if reason]
+        (store.folder / "skipped.json").write_text(json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
+    except OSError as error:
+        if error.errno in staging.DISK_FULL:
+            raise UserError(
+                f"{prepared}: the disk is full; what is done is kept: free some space and run the same command again"
+            ) from error
+        raise UserError(f"{error.filename or prepared}: {error.strerror or error}") from error
+    return FlowSummary(store.folder, len(source) - len(skipped), skipped)
+
+
+def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: FlowOptions) -> str:
+    """Stores one video's flows; the reason why not, or nothing."""
+    if video in store:
+        return ""
+    partial = store.path(video).with_suffix(".partial")
+    try:
+        _write(source, video, partial, options)
+        os.replace(partial, store.path(video))
+    except UserError as error:
+        return str(error)
+    finally:
+        partial.unlink(missing_ok=True)
+    return ""
+
+
+def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -> None:
+    """Writes float16 [starts, h, w, 2].
+
+    Raises:
+        UserError: the video cannot be used.
+    """
+    starts = source.num_frames(video) - options.distance
+    if starts < 1:
+        raise UserError(f"{source.num_frames(video)} frames, a clip needs {options.distance + 1}")
+    frame = source.read(video, [0])[0]
+    height, width = options.shape(*frame.shape[:2])
+    flows = _given(source, video, frame.shape, options) if options.given else _estimated(source, video, options)
+    stored = np.lib.format.open_memmap(path, "w+", np.float16, (starts, height, width, 2))
+    furthest = 0.0
+    for start, found in enumerate(flows):
+        stored[start] = flow.resize(found, height, width)
+        furthest = max(furthest, float(np.abs(stored[start]).max()))
+    stored.flush()
+    if furthest < options.least_motion * min(height, width):
+        raise UserError(f"no motion: at most {furthest:.2f} pixels at {width}x{height}")
+
+
+def _estimated(source: RecordSource, video: int, options: FlowOptions) -> Iterator[np.ndarray]:
+    total = source.num_frames(video)
+    for begin in range(0, total - options.distance, _CHUNK):
+        end = min(begin + _CHUNK + options.distance, total)
+        frames = source.read(video, range(begin, end), options.size)
+        small = [transforms.resize(frame, *options.shape(*frame.shape[:2])) for frame in frames]
+        for start in range(len(small) - options.distance):
+            yield flow.estimate(small[start], small[start + options.distance])
+
+
+def _given(source: RecordSource, video: int, shape: tuple[int, ...], options: FlowOptions) -> Iterator[np.ndarray]:
+    """Reads `<folder>/<video>/<first>_<second>.npy` or .flo; the video's suffix may be left out, counted from 0."""
+    name = source.name(video)
+    folder = next((f for f in _folders(options.given, name) if f.is_dir()), None)
+    if folder is None:
+        raise UserError(f"no folder {options.given}/{name} with its flow files")
+    matches = ((_FLOW_FILE.fullmatch(path.name), path) for path in folder.iterdir())
+    files = {(int(match[1]), int(match[2])): path for match, path in matches if match}
+    for start in range(source.num_frames(video) - options.distance):
+        pair = (start, start + options.distance)
+        if pair not in files:
+            raise UserError(f"{folder}: no flow file {pair[0]}_{pair[1]}.npy or .flo")
+        found = flow.read(files[pair])
+        flow.check_size(found, shape[0], shape[1], files[pair])
+        yield found
+
+
+def _folders(given: Path | None, name: str) -> tuple[Path, ...]:
+    return (given / name, (given / name).with_suffix("")) if given else ()

@@ -1,0 +1,167 @@
+"""Optical flow between two frames: estimated, read from files, stored beside a data set, brought to the model's size.
+
+A flow map is float32 [h, w, 2], (dx, dy) in pixels of its own size, y down: what pixel (x, y) of the first frame shows
+is at (x + dx, y + dy) in the second.
+"""
+
+import dataclasses
+import functools
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from i2v_jax.errors import UserError
+
+SUFFIXES = (".npy", ".flo")
+# DIS compares patches of 8 pixels: small frames are enlarged until such a patch is a detail.
+_ESTIMATE_SIZE = 128
+_FLO_MAGIC = 202021.25  # the first four bytes of every .flo file
+_ASPECT_TOLERANCE = 0.02
+
+
+def estimate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Dense optical flow by OpenCV's DIS.
+
+    Args:
+        first: uint8 [h, w, 3].
+        second: of the same shape.
+
+    Returns:
+        float32 [h, w, 2].
+    """
+    height, width = first.shape[:2]
+    scale = max(1.0, _ESTIMATE_SIZE / min(height, width))
+    target = (round(width * scale), round(height * scale))
+    grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (first, second)]
+    if target != (width, height):
+        grey = [cv2.resize(frame, target, interpolation=cv2.INTER_CUBIC) for frame in grey]
+    flow = _estimator().calc(*grey, None)
+    if target != (width, height):
+        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA)
+        flow = flow * np.array([width / target[0], height / target[1]], np.float32)
+    return flow
+
+
+_LOCAL = threading.local()
+
+
+def _estimator() -> Any:
+    """One per thread: it keeps buffers between calls."""
+    if not hasattr(_LOCAL, "estimator"):
+        _LOCAL.estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return _LOCAL.estimator
+
+
+def resize(flow: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[h, w, 2] -> [height, width, 2], its vectors in pixels of the new size.
+
+    Bilinear with aligned corners: the middles of the corner pixels stay the corners. Vectors are divided by
+    (old size / new size) along each axis.
+    """
+    old_height, old_width = flow.shape[:2]
+    if (old_height, old_width) == (height, width):
+        return np.asarray(flow, np.float32)
+    scaled = flow * np.array([width / old_width, height / old_height])
+    rows = np.tensordot(_interpolation(old_height, height), scaled, axes=(1, 0))
+    return np.einsum("xw,ywc->yxc", _interpolation(old_width, width), rows).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _interpolation(old: int, new: int) -> np.ndarray:
+    """[new, old], rows of weights that sum to 1."""
+    place = np.arange(new) * ((old - 1) / (new - 1)) if new > 1 else np.zeros(1)
+    return np.maximum(1.0 - np.abs(place[:, None] - np.arange(old)), 0.0)
+
+
+def fit(flow: np.ndarray, size: int, crop: str, place: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
+    """Brings the flow of whole frames to the square that `transforms.fit` makes of the frames; same arguments."""
+    if crop != "resize":
+        height, width = flow.shape[:2]
+        side = min(height, width)
+        vertical, horizontal = place if crop == "random" else (0.5, 0.5)
+        top, left = round(vertical * (height - side)), round(horizontal * (width - side))
+        flow = flow[top : top + side, left : left + side]
+    return resize(flow, size, size)
+
+
+def read(path: Path) -> np.ndarray:
+    """Reads a precomputed flow map: float32 [h, w, 2].
+
+    Args:
+        path: `.npy` with an array [h, w, 2] or [2, h, w], or Middlebury's `.flo`.
+
+    Raises:
+        UserError: missing, damaged, of another shape, or with values that are not finite.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path}: a flow file must be {' or '.join(SUFFIXES)}")
+    flow = _read_flo(path) if path.suffix == ".flo" else _read_npy(path)
+    if not np.isfinite(flow).all():
+        raise UserError(f"{path}: the flow has values that are not finite")
+    return np.ascontiguousarray(flow, np.float32)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        flow = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a NumPy array that can be read ({error})") from error
+    if not isinstance(flow, np.ndarray) or flow.ndim != 3 or 2 not in (flow.shape[0], flow.shape[2]):
+        raise UserError(f"{path}: a flow has the shape [height, width, 2], this is {np.shape(flow)}")
+    if flow.dtype.kind not in "fiu":
+        raise UserError(f"{path}: a flow has numbers, this has {flow.dtype}")
+    return flow if flow.shape[2] == 2 else flow.transpose(1, 2, 0)
+
+
+def _read_flo(path: Path) -> np.ndarray:
+    data = path.read_bytes()
+    if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != np.float32(_FLO_MAGIC):
+        raise UserError(f"{path}: not a .flo file")
+    width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, 4))
+    if width < 1 or height < 1 or len(data) != 12 + 8 * width * height:
+        raise UserError(f"{path}: {len(data)} bytes do not hold a flow of {width}x{height} pixels")
+    return np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
+
+
+def check_size(flow: np.ndarray, height: int, width: int, path: Path) -> None:
+    """A precomputed flow covers the whole frame: it has the frame's aspect ratio, or was squeezed to a square.
+
+    Raises:
+        UserError: it is of another shape.
+    """
+    found = flow.shape[1] / flow.shape[0]
+    if found != 1.0 and abs(found * height / width - 1.0) > _ASPECT_TOLERANCE:
+        raise UserError(
+            f"{path}: a flow of {flow.shape[1]}x{flow.shape[0]} pixels does not fit frames of {width}x{height}: "
+            "it must have their aspect ratio or be square"
+        )
+
+
+def stored_folder(prepared: Path, split: str, distance: int) -> Path:
+    """Where flows of a prepared data set lie: one folder for each distance, in frames, between first and last frame."""
+    return prepared / "flow" / f"distance_{distance:04d}" / split
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowStore:
+    """The flows that `launch.prepare --flow` wrote: of every video one array, float16 [starts, h, w, 2]."""
+
+    folder: Path  # see `stored_folder`
+
+    def __contains__(self, video: int) -> bool:
+        return self.path(video).is_file()
+
+    def path(self, video: int) -> Path:
+        return self.folder / f"{video:06d}.npy"
+
+    def read(self, video: int, start: int) -> np.ndarray:
+        """The flow from frame `start`: float32 [h, w, 2]; no more of the file than that is read."""
+        try:
+            return np.load(self.path(video), mmap_mode="r", allow_pickle=False)[start].astype(np.float32)
+        except (ValueError, OSError, IndexError) as error:
+            raise UserError(f"{self.path(video)}: damaged ({error}): delete it and run launch.prepare again") from error

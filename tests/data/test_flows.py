@@ -1,0 +1,119 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import common
+from data import flows
+from data.folder.builder import Folder
+from i2v_jax.errors import UserError
+from i2v_jax.input import flow, pipeline
+from tests.data.conftest import Prepare
+from tests.input.helpers import write_frames
+from tests.input.test_pokes import POKE
+
+OPTIONS = flows.FlowOptions(distance=4, size=32, least_motion=0.008)
+
+
+def drifting(count: int, speed: int) -> np.ndarray:
+    """uint8 [count, 48, 64, 3], a smooth picture that moves `speed` pixels to the right per frame."""
+    noise = np.random.default_rng(0).standard_normal((48, 64 + 64, 3)).astype(np.float32)
+    picture = np.clip(128 + 250 * cv2.GaussianBlur(noise, (0, 0), 3.0), 0, 255).astype(np.uint8)
+    return np.stack([picture[:, 64 - speed * i : 128 - speed * i] for i in range(count)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, prepared: Prepare) -> Path:
+    """Two videos that move by 1 pixel per frame and a still one, prepared."""
+    for name, speed in (("a", 1), ("b", 1), ("still", 0)):
+        write_frames(tmp_path / "raw" / name, drifting(17, speed))
+    return prepared(Folder, eval_fraction=0.0, test_fraction=0.0).folder
+
+
+def test_flow_is_estimated_once_per_clip_and_still_videos_are_counted(folder: Path) -> None:
+    summary = flows.store_flows(folder, "train", OPTIONS, threads=2)
+    assert summary.stored == 2
+    assert [(item.path, item.reason[:9]) for item in summary.skipped] == [("still", "no motion")]
+    assert json.loads((summary.folder / "skipped.json").read_text())[0]["path"] == "still"
+    assert "flow of 2 videos, 1 skipped" in str(summary)
+    store = flow.FlowStore(flow.stored_folder(folder, "train", 4))
+    assert (0 in store, 2 in store) == (True, False)
+    assert np.load(store.path(0)).shape == (13, 32, 43, 2)
+    inner = store.read(0, 12)[6:-6, 8:-8]
+    assert inner.mean((0, 1)) == pytest.approx([4 * 43 / 64, 0.0], abs=0.15)
+
+
+def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
+    first = flows.store_flows(folder, "train", OPTIONS, threads=1)
+    store = flow.FlowStore(first.folder)
+    times = [store.path(video).stat().st_mtime_ns for video in (0, 1)]
+    store.path(1).unlink()
+    store.path(1).with_suffix(".partial").write_bytes(b"cut off")
+    flows.store_flows(folder, "train", OPTIONS, threads=1)
+    assert store.path(0).stat().st_mtime_ns == times[0]
+    assert 1 in store
+    assert not list(store.folder.glob("*.partial"))
+
+
+def test_precomputed_files_are_taken_and_bad_ones_are_counted(tmp_path: Path, folder: Path) -> None:
+    given = tmp_path / "given"
+    for name, shape in (("a", (24, 32, 2)), ("b", (32, 24, 2))):
+        (given / name).mkdir(parents=True)
+        for start in range(13):
+            np.save(given / name / f"{start:03d}_{start + 4:03d}.npy", np.full(shape, start + 1.0))
+    options = flows.FlowOptions(distance=4, size=12, least_motion=0.0, given=given)
+    summary = flows.store_flows(folder, "train", options, threads=1)
+    reasons = {item.path: item.reason for item in summary.skipped}
+    assert "a flow of 24x32 pixels does not fit frames of 64x48" in reasons["b"]
+    assert "no folder" in reasons["still"]
+    assert np.all(flow.FlowStore(summary.folder).read(0, 2) == 1.5)  # 3 pixels at half the size
+    (given / "a" / "007_011.npy").unlink()
+    flow.FlowStore(summary.folder).path(0).unlink()
+    again = flows.store_flows(folder, "train", options, threads=1)
+    assert "no flow file 7_11.npy or .flo" in again.skipped[0].reason
+    with pytest.raises(UserError, match="no such folder"):
+        flows.store_flows(folder, "train", flows.FlowOptions(4, 12, 0.0, tmp_path / "none"), threads=1)
+
+
+def test_videos_that_are_too_short_are_counted(folder: Path) -> None:
+    summary = flows.store_flows(folder, "train", flows.FlowOptions(17, 32, 0.0), threads=1)
+    assert {item.reason for item in summary.skipped} == {"17 frames, a clip needs 18"}
+
+
+def test_stored_flow_flows_through_the_pipeline(tmp_path: Path, folder: Path) -> None:
+    data = common.base(32).data
+    data.update(name="folder", dir=str(tmp_path / "out"), frames=5, flip=0.0, workers=0)
+    data.clips_per_video.train = 4
+    data.poke = ConfigDict(POKE | {"flow": "stored", "zeropoke_amount": 0})
+    data.poke.geometry.probability = 0.0
+    with pytest.raises(UserError, match="--flow=dis --flow_distance=4"):
+        pipeline.make_pipeline(data, split="train", batch_size=4, seed=0, train=True)
+    flows.store_flows(folder, "train", OPTIONS, threads=1)
+    chosen = pipeline.make_pipeline(data, split="train", batch_size=4, seed=0, train=True)
+    assert chosen.num_clips == 8  # not of the still video
+    iterator = chosen.iterator()
+    displacements = next(iterator)["poke_displacement"]
+    iterator.close()
+    assert np.median(displacements, 0) == pytest.approx([2.0, 0.0], abs=0.5)
+
+
+def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Path) -> None:
+    options = ["--dataset=folder", f"--raw_dir={tmp_path / 'raw'}", f"--data_dir={tmp_path / 'out'}"]
+    options += ["--flow=dis", "--flow_distance=4", "--flow_distance=8", "--flow_size=24"]
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.prepare", *options],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "is prepared already" in done.stdout
+    assert done.stdout.count("flow of 2 videos, 1 skipped") == 2
+    assert flow.FlowStore(flow.stored_folder(folder, "train", 8)).read(1, 8).shape == (24, 32, 2)
