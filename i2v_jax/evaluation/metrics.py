@@ -1,4 +1,9 @@
-"""Metrics of one video against another, as pure functions of arrays (definitions: see the docstring of each)."""
+"""Metrics of one video against another, as pure functions of arrays (definitions: see the docstring of each).
+
+`*_per_frame` are the curves over time, [B, T]; the metric of a video is their mean.
+"""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +25,13 @@ def psnr(truth: ArrayLike, video: ArrayLike) -> jax.Array:
     Returns:
         [B], infinite where a frame is reproduced exactly.
     """
+    return jnp.mean(psnr_per_frame(truth, video), axis=1)
+
+
+def psnr_per_frame(truth: ArrayLike, video: ArrayLike) -> jax.Array:
+    """As `psnr`, without the average over frames: [B, T]."""
     mean_squares = jnp.mean(jnp.square(_unit_range(truth) - _unit_range(video)), axis=(2, 3, 4))
-    return jnp.mean(-10 * jnp.log10(mean_squares / _DATA_RANGE**2), axis=1)
+    return -10 * jnp.log10(mean_squares / _DATA_RANGE**2)
 
 
 def ssim(truth: ArrayLike, video: ArrayLike) -> jax.Array:
@@ -40,6 +50,11 @@ def ssim(truth: ArrayLike, video: ArrayLike) -> jax.Array:
     Raises:
         ValueError: for frames smaller than the window.
     """
+    return jnp.mean(ssim_per_frame(truth, video), axis=1)
+
+
+def ssim_per_frame(truth: ArrayLike, video: ArrayLike) -> jax.Array:
+    """As `ssim`, without the average over frames: [B, T]."""
     x, y = _unit_range(truth), _unit_range(video)
     height, width = x.shape[2:4]
     if min(height, width) < _WINDOW:
@@ -53,7 +68,22 @@ def ssim(truth: ArrayLike, video: ArrayLike) -> jax.Array:
     c1, c2 = (_K1 * _DATA_RANGE) ** 2, (_K2 * _DATA_RANGE) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    return jnp.mean(luminance * structure, axis=(1, 2, 3, 4))
+    return jnp.mean(luminance * structure, axis=(2, 3, 4))
+
+
+def image_distance_per_frame(
+    distance: Callable[[jax.Array, jax.Array], jax.Array], truth: ArrayLike, video: ArrayLike
+) -> jax.Array:
+    """The curve of a distance between images, such as LPIPS with its weights bound: [B, T].
+
+    Args:
+        distance: images [N, H, W, C] and [N, H, W, C] -> [N].
+        truth: [B, T, H, W, C] in the range that the distance takes.
+        video: the same shape and range.
+    """
+    truth, video = jnp.asarray(truth), jnp.asarray(video)
+    frames = (images.reshape(-1, *images.shape[2:]) for images in (truth, video))
+    return distance(*frames).reshape(truth.shape[:2])
 
 
 def _unit_range(video: ArrayLike) -> jax.Array:

@@ -1,9 +1,12 @@
-"""PSNR and SSIM against closed forms and against a direct loop over windows."""
+"""PSNR and SSIM against closed forms, a direct loop over windows, and scikit-image."""
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import skimage.metrics
 
 from i2v_jax.evaluation import metrics
 
@@ -69,3 +72,42 @@ def test_ssim_of_equal_videos_and_of_two_constants() -> None:
 def test_ssim_of_frames_smaller_than_the_window_is_refused() -> None:
     with pytest.raises(ValueError, match="11x11 or more, these are 8x16"):
         metrics.ssim(np.zeros((1, 1, 8, 16, 3)), np.zeros((1, 1, 8, 16, 3)))
+
+
+def _pair() -> tuple[np.ndarray, np.ndarray]:
+    """Smooth and bright beside noisy frames."""
+    truth = _noise(4, (2, 3, 24, 20, 3))
+    truth[1] = 0.9 + 0.05 * truth[1]
+    return truth, np.clip(truth + 0.2 * _noise(5, truth.shape), -1, 1)
+
+
+def test_curves_against_scikit_image() -> None:
+    truth, video = _pair()
+    frames = [
+        [((a.astype(np.float64) + 1) / 2, (b.astype(np.float64) + 1) / 2) for a, b in zip(x, y, strict=True)]
+        for x, y in zip(truth, video, strict=True)
+    ]
+    ssim = [
+        [
+            skimage.metrics.structural_similarity(
+                a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, channel_axis=-1
+            )
+            for a, b in row
+        ]
+        for row in frames
+    ]
+    psnr = [[skimage.metrics.peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in row] for row in frames]
+    np.testing.assert_allclose(metrics.ssim_per_frame(truth, video), ssim, atol=1e-5)
+    np.testing.assert_allclose(metrics.psnr_per_frame(truth, video), psnr, atol=1e-4)
+    np.testing.assert_allclose(metrics.ssim(truth, video), np.mean(ssim, axis=1), atol=1e-5)
+    np.testing.assert_allclose(metrics.psnr(truth, video), np.mean(psnr, axis=1), atol=1e-4)
+
+
+def test_curve_of_an_image_distance() -> None:
+    def distance(a: jax.Array, b: jax.Array) -> jax.Array:
+        assert a.ndim == b.ndim == 4
+        return jnp.abs(a - b).max(axis=(1, 2, 3))
+
+    truth, video = _pair()
+    expected = np.abs(truth - video).max(axis=(2, 3, 4))
+    np.testing.assert_allclose(metrics.image_distance_per_frame(distance, truth, video), expected, rtol=1e-6)

@@ -1,0 +1,55 @@
+"""How much samples of the same start frame differ: mean squared difference of features (paper, supplement C.1).
+
+The mean over all ordered pairs (i, j), i != j, of the squared difference of numbers x_1 .. x_S is twice their unbiased
+variance, which takes one pass and no pairs. The networks come as functions, their range and resizing included.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from i2v_jax.errors import UserError
+
+# Samples per start frame in the papers.
+SAMPLES = 5
+
+ClipFeatures = Callable[[jax.Array], jax.Array]  # videos [N, T, H, W, C] -> [N, D]
+FrameFeatures = Callable[[jax.Array], Sequence[jax.Array]]  # images [N, H, W, C] -> layers [N, ...]
+
+
+def pairwise_diversity(features: ArrayLike) -> jax.Array:
+    """Features [B, S, ...] of S samples of each of B start frames -> [B].
+
+    The mean over ordered pairs of different samples and over all entries of the squared difference.
+
+    Raises:
+        UserError: fewer than two samples.
+    """
+    features = jnp.asarray(features)
+    if features.ndim < 2 or features.shape[1] < 2:
+        raise UserError(f"diversity needs 2 samples or more of each start frame, features have shape {features.shape}")
+    return jnp.mean(2 * jnp.var(features, axis=1, ddof=1), axis=range(1, features.ndim - 1))
+
+
+def clip_diversity(extract: ClipFeatures, samples: ArrayLike) -> jax.Array:
+    """Diversity I3D and DTI3D: samples [B, S, T, H, W, C] -> [B]. Raises as `pairwise_diversity`."""
+    samples = jnp.asarray(samples)
+    features = extract(samples.reshape(-1, *samples.shape[2:]))
+    return pairwise_diversity(features.reshape(*samples.shape[:2], -1))
+
+
+def frame_diversity(extract: FrameFeatures, samples: ArrayLike) -> jax.Array:
+    """Diversity VGG: samples [B, S, T, H, W, C] -> [B], the mean over frames and layers, each layer counting the same.
+
+    One frame of all samples at a time: the features of whole videos would not fit. Raises as `pairwise_diversity`.
+    """
+    samples = jnp.asarray(samples)
+
+    def at_one_time(frames: jax.Array) -> jax.Array:
+        layers = extract(frames.reshape(-1, *frames.shape[2:]))
+        values = [pairwise_diversity(layer.reshape(*frames.shape[:2], *layer.shape[1:])) for layer in layers]
+        return jnp.mean(jnp.stack(values), axis=0)
+
+    return jnp.mean(jax.lax.map(at_one_time, jnp.moveaxis(samples, 2, 0)), axis=0)

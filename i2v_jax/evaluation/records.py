@@ -1,0 +1,217 @@
+"""A result says what it is: a number with its protocol, its model, its floor and its spread.
+
+Two records are compared only when their protocols are equal, which their hashes show: the Fréchet distance of the same
+model differs by 100 with the number of clips or the corner rule of a resize.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from i2v_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricProtocol:
+    """All that two numbers must share to be comparable. Exactly these fields make the hash."""
+
+    metric: str
+    version: int
+    backbone: str  # "none" without one
+    backbone_sha256: str
+    layer: str
+    precision: str  # of the backbone, "float32"
+    input_range: str  # that the backbone sees
+    input_dtype: str  # of the frames before the backbone
+    resize_kernel: str
+    resize_corners: str
+    resize: int  # height and width that the backbone sees
+    protocol: str
+    pairing: str
+    frames: int  # of a scored clip
+    stride: int
+    start_rule: str
+    start_frame_scored: bool
+    size: int  # height and width of the frames before resizing
+    num_real: int
+    num_generated: int
+    samples_per_condition: int
+    dropped: int  # clips that the protocol left out of the list
+    data: str
+    split: str
+    clip_list_sha256: str
+    covariance_ddof: int | None = None  # None: no covariance in this metric
+    matrix_square_root: str = "none"
+
+    @property
+    def sha256(self) -> str:
+        """Of the fields as JSON with sorted keys and no spaces."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelIdentity:
+    """What was measured; not part of the protocol."""
+
+    name: str
+    checkpoint_sha256: str
+    step: int
+    seed: int
+    temperature: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """The metric between two disjoint halves of the real clips: what a perfect model would get."""
+
+    mean: float
+    std: float | None  # over repeats
+    clips: int  # in each half; the floor falls as they grow
+    repeats: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One result."""
+
+    protocol: MetricProtocol
+    model: ModelIdentity
+    values: tuple[float, ...]  # one for each repeat, of another seed each
+    floor: Floor | None = None  # None: the metric has none (it compares clip with clip, or samples among themselves)
+    curve: tuple[float, ...] = ()  # per frame, mean over clips and repeats
+
+    def __post_init__(self) -> None:
+        """Raises UserError for no value, or one that is not finite."""
+        numbers = (*self.values, *self.curve, self.floor.mean if self.floor else 0.0)
+        if not self.values or not all(math.isfinite(number) for number in numbers):
+            raise UserError(f"{self.protocol.metric} gave {list(numbers)}: a record needs finite values")
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def std(self) -> float | None:
+        """Over repeats (unbiased); None for a single one."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `write_records` writes: the fields, and beside them mean, std and protocol hash for readers."""
+        return {"mean": self.mean, "std": self.std, "protocol_sha256": self.protocol.sha256, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The inverse.
+
+        Raises:
+            UserError: fields are missing or unknown, or the hash is not the protocol's.
+        """
+        try:
+            record = cls(
+                MetricProtocol(**content["protocol"]),
+                ModelIdentity(**content["model"]),
+                tuple(content["values"]),
+                None if content["floor"] is None else Floor(**content["floor"]),
+                tuple(content["curve"]),
+            )
+            stored = content["protocol_sha256"]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"this is no record of a metric: {error}") from error
+        if stored != record.protocol.sha256:
+            raise UserError(
+                f"the record of {record.protocol.metric} was changed after it was written: its hash differs"
+            )
+        return record
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Second minus first."""
+
+    difference: float
+    std: float | None  # of the difference, from both spreads over repeats; None where one has a single value
+
+
+def compare(first: Record, second: Record) -> Comparison:
+    """The difference of two results. Raises UserError, naming fields and values, when their protocols differ."""
+    check_same_protocol((first, second))
+    std = None if first.std is None or second.std is None else math.hypot(first.std, second.std)
+    return Comparison(second.mean - first.mean, std)
+
+
+def check_same_protocol(records: Sequence[Record]) -> None:
+    """Raises UserError when records may not stand in one column, naming the fields that differ with both values."""
+    for record in records[1:]:
+        one, other = (dataclasses.asdict(item.protocol) for item in (records[0], record))
+        differing = [f"{name} {one[name]!r} against {other[name]!r}" for name in one if one[name] != other[name]]
+        if differing:
+            raise UserError(
+                f"{records[0].model.name} and {record.model.name} were measured under different protocols: "
+                + "; ".join(differing)
+            )
+
+
+def real_floor(
+    distance: Callable[[Any, Any], float], real: ArrayLike, clips: int, repeats: int = 5, seed: int = 0
+) -> Floor:
+    """The distance between two disjoint random sets of real clips.
+
+    Args:
+        distance: of two sets of features, such as `frechet_distance_of_features`.
+        real: features [N, ...] of the real clips.
+        clips: in each set, as many as were generated; N // 2 when there are not twice as many.
+        repeats: divisions to average.
+        seed: of the divisions.
+
+    Raises:
+        UserError: fewer than 4 real clips.
+    """
+    real = np.asarray(real)
+    half = min(clips, len(real) // 2)
+    if half < 2:
+        raise UserError(f"{len(real)} real clips are too few for a floor: two halves of 2 or more are needed")
+    orders = (np.random.default_rng([seed, repeat]).permutation(len(real)) for repeat in range(repeats))
+    return floor_of(
+        (distance(real[np.sort(order[:half])], real[np.sort(order[half : 2 * half])]) for order in orders), half
+    )
+
+
+def floor_of(distances: Iterable[float], clips: int) -> Floor:
+    """A floor from distances between halves of `clips` real clips that were computed elsewhere."""
+    values = list(distances)
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Floor(math.fsum(values) / len(values), std, clips, len(values))
+
+
+def write_records(path: str | os.PathLike[str], records: Sequence[Record]) -> None:
+    """A JSON list, replaced as a whole. Raises UserError when it cannot be written."""
+    path = pathlib.Path(path)
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps([record.to_json() for record in records], indent=2, allow_nan=False) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_records(path: str | os.PathLike[str]) -> tuple[Record, ...]:
+    """What `write_records` wrote. Raises UserError for a file that is missing or holds something else."""
+    try:
+        content = json.loads(pathlib.Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from error
+    try:
+        return tuple(Record.from_json(item) for item in content)
+    except (UserError, TypeError) as error:
+        raise UserError(f"{path}: {error}") from error

@@ -1,0 +1,204 @@
+"""Protocols, conventions and printed numbers say what the papers say; clip lists are reproducible."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation import protocols
+from i2v_jax.evaluation.conventions import CONVENTIONS, convention
+from i2v_jax.evaluation.protocols import PROTOCOLS, Clip, clip_list, get_protocol
+from i2v_jax.evaluation.published import PUBLISHED, published
+
+
+def _videos(count: int, frames: int) -> list[tuple[str, int]]:
+    return [(f"video_{number:04d}", frames + number % 7) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("name", "videos", "frames", "clips", "paired", "scored", "kept_by_release"),
+    [
+        ("bair", _videos(256, 30), 16, 256, 256, 15, 256),
+        ("iper", _videos(40, 1200), 17, 1000, 1000, 16, 992),
+        ("landscape", _videos(153, 33), 32, 918, 918, 32, 912),
+        ("dtdb", _videos(77, 100), 16, 385, 385, 16, 384),
+        ("poke", _videos(30, 500), 10, 1000, 8000, 10, 992),
+    ],
+)
+def test_numbers_of_the_papers(
+    name: str, videos: list, frames: int, clips: int, paired: int, scored: int, kept_by_release: int
+) -> None:
+    protocol, release = get_protocol(name), get_protocol(name, release_quirks=True)
+    assert protocol.frechet_frames == frames
+    assert protocol.frames == scored
+    listed = clip_list(protocol, videos)
+    assert len(listed) == clips
+    assert len(clip_list(protocol, videos, paired=True)) == paired
+    assert protocol.frechet_clips(clips) == clips
+    assert release.frechet_clips(clips) == kept_by_release
+    lengths = dict(videos)
+    assert all(clip.start >= 0 and clip.indices[-1] < lengths[clip.video] for clip in listed.clips)
+    assert all(len(clip.indices) == scored + 1 for clip in listed.clips)
+
+
+def test_release_quirks() -> None:
+    shifted = {name for name in PROTOCOLS if get_protocol(name, release_quirks=True).truth_offset == 0}
+    assert shifted == {"landscape", "dtdb"}
+    assert all(protocol.truth_offset == 1 and protocol.batch == 1 for protocol in PROTOCOLS.values())
+    assert get_protocol("dtdb").pairing == "aligned"
+    assert get_protocol("dtdb", True).pairing == "generated frame t with true frame t - 1"
+    assert get_protocol("iper", True).pairing == "aligned"
+
+
+def _numbered(start: int, frames: int, count: int = 2) -> np.ndarray:
+    """Every pixel of a frame is its number."""
+    return np.broadcast_to(
+        np.arange(start, start + frames, dtype=np.float32)[:, None, None, None], (count, frames, 1, 1, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "quirks", "paired", "real", "generated"),
+    [
+        ("bair", False, range(1, 16), range(16), [0, *range(101, 116)]),
+        ("iper", False, range(1, 17), range(17), [0, *range(101, 117)]),
+        ("iper", True, range(1, 17), range(17), [0, *range(101, 117)]),
+        ("dtdb", False, range(1, 17), range(1, 17), range(101, 117)),
+        ("dtdb", True, range(16), range(16), range(101, 117)),
+        ("landscape", False, range(1, 33), range(1, 33), range(101, 133)),
+        ("poke", True, range(1, 11), range(1, 11), range(101, 111)),
+    ],
+)
+def test_which_frames_meet(name: str, quirks: bool, paired: range, real: range, generated: list) -> None:
+    protocol = get_protocol(name, quirks)
+    clips, video = _numbered(0, 33), _numbered(101, 32)
+    truth, scored = protocol.paired(clips, video)
+    assert np.asarray(truth)[1, :, 0, 0, 0].tolist() == list(paired)
+    assert np.asarray(scored)[1, :, 0, 0, 0].tolist() == list(range(101, 101 + protocol.frames))
+    one, other = protocol.frechet(clips, video)
+    assert np.asarray(one)[0, :, 0, 0, 2].tolist() == list(real)
+    assert np.asarray(other)[0, :, 0, 0, 2].tolist() == list(generated)
+
+
+def test_clips_that_do_not_fit() -> None:
+    protocol = get_protocol("dtdb")
+    with pytest.raises(UserError, match="needs x0 and 16 frames: there are 16 true and 16 generated"):
+        protocol.paired(_numbered(0, 16), _numbered(0, 16))
+    with pytest.raises(UserError, match="2 true but 3 generated clips"):
+        protocol.frechet(_numbered(0, 17), _numbered(0, 16, 3))
+
+
+def test_clip_lists_depend_on_names_and_seed_alone() -> None:
+    videos = _videos(12, 60)
+    for name in PROTOCOLS:
+        listed = clip_list(PROTOCOLS[name], videos)
+        assert clip_list(PROTOCOLS[name], videos[::-1]) == listed
+        other = clip_list(PROTOCOLS[name], videos, seed=1)
+        assert (other.sha256 != listed.sha256) == (PROTOCOLS[name].starts == "random")
+    landscape = clip_list(PROTOCOLS["landscape"], videos)
+    fewer = clip_list(PROTOCOLS["landscape"], videos[:5])
+    assert fewer.clips == landscape.clips[:30]
+
+
+def test_the_list_and_its_hash_are_for_ever() -> None:
+    """A draw that changes makes new results incomparable with old ones. Starts: ordered with the shell's sha256sum."""
+    listed = clip_list(PROTOCOLS["landscape"], [("b", 40), ("a", 35), ("short", 32)], seed=3)
+    assert [clip.start for clip in listed.clips] == [1, 2, 0, 1, 2, 0, 1, 3, 5, 0, 6, 2]
+    text = ",".join(f'["{clip.video}",{clip.start},33,1]' for clip in listed.clips)
+    assert listed.sha256 == hashlib.sha256(f"[{text}]".encode()).hexdigest()
+    assert listed.too_short == ("short",)
+
+
+def test_starts_repeat_only_when_all_were_drawn() -> None:
+    listed = clip_list(PROTOCOLS["landscape"], [("a", 33), ("b", 35), ("c", 38), ("d", 60)])
+    starts = {name: [clip.start for clip in listed.clips if clip.video == name] for name in "abcd"}
+    assert starts["a"] == [0] * 6
+    assert sorted(starts["b"]) == [0, 0, 1, 1, 2, 2]
+    assert sorted(starts["c"]) == [0, 1, 2, 3, 4, 5]
+    assert len(set(starts["d"])) == 6
+    assert listed.distinct == 1 + 3 + 6 + 6
+
+
+def test_starts_of_dtdb_are_spread_and_of_bair_first() -> None:
+    listed = clip_list(PROTOCOLS["dtdb"], [("a", 57)])
+    assert [clip.start for clip in listed.clips] == [0, 10, 20, 30, 40]
+    assert clip_list(PROTOCOLS["bair"], [("a", 30)]).clips == (Clip("a", 0, 16),)
+
+
+def test_videos_take_turns_and_limits_cut_the_end() -> None:
+    poke = PROTOCOLS["poke"]
+    paired = clip_list(poke, _videos(3, 5000), paired=True)
+    assert [clip.video for clip in paired.clips[:4]] == ["video_0000", "video_0001", "video_0002", "video_0000"]
+    assert clip_list(poke, _videos(3, 5000)).clips == paired.clips[:1000]
+    assert clip_list(poke, _videos(3, 5000), limit=10).clips == paired.clips[:10]
+    assert paired.distinct == 8000
+
+
+def test_stride() -> None:
+    strided = dataclasses.replace(PROTOCOLS["poke"], stride=2)
+    clip = clip_list(strided, [("a", 21)]).clips[0]
+    assert list(clip.indices) == list(range(0, 21, 2))
+    with pytest.raises(UserError, match="none of the 1 videos has the 21 frames that protocol poke needs"):
+        clip_list(strided, [("a", 20)])
+
+
+def test_names() -> None:
+    with pytest.raises(UserError, match="two videos are called 'b'"):
+        clip_list(PROTOCOLS["bair"], [("b", 30), ("a", 30), ("b", 40)])
+    with pytest.raises(UserError, match="no protocol 'kinetics': choose from bair, iper, landscape, dtdb, poke"):
+        get_protocol("kinetics")
+    with pytest.raises(UserError, match="no metric 'kvd'"):
+        convention("kvd")
+
+
+def test_metrics_of_a_protocol_fit_its_clips() -> None:
+    for protocol in protocols.PROTOCOLS.values():
+        for metric in protocol.metrics:
+            chosen = convention(metric)
+            frames = protocol.frechet_frames if chosen.kind == "frechet" else protocol.frames
+            assert chosen.min_frames <= frames
+            assert not chosen.max_frames or frames <= chosen.max_frames
+
+
+def test_conventions() -> None:
+    corners = {name: item.resize_corners for name, item in CONVENTIONS.items()}
+    assert {name for name, rule in corners.items() if rule == "tf1_legacy"} == {"fvd", "diversity_i3d"}
+    assert corners["pfvd"] == corners["dtfvd_16"] == corners["dtfvd_32"] == "aligned"
+    assert convention("fvd").min_frames == 9
+    assert {name for name, item in CONVENTIONS.items() if item.printed_times == 1000} == {
+        "diversity_dti3d_16",
+        "diversity_dti3d_32",
+    }
+
+
+def test_printed_numbers() -> None:
+    def value(data: str, metric: str, method: str, size: int, source: str) -> float:
+        (row,) = [
+            row for row in published(data, metric=metric, size=size) if (row.method, row.source) == (method, source)
+        ]
+        return row.value
+
+    ours = "cINN (paper)"
+    assert value("bair", "fvd", ours, 64, "cINN paper, table 4") == 99.3
+    assert value("bair", "fvd", "Video Transformer", 64, "cINN paper, table 4") == 94
+    assert value("bair", "fvd", "MAGVIT-L", 64, "the methods' own papers") == 62
+    assert value("landscape", "dtfvd_32", ours, 128, "cINN paper, table 1") == 0.59
+    assert value("iper", "diversity_i3d", f"{ours} without x0", 64, "cINN paper, table 2") == 2.15
+    assert value("dtdb_waterfall", "fid", ours, 128, "cINN paper, table 3") == 66.8
+    assert value("dtdb_clouds", "diversity_dti3d_16", ours, 128, "cINN paper, table 5") == 1.51
+    assert value("human36m", "fvd", "poke (paper)", 64, "poke paper, table 1") == 107.73
+    assert value("tai_chi_hd", "ssim", "Hao et al.", 128, "poke paper, table 2") == 0.78
+    assert value("iper", "fvd", "poke (released weights)", 128, "poke release") == 220.34
+    assert value("poking_plants", "fvd", "iPOKE", 64, "iPOKE paper") == 56.59
+
+
+def test_printed_numbers_are_told_apart() -> None:
+    keys = [(row.source, row.method, row.data, row.size, row.metric) for row in PUBLISHED]
+    assert len(set(keys)) == len(keys)
+    assert {row.metric for row in PUBLISHED} <= CONVENTIONS.keys()
+    assert {row.protocol for row in PUBLISHED} == {*PROTOCOLS, ""}
+    assert all(row.protocol in {"poke", ""} for row in PUBLISHED if "poke" in row.source.lower())
+    assert {row.method for row in published("bair", protocol="")} >= {"FitVid", "MCVD"}
+    assert not any(row.method == "iPOKE" for row in published("iper", protocol="poke"))

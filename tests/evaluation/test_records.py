@@ -1,0 +1,134 @@
+"""A record's hash, its floor, and what may be compared with what."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation import records
+from i2v_jax.evaluation.frechet import frechet_distance_of_features
+from i2v_jax.evaluation.records import Floor, MetricProtocol, ModelIdentity, Record
+
+_PROTOCOL = MetricProtocol(
+    metric="fvd", version=1, backbone="i3d_kinetics", backbone_sha256="ab" * 32, layer="logits", precision="float32",
+    input_range="[-1, 1]", input_dtype="float32", resize_kernel="bilinear", resize_corners="tf1_legacy", resize=224,
+    protocol="bair", pairing="aligned", frames=16, stride=1, start_rule="first", start_frame_scored=True, size=64,
+    num_real=256, num_generated=256, samples_per_condition=1, dropped=0, data="bair", split="test",
+    clip_list_sha256="cd" * 32, covariance_ddof=1, matrix_square_root="singular_values_of_factors",
+)  # fmt: skip
+_MODEL = ModelIdentity("cinn", "ef" * 32, step=1000, seed=0)
+
+
+def _record(*values: float, protocol: MetricProtocol = _PROTOCOL, name: str = "cinn") -> Record:
+    return Record(protocol, dataclasses.replace(_MODEL, name=name), values, Floor(12.5, 0.5, 128, 5), (1.0, 2.0))
+
+
+def test_the_hash_is_that_of_canonical_json() -> None:
+    fields = dataclasses.asdict(_PROTOCOL)
+    text = "{" + ",".join(f'"{name}":{json.dumps(fields[name])}' for name in sorted(fields)) + "}"
+    assert _PROTOCOL.sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(MetricProtocol)])
+def test_every_field_of_the_protocol_counts(field: str) -> None:
+    value = getattr(_PROTOCOL, field)
+    other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value + "x"
+    changed = dataclasses.replace(_PROTOCOL, **{field: other})
+    assert changed.sha256 != _PROTOCOL.sha256
+    with pytest.raises(UserError) as caught:
+        records.compare(_record(1, name="one"), _record(2, protocol=changed, name="two"))
+    assert str(caught.value) == (
+        f"one and two were measured under different protocols: {field} {value!r} against {other!r}"
+    )
+
+
+def test_model_and_result_do_not_change_the_hash() -> None:
+    one, other = _record(1.0), _record(2.0, 3.0, name="another")
+    assert one.protocol.sha256 == other.protocol.sha256
+    assert one.to_json()["protocol_sha256"] == one.protocol.sha256
+
+
+def test_all_differing_fields_are_named() -> None:
+    changed = dataclasses.replace(_PROTOCOL, num_generated=992, resize_corners="half_pixel")
+    with pytest.raises(UserError, match=r"resize_corners 'tf1_legacy' against 'half_pixel'; num_generated 256 against"):
+        records.check_same_protocol((_record(1), _record(1), _record(1, protocol=changed)))
+
+
+def test_mean_and_deviation_over_repeats() -> None:
+    record = _record(99.0, 101.0, 103.0)
+    assert record.mean == pytest.approx(101)
+    assert record.std == pytest.approx(2)
+    assert _record(99.0).std is None
+    difference = records.compare(record, _record(90.0, 92.0))
+    assert difference.difference == pytest.approx(-10)
+    assert difference.std == pytest.approx(math.sqrt(4 + 2))
+    assert records.compare(record, _record(90.0)).std is None
+
+
+def test_written_and_read(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "metrics.json"
+    whole = (_record(99.5, 101.0), dataclasses.replace(_record(0.1), floor=None, curve=()))
+    records.write_records(path, whole)
+    assert records.read_records(path) == whole
+    assert list(tmp_path.iterdir()) == [path]
+    first = json.loads(path.read_text())[0]
+    assert first["mean"] == pytest.approx(100.25)
+    assert first["floor"]["clips"] == 128
+    first["protocol"]["num_real"] = 1000
+    path.write_text(json.dumps([first]))
+    with pytest.raises(UserError, match="record of fvd was changed after it was written"):
+        records.read_records(path)
+
+
+@pytest.mark.parametrize("content", ["{", "[{}]", "[3]", "5", '[{"protocol": {"metric": "fvd"}}]'])
+def test_files_that_hold_no_records(tmp_path: pathlib.Path, content: str) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"metrics\.json"):
+        records.read_records(path)
+
+
+def test_paths_that_cannot_be_used(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        records.read_records(tmp_path / "missing.json")
+    with pytest.raises(UserError, match="cannot write"):
+        records.write_records(tmp_path / "missing" / "metrics.json", [_record(1.0)])
+
+
+@pytest.mark.parametrize("values", [(), (math.nan,), (1.0, math.inf)])
+def test_a_record_is_of_finite_numbers(values: tuple[float, ...]) -> None:
+    with pytest.raises(UserError, match="needs finite values"):
+        _record(*values)
+
+
+@pytest.mark.parametrize(("real", "clips", "half"), [(20, 10, 10), (20, 6, 6), (21, 100, 10)])
+def test_the_floor_is_between_disjoint_halves(real: int, clips: int, half: int) -> None:
+    seen = []
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        assert len(a) == len(b) == half
+        assert not set(a[:, 0]) & set(b[:, 0])
+        seen.append(a)
+        return float(len(seen))
+
+    floor = records.real_floor(distance, np.arange(2.0 * real).reshape(real, 2), clips, repeats=3)
+    assert floor == Floor(2.0, 1.0, half, 3)
+    assert len({tuple(a[:, 0]) for a in seen}) == 3
+
+
+def test_the_floor_falls_with_the_number_of_clips() -> None:
+    features = np.random.default_rng(0).standard_normal((400, 20))
+    few, many = (records.real_floor(frechet_distance_of_features, features, clips) for clips in (20, 200))
+    assert few.clips == 20 and many.clips == 200
+    assert 0 < 5 * many.mean < few.mean
+    assert records.real_floor(frechet_distance_of_features, features, 20) == few
+
+
+def test_a_floor_needs_two_halves() -> None:
+    with pytest.raises(UserError, match="3 real clips are too few for a floor"):
+        records.real_floor(frechet_distance_of_features, np.zeros((3, 2)), 256)
