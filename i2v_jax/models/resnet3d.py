@@ -1,4 +1,4 @@
-"""3D ResNet: the trunk of the video encoder and of the temporal discriminator (cINN paper, section 3 and appendix)."""
+"""3D ResNet: the trunk of the video encoder and the temporal discriminators (cINN paper, section 3 and appendix)."""
 
 from typing import Any, Literal
 
@@ -71,47 +71,57 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet3D(nn.Module):
-    """Stem 3x7x7, optional max pool 3x3x3 (stride 1,2,2), four stages of residual blocks.
+    """Stem 3x7x7, optional max pool 3x3x3 (stride 1,2,2), stages of residual blocks.
 
-    `channels` is the width of the stem and of the four stages. With `spectral_norm` the first block of every stage has
-    normalised kernels, the later ones and the stem have not. [B, T, H, W, 3] -> the outputs of the four stages.
+    `channels` is the width of the stem and of the stages, `blocks` their numbers of blocks. `spectral_norm` is that of
+    no convolution, of those in the first block of every stage, or of all. [B, T, H, W, 3] -> the stages' outputs.
+    Raises UserError when there is not one channel more than stages, and one stride each way for every stage.
     """
 
     channels: tuple[int, ...]
     stride_t: tuple[int, ...]
     stride_s: tuple[int, ...]
     stem_strides: tuple[int, int, int] = (2, 2, 2)
-    depth: Depth = "resnet18"
+    blocks: tuple[int, ...] = BLOCKS["resnet18"]
+    bottleneck: bool = False
     max_pool: bool = False
-    spectral_norm: bool = False
+    spectral_norm: Literal["none", "first_blocks", "all"] = "none"
     kernel_init: Initializer = kaiming_fan_out
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
+        stages = len(self.blocks)
+        if not len(self.channels) - 1 == len(self.stride_t) == len(self.stride_s) == stages:
+            raise UserError(
+                f"this 3D ResNet has a stem and {stages} stages: give {stages + 1} channels and {stages} of stride_t "
+                f"and stride_s, not channels={self.channels}, stride_t={self.stride_t}, stride_s={self.stride_s}"
+            )
         stem = Conv(
             self.channels[0],
             (3, 7, 7),
             self.stem_strides,
             padding=(1, 3, 3),
             use_bias=False,
+            spectral_norm="power_iteration" if self.spectral_norm == "all" else "none",
             kernel_init=self.kernel_init,
             dtype=self.dtype,
             name="stem",
         )
-        x = nn.relu(GroupNorm(name="stem_norm")(stem(video)))
+        x = nn.relu(GroupNorm(name="stem_norm")(stem(video, train)))
         if self.max_pool:
             x = max_pool(x, (1, 2, 2))
         outputs = []
-        stages = zip(self.channels[1:], self.stride_t, self.stride_s, BLOCKS[self.depth], strict=True)
-        for stage, (features, stride_t, stride_s, blocks) in enumerate(stages):
+        normalised = {"none": (), "first_blocks": (True,), "all": (True, False)}[self.spectral_norm]
+        widths_and_strides = zip(self.channels[1:], self.stride_t, self.stride_s, self.blocks, strict=True)
+        for stage, (features, stride_t, stride_s, blocks) in enumerate(widths_and_strides):
             for block in range(blocks):
                 first = block == 0
                 x = ResidualBlock(
                     features,
                     (stride_t, stride_s, stride_s) if first else (1, 1, 1),
-                    is_bottleneck(self.depth),
-                    "power_iteration" if first and self.spectral_norm else "none",
+                    self.bottleneck,
+                    "power_iteration" if first in normalised else "none",
                     self.kernel_init,
                     self.dtype,
                     name=f"stage{stage}_block{block}",
@@ -140,7 +150,8 @@ class VideoEncoder(nn.Module):
             self.channels,
             self.stride_t,
             self.stride_s,
-            depth=self.depth,
+            blocks=BLOCKS[self.depth],
+            bottleneck=is_bottleneck(self.depth),
             max_pool=self.max_pool,
             dtype=self.dtype,
             name="trunk",

@@ -29,6 +29,8 @@ class Update:
       first_step, last_step: it runs while first_step <= step < last_step.
       every: and only where the step is a multiple of it.
       monitor: the metric that a plateau schedule watches.
+      optimizer: a name for its optimiser. Updates with the same name share a network's moments and step count; those
+        of another keep their own.
     """
 
     name: str
@@ -38,6 +40,11 @@ class Update:
     last_step: float = math.inf
     every: int = 1
     monitor: str = ""
+    optimizer: str = ""
+
+    def opt_state_key(self, network: str) -> str:
+        """Under which key the training state holds the optimiser's state for a network."""
+        return f"{network}_{self.optimizer}" if self.optimizer else network
 
     def runs_at(self, step: int) -> bool:
         return self.first_step <= step < self.last_step and step % self.every == 0

@@ -9,7 +9,9 @@ from i2v_jax.errors import UserError
 from i2v_jax.interop import weights
 from i2v_jax.perceptual.laplacian import laplacian_distance
 from i2v_jax.perceptual.lpips import LPIPS
-from i2v_jax.tasks.base import Networks
+from i2v_jax.perceptual.vgg import VGG
+from i2v_jax.perceptual.vgg_distance import vgg_distance
+from i2v_jax.tasks.base import Networks, Variables
 
 Distance = Callable[[Networks, jax.Array, jax.Array], Any]
 
@@ -17,12 +19,24 @@ Distance = Callable[[Networks, jax.Array, jax.Array], Any]
 def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
     """A distance (networks, a, b [B, H, W, 3] in [-1, 1]) -> [B], and the frozen networks that it needs.
 
+    "lpips" is the cINN paper's, "vgg19" (or "vgg16") the poke paper's; "laplacian" needs no weights.
+
     Raises:
-      UserError: an unknown name, or "lpips" without its weights (the message names the command that gets them).
+      UserError: an unknown name, or a network without its weights (the message names the command that gets them).
     """
     if name == "laplacian":
         return lambda networks, a, b: laplacian_distance(a, b), {}
     if name == "lpips":
         module = LPIPS(dtype=dtype)
         return lambda networks, a, b: module.apply(networks["lpips"], a, b), {"lpips": weights.load("lpips")}
-    raise UserError(f"perceptual_network={name!r}: choose lpips or laplacian")
+    if name in ("vgg16", "vgg19"):
+        vgg = VGG(int(name.removeprefix("vgg")), dtype=dtype)
+        return lambda networks, a, b: vgg_distance(vgg, networks[name], a, b), {name: _vgg_variables(name)}
+    raise UserError(f"perceptual_network={name!r}: choose lpips, vgg16, vgg19 or laplacian")
+
+
+def _vgg_variables(name: str) -> Variables:
+    """VGG16 is part of LPIPS, whose weights are the easier ones to get."""
+    if name == "vgg16":
+        return {"params": weights.load("lpips")["params"]["vgg"]}
+    return weights.load(name)

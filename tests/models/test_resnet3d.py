@@ -55,3 +55,8 @@ def test_samples_have_the_posterior_s_moments():
     draws = np.asarray(posterior.sample(jax.random.key(0)))
     assert draws.mean() == pytest.approx(2, abs=0.1)
     assert draws.std() == pytest.approx(3, abs=0.1)
+
+
+def test_too_few_channels_are_named():
+    with pytest.raises(UserError, match=r"5 channels .* not channels=\(3,\)"):
+        jax.eval_shape(ENCODER.clone(channels=(3,)).init, jax.random.key(0), jnp.zeros((1, 16, 32, 32, 3)))

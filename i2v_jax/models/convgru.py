@@ -1,0 +1,133 @@
+"""The dynamics of object states: convolutional GRUs at several resolutions (poke paper, section 3.1, equation 5)."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
+from i2v_jax.models.layers import Initializer
+
+PokeOverTime = Literal["constant", "impulse", "decay"]
+GATES = ("update", "reset", "candidate")
+_SAME: Any = ((1, 1), (1, 1))
+
+
+def poke_strengths(frames: int, over_time: PokeOverTime, poke_frames: int) -> jax.Array:
+    """The factor of the latent poke before each frame, [frames] float32.
+
+    "constant": 1. "impulse": 1 before the first frame and 0 from then on. "decay": linearly from 1 before the first
+    frame to 0 before frame `poke_frames` and 0 from then on.
+    """
+    steps = jnp.arange(frames, dtype=jnp.float32)
+    if over_time == "constant":
+        return jnp.ones(frames)
+    if over_time == "impulse":
+        return (steps == 0).astype(jnp.float32)
+    return jnp.maximum(0, 1 - steps / max(poke_frames - 1, 1))
+
+
+def _orthogonal_gates(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """Orthogonal for each gate by itself."""
+    one = (*shape[:-1], shape[-1] // len(GATES))
+    draws = [nn.initializers.orthogonal()(key, one, dtype) for key in jax.random.split(rng, len(GATES))]
+    return jnp.concatenate(draws, axis=-1)
+
+
+@struct.dataclass
+class GRUKernels:
+    """The parameters of one cell with F features and I channels of input, cut up once for all time steps."""
+
+    up: tuple[jax.Array, jax.Array] | None  # [3, 3, I, I] and [I]: of the transposed convolution of the input, if any
+    of_input: jax.Array  # [3, 3, I, 3 F]: update, reset, candidate
+    of_state: jax.Array  # [3, 3, F, 2 F]: update, reset
+    of_candidate: jax.Array  # [3, 3, F, F]
+    bias: jax.Array  # [3 F]
+
+    def share(self, x: jax.Array) -> jax.Array:
+        """What the input [B, h, w, I] adds to the gates, without the bias: [B, h, w, 3 F], or twice as large."""
+        if self.up is not None:
+            kernel, bias = self.up
+            x = convolve_transposed(x, kernel) + bias
+        return convolve_in_loop(x, self.of_input, _SAME)
+
+    def advance(self, share: jax.Array, state: jax.Array) -> jax.Array:
+        """The next state [B, h, w, F] from the input's share of the gates and the state.
+
+        u, r = sigmoid(conv[x, s]), c = tanh(conv[x, r s]), s' = (1 - u) s + u c.
+        """
+        gates, candidate = jnp.split(share + self.bias, (2 * state.shape[-1],), axis=-1)
+        gates = nn.sigmoid(gates + convolve_in_loop(state, self.of_state, _SAME))
+        update, reset = jnp.split(gates, 2, axis=-1)
+        candidate = jnp.tanh(candidate + convolve_in_loop(reset * state, self.of_candidate, _SAME))
+        return state + update * (candidate - state)
+
+
+class ConvGRUCell(nn.Module):
+    """The parameters of one cell: 3x3 convolutions of [input, state] for its three gates, in one array.
+
+    With `upsample` the input has half the resolution of the state and goes through a transposed convolution first.
+    """
+
+    features: int
+    upsample: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, channels: int) -> GRUKernels:
+        """The kernels for an input of that many channels."""
+
+        def parameter(name: str, init: Initializer, *shape: int) -> jax.Array:
+            return self.param(name, init, shape, jnp.float32).astype(self.dtype)
+
+        zeros, features = nn.initializers.zeros, self.features
+        kernel = parameter("kernel", _orthogonal_gates, 3, 3, channels + features, len(GATES) * features)
+        bias = parameter("bias", zeros, len(GATES) * features)
+        up = None
+        if self.upsample:
+            orthogonal = nn.initializers.orthogonal()
+            up = parameter("up_kernel", orthogonal, 3, 3, channels, channels), parameter("up_bias", zeros, channels)
+        of_input, of_state = jnp.split(kernel, (channels,), axis=2)
+        of_gates, of_candidate = jnp.split(of_state, (2 * features,), axis=-1)
+        return GRUKernels(up, of_input, of_gates, of_candidate, bias)
+
+
+class Dynamics(nn.Module):
+    """F: object states and a latent poke -> the states of the following frames.
+
+    One cell for each state, the deepest first and there `bottleneck_cells` of them: the paper's "Ours RNN" is one state
+    with three cells. The first cell takes the latent poke, every other the new state of the one before, enlarged where
+    its own state has twice the resolution.
+    """
+
+    bottleneck_cells: int = 1
+    poke_over_time: PokeOverTime = "constant"
+    poke_frames: int = 10  # after which a decaying poke has vanished
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, states: tuple[jax.Array, ...], latent_poke: jax.Array, frames: int) -> tuple[jax.Array, ...]:
+        """Every state [B, h, w, C] (the deepest first) and the latent poke [B, h, w, D] -> every [B, frames, h, w, C].
+
+        `latent_poke` has the resolution of the deepest state.
+        """
+        start = tuple(s.astype(self.dtype) for s in (*(states[:1] * (self.bottleneck_cells - 1)), *states))
+        inputs = (latent_poke.astype(self.dtype), *start[:-1])
+        cells = [
+            ConvGRUCell(state.shape[-1], x.shape[1] != state.shape[1], self.dtype, name=f"cell{index}")(x.shape[-1])
+            for index, (x, state) in enumerate(zip(inputs, start, strict=True))
+        ]
+        # Linear in the poke, of which only the strength depends on time: one convolution serves all frames.
+        of_poke = cells[0].share(inputs[0])
+
+        def step(states: tuple[jax.Array, ...], strength: jax.Array) -> tuple[tuple[jax.Array, ...], Any]:
+            new = [cells[0].advance(of_poke * strength, states[0])]
+            for cell, state in zip(cells[1:], states[1:], strict=True):
+                new.append(cell.advance(cell.share(new[-1]), state))
+            return tuple(new), tuple(new[self.bottleneck_cells - 1 :])
+
+        strengths = poke_strengths(frames, self.poke_over_time, self.poke_frames).astype(self.dtype)
+        _, predicted = jax.lax.scan(step, start, strengths)
+        return tuple(jnp.moveaxis(state, 0, 1) for state in predicted)

@@ -1,0 +1,205 @@
+"""The networks of the poke model: encoders, dynamics, decoder (poke paper, section 3.1 and appendix E.1)."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from i2v_jax.errors import UserError
+from i2v_jax.models.convgru import Dynamics, PokeOverTime
+from i2v_jax.models.layers import Conv, ConvTranspose, at_least_float32
+from i2v_jax.models.norms import normalise_instances
+
+Norm = Literal["instance", "none"]
+States = tuple[jax.Array, ...]  # object states [..., h, w, C], the deepest first
+POKE_WIDTH = 32  # of the poke encoder's first convolution
+
+
+def _normalise(x: jax.Array, norm: Norm) -> jax.Array:
+    return normalise_instances(x) if norm == "instance" else x
+
+
+class ConvBlock(nn.Module):
+    """3x3 convolution, instance norm without affine map, ELU. [B, H, W, C] -> [B, H / stride, W / stride, features]."""
+
+    features: int
+    stride: int = 1
+    norm: Norm = "instance"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = Conv(self.features, (3, 3), self.stride, padding=1, dtype=self.dtype, name="conv")(x)
+        return nn.elu(_normalise(x, self.norm))
+
+
+class ResidualBlock(nn.Module):
+    """A convolution block, a second one without activation, and a shortcut: [B, H, W, C] -> [B, H', W', features].
+
+    The shortcut is the identity, or one more block where the width changes or `upsample` doubles the size. It reads
+    the same input as the first block and its norm is per channel too, so one convolution makes both: of its 2 *
+    `features` channels the later half is the shortcut. With `upsample` it is a transposed one, and ReLU replaces ELU.
+    """
+
+    features: int
+    upsample: bool = False
+    norm: Norm = "instance"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        widened = self.upsample or x.shape[-1] != self.features
+        width = (2 if widened else 1) * self.features
+        if self.upsample:
+            y = ConvTranspose(width, dtype=self.dtype, name="first")(x)
+            y = nn.relu(_normalise(y, self.norm))
+        else:
+            y = Conv(width, (3, 3), padding=1, dtype=self.dtype, name="first")(x)
+            y = nn.elu(_normalise(y, self.norm))
+        if widened:
+            y, x = jnp.split(y, 2, axis=-1)
+        y = Conv(self.features, (3, 3), padding=1, dtype=self.dtype, name="second")(y)
+        return x + _normalise(y, self.norm)
+
+
+class ObjectEncoder(nn.Module):
+    """E_sigma: images [B, H, W, 3] in [-1, 1] -> object states, the deepest first.
+
+    State 0 has `features` channels and the resolution of state 1; the resolutions double from there on, and the widths
+    are `widths` backwards. Of the `len(widths) + 1` states the `levels` deepest are returned (0: all).
+    """
+
+    widths: tuple[int, ...]
+    features: int
+    levels: int = 0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> States:
+        x, states = images, []
+        for index, width in enumerate(self.widths):
+            x = ConvBlock(width, stride=2, dtype=self.dtype, name=f"block{index}")(x)
+            states.append(x)
+        states.append(ResidualBlock(self.features, dtype=self.dtype, name="bottleneck")(x))
+        return tuple(states[::-1][: self.levels or None])
+
+
+class PokeEncoder(nn.Module):
+    """E_phi: poke maps [B, H, W, 2] in pixels -> latent pokes [B, h, w, features] at the deepest resolution.
+
+    Instance norm divides by the poke's own size, so with it (the release) the latent poke knows where and in which
+    direction, but nothing of how far. Without (`norm="none"`) it does, and a poke of length zero has a latent, too.
+    """
+
+    widths: tuple[int, ...]
+    features: int
+    norm: Norm = "instance"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, poke: jax.Array) -> jax.Array:
+        x = poke
+        for index, width in enumerate(self.widths):
+            x = ConvBlock(width, stride=2, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
+        for index in range(2):
+            x = ResidualBlock(self.features, norm=self.norm, dtype=self.dtype, name=f"bottleneck{index}")(x)
+        return x
+
+
+class FrameDecoder(nn.Module):
+    """G: object states, the deepest first -> images [B, H, W, 3] in [-1, 1], float32.
+
+    A residual block on state 0, then one per width that doubles the size, each on what came before and the next state
+    if there is one. `widths` are those of the object encoder.
+    """
+
+    widths: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, states: States) -> jax.Array:
+        x = ResidualBlock(self.widths[-1], dtype=self.dtype, name="first")(states[0])
+        for index, width in enumerate((*self.widths[-2::-1], self.widths[0])):
+            if index + 1 < len(states):
+                x = jnp.concatenate([x, states[index + 1].astype(x.dtype)], axis=-1)
+            x = ResidualBlock(width, upsample=True, dtype=self.dtype, name=f"block{index}")(x)
+        rgb = Conv(3, (3, 3), padding=1, dtype=self.dtype, name="to_rgb")(x)
+        return jnp.tanh(at_least_float32(rgb))
+
+
+def build(
+    *,
+    size: int,
+    features: int,
+    min_spatial_size: int,
+    levels: int = 0,
+    bottleneck_cells: int = 1,
+    poke_norm: Norm = "instance",
+    poke_over_time: PokeOverTime = "constant",
+    poke_frames: int = 10,
+    dtype: Any = jnp.float32,
+) -> dict[str, nn.Module]:
+    """The four networks by name, as `PokeModel` takes them.
+
+    Args:
+      size: height and width of the images.
+      features: channels of the deepest state and of the latent poke.
+      min_spatial_size: height and width of the deepest state.
+      levels: how many resolutions have dynamics and a connection to the decoder, the deepest first; 0: all.
+      bottleneck_cells: GRU cells at the deepest state. The paper's baseline "Ours RNN" is levels=1 with 3 of them.
+      poke_norm: see `PokeEncoder`.
+      poke_over_time, poke_frames: see `convgru.poke_strengths`.
+    Raises:
+      UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., or there are not that many levels.
+    """
+    stages = (size // min_spatial_size).bit_length() - 1
+    if stages < 1 or size != min_spatial_size * 2**stages:
+        raise UserError(f"size={size} is not min_spatial_size={min_spatial_size} times a power of two")
+    if not 0 <= levels <= stages + 1 or bottleneck_cells < 1:
+        raise UserError(
+            f"levels={levels}, bottleneck_cells={bottleneck_cells}: these sizes have {stages + 1} levels (0: all of "
+            "them), and the deepest needs a cell"
+        )
+    narrowest = max(32, features // 2**stages)
+    widths, poke_widths = (
+        tuple(min(first * 2**stage, features) for stage in range(stages)) for first in (narrowest, POKE_WIDTH)
+    )
+    return {
+        "object_encoder": ObjectEncoder(widths, features, levels, dtype),
+        "poke_encoder": PokeEncoder(poke_widths, features, poke_norm, dtype),
+        "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, dtype),
+        "decoder": FrameDecoder(widths, dtype),
+    }
+
+
+class PokeModel(nn.Module):
+    """The four networks together; its params are {"object_encoder": ..., "poke_encoder": ..., ...}."""
+
+    object_encoder: nn.Module
+    poke_encoder: nn.Module
+    dynamics: nn.Module
+    decoder: nn.Module
+    frames: int = 10
+
+    def __call__(self, start_frame: jax.Array, poke: jax.Array) -> jax.Array:
+        """start_frame [B, H, W, 3] in [-1, 1], poke [B, H, W, 2] in pixels -> `frames` frames [B, frames, H, W, 3]."""
+        return self.decode(self.predict(self.encode(start_frame), self.encode_poke(poke), self.frames))
+
+    def encode(self, images: jax.Array) -> States:
+        """[B, H, W, 3] in [-1, 1] -> object states [B, h, w, C], the deepest first."""
+        return self.object_encoder(images)
+
+    def encode_poke(self, poke: jax.Array) -> jax.Array:
+        """[B, H, W, 2] in pixels -> [B, h, w, D]."""
+        return self.poke_encoder(poke)
+
+    def predict(self, states: States, latent_poke: jax.Array, frames: int) -> States:
+        """The object states [B, frames, h, w, C] that follow on `states` [B, h, w, C]."""
+        return self.dynamics(states, latent_poke, frames)
+
+    def decode(self, states: States) -> jax.Array:
+        """States [B, h, w, C], or [B, T, h, w, C] in one batch, -> images [B, H, W, 3] or video [B, T, H, W, 3]."""
+        leading = states[0].shape[:-3]
+        images = self.decoder(tuple(state.reshape(-1, *state.shape[-3:]) for state in states))
+        return images.reshape(*leading, *images.shape[1:])

@@ -1,0 +1,210 @@
+"""The poke model: an image reacts to the displacement of one of its pixels (poke paper, section 3)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from ml_collections import ConfigDict
+
+from i2v_jax.evaluation.metrics import psnr
+from i2v_jax.models.layers import at_least_float32
+from i2v_jax.models.poke_model import PokeModel, States
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.losses import feature_matching, fold_time, hinge_discriminator
+from i2v_jax.tasks.perceptual_loss import make_distance
+
+MODEL = ("object_encoder", "poke_encoder", "dynamics", "decoder")
+DISCRIMINATORS = ("temporal_discriminator", "patch_discriminator")
+
+
+@struct.dataclass
+class Response:
+    """What the model makes of start frames and pokes."""
+
+    states: States  # [B, T, h, w, C] each, the deepest first
+    video: jax.Array  # [B, T, H, W, 3] float32
+
+
+@struct.dataclass
+class Draws:
+    """Which frames the patch discriminator sees in one step, drawn independently."""
+
+    real: jax.Array  # [N] int32 into the B * T frames
+    fake: jax.Array  # [N] int32
+
+
+class Poke:
+    """Autoencoder of single frames and dynamics between their states, in turns; later two discriminators.
+
+    A batch holds "video" [B, 1 + T, H, W, 3] in [-1, 1], "poke" [B, H, W, 2] in pixels and "is_background" [B] bool.
+    Where the last is true nothing may move: the target is the start frame repeated, whatever follows it in the clip.
+    """
+
+    forward_networks: tuple[str, ...] = ()
+    ema_networks: tuple[str, ...] = MODEL
+    best = "perceptual"
+    preview_rows: tuple[str, ...] = ("truth", "response")
+
+    def __init__(self, config: ConfigDict, modules: dict[str, Any]) -> None:
+        """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
+        stage = config.poke
+        self.modules = modules
+        self.model = PokeModel(**{name: modules[name] for name in MODEL})
+        self.weights = stage.loss
+        self.distance, self.frozen = make_distance(stage.loss.perceptual_network, config.dtype)
+        start = stage.adversarial_step
+        static = Update("static", ("object_encoder", "decoder"), self.static_loss, optimizer="static")
+        trained = MODEL if stage.single_stage else MODEL[1:]
+        self.updates: tuple[Update, ...] = (
+            *(() if stage.single_stage else (static,)),
+            Update("dynamic", trained, self.dynamic_loss, last_step=start, optimizer="dynamic"),
+            Update("dynamic_adversarial", trained, self.adversarial_loss, first_step=start, optimizer="dynamic"),
+            Update("discriminators", DISCRIMINATORS, self.discriminators_loss, first_step=start),
+        )
+
+    def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
+        video, poke = batch["video"][:1], batch["poke"][:1]
+        model_rng, temporal_rng, patch_rng = jax.random.split(rng, 3)
+        params = self.model.init(model_rng, video[:, 0], poke)["params"]
+        return {
+            **{name: {"params": params[name]} for name in MODEL},
+            "temporal_discriminator": dict(self.modules["temporal_discriminator"].init(temporal_rng, video[:, 1:])),
+            "patch_discriminator": dict(self.modules["patch_discriminator"].init(patch_rng, video[:, 0])),
+        }
+
+    def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
+        return networks
+
+    def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[tuple[()], Networks]:
+        """Nothing: the static update changes the networks before the dynamic one runs them."""
+        return (), {}
+
+    def target(self, batch: Batch) -> jax.Array:
+        """The frames [B, T, H, W, 3] that are to follow the start frame."""
+        video = batch["video"]
+        return jnp.where(batch["is_background"][:, None, None, None, None], video[:, :1], video[:, 1:])
+
+    def respond(self, networks: Networks, batch: Batch) -> Response:
+        """The roll-out over the clip's length."""
+        frames = batch["video"].shape[1] - 1
+
+        def run(model: PokeModel) -> Response:
+            states = model.encode(batch["video"][:, 0])
+            states = model.predict(states, model.encode_poke(batch["poke"]), frames)
+            return Response(states, model.decode(states))
+
+        return self._apply(networks, run)
+
+    def static_loss(
+        self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """The reconstruction of the start frame from its own states: they become the space of the dynamics."""
+        image = batch["video"][:, 0]
+        reconstruction = self._apply(networks, lambda model: model.decode(model.encode(image)))
+        loss = jnp.mean(self.distance(networks, reconstruction, image))
+        return loss, ({}, {"static": loss})
+
+    def dynamic_loss(
+        self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """L_rec of the roll-out's frames and L_traj of its states against those of the true frames."""
+        loss, metrics = self._dynamic_terms(networks, self.respond(networks, batch), self.target(batch))
+        return loss, ({}, metrics)
+
+    def _dynamic_terms(self, networks: Networks, response: Response, target: jax.Array) -> tuple[jax.Array, Metrics]:
+        perceptual = jnp.mean(self.distance(networks, fold_time(response.video), fold_time(target)))
+        true_states = jax.lax.stop_gradient(self._apply(networks, lambda model: model.encode(fold_time(target))))
+        errors = [
+            jnp.mean(jnp.square(at_least_float32(fold_time(predicted)) - at_least_float32(true)))
+            for predicted, true in zip(response.states, true_states, strict=True)
+        ]
+        latent = jnp.mean(jnp.stack(errors))
+        loss = self.weights.perceptual * perceptual + self.weights.latent * latent
+        return loss, {"loss": loss, "perceptual": perceptual, "latent": latent}
+
+    def adversarial_loss(
+        self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """With the terms of both discriminators and the feature matching of the temporal one."""
+        response, target = self.respond(networks, batch), self.target(batch)
+        loss, metrics = self._dynamic_terms(networks, response, target)
+        discriminator, variables = self.modules["temporal_discriminator"], networks["temporal_discriminator"]
+        _, real_features = discriminator.apply(variables, target)
+        temporal_logits, fake_features = discriminator.apply(variables, response.video)
+        frames = fold_time(response.video)[self.draws(batch, rng).fake]
+        patch_logits = self.modules["patch_discriminator"].apply(networks["patch_discriminator"], frames)
+        spatial, temporal = -jnp.mean(patch_logits), -jnp.mean(temporal_logits)
+        matching = feature_matching(real_features, fake_features)
+        weights = self.weights
+        loss = loss + weights.spatial * spatial + weights.temporal * temporal + weights.feature_matching * matching
+        terms = {
+            "loss": loss,
+            "generator_spatial": spatial,
+            "generator_temporal": temporal,
+            "feature_matching": matching,
+        }
+        return loss, ({}, {**metrics, **terms})
+
+    def discriminators_loss(
+        self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """Hinge losses without the half, and gradient penalties on real inputs. One power iteration each."""
+        draws, real = self.draws(batch, rng), self.target(batch)
+        fake = jax.lax.stop_gradient(self.respond(networks, batch).video)
+        weights = self.weights
+        temporal, temporal_changed, temporal_terms = self._discriminator_loss(
+            networks, "temporal", real, fake, weights.temporal_penalty
+        )
+        spatial, spatial_changed, spatial_terms = self._discriminator_loss(
+            networks, "patch", fold_time(real)[draws.real], fold_time(fake)[draws.fake], weights.spatial_penalty
+        )
+        return temporal + spatial, ({**temporal_changed, **spatial_changed}, {**temporal_terms, **spatial_terms})
+
+    def _discriminator_loss(
+        self, networks: Networks, kind: str, real: jax.Array, fake: jax.Array, penalty_weight: float
+    ) -> tuple[jax.Array, Networks, Metrics]:
+        name = f"{kind}_discriminator"
+        module = self.modules[name]
+        output, changed = module.apply(networks[name], fake, train=True, mutable=["spectral"])
+        fake_logits, variables = _logits(output), {**networks[name], **changed}
+        real_logits, pullback = jax.vjp(lambda inputs: _logits(module.apply(variables, inputs)), real)
+        (gradient,) = pullback(jnp.ones_like(real_logits))
+        penalty = jnp.sum(jnp.square(at_least_float32(gradient))) / real.shape[0]
+        hinge = 2 * hinge_discriminator(real_logits, fake_logits)
+        metrics = {
+            f"discriminator_{kind}": hinge,
+            f"gradient_penalty_{kind}": penalty,
+            f"logits_{kind}_real": jnp.mean(real_logits),
+            f"logits_{kind}_fake": jnp.mean(fake_logits),
+        }
+        return hinge + penalty_weight * penalty, {name: changed}, metrics
+
+    def draws(self, batch: Batch, rng: jax.Array) -> Draws:
+        clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
+        shape = (2, self.weights.spatial_frames)
+        return Draws(*jax.random.randint(jax.random.fold_in(rng, 1), shape, 0, clips * frames))
+
+    def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
+        video, target = self.respond(networks, batch).video, self.target(batch)
+        distance = self.distance(networks, fold_time(video), fold_time(target))
+        return {
+            "l1": jnp.mean(jnp.abs(video - target), axis=(1, 2, 3, 4)),
+            "psnr": psnr(target, video),
+            "perceptual": jnp.mean(distance.reshape(target.shape[:2]), axis=1),
+        }
+
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
+        start_frame = batch["video"][:, :1]
+        clips = (self.target(batch), self.respond(networks, batch).video)
+        return tuple(jnp.concatenate([start_frame, clip], axis=1) for clip in clips)
+
+    def _apply(self, networks: Networks, function: Callable[[PokeModel], Any]) -> Any:
+        params = {name: networks[name]["params"] for name in MODEL}
+        return self.model.apply({"params": params}, method=function)
+
+
+def _logits(output: Any) -> jax.Array:
+    """Of a discriminator that may return its features, too."""
+    return output[0] if isinstance(output, tuple) else output

@@ -1,0 +1,178 @@
+"""The poke model at small sizes: its recurrence written out, its variants, its gradients inside the scan."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from i2v_jax.errors import UserError
+from i2v_jax.models import convgru, convolution, poke_model
+from i2v_jax.models.poke_model import PokeModel
+from tests.models.random_variables import random_variables
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+POKE = np.zeros((2, 16, 16, 2), np.float32)
+POKE[:, 4:7, 8:11] = (3.0, -2.0)
+SIZES = {"size": 16, "features": 16, "min_spatial_size": 4}
+
+
+def normal(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def make(frames=3, **options):
+    model = PokeModel(**poke_model.build(**SIZES, **options), frames=frames)
+    return model, random_variables(model, IMAGES, POKE)
+
+
+def direct(x, kernel, pads):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize("pads", [((1, 1), (1, 1)), ((0, 1), (0, 1))])
+def test_convolution_for_loops_and_its_derivatives(pads):
+    size = 3 if pads[0][0] else 2
+    x, kernel = normal(2, 4, 5, 3), normal(size, size, 3, 4)
+
+    def derivatives(function):
+        def value(x, kernel):
+            return jnp.sum(jnp.sin(function(x, kernel, pads)))
+
+        def penalty(x, kernel):
+            return jnp.sum(jnp.cos(jax.grad(value)(x, kernel)))
+
+        return jax.jit(lambda x, k: (value(x, k), jax.grad(value, (0, 1))(x, k), jax.grad(penalty, (0, 1))(x, k)))(
+            x, kernel
+        )
+
+    for ours, expected in zip(
+        jax.tree.leaves(derivatives(convolution.convolve_in_loop)), jax.tree.leaves(derivatives(direct)), strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
+
+
+def test_transposed_convolution_is_the_transpose():
+    """<up(x), y> = <x, conv(y)> with stride 2 and padding 1, for every x and y."""
+    x, kernel, y = normal(2, 3, 4, 5), normal(3, 3, 5, 6), normal(2, 6, 8, 6)
+    up = convolution.convolve_transposed(x, kernel)
+    down = convolution.convolve(y, kernel.swapaxes(2, 3), (2, 2), (1, 1))
+    assert up.shape == y.shape
+    assert np.vdot(up, y) == pytest.approx(np.vdot(x, down), rel=1e-4)
+
+
+def test_the_cell_is_the_equation():
+    cell = convgru.ConvGRUCell(4)
+    variables = {"params": {"kernel": normal(3, 3, 7, 12) / 8, "bias": normal(12)}}
+    x, state = normal(1, 5, 5, 3), normal(1, 5, 5, 4)
+    kernels = cell.apply(variables, 3)
+    ours = kernels.advance(kernels.share(x), state)
+
+    def gate(index, state):
+        columns = slice(4 * index, 4 * index + 4)
+        kernel, bias = (variables["params"][name][..., columns] for name in ("kernel", "bias"))
+        return convolution.convolve(np.concatenate([x, state], -1), kernel, (1, 1), (1, 1)) + bias
+
+    update, reset = jax.nn.sigmoid(gate(0, state)), jax.nn.sigmoid(gate(1, state))
+    candidate = jnp.tanh(gate(2, reset * state))
+    np.testing.assert_allclose(ours, state * (1 - update) + candidate * update, atol=1e-5)
+
+
+def test_gates_start_orthogonal():
+    kernel = convgru.ConvGRUCell(4).init(jax.random.key(0), 3)["params"]["kernel"].reshape(-1, 3, 4)
+    for gate in range(3):
+        np.testing.assert_allclose(kernel[:, gate].T @ kernel[:, gate], np.eye(4), atol=1e-5)
+
+
+@pytest.mark.parametrize("over_time", ["constant", "impulse", "decay"])
+def test_the_scan_is_the_recurrence(over_time):
+    """The hierarchy, step by step with the poke of each step encoded in full."""
+    model, variables = make(poke_over_time=over_time, poke_frames=3)
+    strengths = {"constant": [1, 1, 1, 1], "impulse": [1, 0, 0, 0], "decay": [1, 0.5, 0, 0]}[over_time]
+    np.testing.assert_allclose(convgru.poke_strengths(4, over_time, 3), strengths)
+
+    def run(model):
+        states, latent = model.encode(IMAGES), model.encode_poke(POKE)
+        return states, latent, model.predict(states, latent, 4)
+
+    states, latent, predicted = jax.jit(lambda v: model.apply(v, method=run))(variables)
+    cells = [
+        convgru.ConvGRUCell(state.shape[-1], index > 1).apply(
+            {"params": variables["params"]["dynamics"][f"cell{index}"]}, x.shape[-1]
+        )
+        for index, (x, state) in enumerate(zip((latent, *states), states, strict=False))
+    ]
+    for step, strength in enumerate(strengths):
+        x, new = strength * latent, []
+        for cell, state in zip(cells, states, strict=True):
+            x = cell.advance(cell.share(x), state)
+            new.append(x)
+        states = tuple(new)
+        for ours, expected in zip(predicted, states, strict=True):
+            np.testing.assert_allclose(ours[:, step], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "cells", "states"),
+    [
+        ({}, 3, 3),
+        ({"levels": 2}, 2, 2),
+        ({"levels": 1}, 1, 1),
+        ({"levels": 1, "bottleneck_cells": 3}, 3, 1),  # Ours RNN
+    ],
+)
+def test_levels(options, cells, states):
+    """As many cells and object states as asked for; the decoder sees no others."""
+    model, variables = make(**options)
+    assert len(variables["params"]["dynamics"]) == cells
+    encoded = jax.eval_shape(lambda v: model.apply(v, IMAGES, method="encode"), variables)
+    assert [state.shape for state in encoded] == [(2, 4, 4, 16), (2, 4, 4, 16), (2, 8, 8, 16)][:states]
+    video = jax.jit(model.apply)(variables, IMAGES, POKE)
+    assert video.shape == (2, 3, 16, 16, 3)
+    assert not np.allclose(video[:, 0], video[:, 2])
+    other = jax.jit(model.apply)(variables, IMAGES, -POKE)
+    assert not np.allclose(video, other)
+
+
+@pytest.mark.parametrize(("norm", "feels_length"), [("instance", False), ("none", True)])
+def test_the_length_of_a_poke_reaches_the_latent_without_norm(norm, feels_length):
+    """The release's instance norm takes the size of the poke away: a finding that `poke_norm` answers."""
+    model, variables = make(poke_norm=norm)
+    encode = jax.jit(lambda poke: model.apply(variables, poke, method="encode_poke"))
+    once, twice = encode(POKE), encode(2 * POKE)
+    difference = np.linalg.norm(twice - once) / np.linalg.norm(once)
+    assert difference > 0.3 if feels_length else difference < 0.03
+
+
+def test_videos_are_decoded_frame_by_frame():
+    model, variables = make()
+    states = model.apply(variables, IMAGES, method="encode")
+    stacked = tuple(jnp.stack([state, -state], axis=1) for state in states)
+    video = model.apply(variables, stacked, method="decode")
+    np.testing.assert_allclose(video[:, 0], model.apply(variables, states, method="decode"), atol=1e-5)
+
+
+def test_bfloat16_computes_nearly_the_same():
+    model, variables = make()
+    half = PokeModel(**poke_model.build(**SIZES, dtype=jnp.bfloat16), frames=3)
+    shapes = jax.eval_shape(half.init, jax.random.key(0), IMAGES, POKE)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == jax.tree.map(
+        lambda leaf: (leaf.shape, jnp.dtype(jnp.float32)), variables
+    )
+    ours, full = jax.jit(half.apply)(variables, IMAGES, POKE), jax.jit(model.apply)(variables, IMAGES, POKE)
+    assert ours.dtype == jnp.float32
+    assert np.mean(np.abs(ours - full)) < 0.05 * np.mean(np.abs(full))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_spatial_size": 5}, "size=16 is not min_spatial_size=5 times"),
+        ({"min_spatial_size": 16}, "size=16 is not min_spatial_size=16 times"),
+        ({"levels": 4}, "these sizes have 3 levels"),
+        ({"bottleneck_cells": 0}, "the deepest needs a cell"),
+    ],
+)
+def test_impossible_sizes(options, message):
+    with pytest.raises(UserError, match=message):
+        poke_model.build(**{**SIZES, **options})

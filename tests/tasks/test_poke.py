@@ -1,0 +1,229 @@
+"""The poke objectives are the authors' own; who is updated when, by which optimiser, and what background pokes ask."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from i2v_jax.errors import UserError
+from i2v_jax.interop import load_torch, to_torch
+from i2v_jax.models import poke_model
+from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator
+from i2v_jax.tasks import perceptual_loss
+from i2v_jax.tasks.poke import DISCRIMINATORS, MODEL, Poke
+from i2v_jax.training.state import TrainState, split
+from i2v_jax.training.step import make_step
+from tests.interop.test_poke_networks import WITHOUT_GRADIENT
+from tests.interop.test_video_networks import channels_last
+from tests.reference import fixtures
+
+RNG = np.random.default_rng(0)
+LOSS = {
+    "perceptual": 5.0,
+    "latent": 0.1,
+    "spatial": 1.0,
+    "temporal": 5.0,
+    "feature_matching": 10.0,
+    "spatial_penalty": 1e-4,
+    "temporal_penalty": 0.1,
+    "spatial_frames": 4,
+}
+
+
+def configuration(perceptual_network, **stage):
+    return ConfigDict(
+        {
+            "dtype": "float32",
+            "poke": {
+                "adversarial_step": 3,
+                "single_stage": False,
+                **stage,
+                "loss": {**LOSS, "perceptual_network": perceptual_network},
+            },
+        }
+    )
+
+
+def make_batch(clips, frames, size):
+    poke = np.zeros((clips, size, size, 2), np.float32)
+    poke[:, 4:7, 5:8] = (2.0, -1.0)
+    return {
+        "video": RNG.uniform(-1, 1, (clips, 1 + frames, size, size, 3)).astype(np.float32),
+        "poke": poke,
+        "is_background": np.arange(clips) % 2 == 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def small():
+    """(task, variables of its networks, batch) at 16x16 with a loss that needs no weights."""
+    modules = {
+        **poke_model.build(size=16, features=16, min_spatial_size=4),
+        "temporal_discriminator": PatchTemporalDiscriminator(width=4),
+        "patch_discriminator": PatchDiscriminator(width=4, layers=2, norm="instance", spectral_norm=False),
+    }
+    task, batch = Poke(configuration("laplacian"), modules), make_batch(2, 3, 16)
+    networks = jax.jit(task.init_variables)(jax.random.key(0), batch)
+    return task, networks, batch
+
+
+@pytest.fixture(scope="module")
+def objective():
+    """(task, networks, batch, fixture) at the fixture's weights and inputs."""
+    fixture = fixtures.load("poke_training_losses_64")
+    model, vgg = (fixtures.load(fixture.config["weights"][name]) for name in ("model", "vgg19"))
+    module, variables = load_torch("poke_model", model.state, model.config)
+    _, vgg_variables = load_torch("vgg19", vgg.state, vgg.config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(perceptual_loss.weights, "load", {"vgg19": vgg_variables}.__getitem__)
+        task = Poke(configuration("vgg19"), {name: getattr(module, name) for name in MODEL})
+    assert fixture.config["vgg_dyn_weight"] == LOSS["perceptual"]
+    assert fixture.config["latent_dynamics_weight"] == LOSS["latent"]
+    networks = {**{name: {"params": variables["params"][name]} for name in MODEL}, **task.frozen}
+    batch = {name: channels_last(fixture.inputs[name]) for name in ("video", "poke")}
+    return task, networks, {**batch, "is_background": np.zeros(len(batch["video"]), bool)}, fixture
+
+
+def check(fixture, part, gradients):
+    """Norms of the gradients by network, and that the fixture has none for other networks."""
+    source = fixtures.load(fixture.config["weights"]["model"], with_state=False)
+    ours = to_torch("poke_model", {"params": jax.device_get(gradients)}, source.config)
+    prefix = f"{part}/grad_norm/"
+    expected = {key.removeprefix(prefix): norm for key, norm in fixture.outputs.items() if key.startswith(prefix)}
+    assert ours.keys() <= expected.keys()
+    for key, norm in expected.items():
+        if key not in ours:
+            assert norm == 0, key
+        elif WITHOUT_GRADIENT.fullmatch(f"grad_norm/{key}"):
+            assert norm < 1e-5 and np.linalg.norm(ours[key]) < 1e-5
+        else:
+            assert np.linalg.norm(ours[key]) == pytest.approx(norm, rel=1e-3, abs=1e-6), key
+
+
+def run_objective(task, networks, batch, loss, names):
+    @jax.jit
+    def run(params, networks, batch):
+        def value(params):
+            replaced = {name: {"params": tree} for name, tree in params.items()}
+            return loss({**networks, **replaced}, (), batch, jax.random.key(0))
+
+        return jax.grad(value, has_aux=True)(params)
+
+    gradients, (_, metrics) = run({name: networks[name]["params"] for name in names}, networks, batch)
+    return gradients, metrics
+
+
+def test_static_objective(objective):
+    task, networks, batch, fixture = objective
+    gradients, metrics = run_objective(task, networks, batch, task.static_loss, ("object_encoder", "decoder"))
+    assert metrics["static"] == pytest.approx(fixture.outputs["loss/static_reconstruction"], rel=fixture.tolerance)
+    check(fixture, "static", gradients)
+
+
+def test_dynamic_objective(objective):
+    task, networks, batch, fixture = objective
+    gradients, metrics = run_objective(task, networks, batch, task.dynamic_loss, MODEL[1:])
+    names = {"perceptual": "perceptual_dynamics", "latent": "latent_dynamics", "loss": "dynamics"}
+    for ours, theirs in names.items():
+        assert metrics[ours] == pytest.approx(fixture.outputs[f"loss/{theirs}"], rel=fixture.tolerance), theirs
+    check(fixture, "dynamics", gradients)
+
+
+def test_updates_come_in_order_and_the_adversarial_ones_late(small):
+    task, _, _ = small
+    before, after = ([update for update in task.updates if update.runs_at(step)] for step in (2, 3))
+    assert [(update.name, update.networks) for update in before] == [
+        ("static", ("object_encoder", "decoder")),
+        ("dynamic", ("poke_encoder", "dynamics", "decoder")),
+    ]
+    assert [update.name for update in after] == ["static", "dynamic_adversarial", "discriminators"]
+    assert after[-1].networks == DISCRIMINATORS
+    single = Poke(configuration("laplacian", single_stage=True), task.modules)
+    assert [update.networks for update in single.updates if update.runs_at(0)] == [MODEL]
+
+
+def test_a_step_moves_each_network_with_the_optimiser_of_each_update(small):
+    """The decoder has two: afterwards its parameters have moved twice, and each has moments of its own."""
+    task, networks, batch = small
+    optimizers = dict.fromkeys(task.modules, optax.with_extra_args_support(optax.adam(1e-3)))
+    users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
+    assert set(users) == {
+        *("object_encoder_static", "decoder_static"),
+        *("poke_encoder_dynamic", "dynamics_dynamic", "decoder_dynamic"),
+        *DISCRIMINATORS,
+    }
+    params, model_state = split(networks)
+    opt_state = {key: optimizers[name].init(params[name]) for key, name in users.items()}
+    state = TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, {})
+    active = [update for update in task.updates if update.runs_at(3)]
+    new, metrics = jax.jit(make_step(task, active, optimizers, 0.0, 0))(state, {}, batch)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert {key: int(value[0].count) for key, value in new.opt_state.items()} == dict.fromkeys(users, 1)
+
+    def moved(name, path):
+        old, changed = (tree[name] for tree in (params, new.params))
+        for key in path:
+            old, changed = old[key], changed[key]
+        return np.max(np.abs(changed - old))
+
+    # Adam's first step is the learning rate in each entry with a gradient.
+    assert moved("object_encoder", ("block0", "conv", "kernel")) == pytest.approx(1e-3, rel=0.01)
+    assert moved("dynamics", ("cell0", "kernel")) == pytest.approx(1e-3, rel=0.01)
+    assert moved("decoder", ("to_rgb", "kernel")) == pytest.approx(2e-3, rel=0.05)
+    assert moved("patch_discriminator", ("conv0", "kernel")) == pytest.approx(1e-3, rel=0.01)
+    u = ("trunk", "stem", "u")
+    old, changed = (tree["temporal_discriminator"]["spectral"] for tree in (model_state, new.model_state))
+    assert not np.allclose(old[u[0]][u[1]][u[2]], changed[u[0]][u[1]][u[2]])
+
+
+def test_the_discriminators_objective(small):
+    """Hinge without the half, and squared gradients of the summed logits on the real inputs, term by term."""
+    task, networks, batch = small
+    rng = jax.random.key(5)
+    loss, (changed, metrics) = jax.jit(task.discriminators_loss)(networks, (), batch, rng)
+    draws, real = task.draws(batch, rng), task.target(batch)
+    fake = task.respond(networks, batch).video
+    assert draws.real.shape == draws.fake.shape == (4,)
+    images = [video.reshape(-1, 16, 16, 3)[index] for video, index in ((real, draws.real), (fake, draws.fake))]
+    advanced = {**networks["temporal_discriminator"], **changed["temporal_discriminator"]}
+    expected = 0.0
+    for kind, inputs, weight in (("temporal", (real, fake), 0.1), ("patch", images, 1e-4)):
+        module = task.modules[f"{kind}_discriminator"]
+        variables = advanced if kind == "temporal" else networks["patch_discriminator"]
+
+        def logits(x, module=module, variables=variables):
+            outputs = module.apply(variables, x)
+            return outputs[0] if isinstance(outputs, tuple) else outputs
+
+        slope = jax.jit(jax.grad(lambda x, logits=logits: jnp.sum(logits(x))))(inputs[0])
+        penalty = np.sum(np.square(slope)) / len(slope)
+        hinge = np.mean(np.maximum(0, 1 - logits(inputs[0]))) + np.mean(np.maximum(0, 1 + logits(inputs[1])))
+        assert metrics[f"discriminator_{kind}"] == pytest.approx(hinge, rel=1e-3)
+        assert metrics[f"gradient_penalty_{kind}"] == pytest.approx(penalty, rel=1e-2)
+        expected += hinge + weight * penalty
+    assert loss == pytest.approx(expected, rel=1e-2)
+
+
+def test_nothing_may_move_after_a_background_poke(small):
+    task, networks, batch = small
+    target = task.target(batch)
+    np.testing.assert_array_equal(target[0], batch["video"][0, 1:])
+    np.testing.assert_array_equal(target[1], np.repeat(batch["video"][1, :1], 3, axis=0))
+    truth, response = jax.jit(task.preview)(networks, batch, jax.random.key(0))
+    assert truth.shape == response.shape == batch["video"].shape
+    np.testing.assert_array_equal(response[:, 0], batch["video"][:, 0])
+    metrics = jax.jit(task.evaluate)(networks, batch, jax.random.key(0))
+    assert {name: value.shape for name, value in metrics.items()} == dict.fromkeys(("l1", "psnr", "perceptual"), (2,))
+    error = np.abs(response[:, 1:] - target)
+    np.testing.assert_allclose(metrics["l1"], error.mean((1, 2, 3, 4)), rtol=1e-5)
+    assert task.best in metrics
+
+
+def test_vgg16_comes_with_the_weights_of_lpips(monkeypatch):
+    monkeypatch.setattr(perceptual_loss.weights, "load", {"lpips": {"params": {"vgg": {"features_0": 1}}}}.__getitem__)
+    _, frozen = perceptual_loss.make_distance("vgg16", "float32")
+    assert frozen == {"vgg16": {"params": {"features_0": 1}}}
+    with pytest.raises(UserError, match="choose lpips, vgg16, vgg19 or laplacian"):
+        perceptual_loss.make_distance("vgg11", "float32")
