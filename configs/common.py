@@ -72,7 +72,7 @@ def _data(size: int) -> ConfigDict:
 def _optimizer(**changes: object) -> ConfigDict:
     optimizer = ConfigDict(
         {
-            "name": "adam",  # or "amsgrad"
+            "name": "adam",  # or "amsgrad", or "muon"
             "learning_rate": 2e-4,
             "b1": 0.5,
             "b2": 0.9,

@@ -1,7 +1,12 @@
-"""Optimisers from the config: Adam as PyTorch's default loops use it, with step decay or plateau halving."""
+"""Optimisers from the config: Adam as PyTorch's default loops use it, or Muon; with step decay or plateau halving."""
 
+from typing import Any
+
+import jax
 import optax
 from ml_collections import ConfigDict
+
+from i2v_jax.errors import UserError
 
 _SMALLEST_RATE = 1e-8  # of the plateau schedule, spec of the image autoencoder
 
@@ -12,15 +17,22 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
     Args:
       config: the fields of `optimizer` in configs/common.py.
       steps_per_epoch: what the epochs of the schedule are, in steps.
+    Raises:
+      UserError: an unknown name.
     """
+    if config.name not in ("adam", "amsgrad", "muon"):
+        raise UserError(f"optimizer.name={config.name}: choose adam, amsgrad or muon")
+    schedule = learning_rate_schedule(config, steps_per_epoch)
     parts: list[optax.GradientTransformation] = []
     if config.clip_norm > 0:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
     if config.weight_decay > 0:
         parts.append(optax.add_decayed_weights(config.weight_decay))
-    scale = {"adam": optax.scale_by_adam, "amsgrad": optax.scale_by_amsgrad}[config.name]
-    parts.append(scale(b1=config.b1, b2=config.b2))
-    parts.append(optax.scale_by_learning_rate(learning_rate_schedule(config, steps_per_epoch)))
+    if config.name == "muon":
+        parts.append(_muon(config, schedule))
+    else:
+        scale = optax.scale_by_adam if config.name == "adam" else optax.scale_by_amsgrad
+        parts += [scale(b1=config.b1, b2=config.b2), optax.scale_by_learning_rate(schedule)]
     if config.plateau:
         parts.append(
             # PyTorch's patience of 1 tolerates one bad epoch; optax counts the epoch at which it acts.
@@ -34,6 +46,33 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
             )
         )
     return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Orthogonalised momentum for kernels (Jordan et al. 2024), Nesterov's Adam for vectors, at one learning rate.
+
+    The step of a kernel has a root mean square of the rate, as Adam's about has. All directions of a kernel move alike:
+    a rare one, such as what tells motions apart, does not wait until the frequent ones are learned.
+    """
+
+    def dimension_numbers(params: Any) -> Any:
+        return jax.tree.map(
+            lambda leaf: (
+                optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+                if leaf.ndim > 1
+                else None
+            ),
+            params,
+        )
+
+    return optax.contrib.muon(
+        schedule,
+        muon_weight_dimension_numbers=dimension_numbers,
+        consistent_rms=1.0,
+        adam_learning_rate=schedule,
+        adam_b1=config.b1,
+        adam_b2=config.b2,
+    )
 
 
 def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
