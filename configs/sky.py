@@ -1,8 +1,10 @@
 """The embedded procedural sky: clouds drift over still ground in a known direction. No download.
 
-Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores; not timed to the end yet)
+Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores, 14.4 min and 1.2 min for the page)
            python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, narrower networks than DTDB's)
-Metric:    `python -m launch.demo` measures PSNR and the angle between requested and seen motion (chance: 90 degrees).
+Metric:    of the demo on 64 test clips: reconstruction 29.2 dB (copying the start frame: 25.8); angle between requested
+           and seen motion 65 degrees (chance: 90), of transferred motion 63. The flow has no hold of the direction yet:
+           the latent says where clouds are in late frames rather than where they go.
 """
 
 from ml_collections import ConfigDict
