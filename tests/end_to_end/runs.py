@@ -13,7 +13,9 @@ from tests.launch.synthesis import ROOT
 
 
 def train_command(spec: str, workdir: pathlib.Path) -> list[str]:
-    return [sys.executable, "-m", "launch.train", f"--config=configs/{spec}", f"--workdir={workdir}"]
+    """Of `spec`, which is a config file with its arguments and, after spaces, further options."""
+    config, *options = spec.split()
+    return [sys.executable, "-m", "launch.train", f"--config=configs/{config}", f"--workdir={workdir}", *options]
 
 
 def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
