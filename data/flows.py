@@ -65,7 +65,7 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
         raise UserError(f"{options.given}: no such folder (--flow is 'dis' or a folder of flow files)")
     source = RecordSource(prepared, split)
     store = flow.FlowStore(flow.stored_folder(prepared, split, options.distance))
-    try:
+    with staging.writing_to(prepared):
         store.folder.mkdir(parents=True, exist_ok=True)
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             outcomes = pool.map(lambda video: _attempt(source, video, store, options), range(len(source)))
@@ -76,12 +76,6 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
                 raise
         skipped = [raw.Skipped(source.name(video), reason) for video, reason in enumerate(reasons) if reason]
         (store.folder / "skipped.json").write_text(json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
-    except OSError as error:
-        if error.errno in staging.DISK_FULL:
-            raise UserError(
-                f"{prepared}: the disk is full; what is done is kept: free some space and run the same command again"
-            ) from error
-        raise UserError(f"{error.filename or prepared}: {error.strerror or error}") from error
     return FlowSummary(store.folder, len(source) - len(skipped), skipped)
 
 

@@ -4,6 +4,7 @@ A staged file appears under its name only when it is complete, so a killed run l
 on. The name is a digest of the raw files and the options: a changed video or option is staged anew.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -22,6 +23,19 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images, transforms, videos
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turns what the system says about files into one line. Raises UserError for any OSError in its context."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise UserError(
+                f"{folder}: the disk is full; what is done is kept: free some space and run the same command again"
+            ) from error
+        raise UserError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -158,7 +158,7 @@ def prepare(
     """
     folder = prepared_folder(builder_class, data_dir)
     staging_dir = folder.parent / "staging"
-    try:
+    with staging.writing_to(data_dir):
         staging_dir.mkdir(parents=True, exist_ok=True)
         found, skipped = builder_class.find(raw_dir)
         staged, unusable = _stage_all(found, options, builder_class, staging_dir, threads)
@@ -169,12 +169,6 @@ def prepare(
         _write(builder, staged, folder)
         (folder / "skipped.json").write_text(json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
         shutil.rmtree(staging_dir)
-    except OSError as error:
-        if error.errno in staging.DISK_FULL:
-            raise UserError(
-                f"{data_dir}: the disk is full; what is done is kept: free some space and run the same command again"
-            ) from error
-        raise UserError(f"{error.filename or data_dir}: {error.strerror or error}") from error
     return Summary(folder, {split: len(chosen) for split, chosen in splits.items()}, skipped)
 
 

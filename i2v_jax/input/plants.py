@@ -12,14 +12,13 @@ at (x + 0.5, y + 0.5).
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from i2v_jax.input import plants_drawing, plants_scene
 from i2v_jax.input.plants_mechanics import Grip, Pose
+from i2v_jax.input.procedural import SPLITS, ProceduralSource
 
-SPLITS = {"train": 0, "eval": 1, "test": 2}
 LAST_FRAME = 10  # where a pulled point has its displacement
 _APPEARANCE, _MOTION = 0, 1
 _SECOND_PLANT = 0.25  # probability that two plants are pulled
@@ -241,38 +240,13 @@ def _background(split: str, index: int, size: int) -> np.ndarray:
     return plants_scene.draw_background(rng, plants_scene.draw_room(rng), size)
 
 
-@dataclasses.dataclass(frozen=True)
-class PlantsSource:
-    """The random-access source of the pipeline (`sources.VideoSource`) for one split of `plants`."""
+class PlantsSource(ProceduralSource):
+    """One split of `plants`, with exact flow and masks."""
 
-    split: str
-    num_videos: int
-    frames: int  # of each video
-    size: int
+    dataset = "plants"
 
-    def __len__(self) -> int:
-        return self.num_videos
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return ()
-
-    def num_frames(self, video: int) -> int:
-        return self.frames
-
-    def name(self, video: int) -> str:
-        return f"plants-{self.split}-{video:06d}"
-
-    def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
-        """uint8 [T, size, size, 3]; `min_size` has no use here, frames are drawn at the size wanted."""
+    def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
         return render(self.split, video, self.size, frame_indices)
-
-    def object_name(self, video: int) -> str:
-        """Every scene has plants of its own."""
-        return self.name(video)
-
-    def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
-        return {}
 
     def true_flow(self, video: int, start: int, end: int) -> np.ndarray:
         """float32 [size, size, 2], see `plants_flow`."""

@@ -18,8 +18,8 @@ import scipy.fft
 import scipy.special
 
 from i2v_jax.input import directions, sky_scenery
+from i2v_jax.input.procedural import SPLITS, ProceduralSource
 
-SPLITS = {"train": 0, "eval": 1, "test": 2}
 _APPEARANCE, _MOTION = 0, 1
 # Speeds, in frame widths per frame: over 16 frames clouds drift by a tenth to a quarter of the picture.
 _SPEED = (0.010, 0.016)
@@ -180,34 +180,17 @@ def _smoothstep(x: np.ndarray) -> np.ndarray:
     return x * x * (3.0 - 2.0 * x)
 
 
-@dataclasses.dataclass(frozen=True)
-class SkySource:
-    """The random-access source of the pipeline (`sources.VideoSource`) for one split of `sky`."""
+class SkySource(ProceduralSource):
+    """One split of `sky`, with the direction as label."""
 
-    split: str
-    num_videos: int
-    frames: int  # of each video
-    size: int
-
-    def __len__(self) -> int:
-        return self.num_videos
+    dataset = "sky"
 
     @property
     def label_names(self) -> tuple[str, ...]:
         return ("direction",)
 
-    def num_frames(self, video: int) -> int:
-        return self.frames
-
-    def name(self, video: int) -> str:
-        return f"sky-{self.split}-{video:06d}"
-
-    def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
-        """uint8 [T, size, size, 3]; `min_size` has no use here, frames are drawn at the size wanted."""
+    def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
         return render(self.split, video, self.size, frame_indices)
-
-    def object_name(self, video: int) -> str:
-        return self.name(video)
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
         return {"direction": np.int32(directions.direction_bin(sky_motion(self.split, video).angle))}

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from i2v_jax.models.layers import at_least_float32
 
@@ -18,6 +19,24 @@ def feature_matching(real: tuple[jax.Array, ...], fake: tuple[jax.Array, ...]) -
         for a, b in zip(real, fake, strict=True)
     ]
     return jnp.mean(jnp.stack(differences))
+
+
+def adversarial_terms(
+    weights: ConfigDict,
+    spatial_logits: jax.Array,
+    temporal_logits: jax.Array,
+    real_features: tuple[jax.Array, ...],
+    fake_features: tuple[jax.Array, ...],
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """What both critics tell the generator: their weighted sum, and each term for the log.
+
+    `weights` holds `spatial`, `temporal` and `feature_matching`; the logits are those of generated frames and clips,
+    the features those of the temporal critic.
+    """
+    spatial, temporal = -jnp.mean(spatial_logits), -jnp.mean(temporal_logits)
+    matching = feature_matching(real_features, fake_features)
+    total = weights.spatial * spatial + weights.temporal * temporal + weights.feature_matching * matching
+    return total, {"generator_spatial": spatial, "generator_temporal": temporal, "feature_matching": matching}
 
 
 def fold_time(video: jax.Array) -> jax.Array:

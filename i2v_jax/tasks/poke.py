@@ -12,7 +12,7 @@ from i2v_jax.evaluation.metrics import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.poke_model import PokeModel, States
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
-from i2v_jax.tasks.losses import feature_matching, fold_time, hinge_discriminator
+from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 
 MODEL = ("object_encoder", "poke_encoder", "dynamics", "decoder")
@@ -135,17 +135,9 @@ class Poke:
         temporal_logits, fake_features = discriminator.apply(variables, response.video)
         frames = fold_time(response.video)[self.draws(batch, rng).fake]
         patch_logits = self.modules["patch_discriminator"].apply(networks["patch_discriminator"], frames)
-        spatial, temporal = -jnp.mean(patch_logits), -jnp.mean(temporal_logits)
-        matching = feature_matching(real_features, fake_features)
-        weights = self.weights
-        loss = loss + weights.spatial * spatial + weights.temporal * temporal + weights.feature_matching * matching
-        terms = {
-            "loss": loss,
-            "generator_spatial": spatial,
-            "generator_temporal": temporal,
-            "feature_matching": matching,
-        }
-        return loss, ({}, {**metrics, **terms})
+        added, terms = adversarial_terms(self.weights, patch_logits, temporal_logits, real_features, fake_features)
+        loss = loss + added
+        return loss, ({}, {**metrics, "loss": loss, **terms})
 
     def discriminators_loss(
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array

@@ -12,7 +12,7 @@ from i2v_jax.evaluation.metrics import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
-from i2v_jax.tasks.losses import feature_matching, fold_time, hinge_discriminator
+from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 
 
@@ -116,17 +116,9 @@ class VideoVAE:
         _, real_features = self._temporal(networks, real)
         temporal_logits, fake_features = self._temporal(networks, fake)
         patch_logits = self._patch(networks, self._frames(outputs.video, batch, rng))
-        matching = feature_matching(real_features, fake_features)
-        spatial, temporal = -jnp.mean(patch_logits), -jnp.mean(temporal_logits)
-        weights = self.weights
-        loss = loss + weights.spatial * spatial + weights.temporal * temporal + weights.feature_matching * matching
-        terms = {
-            "loss": loss,
-            "generator_spatial": spatial,
-            "generator_temporal": temporal,
-            "feature_matching": matching,
-        }
-        return loss, ({}, {**metrics, **terms})
+        added, terms = adversarial_terms(self.weights, patch_logits, temporal_logits, real_features, fake_features)
+        loss = loss + added
+        return loss, ({}, {**metrics, "loss": loss, **terms})
 
     def critics_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array

@@ -79,8 +79,8 @@ def test_poke_model(name):
     assert_round_trip("poke_model", fixture, variables)
 
 
-def penalised(logits, inputs, params, weight):
-    """The gradients of mean(logits) + weight * penalty, the penalty, the logits and the features.
+def critic_gradients(fixture, logits, inputs, params, weight):
+    """Compares logits, features and gradient penalty; the gradients of mean(logits) + weight * penalty.
 
     `logits` is a function (params, inputs) -> (logits, features); the penalty is the mean over the batch of
     |d sum(logits) / d inputs|^2.
@@ -95,7 +95,11 @@ def penalised(logits, inputs, params, weight):
         penalty = jnp.sum(slope**2) / len(inputs)
         return jnp.mean(values) + weight * penalty, (penalty, values, features)
 
-    return jax.grad(loss, has_aux=True)(params)
+    gradients, (penalty, values, features) = jax.jit(jax.grad(loss, has_aux=True))(params)
+    assert_close(values, channels_last(fixture.outputs["logits"]), fixture.tolerance)
+    assert_close(penalty, fixture.outputs["gradient_penalty"], fixture.tolerance)
+    assert_maps(features, fixture, "feature_map")
+    return gradients
 
 
 def test_poke_patch_discriminator():
@@ -107,11 +111,7 @@ def test_poke_patch_discriminator():
         return values, state["intermediates"]["features"]
 
     images = channels_last(fixture.inputs["images"])
-    run = jax.jit(lambda params: penalised(logits, images, params, weight=1.0))
-    gradients, (penalty, values, features) = run(variables["params"])
-    assert_close(values, channels_last(fixture.outputs["logits"]), fixture.tolerance)
-    assert_close(penalty, fixture.outputs["gradient_penalty"], fixture.tolerance)
-    assert_maps(features, fixture, "feature_map")
+    gradients = critic_gradients(fixture, logits, images, variables["params"], weight=1.0)
     assert_gradients("poke_patch_discriminator", fixture, gradients)
     assert_round_trip("poke_patch_discriminator", fixture, variables)
 
@@ -124,11 +124,7 @@ def test_poke_temporal_discriminator():
         return module.apply({**variables, "params": params}, video)
 
     video = np.moveaxis(fixture.inputs["video"], 1, -1)
-    run = jax.jit(lambda params: penalised(logits, video, params, weight=0.1))
-    gradients, (penalty, values, features) = run(variables["params"])
-    assert_close(values, channels_last(fixture.outputs["logits"]), fixture.tolerance)
-    assert_close(penalty, fixture.outputs["gradient_penalty"], fixture.tolerance)
-    assert_maps(features, fixture, "feature_map")
+    gradients = critic_gradients(fixture, logits, video, variables["params"], weight=0.1)
     assert_gradient_norms("poke_temporal_discriminator", fixture, gradients)
     assert_round_trip("poke_temporal_discriminator", fixture, variables)
 

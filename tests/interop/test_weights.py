@@ -252,16 +252,6 @@ def _assert_pretrained_logits():
     assert_close(features.logits, fixture.outputs["logits"], fixture.tolerance)
 
 
-@pytest.mark.skipif(not weights.path("lpips").exists(), reason="python -m launch.weights --fetch lpips was not run")
-def test_pretrained_lpips():
-    _assert_pretrained_distance()
-
-
-@pytest.mark.skipif(not weights.path("i3d").exists(), reason="python -m launch.weights --fetch i3d was not run")
-def test_pretrained_i3d():
-    _assert_pretrained_logits()
-
-
 @pytest.mark.slow
 def test_archives_are_fetched(cache):
     fetched = _launch("--fetch", "lpips,i3d", cache=cache)
