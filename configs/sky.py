@@ -44,7 +44,7 @@ def _demo(config: ConfigDict) -> None:
     config.video_vae.temporal_discriminator.channels = (16, 16, 32, 64, 64)
     config.video_vae.patch_discriminator.width = 16
     config.video_vae.optimizer.update(name="muon", learning_rate=2e-3, b1=0.9, b2=0.99, decay=0.6)
-    config.image_ae.update(batch_size=32, steps=250, adversarial_epoch=1000.0)
+    config.image_ae.update(batch_size=32, steps=200, adversarial_epoch=1000.0)
     config.image_ae.encoder.update(z_dim=32, width=16)
     config.image_ae.decoder.update(channels=16, mlp_width=64, num_classes=32)
     config.image_ae.patch_discriminator.width = 16

@@ -1,5 +1,9 @@
 """`sky`: a procedural data set. Soft clouds drift over a still landscape; direction, speed and optical flow are known.
 
+Above the clouds a veil of haze in evening light comes in with the same wind, but faster: it is outside the start frame,
+and covers about half of the sky in the frames that follow. It is in the picture what a broad weather front is outdoors.
+A network reads off it where the wind blows, long before it can tell that from the drift of the clouds.
+
 A clip is a function of (split, index) alone, so nothing is downloaded or stored. The clouds are sums of waves on a
 torus of twice the frame's size; drifting by any fraction of a pixel is a phase, hence the flow is exact. Two streams
 of random numbers are used: one for what the start frame shows, one for the motion. The start frame therefore says
@@ -21,8 +25,11 @@ from i2v_jax.input import directions, sky_scenery
 from i2v_jax.input.procedural import SPLITS, ProceduralSource
 
 _APPEARANCE, _MOTION = 0, 1
-# Speeds, in frame widths per frame: over 16 frames clouds drift by a tenth to a quarter of the picture.
-_SPEED = (0.010, 0.016)
+# Speeds, in frame widths per frame: over 16 frames clouds drift by an eighth to a fifth of the picture.
+_SPEED = (0.008, 0.012)
+_VEIL_SPEED = 5.0  # of the veil, in speeds of the clouds
+_VEIL_RIM = 0.8  # frame widths over which it grows to its full opacity
+_VEIL_OPACITY = 0.65
 _MAX_WAVES = 48  # wave numbers kept per axis, over a torus of two frame widths
 
 
@@ -79,7 +86,8 @@ def render(split: str, index: int, size: int, times: Sequence[float], motion: Mo
     Returns:
         uint8 [T, size, size, 3], RGB.
     """
-    dx, dy = (motion or sky_motion(split, index)).velocity(size)
+    motion = motion or sky_motion(split, index)
+    dx, dy = motion.velocity(size)
     scene = _scene(split, index, size)
     shifts = np.asarray(times, np.float64)[:, None] * np.array([dx, dy])
     density, relief = (_drift(spectrum, shifts, size) for spectrum in scene.spectra)
@@ -88,6 +96,8 @@ def render(split: str, index: int, size: int, times: Sequence[float], motion: Mo
     light = np.clip(0.7 + 0.25 * relief - 0.16 * np.maximum(density - scene.threshold - 0.5, 0.0), 0.0, 1.0)
     cloud_color = _blend(scene.cloud_shadow, scene.cloud_light, light[..., None])
     image = _blend(scene.backdrop, cloud_color, (scene.cloud_opacity * opacity)[..., None])
+    veil = _VEIL_OPACITY * _veil_share(motion, times, size)
+    image = _blend(image, scene.veil, veil[..., None])
     image = _blend(scene.ground, image, scene.sky_share[..., None])
     return np.rint(np.clip(image, 0.0, 255.0)).astype(np.uint8)
 
@@ -100,6 +110,7 @@ class _Scene:
     sky_share: np.ndarray  # [H, W]
     cloud_light: np.ndarray  # [H, W, 3], brighter near the sun
     cloud_shadow: np.ndarray  # [3]
+    veil: np.ndarray  # [3]
     threshold: float
     softness: float
     cloud_opacity: float
@@ -113,7 +124,7 @@ def _scene(split: str, index: int, size: int) -> _Scene:
     light_angle = rng.uniform(0.0, 2.0 * np.pi)
     cover, softness = rng.uniform(0.45, 0.6), rng.uniform(0.8, 1.1)
     cloud_opacity = rng.uniform(0.9, 1.0)
-    steepness = rng.uniform(2.1, 2.5)
+    steepness = rng.uniform(1.7, 2.0)
     density, relief = _cloud_spectra(rng, size, steepness, light_angle)
     sky_share, ground = sky_scenery.draw_ground(rng, size, palette, sun)
     backdrop, glow = sky_scenery.draw_backdrop(size, palette, sun)
@@ -124,6 +135,7 @@ def _scene(split: str, index: int, size: int) -> _Scene:
         sky_share=sky_share,
         cloud_light=_blend(palette.cloud_light, palette.sun, 0.5 * glow[..., None]),
         cloud_shadow=palette.cloud_shadow,
+        veil=palette.veil,
         threshold=-float(scipy.special.ndtri(cover)),
         softness=softness,
         cloud_opacity=cloud_opacity,
@@ -148,8 +160,9 @@ def _cloud_spectra(
     wave_y, wave_x = _wave_numbers(size)
     radius = np.hypot(wave_y, wave_x)
     radius[0, 0] = np.inf  # no constant part: the cover is set by the threshold alone
-    # Nothing finer than about nine pixels: soft clouds, whose motion a small network can follow.
-    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.22 * size)) ** 4)) * np.isfinite(radius)
+    # Nothing finer than about six pixels, whose motion a small network can follow; but too fine for a latent to hold
+    # where every cloud is, instead of where they go.
+    amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.33 * size)) ** 4)) * np.isfinite(radius)
     density = spectrum * amplitude
     density *= 1.0 / scipy.fft.irfft2(density).std()
     # The slope is the difference to the same field a little further towards the light.
@@ -168,6 +181,17 @@ def _drift(spectrum: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
     phase_y = np.exp(turn * shifts[:, 1:, None] * wave_y).astype(np.complex64)
     rows = scipy.fft.ifft(spectrum * phase_y * phase_x, axis=1)[:, :size]
     return scipy.fft.irfft(rows, n=2 * size, axis=2)[:, :, :size]
+
+
+def _veil_share(motion: Motion, times: Sequence[float], size: int) -> np.ndarray:
+    """How much of the veil's opacity each pixel has: [T, size, size] in [0, 1], 0 everywhere at time 0."""
+    radians = np.radians(motion.angle)
+    wind_x, wind_y = np.cos(radians), -np.sin(radians)
+    centers = (np.arange(size) + 0.5) / size - 0.5
+    downwind = centers[None, :] * wind_x + centers[:, None] * wind_y
+    windward_edge = -0.5 * (abs(wind_x) + abs(wind_y))
+    front = windward_edge + _VEIL_SPEED * motion.speed * np.asarray(times, np.float64)
+    return _smoothstep((front[:, None, None] - downwind) / _VEIL_RIM - 0.5)
 
 
 def _blend(a: np.ndarray, b: np.ndarray, share: np.ndarray | float) -> np.ndarray:

@@ -15,6 +15,7 @@ class Palette:
     cloud_shadow: np.ndarray
     ground: np.ndarray
     sun: np.ndarray
+    veil: np.ndarray
 
     def mix(self, other: "Palette", share: float) -> "Palette":
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))
@@ -28,9 +29,9 @@ def _palette(*colors: str) -> Palette:
 # Ordered through the day: neighbours mix into believable colours. All are about equally bright, because the decoder
 # normalises brightness away and would spend its time on carrying it through the latent.
 _DAY = (
-    _palette("2f6cc0", "b5d6f0", "ffffff", "8fa3c0", "2c4a2a", "fffbe8"),  # noon
-    _palette("3d84d0", "c8e2f2", "ffffff", "94a9c4", "43592c", "fffdf0"),  # bright noon
-    _palette("3a6fb4", "d6d4d0", "fff6e6", "98a0b4", "3c4426", "fff4d8"),  # afternoon
+    _palette("2f6cc0", "b5d6f0", "ffffff", "8fa3c0", "2c4a2a", "fffbe8", "f0c8a4"),  # noon
+    _palette("3d84d0", "c8e2f2", "ffffff", "94a9c4", "43592c", "fffdf0", "f0ccac"),  # bright noon
+    _palette("3a6fb4", "d6d4d0", "fff6e6", "98a0b4", "3c4426", "fff4d8", "ecb890"),  # afternoon
 )
 
 

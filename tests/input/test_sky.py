@@ -47,6 +47,19 @@ def test_ground_is_still_and_sky_moves() -> None:
         assert 0.5 < share.mean() < 0.95
 
 
+def test_the_veil_comes_in_from_the_side_the_wind_blows_from() -> None:
+    """It is outside the start frame, and its front has travelled `_VEIL_SPEED` times as far as the clouds."""
+    east = sky.Motion(angle=0.0, speed=0.01)
+    start, middle, late = sky._veil_share(east, [0, 10, 30], 64)
+    assert np.all(start == 0)
+    assert np.all(np.diff(middle, axis=1) <= 0)  # denser on the left
+    front = 10 * 5 * 0.01  # frame widths from the left border
+    assert np.flatnonzero(middle[0])[-1] == round(front * 64) - 1
+    assert np.all(late[:, 0] == 1)
+    north = sky._veil_share(sky.Motion(angle=90.0, speed=0.01), [10], 64)[0]
+    assert north == pytest.approx(middle.T[::-1], abs=1e-6)
+
+
 def test_flow_is_the_velocity_in_the_sky_and_zero_below() -> None:
     flow, mask = sky.sky_flow("train", 2, 32, time=3.0), sky.sky_mask("train", 2, 32)
     motion = sky.sky_motion("train", 2)
