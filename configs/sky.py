@@ -35,10 +35,10 @@ def get_config(argument: str | None = "") -> ConfigDict:
 
 def _demo(config: ConfigDict) -> None:
     """Small enough for two CPU cores."""
-    config.train.update(log_every=10, preview_every=300, checkpoint_every=300, evaluate_every=300, ema=0.98)
+    config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0
     config.data.num_clips.train = 2400
-    config.video_vae.update(batch_size=6, steps=1000, adversarial_epoch=100.0)
+    config.video_vae.update(batch_size=6, steps=800, adversarial_epoch=100.0)
     config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)
     config.video_vae.decoder.update(channel_factor=6, z_dim=32)
     config.video_vae.temporal_discriminator.channels = (16, 16, 32, 64, 64)
@@ -49,6 +49,6 @@ def _demo(config: ConfigDict) -> None:
     config.image_ae.decoder.update(channels=16, mlp_width=64, num_classes=32)
     config.image_ae.patch_discriminator.width = 16
     config.image_ae.optimizer.update(learning_rate=1e-3)
-    config.flow.update(batch_size=50, steps=1000)
+    config.flow.update(batch_size=50, steps=800)
     config.flow.network.update(blocks=8, hidden=128, scale="softclamp")
     config.flow.optimizer.update(learning_rate=1e-3, decay=1.0)
