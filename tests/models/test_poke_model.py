@@ -192,5 +192,5 @@ def test_the_update_gates_can_begin_nearly_closed():
 
 def test_the_narrowest_convolution_can_be_narrower():
     networks = poke_model.build(**SIZES, narrowest=4)
-    assert networks["object_encoder"].widths == (8, 16)
+    assert networks["object_encoder"].widths == (4, 8)
     assert networks["poke_encoder"].widths == (4, 8)
