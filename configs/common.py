@@ -258,7 +258,8 @@ def _poke() -> ConfigDict:
 
 def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
     """Applies `stage`, `runlocal`, the model's ablations and the dotted overrides, last of all."""
-    _ablate_poke(config, parsed) if parsed.model == "poke" else _ablate_cinn(config, parsed)
+    ablate = _ablate_poke if parsed.model == "poke" else _ablate_cinn
+    ablate(config, parsed)
     if parsed.stage and parsed.stage not in config.stages:
         raise UserError(f"stage={parsed.stage}: this config has the stages {', '.join(config.stages)}")
     config.stage = parsed.stage
