@@ -54,7 +54,8 @@ class Entry:
         carries nothing of ours (a counter, a flag), not missed when absent.
       transform: the change of layout.
       columns: the (start, stop) of the last axis that the key fills, where several keys share one array of ours.
-      derive: what makes a key with an empty path, from the arrays of `sources`; without it `to_state` leaves the key out.
+      derive: what makes a key with an empty path, from our arrays at `sources`; without it `to_state` leaves the key
+        out.
       sources: paths.
     """
 
@@ -83,8 +84,7 @@ def to_variables(
     Raises:
       UserError: one message that lists the unknown, missing and wrongly shaped keys.
     """
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
+    state = without_prefix(state)
     table = {entry.key: entry for entry in entries}
     ours = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in _flatten(expected).items()}
     _check_table(network, table, ours)
@@ -109,6 +109,13 @@ def to_variables(
         lists = "; ".join(f"{name} keys: {_shortened(keys)}" for name, keys in problems.items() if keys)
         raise UserError(f"this state dict is not that of {network} with the given config; {lists}")
     return _nest(ours)
+
+
+def without_prefix(state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The keys without the "module." that DataParallel puts before each of them."""
+    if not all(key.startswith("module.") for key in state):
+        return state
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def _shortened(keys: list[str], shown: int = 20) -> str:

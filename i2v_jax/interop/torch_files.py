@@ -1,7 +1,7 @@
 """Files of `torch.save`, read and written without PyTorch and without running what a pickle can carry.
 
-A file is a pickle that names storages, and the storages' bytes: as members of a zip archive since PyTorch 1.6, one after
-the other behind the pickle before.
+A file is a pickle that names storages, and the storages' bytes: as members of a zip archive since PyTorch 1.6, before
+that one after the other behind the pickle.
 """
 
 import collections
@@ -12,7 +12,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import ml_dtypes
 import numpy as np
@@ -62,7 +62,7 @@ class Tensor:
     def numpy(self) -> np.ndarray:
         """A copy. Raises ValueError for a view that reaches outside its storage."""
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-        inside = 0 <= self.offset and min((*self.shape, *self.strides), default=0) >= 0 and last < self.storage.size
+        inside = self.offset >= 0 and min((*self.shape, *self.strides), default=0) >= 0 and last < self.storage.size
         if 0 in self.shape:
             return np.zeros(self.shape, self.storage.dtype)
         if not inside:
@@ -148,11 +148,12 @@ def _read_zip(path: pathlib.Path) -> Any:
     if len(pickles) != 1:
         raise zipfile.BadZipFile("this archive has no data.pkl")
     folder = pickles[0].removesuffix("data.pkl")
-    order = archive.read(f"{folder}byteorder").decode() if f"{folder}byteorder" in names else "little"
+    written = archive.read(f"{folder}byteorder") if f"{folder}byteorder" in names else b"little"
+    order: Literal["little", "big"] = "big" if written == b"big" else "little"
 
     def storage(pid: Any) -> _Storage:
         _, dtype, key, _, size = pid
-        return _Storage(dtype.newbyteorder(order[0]), int(size), lambda: archive.read(f"{folder}data/{key}"))
+        return _Storage(dtype.newbyteorder(order), int(size), lambda: archive.read(f"{folder}data/{key}"))
 
     return _Unpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
 
@@ -168,12 +169,12 @@ def _read_legacy(file: BinaryIO) -> Any:
 
     if _Unpickler(file).load() != _LEGACY_MAGIC or _Unpickler(file).load() != _LEGACY_VERSION:
         raise ValueError("it is neither a zip archive nor of the format before PyTorch 1.6")
-    order = "little" if _Unpickler(file).load()["little_endian"] else "big"
+    order: Literal["little", "big"] = "little" if _Unpickler(file).load()["little_endian"] else "big"
     content = _Unpickler(file, storage).load()
     for key in _Unpickler(file).load():
-        size = int.from_bytes(file.read(8), order)  # type: ignore[arg-type]
+        size = int.from_bytes(file.read(8), order)
         part = storages[key]
-        part.dtype = part.dtype.newbyteorder(order[0])
+        part.dtype = part.dtype.newbyteorder(order)
         if size != part.size:
             raise ValueError(f"a storage has {size} elements instead of {part.size}")
         data = file.read(size * part.dtype.itemsize)
@@ -218,7 +219,7 @@ def _opcodes(value: Any, arrays: list[np.ndarray]) -> list[bytes]:
     writes the name of a class such as torch.FloatStorage only where it can import it."""
     if isinstance(value, np.ndarray):
         arrays.append(value)
-        strides = np.cumprod((1, *value.shape[:0:-1]))[::-1] if value.ndim else ()
+        strides = np.cumprod((1, *value.shape[:0:-1]))[::-1].tolist() if value.ndim else []
         storage = (
             *_text("storage"),
             _name("torch", _STORAGE_NAMES[value.dtype.newbyteorder("=")]),

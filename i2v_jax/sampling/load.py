@@ -24,8 +24,17 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
     Raises:
         UserError: not a work directory; a stage that is not trained yet; a checkpoint that does not fit `config.json`.
     """
+    config = configuration.read_workdir(workdir)
+    return assemble(config, load_stages(config, workdir), origin=str(workdir), progress=progress)
+
+
+def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Stage -> network -> variables, averaged where averages were kept, of a work directory with this configuration.
+
+    Raises:
+        UserError: a stage is not trained yet, or was trained at another size.
+    """
     folder = pathlib.Path(workdir)
-    config = configuration.read_workdir(folder)
     missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
     if missing:
         raise UserError(
@@ -38,8 +47,7 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
             raise UserError(
                 f"{folder / stage} was trained at {trained} pixels, but config.json says {config.data.size}: restore it"
             )
-    stages = {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
-    return assemble(config, stages, origin=str(folder), progress=progress)
+    return {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
 
 
 def assemble(
