@@ -121,7 +121,7 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[
 
 
 def differences(old: ml_collections.ConfigDict, new: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Dotted name -> value in `new` (None: absent) of the fields that decide what is learned and are not as in `old`."""
+    """Dotted name -> value in `new` (None: absent) of the fields that differ from `old` and decide what is learned."""
     before, after = _flat(old.to_dict()), _flat(new.to_dict())
     return {
         name: after.get(name)

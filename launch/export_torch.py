@@ -16,12 +16,13 @@ OUT = flags.DEFINE_string("out", None, "Folder for the files; must not exist, or
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.config import read_workdir
-    from i2v_jax.exchange import cinn
+    from i2v_jax.exchange import cinn, poke
     from i2v_jax.sampling.load import load_stages
 
     config = read_workdir(WORKDIR.value)
     out = pathlib.Path(OUT.value).expanduser().absolute()
-    for name, keys in cinn.write_release(config, load_stages(config, WORKDIR.value), out).items():
+    kind = poke if "poke" in config.stages else cinn
+    for name, keys in kind.write_release(config, load_stages(config, WORKDIR.value), out).items():
         print(f"wrote {out / name}: {keys} keys")
 
 
