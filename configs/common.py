@@ -13,23 +13,42 @@ _ARCHITECTURES = {
 }
 
 
-def arguments(text: str | None, *, size: int, **declared: object) -> Arguments:
-    """The arguments of every config, `stage`, `size`, `prior` and `runlocal`, and those that this config adds."""
-    parsed = Arguments(text, size=size, stage="", prior="flow", runlocal=False, **declared)
+# What a model's ablations are called; values that are given replace those of the configuration.
+_ABLATIONS: dict[str, dict[str, object]] = {
+    "cinn": {"prior": "flow"},
+    "poke": {"levels": 0, "rnn": False, "single_stage": False, "latent": 0.1},
+}
+
+
+def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",), **declared: object) -> Arguments:
+    """The arguments of every config: `size`, `stage`, `runlocal`, those of the models, and those that it adds itself.
+
+    Of `models` ("cinn", "poke") the first is what the config trains unless `model` names another. "cinn" takes `prior`
+    (see `base`), "poke" the ablations `levels`, `rnn`, `single_stage` and `latent` (see `finish`).
+
+    Raises:
+      UserError: for a size or model that there is not, and for arguments of another model.
+    """
+    for model in models:
+        declared |= _ABLATIONS[model]
+    parsed = Arguments(text, size=size, stage="", runlocal=False, model=models[0], **declared)
     if parsed.size not in _ARCHITECTURES:
         raise UserError(f"size={parsed.size}: the networks exist for {', '.join(map(str, _ARCHITECTURES))} pixels")
+    if parsed.model not in models:
+        raise UserError(f"model={parsed.model}: this config has {', '.join(models)}")
+    for model in models:
+        foreign = parsed.given & _ABLATIONS[model].keys()
+        if model != parsed.model and foreign:
+            raise UserError(f"{', '.join(sorted(foreign))}: of model={model}, this is model={parsed.model}")
     return parsed
 
 
-def base(size: int) -> ConfigDict:
-    """The configuration for square frames of `size` pixels; a data set's config changes what differs."""
+def base(size: int, model: str = "cinn") -> ConfigDict:
+    """The configuration of a model ("cinn" or "poke") for square frames of `size` pixels; a config changes the rest."""
     config = ConfigDict()
     config.seed = 0
     config.stage = ""  # one of `stages`; empty: all of them in order, skipping what is finished
-    config.stages = ("video_vae", "image_ae", "flow")
-    config.prior = "flow"  # of z; "normal" is the paper's ablation without cINN: only the first stage, z ~ N(0, 1)
     config.dtype = "float32"  # of the computation ("bfloat16" on accelerators); parameters and losses stay float32
-    config.control = "none"  # what the flow is told beside the start frame: "direction" or "endpoint"
     config.mesh = ConfigDict({"data": -1, "fsdp": 1, "fsdp_min_size": 2**16})  # devices per axis (-1: the rest)
     config.data = _data(size)
     config.train = ConfigDict(
@@ -44,6 +63,16 @@ def base(size: int) -> ConfigDict:
             "ema": 0.999,  # of the generator's parameters, used for sampling; 0: off
         }
     )
+    if model == "poke":
+        config.stages = ("poke",)
+        config.poke = _poke()
+        config.data.update(frames=11, flip=0.0)
+        config.data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15)
+        config.data.poke = _poke_data(size)
+        return config
+    config.stages = ("video_vae", "image_ae", "flow")
+    config.prior = "flow"  # of z; "normal" is the paper's ablation without cINN: only the first stage, z ~ N(0, 1)
+    config.control = "none"  # what the flow is told beside the start frame: "direction" or "endpoint"
     config.video_vae = _video_vae(size)
     config.image_ae = _image_ae(size)
     config.flow = _flow()
@@ -80,6 +109,7 @@ def _optimizer(**changes: object) -> ConfigDict:
             "clip_norm": 0.0,  # of the gradient of each network; 0: off
             "decay": 1.0,  # the rate is multiplied by it every `decay_epochs`
             "decay_epochs": 1,
+            "milestones": (),  # or, if there are any, after each of these epochs
             "plateau": False,  # halve the rate when the monitored loss stops improving
         }
     )
@@ -171,20 +201,93 @@ def _flow() -> ConfigDict:
     )
 
 
+def _poke_data(size: int) -> ConfigDict:
+    """How clips are poked and augmented (`input/pokes.py`)."""
+    return ConfigDict(
+        {
+            "flow": "dis",  # estimated while reading; "stored": by launch.prepare; "exact": of embedded data sets
+            "poke_size": 5 if size > 64 else 3,  # side of the square of the poke map that holds the displacement
+            "fill": "value",  # the square has one displacement, or the "patch" of the flow
+            "zeropoke_amount": 8,  # one poke in so many is on the background; 0: none
+            "normalize": "none",  # "impulse": displacements are directions as long as the clip has motion
+            "impulse_motion": 1.0,  # mean pixels per frame for which an impulse has length 1
+            "min_motion": 0.5,  # pixels; clips in which nothing moves so far are not poked
+            "object_weighting": False,  # every object equally likely, however many clips show it
+            "color_probability": 0.8,  # of the jitter
+            "geometry": {"probability": 0.8, "rotation": 15.0, "shift": 0.1},  # degrees, frame widths
+        }
+    )
+
+
+def _poke() -> ConfigDict:
+    return ConfigDict(
+        {
+            "batch_size": 10,
+            "epochs": 1000,
+            "steps": 0,
+            "adversarial_step": 4000,  # adversarial terms start at it
+            "single_stage": False,  # one update of all networks instead of autoencoder and dynamics in turns
+            "model": {
+                "features": 512,  # channels of the deepest object state
+                "narrowest": 32,  # channels of the first convolution
+                "min_spatial_size": 16,  # height and width of the deepest state
+                "levels": 0,  # resolutions with dynamics, the deepest first; 0: all
+                "bottleneck_cells": 1,  # GRU cells at the deepest state
+                "poke_norm": "instance",  # the release's, which hides how far a poke goes; "none" does not
+                "poke_over_time": "constant",  # or "impulse", or "decay" within `poke_frames`
+                "poke_frames": 10,
+                "update_bias": 0.0,  # of the GRU's update gates before training; below 0 they hold still at first
+            },
+            "temporal_discriminator": {"width": 32, "spectral_norm": True},
+            "patch_discriminator": {"width": 64, "layers": 3, "norm": "instance", "spectral_norm": False},
+            "loss": {
+                "perceptual": 5.0,
+                "latent": 0.1,
+                "spatial": 1.0,
+                "temporal": 5.0,
+                "feature_matching": 10.0,
+                "spatial_penalty": 1e-4,
+                "temporal_penalty": 0.1,
+                "spatial_frames": 16,  # frames that the patch critic sees, drawn from the batch
+                "perceptual_network": "vgg19",  # or "vgg16"; "laplacian": no pretrained weights needed
+            },
+            "optimizer": _optimizer(learning_rate=1e-4, b1=0.9, b2=0.99, decay=0.3, milestones=(10, 25, 50)),
+        }
+    )
+
+
 def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
-    """Applies `prior`, `stage`, `runlocal` and the dotted overrides, last of all."""
-    if parsed.prior not in ("flow", "normal"):
-        raise UserError(f"prior={parsed.prior}: choose flow or normal")
-    config.prior = parsed.prior
-    if config.prior == "normal":  # nothing to tell the motion by, and nothing after the first stage
-        config.control = "none"
-        config.stages = ("video_vae",)
+    """Applies `stage`, `runlocal`, the model's ablations and the dotted overrides, last of all."""
+    _ablate_poke(config, parsed) if parsed.model == "poke" else _ablate_cinn(config, parsed)
     if parsed.stage and parsed.stage not in config.stages:
         raise UserError(f"stage={parsed.stage}: this config has the stages {', '.join(config.stages)}")
     config.stage = parsed.stage
     if parsed.runlocal:
         _shrink(config)
     return parsed.apply(config)
+
+
+def _ablate_cinn(config: ConfigDict, parsed: Arguments) -> None:
+    if parsed.prior not in ("flow", "normal"):
+        raise UserError(f"prior={parsed.prior}: choose flow or normal")
+    config.prior = parsed.prior
+    if config.prior == "normal":  # nothing to tell the motion by, and nothing after the first stage
+        config.control = "none"
+        config.stages = ("video_vae",)
+
+
+def _ablate_poke(config: ConfigDict, parsed: Arguments) -> None:
+    """Table 3 and appendix D of the poke paper: fewer levels, its baseline "Ours RNN", one stage, without L_traj."""
+    if parsed.rnn and parsed.levels > 1:
+        raise UserError(f"rnn,levels={parsed.levels}: the baseline rnn has one level")
+    if parsed.rnn:
+        config.poke.model.update(levels=1, bottleneck_cells=3)
+    if parsed.levels:
+        config.poke.model.levels = parsed.levels
+    if "single_stage" in parsed.given:
+        config.poke.single_stage = parsed.single_stage
+    if "latent" in parsed.given:
+        config.poke.loss.latent = parsed.latent
 
 
 def _shrink(config: ConfigDict) -> None:
@@ -197,6 +300,12 @@ def _shrink(config: ConfigDict) -> None:
         config.data.num_clips.update(train=16, eval=8, test=8)
     for stage in config.stages:
         config[stage].update(batch_size=4, steps=4)
+    if "poke" in config:
+        config.poke.adversarial_step = 2
+        config.poke.model.update(features=16, narrowest=8)
+        config.poke.temporal_discriminator.width = 4
+        config.poke.patch_discriminator.width = 8
+        return
     config.video_vae.adversarial_epoch = 0.0
     config.video_vae.encoder.update(channels=(16, 16, 16, 16, 16), z_dim=16)
     config.video_vae.decoder.update(channel_factor=4, z_dim=16)

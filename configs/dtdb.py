@@ -2,6 +2,7 @@
 
 Command:   python -m launch.train --config=configs/dtdb.py:texture=clouds --workdir=RUN --config.data.dir=PREPARED
            textures: clouds, fire, vegetation, waterfall; clouds with `control=direction` follow a requested direction.
+           `:texture=vegetation,model=poke` trains the poke model: add --flow=dis to launch.prepare.
 Hardware:  one 80 GB GPU or a TPU v4-8.
 Time:      video_vae 60 epochs, image_ae 60 to 200 by texture, flow 31; not timed here on a GPU.
 Metric:    paper, Table 3, DTFVD: fire 0.79, vegetation 0.52, waterfall 2.52, clouds 0.73; not reproduced here.
@@ -22,15 +23,18 @@ _TEXTURES = {
 
 
 def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `texture`, `control` ("none" or "direction"), `size`, `stage`, `runlocal`, and dotted names."""
-    parsed = common.arguments(argument, size=128, texture="clouds", control="none")
+    """Arguments: `texture`, `model` ("cinn", "poke"), `control` ("none", "direction"), `size`, `stage`, `runlocal`."""
+    parsed = common.arguments(argument, size=128, models=("cinn", "poke"), texture="clouds", control="none")
     if parsed.texture not in _TEXTURES:
         raise UserError(f"texture={parsed.texture}: choose one of {', '.join(_TEXTURES)}")
     clips, image_epochs, norm = _TEXTURES[parsed.texture]
-    config = common.base(parsed.size)
-    config.control = parsed.control
+    config = common.base(parsed.size, parsed.model)
     config.data.name = f"dtdb_{parsed.texture}"
     config.data.clips_per_video.update(train=clips, eval=5, test=6)
+    if parsed.model == "poke":
+        config.data.poke.flow = "stored"
+        return common.finish(config, parsed)
+    config.control = parsed.control
     config.data.jitter.update(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.15)
     config.video_vae.update(batch_size=7, epochs=60)
     config.video_vae.encoder.channels = (64, 64, 128, 256, 512)

@@ -9,6 +9,7 @@ import numpy as np
 from i2v_jax.errors import UserError
 from i2v_jax.input.videos import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 
+WHOLE = (0.0, 1.0)
 SPLITS = ("train", "eval", "test")
 _SPLIT_FOLDERS = {
     "train": "train",
@@ -23,13 +24,18 @@ _SIDE_FILES = (".txt", ".csv", ".json", ".md", ".xml", ".yaml", ".pkl")
 
 @dataclasses.dataclass(frozen=True)
 class RawVideo:
-    """A video before preparation."""
+    """A video before preparation, or a part of one."""
 
-    name: str  # unique, the path below the raw folder
+    name: str  # unique, the path below the raw folder; of a part with something behind it
     path: Path  # a video file, or a folder whose images are the frames
     split: str = "train"  # as the data set's authors say; `divide` may hold out some of "train"
     group: str = ""  # videos of one group never end up in different splits; empty: the video alone
     object: str = ""  # what it shows, when several videos show the same; empty: the video alone
+    part: tuple[float, float] = WHOLE  # from where to where of the frames, shares of the whole
+
+    def frames(self, total: int) -> range:
+        """The frames of the part, of `total`."""
+        return range(*(round(share * total) for share in self.part))
 
     @property
     def root(self) -> Path:

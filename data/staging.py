@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
+import itertools
 import json
 import os
 import zipfile
@@ -18,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data.raw import RawVideo
+from data.raw import WHOLE, RawVideo
 from i2v_jax.errors import UserError
 from i2v_jax.input import images, transforms, videos
 
@@ -83,7 +84,7 @@ def stage(
         try:
             with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
                 write = _write_encoded if options.store == "video" else _write_frames
-                meta = write(archive, raw.path, options)
+                meta = write(archive, raw, options)
                 if meta["num_frames"] < options.min_frames:
                     raise UserError(f"{meta['num_frames']} frames, fewer than {options.min_frames}")
                 meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(raw)}
@@ -98,10 +99,13 @@ def stage(
 def _digest(raw: RawVideo, options: StoreOptions) -> str:
     files = videos.frame_files(raw.path) if raw.path.is_dir() else [raw.path]
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr((raw.name, stats, dataclasses.astuple(options))).encode()).hexdigest()[:24]
+    return hashlib.sha256(repr((raw.name, raw.part, stats, dataclasses.astuple(options))).encode()).hexdigest()[:24]
 
 
-def _write_encoded(archive: zipfile.ZipFile, path: Path, options: StoreOptions) -> dict[str, Any]:
+def _write_encoded(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions) -> dict[str, Any]:
+    path = raw.path
+    if raw.part != WHOLE:
+        raise UserError("store=video keeps whole files, and this is a part of one; use store=frames")
     if path.suffix.lower() not in videos.SEEKABLE_SUFFIXES:
         raise UserError(f"store=video keeps {', '.join(videos.SEEKABLE_SUFFIXES)} only; use store=frames")
     table = videos.scan_frames(path)
@@ -116,10 +120,10 @@ def _write_encoded(archive: zipfile.ZipFile, path: Path, options: StoreOptions) 
     }
 
 
-def _write_frames(archive: zipfile.ZipFile, path: Path, options: StoreOptions) -> dict[str, Any]:
+def _write_frames(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions) -> dict[str, Any]:
     size: tuple[int, int] | None = None
     count = 0
-    for encoded, shape in _encoded_frames(path, options):
+    for encoded, shape in _encoded_frames(raw, options):
         if size is not None and shape != size:
             raise UserError(f"frame {count} is {shape[1]}x{shape[0]}, those before it {size[1]}x{size[0]}")
         size = shape
@@ -128,10 +132,12 @@ def _write_frames(archive: zipfile.ZipFile, path: Path, options: StoreOptions) -
     return {"num_frames": count, "size": list(size or (0, 0))}
 
 
-def _encoded_frames(path: Path, options: StoreOptions) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def _encoded_frames(raw: RawVideo, options: StoreOptions) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Each frame as JPEG bytes with its (height, width)."""
-    if path.is_dir():
-        for file in videos.frame_files(path):
+    if raw.path.is_dir():
+        files = videos.frame_files(raw.path)
+        part = raw.frames(len(files))
+        for file in files[part.start : part.stop]:
             frame = images.read_rgb(file)
             fits = options.max_size == 0 or min(frame.shape[:2]) <= options.max_size
             if fits and images.is_plain_jpeg(file):
@@ -139,7 +145,11 @@ def _encoded_frames(path: Path, options: StoreOptions) -> Iterator[tuple[bytes, 
             else:
                 yield _encode(frame, options)
     else:
-        for frame in videos.iterate_frames(path):
+        frames = videos.iterate_frames(raw.path)
+        if raw.part != WHOLE:  # how many there are is known after decoding only
+            part = raw.frames(len(videos.scan_frames(raw.path).times))
+            frames = itertools.islice(frames, part.start, part.stop)
+        for frame in frames:
             yield _encode(frame, options)
 
 

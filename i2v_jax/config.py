@@ -21,7 +21,7 @@ from i2v_jax.errors import UserError
 # What may differ between two runs in one work directory: how long, how often, where; never what is learned.
 _MAY_CHANGE = (
     "stage", "data.dir", "data.workers", "data.prefetch", "mesh", "train", "video_vae.steps", "video_vae.epochs",
-    "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs",
+    "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs", "poke.steps", "poke.epochs",
 )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ class Arguments:
         """Raises UserError for a value of the wrong type and for a plain name that is not declared."""
         self._declared = declared
         self._values = dict(declared)
+        self._given: set[str] = set()
         self._overrides: dict[str, str] = {}
         for item in filter(None, (text or "").split(",")):
             name, equals, value = item.partition("=")
@@ -44,11 +45,17 @@ class Arguments:
                 self._overrides[name] = value
             elif name in declared:
                 self._values[name] = parse_value(name, value if equals else "True", declared[name])
+                self._given.add(name)
             else:
                 known = ", ".join(sorted(declared))
                 raise UserError(
                     f"unknown config argument {name!r}: this config takes {known} and dotted names like flow.blocks=4"
                 )
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The declared names that the text sets."""
+        return frozenset(self._given)
 
     def __getattr__(self, name: str) -> Any:
         return self.__dict__["_values"][name]

@@ -10,9 +10,10 @@ import io
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -24,6 +25,8 @@ PathLike = str | os.PathLike[str]
 
 BACKGROUND = 255
 _INK = 32
+Colour = tuple[int, int, int]
+ACCENT: Colour = (255, 64, 32)
 _LABEL_SIZE = 13  # pixels, height of the text
 
 
@@ -104,26 +107,71 @@ def label(video: ArrayLike, text: str) -> Pixels:
     return np.concatenate([header, widened], axis=1)
 
 
-def arrow(video: ArrayLike, degrees: float, colour: tuple[int, int, int] = (255, 64, 32)) -> Pixels:
+def arrow(video: ArrayLike, degrees: float, colour: Colour = ACCENT) -> Pixels:
     """[T, H, W, 3] -> the same with an arrow: 0 degrees points right, 90 up. Enlarge small videos first."""
-    frames = to_uint8(video)
-    height, width = frames.shape[1:3]
+    height, width = np.shape(video)[1:3]
     reach = 0.32 * min(height, width)
     forward = np.array([math.cos(math.radians(degrees)), -math.sin(math.radians(degrees))])
-    sideways = np.array([-forward[1], forward[0]])
     centre = np.array([width / 2, height / 2])
-    tip, tail = centre + reach * forward, centre - reach * forward
+    return arrow_between(video, centre - reach * forward, centre + reach * forward, colour)
+
+
+def arrow_between(video: ArrayLike, tail: ArrayLike, tip: ArrayLike, colour: Colour = ACCENT) -> Pixels:
+    """[T, H, W, 3] -> the same with an arrow between two points (x, y) in pixels, (0, 0) the upper left corner."""
+    tail, tip = np.asarray(tail, np.float64), np.asarray(tip, np.float64)
+    reach = max(np.hypot(*(tip - tail)) / 2, 1e-6)
+    forward = (tip - tail) / (2 * reach)
+    sideways = np.array([-forward[1], forward[0]])
     neck = tip - 0.55 * reach * forward
     head = [tip, neck + 0.35 * reach * sideways, neck - 0.35 * reach * sideways]
 
+    def draw(canvas: ImageDraw.ImageDraw, smooth: int) -> None:
+        stroke = max(smooth, round(0.14 * reach * smooth))
+        canvas.line([tuple(point * smooth) for point in (tail, neck)], fill=255, width=stroke)
+        canvas.polygon([tuple(point * smooth) for point in head], fill=255)
+
+    return _painted(video, draw, colour)
+
+
+def target(video: ArrayLike, point: ArrayLike, radius: float, colour: Colour = ACCENT) -> Pixels:
+    """[T, H, W, 3] -> the same with a ring around a point (x, y) in pixels, (0, 0) the upper left corner."""
+    x, y = (float(value) for value in np.asarray(point))
+
+    def draw(canvas: ImageDraw.ImageDraw, smooth: int) -> None:
+        box = [smooth * value for value in (x - radius, y - radius, x + radius, y + radius)]
+        canvas.ellipse(box, outline=255, width=max(smooth, round(0.4 * radius * smooth)))
+
+    return _painted(video, draw, colour)
+
+
+def poked(video: ArrayLike, scale: int, position: ArrayLike, displacement: ArrayLike) -> Pixels:
+    """A video [T, H, W, 3], enlarged `scale` times, with its poke: an arrow in the first frame, a ring at the target.
+
+    Position and displacement are (x, y) in pixels before the enlargement, pixel (0, 0) having its middle at (0, 0).
+    """
+    tail = (np.asarray(position, np.float64) + 0.5) * scale
+    tip = tail + np.asarray(displacement, np.float64) * scale
+    marked = target(video, tip, max(2.0, 0.03 * np.shape(video)[1]))
+    return np.concatenate([arrow_between(marked[:1], tail, tip), marked[1:]])
+
+
+def _painted(video: ArrayLike, draw: Callable[[ImageDraw.ImageDraw, int], None], colour: Colour) -> Pixels:
+    """Lays what `draw` paints white, on a canvas that is so many times as large, over all frames."""
+    frames = to_uint8(video)
+    height, width = frames.shape[1:3]
     smooth = 4  # drawn larger and reduced: Pillow's polygons have hard edges
     mask = Image.new("L", (width * smooth, height * smooth))
-    draw = ImageDraw.Draw(mask)
-    stroke = max(smooth, round(0.14 * reach * smooth))
-    draw.line([tuple(point * smooth) for point in (tail, neck)], fill=255, width=stroke)
-    draw.polygon([tuple(point * smooth) for point in head], fill=255)
+    draw(ImageDraw.Draw(mask), smooth)
     coverage = np.asarray(mask.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] / 255
     return (frames * (1 - coverage) + np.asarray(colour, np.float32) * coverage).round().astype(np.uint8)
+
+
+def heat(image: ArrayLike, values: ArrayLike) -> Pixels:
+    """[H, W, 3] -> the picture in grey below colours from dark (0) to bright (1) of `values` [H, W] in [0, 1]."""
+    grey = to_uint8(image).mean(axis=-1, keepdims=True)
+    level = np.rint(255 * np.clip(np.asarray(values, np.float32), 0, 1)).astype(np.uint8)
+    colours = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
+    return (0.35 * grey + 0.65 * colours).round().astype(np.uint8)
 
 
 def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:

@@ -1,7 +1,7 @@
 """What `sample` and `transfer` share: flags, controls as text, and files written."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import flags
@@ -58,6 +58,9 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
+Draw = Callable[[media.Pixels, int], media.Pixels]  # (enlarged frames, how many times) -> frames
+
+
 class Output:
     """The folder of results: writes files and says which."""
 
@@ -66,14 +69,22 @@ class Output:
         self._fps = fps
         self.scale = scale or max(1, round(256 / size))
 
-    def video(self, name: str, video: np.ndarray) -> None:
-        """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png."""
-        media.write_mp4(self.folder / f"{name}.mp4", video, self._fps, self.scale)
-        media.write_gif(self.folder / f"{name}.gif", video, self._fps, self.scale)
-        media.write_png(
-            self.folder / f"{name}_strip.png", media.strip(media.enlarge(video, max(1, self.scale // 2)), 8)
-        )
+    def video(self, name: str, video: np.ndarray, draw: Draw | None = None) -> None:
+        """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` adds to the enlarged frames."""
+
+        def enlarged(scale: int) -> media.Pixels:
+            frames = media.enlarge(video, scale)
+            return draw(frames, scale) if draw else frames
+
+        media.write_mp4(self.folder / f"{name}.mp4", enlarged(self.scale), self._fps)
+        media.write_gif(self.folder / f"{name}.gif", enlarged(self.scale), self._fps)
+        media.write_png(self.folder / f"{name}_strip.png", media.strip(enlarged(max(1, self.scale // 2)), 8))
         self._say(f"{name}.mp4", f"{name}.gif", f"{name}_strip.png")
+
+    def picture(self, name: str, image: np.ndarray) -> None:
+        """[H, W, 3] as NAME.png."""
+        media.write_png(self.folder / f"{name}.png", image, self.scale)
+        self._say(f"{name}.png")
 
     def overview(self, name: str, video: np.ndarray) -> None:
         """A composed video, already at its size, as NAME.mp4 and its last frame as NAME.png."""

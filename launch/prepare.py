@@ -16,14 +16,19 @@ from data.bair.builder import Bair
 from data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall
 from data.flows import FlowOptions, store_flows
 from data.folder.builder import Folder
+from data.human36m.builder import Human36M
 from data.iper.builder import Iper
 from data.landscape.builder import Landscape
+from data.poking_plants.builder import PokingPlants
 from data.staging import StoreOptions
+from data.taichi.builder import Taichi
 from data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
 from launch._app import run
 
-BUILDERS = {b.name: b for b in (Folder, Landscape, Bair, Iper, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall)}
+_CINN = (Landscape, Bair, Iper, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall)
+_POKE = (PokingPlants, Taichi, Human36M)
+BUILDERS = {builder.name: builder for builder in (Folder, *_CINN, *_POKE)}
 
 DATASET = flags.DEFINE_enum(
     "dataset", None, sorted(BUILDERS), "Which data set the raw files are; `folder` is any.", required=True

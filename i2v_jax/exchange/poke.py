@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import dtdb, folder, iper
+from configs import dtdb, folder, human36m, iper, poking_plants, taichi
 from i2v_jax.errors import UserError
 from i2v_jax.exchange import documents
 from i2v_jax.exchange.documents import Document, Field
@@ -54,7 +54,14 @@ _ARCHITECTURE: dict[str, Any] = {
     "spectnorm_decoder": False,
     "poke_scale": False,
 }
-_DATASETS = {"iperdataset": (iper, ()), "vegetationdataset": (dtdb, ("texture=vegetation",))}
+# The release's name of a data set -> our config of it, its arguments, and our name. Any other: clips of one's own.
+_DATASETS: dict[str, tuple[Any, tuple[str, ...], str]] = {
+    "PlantDataset": (poking_plants, (), "poking_plants"),
+    "IperDataset": (iper, ("model=poke",), "iper"),
+    "TaichiDataset": (taichi, (), "taichi"),
+    "Human36mDataset": (human36m, (), "human36m"),
+    "VegetationDataset": (dtdb, ("texture=vegetation", "model=poke"), "dtdb_vegetation"),
+}
 _CHECKPOINT, _CONFIG = "reg_ckpt_checkpoint_0.pt", "config.yaml"
 
 
@@ -85,11 +92,9 @@ def _size(document: Document) -> int:
 
 
 def _preset(document: Document) -> Preset:
-    """Our config of the data set; any other is clips of one's own."""
-    name = str(document.get("data.dataset", "")).lower()
-    module, more = _DATASETS.get(name, (folder, ()))
+    module, arguments, _ = _DATASETS.get(document.get("data.dataset", ""), (folder, ("model=poke",), ""))
     file = f"configs/{module.__name__.rpartition('.')[2]}.py"
-    return Preset(file, module.get_config, ("model=poke", f"size={_size(document)}", *more))
+    return Preset(file, module.get_config, (*arguments, f"size={_size(document)}"))
 
 
 def configure(config: ConfigDict, document: Document) -> ConfigDict:
@@ -153,16 +158,17 @@ def _check_representable(model: ConfigDict) -> None:
     needed = {"levels": (0,), "bottleneck_cells": (1,), "poke_norm": ("instance",), "narrowest": (32,)}
     needed["poke_over_time"] = ("constant", "impulse")
     for name, values in needed.items():
-        if name in model and model[name] not in values:
+        if model[name] not in values:
             known = " or ".join(map(str, values))
             raise UserError(f"poke.model.{name} is {model[name]}: the authors' code only has models with {known}")
 
 
 def _authors_config(config: ConfigDict) -> dict[str, Any]:
     fields, optimizer = documents.collect(config, _FIELDS), config.poke.optimizer
+    names = {ours: theirs for theirs, (_, _, ours) in _DATASETS.items()}
     fields["architecture"] |= {**_ARCHITECTURE, "poke_every_t": config.poke.model.poke_over_time == "constant"}
     fields["architecture"]["n_gru_layers"] = 3  # of a baseline only
-    fields["data"] |= {"dataset": config.data.name, "spatial_size": [config.data.size] * 2}
+    fields["data"] |= {"dataset": names.get(config.data.name, config.data.name), "spatial_size": [config.data.size] * 2}
     fields["data"] |= {"max_frames": config.data.frames - 1, "equal_poke_val": config.data.poke.fill == "value"}
     fields["data"]["aug_trans"] = [config.data.poke.geometry.shift] * 2
     fields["training"]["tau"] = [epoch / config.poke.epochs for epoch in optimizer.milestones]

@@ -96,6 +96,26 @@ def poke_map(
     return poke
 
 
+def check_poke(position: tuple[float, float], displacement: tuple[float, float], width: int, height: int) -> None:
+    """Whether a user's poke is one, in pixels of an image of `width` x `height`.
+
+    Raises:
+        UserError: a value is no number, the poked pixel lies outside the image, the displacement is zero or longer than
+            the image's diagonal.
+    """
+    x, y, dx, dy = (float(value) for value in (*position, *displacement))
+    told = f"poke {x:g},{y:g},{dx:g},{dy:g}"
+    length = float(np.hypot(dx, dy))
+    if not np.isfinite([x, y, dx, dy]).all():
+        raise UserError(f"{told}: x, y, dx and dy must be finite numbers")
+    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        raise UserError(f"{told}: ({x:g}, {y:g}) is outside the image of {width}x{height} pixels")
+    if length == 0:
+        raise UserError(f"{told}: the displacement is zero, there is nothing to answer: give dx or dy")
+    if length > np.hypot(width, height):
+        raise UserError(f"{told}: the displacement is {length:.0f} pixels long, the image is {width}x{height}")
+
+
 def moves(flow: np.ndarray, border: int, least: float) -> bool:
     """Whether anything inside the border moves by `least` pixels or more."""
     return bool(_inner(_amplitude(flow), border).max() >= least)

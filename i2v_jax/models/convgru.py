@@ -73,6 +73,7 @@ class ConvGRUCell(nn.Module):
 
     features: int
     upsample: bool = False
+    update_bias: float = 0.0  # of the update gate before training; the others begin at 0
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -84,7 +85,7 @@ class ConvGRUCell(nn.Module):
 
         zeros, features = nn.initializers.zeros, self.features
         kernel = parameter("kernel", _orthogonal_gates, 3, 3, channels + features, len(GATES) * features)
-        bias = parameter("bias", zeros, len(GATES) * features)
+        bias = parameter("bias", self._first_bias, len(GATES) * features)
         up = None
         if self.upsample:
             orthogonal = nn.initializers.orthogonal()
@@ -92,6 +93,9 @@ class ConvGRUCell(nn.Module):
         of_input, of_state = jnp.split(kernel, (channels,), axis=2)
         of_gates, of_candidate = jnp.split(of_state, (2 * features,), axis=-1)
         return GRUKernels(up, of_input, of_gates, of_candidate, bias)
+
+    def _first_bias(self, rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        return jnp.zeros(shape, dtype).at[: self.features].set(self.update_bias)
 
 
 class Dynamics(nn.Module):
@@ -105,6 +109,7 @@ class Dynamics(nn.Module):
     bottleneck_cells: int = 1
     poke_over_time: PokeOverTime = "constant"
     poke_frames: int = 10  # after which a decaying poke has vanished
+    update_bias: float = 0.0  # see `ConvGRUCell`
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -116,7 +121,9 @@ class Dynamics(nn.Module):
         start = tuple(s.astype(self.dtype) for s in (*(states[:1] * (self.bottleneck_cells - 1)), *states))
         inputs = (latent_poke.astype(self.dtype), *start[:-1])
         cells = [
-            ConvGRUCell(state.shape[-1], x.shape[1] != state.shape[1], self.dtype, name=f"cell{index}")(x.shape[-1])
+            ConvGRUCell(
+                state.shape[-1], x.shape[1] != state.shape[1], self.update_bias, self.dtype, name=f"cell{index}"
+            )(x.shape[-1])
             for index, (x, state) in enumerate(zip(inputs, start, strict=True))
         ]
         # Linear in the poke, of which only the strength depends on time: one convolution serves all frames.

@@ -13,7 +13,6 @@ from i2v_jax.models.norms import normalise_instances
 
 Norm = Literal["instance", "none"]
 States = tuple[jax.Array, ...]  # object states [..., h, w, C], the deepest first
-POKE_WIDTH = 32  # of the poke encoder's first convolution
 
 
 def _normalise(x: jax.Array, norm: Norm) -> jax.Array:
@@ -133,11 +132,13 @@ def build(
     size: int,
     features: int,
     min_spatial_size: int,
+    narrowest: int = 32,
     levels: int = 0,
     bottleneck_cells: int = 1,
     poke_norm: Norm = "instance",
     poke_over_time: PokeOverTime = "constant",
     poke_frames: int = 10,
+    update_bias: float = 0.0,
     dtype: Any = jnp.float32,
 ) -> dict[str, nn.Module]:
     """The four networks by name, as `PokeModel` takes them.
@@ -146,10 +147,13 @@ def build(
       size: height and width of the images.
       features: channels of the deepest state and of the latent poke.
       min_spatial_size: height and width of the deepest state.
+      narrowest: channels of the first convolution of either encoder, from which on the widths double.
       levels: how many resolutions have dynamics and a connection to the decoder, the deepest first; 0: all.
       bottleneck_cells: GRU cells at the deepest state. The paper's baseline "Ours RNN" is levels=1 with 3 of them.
       poke_norm: see `PokeEncoder`.
       poke_over_time, poke_frames: see `convgru.poke_strengths`.
+      update_bias: of the GRU's update gates before training. At 0 (the release) an untrained model forgets half of
+        every state in each frame; well below it nothing moves yet.
     Raises:
       UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., or there are not that many levels.
     """
@@ -161,14 +165,14 @@ def build(
             f"levels={levels}, bottleneck_cells={bottleneck_cells}: these sizes have {stages + 1} levels (0: all of "
             "them), and the deepest needs a cell"
         )
-    narrowest = max(32, features // 2**stages)
     widths, poke_widths = (
-        tuple(min(first * 2**stage, features) for stage in range(stages)) for first in (narrowest, POKE_WIDTH)
+        tuple(min(first * 2**stage, features) for stage in range(stages))
+        for first in (max(narrowest, features // 2**stages), narrowest)
     )
     return {
         "object_encoder": ObjectEncoder(widths, features, levels, dtype),
         "poke_encoder": PokeEncoder(poke_widths, features, poke_norm, dtype),
-        "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, dtype),
+        "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, update_bias, dtype),
         "decoder": FrameDecoder(widths, dtype),
     }
 

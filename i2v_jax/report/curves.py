@@ -16,8 +16,10 @@ def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, f
     return [(line["step"], line[name]) for line in lines if name in line]
 
 
-def line_plot(curves: Mapping[str, Points], title: str) -> str:
+def line_plot(curves: Mapping[str, Points], title: str, unit: str = "steps") -> str:
     """Curves by label as an SVG element of the classes `curve`, `curve0`, `curve1`, ...; the first is drawn first.
+
+    `unit` is what the horizontal axis counts.
 
     The vertical axis is logarithmic when all values are positive and span more than a factor of ten.
     """
@@ -43,7 +45,7 @@ def line_plot(curves: Mapping[str, Points], title: str) -> str:
         parts.append(f'<path class="rule" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     parts.append(f'<text x="{_LEFT}" y="{HEIGHT - 6}">0</text>')
-    parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{last:g} steps</text>')
+    parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{last:g} {unit}</text>')
     for index, points in enumerate(curves.values()):
         path = " ".join(f"{across(step):.1f},{height_of(value):.1f}" for step, value in points)
         parts.append(f'<polyline class="curve curve{index}" points="{path}"/>')

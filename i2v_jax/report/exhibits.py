@@ -27,25 +27,40 @@ class Figure:
     is_video: bool = True
 
 
-class Gallery:
-    """Writes clips into the page's folder, the start frame before each."""
+class Showcase:
+    """Writes pictures and clips into the page's folder, enlarged."""
 
-    def __init__(self, folder: pathlib.Path, clips: HeldOut) -> None:
-        self._folder = folder
-        self._clips = clips
-        self._scale = max(1, 160 // clips.video.shape[2])
+    def __init__(self, folder: pathlib.Path, size: int) -> None:
+        self.folder = folder
+        self.scale = max(1, 160 // size)
 
     def still(self, name: str, frame: Floats, caption: str) -> Figure:
-        media.write_png(self._folder / f"{name}.png", frame, self._scale)
-        return Figure(f"{name}.png", caption, is_video=False)
+        return self.drawn(name, media.enlarge(frame[None], self.scale), caption)
 
     def clip(self, name: str, start_frame: Floats, video: Floats, caption: str) -> Figure:
-        media.write_mp4(self._folder / f"{name}.mp4", np.concatenate([start_frame[None], video]), FPS, self._scale)
+        """The start frame, then the video."""
+        whole = np.concatenate([start_frame[None], video])
+        return self.drawn(name, media.enlarge(whole, self.scale), caption)
+
+    def drawn(self, name: str, video: media.Pixels, caption: str) -> Figure:
+        """What is at its size already, [T, H, W, 3]; a picture if it is one frame."""
+        if len(video) == 1:
+            media.write_png(self.folder / f"{name}.png", video[0])
+            return Figure(f"{name}.png", caption, is_video=False)
+        media.write_mp4(self.folder / f"{name}.mp4", video, FPS)
         return Figure(f"{name}.mp4", caption)
 
     def gif(self, name: str, cells: Sequence[media.Pixels], columns: int) -> None:
         """Clips [T, H, W, 3], enlarged, as one GIF for places that show no mp4."""
-        media.write_gif(self._folder / f"{name}.gif", media.grid(np.stack(cells), columns, pad=4), FPS)
+        media.write_gif(self.folder / f"{name}.gif", media.grid(np.stack(cells), columns, pad=4), FPS)
+
+
+class Gallery(Showcase):
+    """What the page of a cINN shows."""
+
+    def __init__(self, folder: pathlib.Path, clips: HeldOut) -> None:
+        super().__init__(folder, clips.video.shape[2])
+        self._clips = clips
 
     def enlarged(self, video: Floats) -> media.Pixels:
         """At the size of the GIFs."""

@@ -8,9 +8,9 @@ from i2v_jax.report.exhibits import Figure
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --ink: #22262b; --soft: #646b74; --rule: #dcd9d3; --card: #fff;
-  --first: #1f6fb2; --second: #c2571a; }
+  --first: #1f6fb2; --second: #c2571a; --third: #4d7f2c; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e6e4e0; --soft: #9aa1a9; --rule: #32373c;
-  --card: #1c2024; --first: #6db3ee; --second: #f0945c; } }
+  --card: #1c2024; --first: #6db3ee; --second: #f0945c; --third: #9ccb74; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -38,10 +38,12 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .rule { stroke: var(--rule); fill: none; }
 .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .curve0 { stroke: var(--first); } .curve1 { stroke: var(--second); }
+.curve2 { stroke: var(--third); }
 .plot b { display: block; }
 .key { white-space: nowrap; margin-right: .9em; }
 .key::before { content: ""; display: inline-block; width: 1.1em; height: .2em; margin: 0 .35em .25em 0; }
 .key0::before { background: var(--first); } .key1::before { background: var(--second); }
+.key2::before { background: var(--third); }
 footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--rule); color: var(--soft);
   font-size: .86rem; }
 @media (max-width: 34rem) { main { padding: 1.5rem 1rem 3rem; } .row { gap: .45rem; }

@@ -13,8 +13,12 @@ from ml_collections import ConfigDict
 
 from i2v_jax import config as configuration
 from i2v_jax.errors import UserError
+from i2v_jax.models.poke_model import PokeModel
+from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks import control, networks
+from i2v_jax.tasks.base import Networks
+from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
 from i2v_jax.training.checkpoint import averaged_variables, load_config, load_networks
 
 
@@ -22,13 +26,31 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
     """The networks that were trained in `workdir`, with averaged (EMA) parameters where they were kept.
 
     Raises:
-        UserError: not a work directory; a stage that is not trained yet; a checkpoint that does not fit `config.json`.
+        UserError: not a work directory, or that of a poke model; a stage that is not trained yet; a checkpoint that
+            does not fit `config.json`.
     """
     config = configuration.read_workdir(workdir)
-    return assemble(config, load_stages(config, workdir), origin=str(workdir), progress=progress)
+    stages = load_stages(config, workdir)
+    if is_poke_model(config):
+        raise UserError(f"{workdir} holds a poke model, which answers to pokes: launch.sample --poke=x,y,dx,dy")
+    return assemble(config, stages, origin=str(workdir), progress=progress)
 
 
-def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+def load_poke_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> PokeSynthesizer:
+    """As `load_synthesizer`, of a poke model."""
+    config = configuration.read_workdir(workdir)
+    stages = load_stages(config, workdir)
+    if not is_poke_model(config):
+        raise UserError(f"{workdir} holds no poke model: train one, for example with --config=configs/plants.py")
+    return assemble_poke(config, stages["poke"], origin=str(workdir), progress=progress)
+
+
+def is_poke_model(config: ConfigDict) -> bool:
+    """Whether a configuration is of the poke model, rather than of the cINN."""
+    return "poke" in config.stages
+
+
+def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, Networks]:
     """Stage -> network -> variables, averaged where averages were kept, of a work directory with this configuration.
 
     Raises:
@@ -75,10 +97,7 @@ def assemble(
     for field, (stage, name, example) in sources.items():
         if stage not in config.stages:
             continue
-        if name not in stages[stage]:
-            raise UserError(
-                f"{origin}/{stage}: the checkpoint holds no {name}, it is not one of this stage: train it again"
-            )
+        _check_name(name, stages[stage], f"{origin}/{stage}")
         chosen[field], variables[field] = modules[stage][name], stages[stage][name]
         _check_shapes(chosen[field], variables[field], example, f"{origin}/{stage}: {name}")
     return VideoSynthesizer(
@@ -92,6 +111,34 @@ def assemble(
         control=config.control,
         progress=progress,
     )
+
+
+def assemble_poke(
+    config: ConfigDict, trained: Mapping[str, Any], origin: str, progress: bool = False
+) -> PokeSynthesizer:
+    """A synthesizer from the trained networks of the stage poke: network -> variables. Raises as `assemble`."""
+    modules = networks.build(config)["poke"]
+    for name in POKE_NETWORKS:
+        _check_name(name, trained, f"{origin}/poke")
+    size, frames = config.data.size, config.data.frames - 1
+    model = PokeModel(**{name: modules[name] for name in POKE_NETWORKS}, frames=frames)
+    variables = {"params": {name: trained[name]["params"] for name in POKE_NETWORKS}}
+    example = (jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 2)))
+    _check_shapes(model, variables, example, f"{origin}/poke: the model")
+    return PokeSynthesizer(
+        model=model,
+        variables=variables,
+        size=size,
+        poke_size=config.data.poke.poke_size,
+        frames=frames,
+        impulse=config.data.poke.normalize == "impulse",
+        progress=progress,
+    )
+
+
+def _check_name(name: str, trained: Mapping[str, Any], origin: str) -> None:
+    if name not in trained:
+        raise UserError(f"{origin}: the checkpoint holds no {name}, it is not one of this stage: train it again")
 
 
 def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, ...], origin: str) -> None:

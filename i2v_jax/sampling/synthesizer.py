@@ -13,15 +13,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from i2v_jax.errors import UserError
+from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks
 from i2v_jax.tasks import control as controls
 
 CLIP_FRAMES = 16
 Chain = Literal["same_z", "fresh"]
-Array = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +69,7 @@ class VideoSynthesizer:
         Returns:
             [B, S, T, H, W, 3], x0 itself not among the frames.
         """
-        x0 = self._checked_frames(start_frames)
+        x0 = checked_frames(start_frames, self.size)
         keys = sample_keys(rng, len(x0), num_samples)
 
         def draw_control(key: jax.Array) -> jax.Array:
@@ -109,7 +108,7 @@ class VideoSynthesizer:
 
         Each of the three may have a single row that serves all.
         """
-        x0, nu = self._checked_frames(start_frames), np.asarray(residual, np.float32)
+        x0, nu = checked_frames(start_frames, self.size), np.asarray(residual, np.float32)
         eta = self._required_control(control, 1 if control is None else len(np.asarray(control)))
         count = max(len(x0), len(nu), len(eta))
         if any(len(array) not in (1, count) for array in (x0, nu, eta)):
@@ -193,21 +192,8 @@ class VideoSynthesizer:
     def _in_chunks(
         self, network: str, function: Callable[..., jax.Array], *arrays: Array, progress: bool = False
     ) -> Array:
-        count = len(arrays[0])
-        size = min(self.chunk, 1 << (count - 1).bit_length())  # a power of two below a whole chunk: few programs
-        results = []
-        for start in tqdm.tqdm(range(0, count, size), desc=network, unit="chunk", disable=not progress, leave=False):
-            parts = [_filled(array[start : start + size], size) for array in arrays]
-            results.append(np.asarray(function(self.variables[network], *parts), np.float32))
-        return np.concatenate(results)[:count]
-
-    def _checked_frames(self, frames: ArrayLike) -> Array:
-        array = np.asarray(frames, np.float32)
-        if array.ndim != 4 or array.shape[1:] != (self.size, self.size, 3) or not len(array):
-            raise UserError(
-                f"start frames of shape [B, {self.size}, {self.size}, 3] are needed, got {list(array.shape)}"
-            )
-        return array
+        label = network if progress else ""
+        return in_chunks(function, self.variables[network], *arrays, chunk=self.chunk, progress=label)
 
     def _checked_clip(self, video: ArrayLike) -> Array:
         array = np.asarray(video, np.float32)
@@ -243,8 +229,3 @@ def sample_keys(rng: jax.Array, starts: int, samples: int) -> jax.Array:
 def draw_residuals(keys: jax.Array, part: int, z_dim: int) -> jax.Array:
     """nu [N, z] of part number `part` of a chain, standard normal, one for each of the keys [N]."""
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1 + part), (z_dim,)))(keys)
-
-
-def _filled(array: Array, size: int) -> Array:
-    """Repeats the last row until there are `size` rows."""
-    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])

@@ -28,7 +28,7 @@ def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
         return lambda networks, a, b: laplacian_distance(a, b), {}
     if name == "lpips":
         module = LPIPS(dtype=dtype)
-        return lambda networks, a, b: module.apply(networks["lpips"], a, b), {"lpips": weights.load("lpips")}
+        return lambda networks, a, b: module.apply(networks["lpips"], a, b), {"lpips": _load(name, "lpips")}
     if name in ("vgg16", "vgg19"):
         vgg = VGG(int(name.removeprefix("vgg")), dtype=dtype)
         return lambda networks, a, b: vgg_distance(vgg, networks[name], a, b), {name: _vgg_variables(name)}
@@ -38,5 +38,13 @@ def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
 def _vgg_variables(name: str) -> Variables:
     """VGG16 is part of LPIPS, whose weights are the easier ones to get."""
     if name == "vgg16":
-        return {"params": weights.load("lpips")["params"]["vgg"]}
-    return weights.load(name)
+        return {"params": _load(name, "lpips")["params"]["vgg"]}
+    return _load(name, name)
+
+
+def _load(name: str, backbone: str) -> Variables:
+    try:
+        return weights.load(backbone)
+    except UserError as error:
+        easier = "vgg16, whose weights are fetched, or " if name == "vgg19" else ""
+        raise UserError(f"{error}; or set loss.perceptual_network to {easier}laplacian, which needs none") from error

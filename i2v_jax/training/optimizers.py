@@ -76,7 +76,11 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
 
 
 def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
-    """Step -> learning rate, before the plateau's factor."""
+    """Step -> learning rate, before the plateau's factor: `decay` applies at the milestones, or else regularly."""
+    if config.milestones:
+        return optax.piecewise_constant_schedule(
+            config.learning_rate, {epoch * steps_per_epoch: config.decay for epoch in config.milestones}
+        )
     return optax.exponential_decay(
         config.learning_rate, config.decay_epochs * steps_per_epoch, config.decay, staircase=True
     )

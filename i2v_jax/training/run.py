@@ -15,6 +15,7 @@ from i2v_jax.tasks import networks
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
+from i2v_jax.tasks.poke import Poke
 from i2v_jax.tasks.video_vae import VideoVAE
 from i2v_jax.training import latents
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks
@@ -67,6 +68,8 @@ def make_task(config: ConfigDict, stage: str, workdir: pathlib.Path, steps_per_e
         return VideoVAE(config, modules[stage], steps_per_epoch)
     if stage == "image_ae":
         return ImageAE(config, modules[stage], steps_per_epoch)
+    if stage == "poke":
+        return Poke(config, modules[stage])
     vae, image = _trained(workdir, "video_vae"), _trained(workdir, "image_ae")
     frozen_modules = {
         "video_encoder": modules["video_vae"]["encoder"],

@@ -7,8 +7,11 @@ import pytest
 
 from data.bair.builder import Bair
 from data.dtdb.builder import DtdbClouds, DtdbFire
+from data.human36m.builder import Human36M
 from data.iper.builder import Iper
 from data.landscape.builder import Landscape
+from data.poking_plants.builder import PokingPlants
+from data.taichi.builder import Taichi
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, sky
 from i2v_jax.input.sources import RecordSource, VideoSource, open_source
@@ -100,3 +103,47 @@ def test_dtdb_other_textures_have_no_direction(tmp_path: Path, prepared: Prepare
     write_video(tmp_path / "raw/fire/f.avi", numbered_frames(17))
     prepared(DtdbFire)
     assert open_source("dtdb_fire", str(tmp_path / "out"), "train").label_names == ()
+
+
+def test_poking_plants_is_split_inside_each_video(tmp_path: Path, prepared: Prepare) -> None:
+    write_video(tmp_path / "raw/fern.mp4", numbered_frames(40))
+    write_frames(tmp_path / "raw/palm", numbered_frames(30))
+    summary = prepared(PokingPlants, min_frames=3)
+    assert summary.num_videos == {"train": 2, "eval": 2, "test": 2}
+    sources = {split: RecordSource(summary.folder, split) for split in summary.num_videos}
+    assert names(sources["eval"]) == ["fern.mp4 (eval)", "palm (eval)"]
+    assert [sources["eval"].object_name(video) for video in range(2)] == ["fern.mp4", "palm"]
+    for video, total in ((0, 40), (1, 30)):
+        read = [frame_numbers(source.read(video, range(source.num_frames(video)))) for source in sources.values()]
+        assert [len(part) for part in read] == [round(0.7 * total), round(0.1 * total), round(0.2 * total)]
+        assert [number for part in read for number in part] == list(range(total))
+
+
+def test_parts_of_videos_cannot_be_stored_as_files(tmp_path: Path, prepared: Prepare) -> None:
+    write_video(tmp_path / "raw/fern.mp4", numbered_frames(40))
+    with pytest.raises(UserError, match="store=video keeps whole files"):
+        prepared(PokingPlants, store="video")
+
+
+def test_taichi_recordings_stay_together(tmp_path: Path, prepared: Prepare) -> None:
+    for name in ("train/a#1#20.mp4", "train/a#30#50.mp4", "train/b#1#20.mp4", "test/c#1#20.mp4"):
+        write_video(tmp_path / "raw" / name, numbered_frames(17))
+    summary = prepared(Taichi, eval_fraction=0.5)
+    splits = {split: names(RecordSource(summary.folder, split)) for split in summary.num_videos}
+    assert splits["test"] == ["test/c#1#20.mp4"]
+    recordings = [{Path(name).name[0] for name in splits[split]} for split in ("train", "eval")]
+    assert sorted(map(sorted, recordings)) == [["a"], ["b"]]
+
+
+def test_human36m_is_split_by_actor(tmp_path: Path, prepared: Prepare) -> None:
+    for name in ("S1/Videos/Eating 1.54138969", "S1/Videos/Eating 1.55011271", "S5/Videos/Posing.60457274"):
+        write_video(tmp_path / "raw" / f"{name}.mp4", numbered_frames(17))
+    write_video(tmp_path / "raw/S11/Videos/Eating.54138969.mp4", numbered_frames(17))
+    write_video(tmp_path / "raw/other.mp4", numbered_frames(17))
+    summary = prepared(Human36M, eval_fraction=0.5)
+    sources = {split: RecordSource(summary.folder, split) for split in summary.num_videos}
+    assert names(sources["test"]) == ["S11/Videos/Eating.54138969.mp4"]
+    assert sources["test"].object_name(0) == "S11"
+    actions = [{name.split(".")[0] for name in names(sources[split])} for split in ("train", "eval")]
+    assert sorted(map(sorted, actions)) == [["S1/Videos/Eating 1"], ["S5/Videos/Posing"]]
+    assert [item.path for item in summary.skipped] == ["other.mp4"]

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from i2v_jax.evaluation import motion
 from i2v_jax.evaluation.motion import measure_direction, measure_velocity
+from i2v_jax.input import plants, pokes
 
 
 def drifting(dx: float, dy: float, frames: int = 4, size: int = 48) -> np.ndarray:
@@ -41,3 +43,37 @@ def test_bad_shapes() -> None:
         measure_direction(drifting(0, 0)[:1])
     with pytest.raises(ValueError, match="mask has shape"):
         measure_direction(drifting(0, 0), np.ones((8, 8)))
+
+
+@pytest.mark.parametrize(("size", "limit"), [(32, 0.5), (64, 0.6)])
+def test_a_point_is_followed_to_where_it_went(size, limit):
+    """On true `plants` clips, thin leaves among others like them."""
+    errors, lengths = [], []
+    for index in range(12):
+        flow = plants.plants_flow("test", index, size)
+        poke = pokes.draw_poke(flow, 3, False, np.random.default_rng(index))
+        video = plants.render("test", index, size, range(11)).astype(np.float32) / 127.5 - 1
+        end = motion.track(video, poke.position)
+        errors.append(np.hypot(*(end - poke.position - poke.displacement)))
+        lengths.append(np.hypot(*poke.displacement))
+    assert np.mean(lengths) > 0.05 * size
+    assert np.mean(errors) < limit
+
+
+def test_nothing_moves_in_a_still_video():
+    frame = np.random.default_rng(0).uniform(-1, 1, (32, 32, 3))
+    np.testing.assert_allclose(motion.track(np.stack([frame] * 4), (7, 20)), (7, 20), atol=1e-6)
+
+
+def test_the_variance_of_the_motion_relative_to_a_pixel():
+    """One pixel moves as the poked one, one the other way round, one twice as far, one stays."""
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    lengths = np.random.default_rng(0).uniform(1, 3, 40)
+    poked = lengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    flows = np.zeros((40, 1, 5, 2))
+    flows[:, 0, 0], flows[:, 0, 1], flows[:, 0, 2], flows[:, 0, 3] = poked, poked, -poked, 2 * poked
+    variance = motion.motion_variance(flows, (0, 0))
+    assert variance.shape == (1, 5)
+    np.testing.assert_allclose(variance[0, :4], [0, 0, 0, lengths.var()], atol=1e-6)
+    expected = np.hypot(lengths, np.abs((angles + np.pi) % (2 * np.pi) - np.pi)).var()
+    np.testing.assert_allclose(variance[0, 4], expected, rtol=1e-5)

@@ -4,11 +4,10 @@ import pathlib
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
+from configs import iper
 from i2v_jax.errors import UserError
 from i2v_jax.exchange import documents, poke
-from i2v_jax.exchange.release import Preset
 from i2v_jax.interop import load_torch, torch_files
 from tests.reference import fixtures
 
@@ -26,31 +25,14 @@ gan: {n_layers: 3, gen_weight: 1, gp_weight: 1e-4}
 """
 
 
-def our_config(argument: str = "") -> ConfigDict:
-    """The fields of a poke model's configuration that the exchange touches."""
-    model = {"features": 512, "narrowest": 32, "min_spatial_size": 16, "levels": 0, "bottleneck_cells": 1}
-    model |= {"poke_norm": "instance", "poke_over_time": "constant", "poke_frames": 10}
-    loss = {"perceptual": 5.0, "latent": 0.0, "spatial": 1.0, "temporal": 5.0, "feature_matching": 10.0}
-    loss |= {"spatial_penalty": 0.0, "temporal_penalty": 0.1, "spatial_frames": 16}
-    optimizer = {"name": "adam", "learning_rate": 1e-4, "b1": 0.9, "b2": 0.99, "decay": 0.1, "milestones": ()}
-    stage = {"batch_size": 10, "epochs": 7, "adversarial_step": 4000, "single_stage": False, "model": model}
-    stage |= {"patch_discriminator": {"layers": 2}, "loss": loss, "optimizer": optimizer}
-    jitter = {"brightness": 0.4, "contrast": 0.5, "saturation": 0.4, "hue": 0.15}
-    pokes = {"poke_size": 5, "fill": "patch", "zeropoke_amount": 8, "normalize": "impulse", "color_probability": 0.8}
-    pokes["geometry"] = {"probability": 0.8, "rotation": 15.0, "shift": 0.1}
-    data = {"name": "iper", "size": 64, "frames": 11, "frame_stride": 1, "jitter": jitter, "poke": pokes}
-    return ConfigDict({"stages": ("poke",), "poke": stage, "data": data})
-
-
 @pytest.fixture
-def release(tmp_path, monkeypatch):
-    monkeypatch.setattr(poke, "_preset", lambda document: Preset("configs/iper.py", our_config, ("model=poke",)))
+def release(tmp_path):
     (tmp_path / "config.yaml").write_text(CONFIG)
     return tmp_path
 
 
 def test_the_config_is_moved(release: pathlib.Path):
-    config = poke.configure(our_config(), documents.read(release / "config.yaml"))
+    config = poke.configure(iper.get_config("model=poke"), documents.read(release / "config.yaml"))
     assert (config.data.size, config.data.frames, config.data.poke.poke_size) == (64, 6, 3)
     assert (config.poke.model.features, config.poke.model.min_spatial_size) == (256, 8)
     assert config.poke.optimizer.milestones == (10, 25, 50)
@@ -68,6 +50,8 @@ def test_there_and_back_is_bit_equal(release: pathlib.Path):
     torch_files.write(file, {"model": fixture.state, "optimizer_dyn": {"state": {}}})
     imported = poke.read_release(file, release / "config.yaml")
     (report,) = imported.networks
+    assert imported.preset.reaching(imported.config).startswith("configs/iper.py:model=poke,size=64,data.frames=6,")
+    assert imported.missing() == ["poke/temporal_discriminator", "poke/patch_discriminator"]
     assert len(report.used) == len(fixture.state) and not report.left and not report.changed
     _, expected = load_torch("poke_model", fixture.state, fixture.config)
     for name, tree in expected["params"].items():
@@ -76,7 +60,7 @@ def test_there_and_back_is_bit_equal(release: pathlib.Path):
     written = torch_files.read_state_dict(release / "out" / "reg_ckpt_checkpoint_0.pt", "model")
     assert written.keys() == fixture.state.keys()
     assert all(np.array_equal(written[key], fixture.state[key]) for key in written)
-    back = poke.configure(our_config(), documents.read(release / "out" / "config.yaml"))
+    back = poke.configure(iper.get_config("model=poke"), documents.read(release / "out" / "config.yaml"))
     assert back.to_dict() == imported.config.to_dict()
 
 
@@ -98,7 +82,7 @@ def test_other_models_are_named(release: pathlib.Path):
         poke.read_release(file, release / "config.yaml")
     with pytest.raises(UserError, match=r"there is no file .*b\.pt"):
         poke.read_release(release / "b.pt", release / "config.yaml")
-    config = our_config()
+    config = iper.get_config("model=poke")
     config.poke.model.levels = 1
     with pytest.raises(UserError, match=r"poke\.model\.levels is 1: the authors' code only has models with 0"):
         poke.write_release(config, {}, release / "out")

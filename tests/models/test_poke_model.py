@@ -176,3 +176,21 @@ def test_bfloat16_computes_nearly_the_same():
 def test_impossible_sizes(options, message):
     with pytest.raises(UserError, match=message):
         poke_model.build(**{**SIZES, **options})
+
+
+def test_the_update_gates_can_begin_nearly_closed():
+    """With a bias of -30 a new model holds every state; with the release's 0 it does not."""
+    states = tuple(jnp.asarray(normal(1, 4, 4, 8)) for _ in range(2))
+    latent = jnp.asarray(normal(1, 4, 4, 8))
+    for bias, still in ((-30.0, True), (0.0, False)):
+        dynamics = convgru.Dynamics(update_bias=bias)
+        variables = dynamics.init(jax.random.key(0, impl="rbg"), states, latent, 2)
+        predicted = dynamics.apply(variables, states, latent, 2)
+        for start, after in zip(states, predicted, strict=True):
+            assert np.allclose(after[:, -1], start, atol=1e-5) == still
+
+
+def test_the_narrowest_convolution_can_be_narrower():
+    networks = poke_model.build(**SIZES, narrowest=4)
+    assert networks["object_encoder"].widths == (8, 16)
+    assert networks["poke_encoder"].widths == (4, 8)

@@ -8,7 +8,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2v_jax.config import claim_workdir
+from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.tasks import control, networks
+from i2v_jax.tasks.poke import MODEL
 from i2v_jax.training.checkpoint import Checkpointer
 from i2v_jax.training.state import TrainState, split
 from tests.models.random_variables import random_variables
@@ -31,6 +33,8 @@ def write_run(folder: pathlib.Path, config: ConfigDict) -> None:
 def stage_variables(config: ConfigDict) -> dict[str, dict[str, dict]]:
     """Stage -> network -> variables, of the networks that sampling needs."""
     modules = networks.build(config)
+    if "poke" in modules:
+        return {"poke": poke_variables(config, modules["poke"])}
     size, z_dim = config.data.size, config.video_vae.encoder.z_dim
     frame, latent = jnp.zeros((1, size, size, 3)), jnp.zeros((1, z_dim))
     condition = jnp.zeros((1, config.image_ae.encoder.z_dim + control.control_width(config.control)))
@@ -45,3 +49,10 @@ def stage_variables(config: ConfigDict) -> dict[str, dict[str, dict]]:
         "image_ae": {"encoder": random_variables(modules["image_ae"]["encoder"], frame)},
         "flow": {"flow": flow},
     }
+
+
+def poke_variables(config: ConfigDict, modules: dict) -> dict[str, dict]:
+    size = config.data.size
+    model = PokeModel(**{name: modules[name] for name in MODEL})
+    frame, poke = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 2))
+    return {name: {"params": tree} for name, tree in random_variables(model, frame, poke)["params"].items()}

@@ -227,3 +227,17 @@ def test_vgg16_comes_with_the_weights_of_lpips(monkeypatch):
     assert frozen == {"vgg16": {"params": {"features_0": 1}}}
     with pytest.raises(UserError, match="choose lpips, vgg16, vgg19 or laplacian"):
         perceptual_loss.make_distance("vgg11", "float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "easier"),
+    [
+        ("vgg19", "--import vgg19=", "vgg16, whose weights are fetched, or laplacian"),
+        ("vgg16", "--fetch lpips", "lapl"),
+    ],
+)
+def test_missing_weights_are_one_line_that_says_what_to_do(name, command, easier, monkeypatch, tmp_path):
+    monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=rf"{command}.*set loss\.perceptual_network to {easier}") as caught:
+        perceptual_loss.make_distance(name, "float32")
+    assert "\n" not in str(caught.value)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import sky
+from configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.training.optimizers import learning_rate_schedule, make_optimizer
 
@@ -33,6 +33,13 @@ def test_an_unknown_optimizer_is_one_clear_line():
     config.name = "sgd"
     with pytest.raises(UserError, match=r"optimizer\.name=sgd: choose adam, amsgrad or muon"):
         make_optimizer(config, steps_per_epoch=10)
+
+
+def test_the_rate_falls_at_milestones():
+    config = plants.get_config().poke.optimizer
+    schedule = learning_rate_schedule(config, steps_per_epoch=4)
+    rates = [float(schedule(step)) for step in (0, 39, 40, 99, 100, 199, 200, 10_000)]
+    np.testing.assert_allclose(rates, 1e-4 * np.array([1, 1, 0.3, 0.3, 0.09, 0.09, 0.027, 0.027]), rtol=1e-5)
 
 
 def test_the_rate_falls_in_steps():

@@ -1,0 +1,23 @@
+"""Human3.6M (Ionescu et al. 2014), 64x64 or 128x128: seven actors, every second frame of the prepared ones.
+
+Commands:  python -m launch.prepare --dataset=human36m --raw_dir=RAW --data_dir=PREPARED --max_size=128 \
+               --flow=dis --flow_distance=20
+           python -m launch.train --config=configs/human36m.py --workdir=RUN --config.data.dir=PREPARED
+Hardware:  one 80 GB GPU or a TPU v4-8.
+Time:      not timed here on a GPU.
+Metric:    poke paper, Table 1 (64x64): FVD 107.73; not reproduced here.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(argument: str | None = "") -> ConfigDict:
+    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, and dotted names."""
+    parsed = common.arguments(argument, size=64, models=("poke",))
+    config = common.base(parsed.size, "poke")
+    config.data.update(name="human36m", frame_stride=2, crop="center")
+    config.data.clips_per_video.update(train=10, eval=1, test=1)
+    config.data.poke.flow = "stored"
+    return common.finish(config, parsed)

@@ -1,0 +1,23 @@
+"""PokingPlants (Blattmann et al. 2021), 64x64 or 128x128: 27 videos of 13 pot plants that are pushed and swing.
+
+Commands:  python -m launch.prepare --dataset=poking_plants --raw_dir=RAW --data_dir=PREPARED --max_size=128 \
+               --flow=dis --flow_distance=20
+           python -m launch.train --config=configs/poking_plants.py --workdir=RUN --config.data.dir=PREPARED
+Hardware:  one 80 GB GPU or a TPU v4-8.
+Time:      not timed here on a GPU.
+Metric:    poke paper, Table 1 (64x64): FVD 89.67; not reproduced here.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(argument: str | None = "") -> ConfigDict:
+    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, and dotted names."""
+    parsed = common.arguments(argument, size=64, models=("poke",))
+    config = common.base(parsed.size, "poke")
+    config.data.update(name="poking_plants", frame_stride=2)
+    config.data.clips_per_video.update(train=100, eval=10, test=20)
+    config.data.poke.update(flow="stored", object_weighting=True)
+    return common.finish(config, parsed)

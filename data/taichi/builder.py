@@ -1,0 +1,18 @@
+"""`taichi`: Tai-Chi from the web, cut to the person."""
+
+import dataclasses
+from pathlib import Path
+
+from data import raw
+from data.video_builder import VideoBuilder
+
+
+class Taichi(VideoBuilder):
+    """`train/` and `test/` with `<recording>#<first>#<last>.mp4` (or folders of frames): parts of one recording stay
+    together when eval is held out.
+    """
+
+    @classmethod
+    def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
+        found, skipped = raw.find_videos(raw_dir)
+        return [dataclasses.replace(video, group=video.path.stem.split("#")[0]) for video in found], skipped

@@ -1,0 +1,47 @@
+"""Work in chunks of equal size, so that a function compiles once for any number of videos."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+from numpy.typing import ArrayLike, NDArray
+
+from i2v_jax.errors import UserError
+
+Array = NDArray[np.float32]
+
+
+def in_chunks(
+    function: Callable[..., jax.Array], variables: Any, *arrays: Array, chunk: int, progress: str = ""
+) -> Array:
+    """`function(variables, *arrays)` on at most `chunk` rows at a time, gathered on the host.
+
+    Args:
+        function: compiled; of each array it takes as many rows, and as many it returns.
+        variables: its first argument.
+        arrays: [B, ...] each, B at least 1.
+        chunk: rows at a time; the last ones are filled up by repeating.
+        progress: the label of a bar, which an empty one hides.
+    """
+    count = len(arrays[0])
+    size = min(chunk, 1 << (count - 1).bit_length())  # a power of two below a whole chunk: few programs
+    results = []
+    for start in tqdm.tqdm(range(0, count, size), desc=progress, unit="chunk", disable=not progress, leave=False):
+        parts = [_filled(array[start : start + size], size) for array in arrays]
+        results.append(np.asarray(function(variables, *parts), np.float32))
+    return np.concatenate(results)[:count]
+
+
+def _filled(array: Array, size: int) -> Array:
+    """Repeats the last row until there are `size` rows."""
+    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])
+
+
+def checked_frames(frames: ArrayLike, size: int) -> Array:
+    """Start frames [B, size, size, 3] as float32. Raises UserError for another shape."""
+    array = np.asarray(frames, np.float32)
+    if array.ndim != 4 or array.shape[1:] != (size, size, 3) or not len(array):
+        raise UserError(f"start frames of shape [B, {size}, {size}, 3] are needed, got {list(array.shape)}")
+    return array

@@ -1,0 +1,149 @@
+"""From a still image and pokes to videos (poke paper, sections 3 and 4.2).
+
+Shapes: frames [B, H, W, 3] and videos [B, T, H, W, 3] in [-1, 1]; positions [B, 2] as (x, y) and displacements [B, 2]
+as (dx, dy) in pixels at the model's resolution, y down. Pixel (x, y) has its middle at (x, y).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation.motion import motion_variance
+from i2v_jax.input import flow, pokes
+from i2v_jax.models.poke_model import PokeModel
+from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks
+
+STRUCTURE_POKES = 100  # of the paper's figure 5
+_STRUCTURE_LENGTHS = (0.04, 0.12)  # of these pokes, frame widths
+
+
+@dataclasses.dataclass(frozen=True)
+class PokeSynthesizer:
+    """The trained networks as functions of arrays.
+
+    Work is done in chunks of equal size, so that each function compiles once for any number of videos. All methods
+    raise UserError for inputs that do not fit the networks, and for pokes that are none (`input.pokes.check_poke`).
+    """
+
+    model: PokeModel
+    variables: Mapping[str, Any]  # of the four networks: {"params": {"object_encoder": ..., ...}}
+    size: int  # height and width of a frame
+    poke_size: int  # side of the square of the poke map
+    frames: int  # T of the clips that it was trained on
+    impulse: bool = False  # displacements are then directions of a length of at most 1
+    chunk: int = 8  # videos at a time
+    progress: bool = False  # a bar for long work
+
+    def respond(
+        self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int = 0
+    ) -> Array:
+        """What each start frame does when it is poked.
+
+        Args:
+            start_frames: x0 [B, H, W, 3], or [1, H, W, 3] for several pokes of one image.
+            positions: the poked pixels [B, 2].
+            displacements: where to [B, 2], relative to the positions.
+            frames: T; 0: as many as in training. With more of them the dynamics go on as they are.
+
+        Returns:
+            [B, T, H, W, 3], x0 itself not among the frames.
+        """
+        x0, positions, displacements = self._checked(start_frames, positions, displacements)
+        if frames < 0:
+            raise UserError(f"frames={frames}: ask for at least one")
+        maps = np.stack(
+            [
+                pokes.poke_map((round(float(x)), round(float(y))), displacement, self.size, self.poke_size)
+                for (x, y), displacement in zip(positions, displacements, strict=True)
+            ]
+        )
+        function = self._respond(frames or self.frames)
+        label = "poke" if self.progress else ""
+        return in_chunks(function, self.variables, x0, maps, chunk=self.chunk, progress=label)
+
+    def respond_in_turn(
+        self, start_frame: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int = 0
+    ) -> Array:
+        """Pokes an image, and then the last frame of each answer again: [H, W, 3], N pokes -> [N * T, H, W, 3]."""
+        last, parts = np.asarray(start_frame, np.float32), []
+        for position, displacement in zip(np.asarray(positions), np.asarray(displacements), strict=True):
+            parts.append(self.respond(last[None], position[None], displacement[None], frames)[0])
+            last = parts[-1][-1]
+        return np.concatenate(parts)
+
+    def structure(self, start_frame: ArrayLike, position: ArrayLike, seed: int = 0, count: int = 0) -> Array:
+        """Which parts of an image belong to the poked one (section 4.2, figure 5).
+
+        Random pokes at one place; the optical flow from x0 to the last frame of each answer; per pixel the variance of
+        the difference between its motion and that of the poked pixel (`evaluation.motion.motion_variance`).
+
+        Args:
+            start_frame: x0 [H, W, 3].
+            position: the poked pixel [2].
+            seed: of directions and lengths.
+            count: pokes; 0: 100, as the paper.
+
+        Returns:
+            [H, W]; small where pixels move together with the poked one.
+        """
+        x0 = np.asarray(start_frame, np.float32)
+        rng, count = np.random.default_rng(seed), count or STRUCTURE_POKES
+        scale = 1.0 if self.impulse else self.size
+        angles, lengths = rng.uniform(0, 2 * np.pi, count), scale * rng.uniform(*_STRUCTURE_LENGTHS, count)
+        displacements = lengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        positions = np.broadcast_to(np.asarray(position, np.float32), (count, 2))
+        last = self.respond(x0[None], positions, displacements)[:, -1]
+        flows = np.stack([flow.estimate(*_pixels(x0, frame)) for frame in last])
+        x, y = (round(float(value)) for value in positions[0])
+        return motion_variance(flows, (x, y))
+
+    def _checked(self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike) -> Sequence[Array]:
+        x0 = checked_frames(start_frames, self.size)
+        places, shifts = np.asarray(positions, np.float32), np.asarray(displacements, np.float32)
+        if places.ndim != 2 or places.shape[1] != 2 or places.shape != shifts.shape or not len(places):
+            raise UserError(
+                f"positions and displacements of shape [B, 2] are needed, got {list(places.shape)} and "
+                f"{list(shifts.shape)}"
+            )
+        if len(x0) not in (1, len(places)):
+            raise UserError(f"{len(x0)} start frames and {len(places)} pokes: give one frame for all, or one for each")
+        for position, displacement in zip(places, shifts, strict=True):
+            pokes.check_poke(tuple(position), tuple(displacement), self.size, self.size)
+            if self.impulse and np.hypot(*displacement) > 1.0:
+                raise UserError(
+                    f"displacement {displacement[0]:g},{displacement[1]:g}: this model was trained with impulses, "
+                    "whose length is 1 at most"
+                )
+        return np.broadcast_to(x0, (len(places), *x0.shape[1:])), places, shifts
+
+    def _respond(self, frames: int) -> Callable[..., jax.Array]:
+        if frames not in self._programs:
+
+            def respond(variables: Any, x0: jax.Array, maps: jax.Array) -> Any:
+                def run(model: PokeModel) -> jax.Array:
+                    return model.decode(model.predict(model.encode(x0), model.encode_poke(maps), frames))
+
+                return self.model.apply(variables, method=run)
+
+            self._programs[frames] = jax.jit(respond)
+        return self._programs[frames]
+
+    @functools.cached_property
+    def _programs(self) -> dict[int, Callable[..., jax.Array]]:
+        """Length -> the function of that length."""
+        return {}
+
+
+def likeness(variance: Array) -> Array:
+    """[H, W] of `PokeSynthesizer.structure` -> 1 where pixels move with the poked one, down to 0 where they do not."""
+    return np.clip(1.0 - variance / max(np.quantile(variance, 0.9), 1e-6), 0.0, 1.0)
+
+
+def _pixels(*frames: Array) -> list[np.ndarray]:
+    return [np.clip(np.rint((frame + 1.0) * 127.5), 0, 255).astype(np.uint8) for frame in frames]

@@ -1,0 +1,146 @@
+"""Pokes as text, and what `sample` does with a poke model."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+from i2v_jax.input import images, pokes
+from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
+from launch import _synthesis
+
+POKE = flags.DEFINE_multi_string(
+    "poke",
+    [],
+    "x,y,dx,dy: pixel (x, y) of the image as it is in its file (upright, 0,0 upper left) is to move by (dx, dy) of its "
+    "pixels, y down. May be given several times: a video each, or with --in_turn one after the other.",
+)
+IN_TURN = flags.DEFINE_bool("in_turn", False, "Poke the last frame of each answer with the next --poke: one video.")
+CORRELATION = flags.DEFINE_multi_string(
+    "correlation", [], "x,y: which parts of the image move with this pixel, as a heat map of 100 random pokes."
+)
+
+
+class Scaling:
+    """From pixels of an image file to those of the model's square, as `transforms.fit` brings the image there."""
+
+    def __init__(self, path: str, size: int, crop: str) -> None:
+        self.height, self.width = images.read_rgb(Path(path)).shape[:2]
+        across, down = self.width, self.height
+        self._left = self._top = 0
+        if crop != "resize":
+            across = down = min(self.height, self.width)
+            self._top, self._left = round((self.height - down) / 2), round((self.width - across) / 2)
+        self._size, self._scale = size, np.array([size / across, size / down])
+
+    def poke(self, text: str, impulse: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Position and displacement [2] in the model's pixels. Raises UserError for what is no poke of this image."""
+        x, y, dx, dy = numbers("poke", text, "x,y,dx,dy")
+        pokes.check_poke((x, y), (dx, dy), self.width, self.height)
+        displacement = np.array([dx, dy]) if impulse else np.array([dx, dy]) * self._scale
+        return self._inside("poke", text, x, y), displacement
+
+    def position(self, text: str) -> np.ndarray:
+        """Position [2] in the model's pixels. Raises UserError for what is none in this image."""
+        x, y = numbers("correlation", text, "x,y")
+        pokes.check_poke((x, y), (1.0, 0.0), self.width, self.height)
+        return self._inside("correlation", text, x, y)
+
+    def _inside(self, flag: str, text: str, x: float, y: float) -> np.ndarray:
+        place = (np.array([x - self._left, y - self._top]) + 0.5) * self._scale - 0.5
+        if (place < -0.5).any() or (place >= self._size - 0.5).any():
+            raise UserError(f"--{flag}={text}: ({x:g}, {y:g}) is cut off with --crop=center, give --crop=resize")
+        return place
+
+
+def numbers(flag: str, text: str, form: str) -> list[float]:
+    """The numbers of a flag. Raises UserError for what is none, and for another count."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != form.count(",") + 1:
+        raise UserError(f"--{flag}={text}: {form.count(',') + 1} numbers are needed, {form}")
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is asked of one image, in the model's pixels."""
+
+    positions: np.ndarray  # [P, 2]
+    displacements: np.ndarray  # [P, 2]
+    correlations: list[np.ndarray]  # positions [2]
+
+
+def requested(paths: Sequence[str], size: int, crop: str, *, impulse: bool) -> list[Asked]:
+    """What --poke and --correlation ask of every image. Raises UserError for what does not fit it, and for nothing."""
+    if not (POKE.value or CORRELATION.value):
+        raise UserError("this is a poke model: give --poke=x,y,dx,dy, or --correlation=x,y")
+    asked = []
+    for path in paths:
+        scaling = Scaling(path, size, crop)
+        pairs = [scaling.poke(text, impulse) for text in POKE.value]
+        positions, displacements = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
+        asked.append(Asked(positions, displacements, [scaling.position(text) for text in CORRELATION.value]))
+    return asked
+
+
+def answer(
+    synthesizer: PokeSynthesizer, names: Sequence[str], start_frames: np.ndarray, asked: Sequence[Asked], frames: int
+) -> None:
+    """Writes the answers of every image."""
+    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
+    for name, start_frame, wishes in zip(names, start_frames, asked, strict=True):
+        if len(wishes.positions) and IN_TURN.value:
+            _write_in_turn(synthesizer, output, name, start_frame, wishes, frames)
+        elif len(wishes.positions):
+            _write_each(synthesizer, output, name, start_frame, wishes, frames)
+        for number, place in enumerate(wishes.correlations):
+            heat = media.heat(start_frame, likeness(synthesizer.structure(start_frame, place)))
+            output.picture(f"{name}_correlation_{number:02d}", heat)
+
+
+def _write_each(
+    synthesizer: PokeSynthesizer,
+    output: _synthesis.Output,
+    name: str,
+    start_frame: np.ndarray,
+    asked: Asked,
+    frames: int,
+) -> None:
+    videos = synthesizer.respond(start_frame[None], asked.positions, asked.displacements, frames)
+    for number, video in enumerate(videos):
+        chosen = slice(number, number + 1)
+        marks = _marks(asked.positions[chosen], asked.displacements[chosen])
+        output.video(f"{name}_{number:02d}", _synthesis.with_start(start_frame, video), marks)
+
+
+def _write_in_turn(
+    synthesizer: PokeSynthesizer,
+    output: _synthesis.Output,
+    name: str,
+    start_frame: np.ndarray,
+    asked: Asked,
+    frames: int,
+) -> None:
+    """One video, every poke's start frame before its answer."""
+    video = synthesizer.respond_in_turn(start_frame, asked.positions, asked.displacements, frames)
+    answers = np.split(video, len(asked.positions))
+    starts = [start_frame, *(part[-1] for part in answers[:-1])]
+    whole = np.concatenate([_synthesis.with_start(*both) for both in zip(starts, answers, strict=True)])
+    output.video(f"{name}_in_turn", whole, _marks(asked.positions, asked.displacements))
+
+
+def _marks(positions: np.ndarray, displacements: np.ndarray) -> _synthesis.Draw:
+    """Cuts a video into a part for every poke and draws it there."""
+
+    def draw(video: media.Pixels, scale: int) -> media.Pixels:
+        parts = zip(np.split(video, len(positions)), positions, displacements, strict=True)
+        return np.concatenate([media.poked(part, scale, *poke) for part, *poke in parts])
+
+    return draw

@@ -1,0 +1,87 @@
+"""`python -m launch.sample` with a poke model: coordinates of the image as it is, files, and bad pokes."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import plants
+from i2v_jax.errors import UserError
+from launch import _poke
+from tests.launch.synthesis import frames_of, last_line, launch
+from tests.sampling.random_run import write_run
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A picture of 80x40 pixels."""
+    path = tmp_path_factory.mktemp("images") / "wide.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8)).save(path)
+    return str(path)
+
+
+def test_pokes_are_in_pixels_of_the_image(image: str) -> None:
+    """The middle of the first pixel of 80x40 is 1/80 and 1/80 from its corner in pixels of 20x20: 0.125 and 0.25."""
+    position, displacement = _poke.Scaling(image, 20, "resize").poke("0,0,8,-4", impulse=False)
+    np.testing.assert_allclose(position, [0.125 - 0.5, 0.25 - 0.5])
+    np.testing.assert_allclose(displacement, [2, -2])
+    position, displacement = _poke.Scaling(image, 20, "center").poke("39.5,19.5,8,-4", impulse=False)
+    np.testing.assert_allclose(position, [9.5, 9.5])
+    np.testing.assert_allclose(displacement, [4, -2])
+    _, displacement = _poke.Scaling(image, 20, "center").poke("39.5,19.5,0.5,0", impulse=True)
+    np.testing.assert_allclose(displacement, [0.5, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,3", "--poke=1,2,3: 4 numbers are needed, x,y,dx,dy"),
+        ("1,2,3,4,5", "4 numbers are needed"),
+        ("a,b,c,d", "4 numbers are needed"),
+        ("", "4 numbers are needed"),
+        ("80,3,4,0", r"\(80, 3\) is outside the image of 80x40 pixels"),
+        ("3,40,4,0", "outside the image of 80x40"),
+        ("3,3,0,0", "the displacement is zero"),
+        ("3,nan,4,0", "must be finite numbers"),
+        ("3,3,90,0", "the displacement is 90 pixels long, the image is 80x40"),
+        ("3,3,4,0", r"--poke=3,3,4,0: \(3, 3\) is cut off with --crop=center"),
+    ],
+)
+def test_bad_pokes_are_one_clear_line(image: str, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        _poke.Scaling(image, 20, "center").poke(text, impulse=False)
+
+
+def test_bad_places_of_a_heat_map(image: str) -> None:
+    with pytest.raises(UserError, match="--correlation=3: 2 numbers are needed, x,y"):
+        _poke.Scaling(image, 20, "resize").position("3")
+    with pytest.raises(UserError, match="outside the image"):
+        _poke.Scaling(image, 20, "resize").position("3,50")
+
+
+def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
+    write_run(tmp_path / "run", plants.get_config("demo,runlocal"))
+    done = launch(
+        "launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'out'}",
+        "--poke=20,20,6,0", "--poke=60,10,0,-5", "--correlation=40,20", "--scale=2", "--frames=4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    videos = [f"wide_{index:02d}{end}" for index in range(2) for end in (".mp4", ".gif", "_strip.png")]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*videos, "wide_correlation_00.png"}
+    assert frames_of(tmp_path / "out" / "wide_01.mp4") == [(64, 64)] * 5
+
+    done = launch("launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'none'}")
+    assert done.returncode == 2
+    assert "this is a poke model: give --poke=x,y,dx,dy" in last_line(done.stderr)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_model_without_pokes_says_so(work: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    done = launch(
+        "launch.sample", f"--workdir={work / 'run'}", f"--image={work / 'a.png'}", f"--out={tmp_path / 'out'}",
+        "--poke=3,3,4,0",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "was not trained with pokes" in last_line(done.stderr)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,87 @@
+"""Measurements and page of a synthesizer that draws the true plants again, pulled where it is asked to."""
+
+import dataclasses
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from i2v_jax.input import plants
+from i2v_jax.report import poke_demo, poke_measurements
+from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
+from tests.sampling.test_poke_synthesizer import stand_in
+
+SIZE, COUNT = 64, 4
+SHORT = 0.5
+
+
+class Oracle(PokeSynthesizer):
+    """What the scene would do, but for `share` of the poke's displacement."""
+
+    share = 1.0
+
+    def respond(self, start_frames, positions, displacements, frames=0):
+        known = poke_measurements.held_out(COUNT, SIZE, 3).video[:, 0]
+        videos = []
+        for frame, position, shift in zip(
+            np.broadcast_to(start_frames, (len(positions), SIZE, SIZE, 3)), positions, displacements, strict=True
+        ):
+            index = int(np.abs(known - frame).mean(axis=(1, 2, 3)).argmin())
+            pulled = tuple(self.share * np.asarray(shift, np.float64))
+            drawn = plants.respond("test", index, tuple(position), pulled, size=SIZE, times=range(1, 11))
+            videos.append(drawn.astype(np.float32) / 127.5 - 1)
+        return np.stack(videos)
+
+    def structure(self, start_frame, position, seed=0, count=0):
+        return np.random.default_rng(0).random((SIZE, SIZE)).astype(np.float32)
+
+
+def oracle(share):
+    base = stand_in(size=SIZE, frames=10)
+    fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    return type("Shared", (Oracle,), {"share": share})(**fields)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("plants")
+    (folder / "poke").mkdir()
+    lines = [{"step": step, "perceptual": 1 / step} for step in (10, 20)]
+    (folder / "poke" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    poke_demo.write_report(oracle(SHORT), folder, clips=COUNT)
+    return folder
+
+
+def test_the_target_error_is_what_the_motion_falls_short_of(folder: pathlib.Path) -> None:
+    numbers = json.loads((folder / "numbers.json").read_text())
+    clips = poke_measurements.held_out(COUNT, SIZE, 3)
+    lengths = np.hypot(*clips.displacement.T)
+    assert numbers["target_error_still"] == pytest.approx(lengths.mean(), abs=1e-3)
+    assert numbers["target_error_truth"] < 0.8
+    assert abs(numbers["target_error_model"] - SHORT * lengths.mean()) < 0.8
+    assert numbers["target_error_translation"] < 0.5  # the whole picture goes there
+    assert numbers["background_motion_model"] == 0
+    assert numbers["background_motion_translation"] > 0.5 * lengths.mean()
+    assert numbers["psnr_db_model"] > numbers["psnr_db_still"] > numbers["psnr_db_translation"]
+    assert {"psnr_db", "ssim"} < numbers["per_frame"].keys()
+    assert all(len(curve) == 10 for by_name in numbers["per_frame"].values() for curve in by_name.values())
+
+
+def test_the_page_stands_alone(folder: pathlib.Path) -> None:
+    page = (folder / "index.html").read_text()
+    files = re.findall(r'src="([^"]+)"', page)
+    assert len(files) == 8 + 4 + 4 + 4 + 4
+    for file in files:
+        assert (folder / file).stat().st_size > 0
+    assert not re.search(r"https?:|//[a-z]", page)
+    assert "10 frames" in page
+
+
+def test_a_frame_is_translated_as_a_whole() -> None:
+    frame = np.zeros((8, 8, 3), np.float32)
+    frame[3, 4] = 1
+    moved = poke_measurements.translated(frame, np.array([1.5, -2.0]))
+    np.testing.assert_allclose(moved[1, 5:7, 0], 0.5)
+    assert moved.sum() == pytest.approx(3)

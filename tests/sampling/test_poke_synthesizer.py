@@ -1,0 +1,166 @@
+"""Answers to pokes: by hand with a stand-in model, and from a work directory of untrained networks."""
+
+import pathlib
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import plants, sky
+from i2v_jax.errors import UserError
+from i2v_jax.sampling.load import load_poke_synthesizer, load_synthesizer
+from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
+from tests.sampling.random_run import write_run
+
+SIZE = 16
+
+
+class Shifting(nn.Module):
+    """Frame t is x0, brighter by t times the poke map's sum of dx, plus a hundredth of the sum of dy."""
+
+    def encode(self, images):
+        return (images,)
+
+    def encode_poke(self, poke):
+        return poke.sum(axis=(1, 2))
+
+    def predict(self, states, latent, frames):
+        steps = latent[:, :1] * jnp.arange(1, frames + 1) + latent[:, 1:] / 100
+        return (states[0][:, None] + steps[:, :, None, None, None],)
+
+    def decode(self, states):
+        return states[0]
+
+
+def stand_in(**fields):
+    defaults = {"size": SIZE, "poke_size": 3, "frames": 4, "chunk": 2}
+    return PokeSynthesizer(model=Shifting(), variables={}, **{**defaults, **fields})
+
+
+def frames(*values):
+    return np.stack([np.full((SIZE, SIZE, 3), value, np.float32) for value in values])
+
+
+def test_answers_follow_the_poke():
+    synthesizer = stand_in()
+    videos = synthesizer.respond(frames(0.5, 0.0, -0.5), [[5, 5], [0, 15], [7.4, 3]], [[1, 0], [0, 1], [0.5, 0]])
+    assert videos.shape == (3, 4, SIZE, SIZE, 3)
+    steps = np.arange(1, 5)
+    np.testing.assert_allclose(videos[0, :, 0, 0, 0], 0.5 + 9 * steps, rtol=1e-5)  # a square of nine pixels
+    np.testing.assert_allclose(videos[1, :, 0, 0, 0], 0.04, rtol=1e-5)  # of which a corner leaves four
+    np.testing.assert_allclose(videos[2, :, 0, 0, 0], -0.5 + 4.5 * steps, rtol=1e-5)
+
+
+def test_several_pokes_of_one_image_and_longer_answers():
+    videos = stand_in().respond(frames(0.0), [[5, 5], [8, 8]], [[1, 0], [2, 0]], frames=6)
+    assert videos.shape == (2, 6, SIZE, SIZE, 3)
+    np.testing.assert_allclose(videos[:, -1, 0, 0, 0], [54, 108], rtol=1e-5)
+
+
+def test_pokes_in_turn_go_on_from_the_last_frame():
+    video = stand_in().respond_in_turn(frames(0.0)[0], [[5, 5], [8, 8]], [[1, 0], [2, 0]])
+    assert video.shape == (8, SIZE, SIZE, 3)
+    np.testing.assert_allclose(video[:, 0, 0, 0], [9, 18, 27, 36, 54, 72, 90, 108], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("poke", "message"),
+    [
+        ((16, 3, 1, 0), r"\(16, 3\) is outside the image of 16x16 pixels"),
+        ((-1, 3, 1, 0), "outside the image"),
+        ((3, 15.5, 1, 0), "outside the image"),
+        ((3, 3, 0, 0), "the displacement is zero"),
+        ((3, np.nan, 1, 0), "must be finite numbers"),
+        ((3, 3, np.inf, 0), "must be finite numbers"),
+        ((3, 3, 20, 12), "the displacement is 23 pixels long, the image is 16x16"),
+    ],
+)
+def test_what_is_no_poke_is_refused(poke, message):
+    x, y, dx, dy = poke
+    with pytest.raises(UserError, match=message):
+        stand_in().respond(frames(0.0), [[x, y]], [[dx, dy]])
+
+
+def test_inputs_that_do_not_fit_are_refused():
+    synthesizer = stand_in()
+    with pytest.raises(UserError, match=r"shape \[B, 16, 16, 3\] are needed, got \[1, 8, 16, 3\]"):
+        synthesizer.respond(np.zeros((1, 8, 16, 3)), [[5, 5]], [[1, 0]])
+    with pytest.raises(UserError, match=r"displacements of shape \[B, 2\] are needed, got \[2\] and \[2\]"):
+        synthesizer.respond(frames(0.0), [5, 5], [1, 0])
+    with pytest.raises(UserError, match="2 start frames and 3 pokes"):
+        synthesizer.respond(frames(0.0, 0.1), [[5, 5]] * 3, [[1, 0]] * 3)
+    with pytest.raises(UserError, match="frames=-1"):
+        synthesizer.respond(frames(0.0), [[5, 5]], [[1, 0]], frames=-1)
+    with pytest.raises(UserError, match="trained with impulses, whose length is 1 at most"):
+        stand_in(impulse=True).respond(frames(0.0), [[5, 5]], [[1, 0.5]])
+
+
+class TwoHalves(nn.Module):
+    """A textured picture whose left half moves by the poke and whose right half stays."""
+
+    def encode(self, images):
+        return (images,)
+
+    def encode_poke(self, poke):
+        return poke.sum(axis=(1, 2)) / 9
+
+    def predict(self, states, latent, frames):
+        image, size = states[0], states[0].shape[1]
+        row, column = jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")
+        moved = []
+        for index in range(image.shape[0]):
+            dx, dy = latent[index]
+            source_row, source_column = jnp.clip(row - dy, 0, size - 1), jnp.clip(column - dx, 0, size - 1)
+            top, left = jnp.floor(source_row).astype(int), jnp.floor(source_column).astype(int)
+            below, right = jnp.minimum(top + 1, size - 1), jnp.minimum(left + 1, size - 1)
+            b, a = (source_row - top)[..., None], (source_column - left)[..., None]
+            upper = (1 - a) * image[index, top, left] + a * image[index, top, right]
+            lower = (1 - a) * image[index, below, left] + a * image[index, below, right]
+            moved.append(jnp.where(column[..., None] < size // 2, (1 - b) * upper + b * lower, image[index]))
+        return (jnp.repeat(jnp.stack(moved)[:, None], frames, axis=1),)
+
+    def decode(self, states):
+        return states[0]
+
+
+def test_the_structure_is_what_moves_together():
+    size = 48
+    noise = np.random.default_rng(0).uniform(-1, 1, (size // 4, size // 4, 3))
+    picture = np.kron(noise, np.ones((4, 4, 1))).astype(np.float32)
+    synthesizer = PokeSynthesizer(TwoHalves(), {}, size=size, poke_size=3, frames=1, chunk=8)
+    variance = synthesizer.structure(picture, (10, 24), count=24)
+    assert variance.shape == (size, size)
+    assert variance[24, 10] == 0
+    inner = np.s_[12:36]
+    assert np.median(variance[inner, 6:18]) < 0.1 * np.median(variance[inner, 30:42])
+    alike = likeness(variance)
+    assert alike[24, 10] == 1
+    assert np.median(alike[inner, 6:18]) > np.median(alike[inner, 30:42]) + 0.3
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("runs") / "plants"
+    write_run(folder, plants.get_config("demo,runlocal"))
+    return folder
+
+
+def test_a_work_directory_becomes_a_synthesizer(run: pathlib.Path):
+    synthesizer = load_poke_synthesizer(run)
+    assert (synthesizer.size, synthesizer.frames, synthesizer.poke_size) == (32, 10, 3)
+    start = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    videos = synthesizer.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]])
+    assert videos.shape == (2, 10, 32, 32, 3)
+    assert np.abs(videos).max() <= 1
+    assert np.abs(videos[0] - videos[1]).max() > 1e-4
+    longer = synthesizer.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]], frames=13)
+    np.testing.assert_allclose(longer[:, :10], videos, atol=1e-4)  # the dynamics go on as they are
+
+
+def test_each_kind_of_model_is_told_from_the_other(run: pathlib.Path, tmp_path: pathlib.Path):
+    with pytest.raises(UserError, match="holds a poke model, which answers to pokes"):
+        load_synthesizer(run)
+    write_run(tmp_path / "sky", sky.get_config("demo,runlocal"))
+    with pytest.raises(UserError, match="holds no poke model"):
+        load_poke_synthesizer(tmp_path / "sky")
