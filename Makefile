@@ -35,6 +35,7 @@ bench: $(STAMP)  ## ratios against plain PyTorch; installs the extra "torch"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torch]'
 	$(BIN)/python -m benchmarks.networks
 	$(BIN)/python -m benchmarks.training_steps
+	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.input_pipeline
 
 clean:

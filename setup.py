@@ -27,6 +27,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.25",
         "pillow>=11",
+        "pyyaml>=6",
         "scipy>=1.14",
         "tensorflow-datasets>=4.9.9",
         "tqdm>=4.66",

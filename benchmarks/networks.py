@@ -222,7 +222,7 @@ def flat(outputs: Any) -> list[torch.Tensor]:
     return [tensor for part in outputs for tensor in flat(part)]
 
 
-def compare_inference(network: Network, repeats: int, table: timing.Table) -> None:
+def compare_inference(network: Network, repeats: int, table: timing.Table) -> dict[str, timing.Seconds]:
     inputs = [channels_first(array).to(timing.torch_device()) for array in network.inputs]
     arrays = [jnp.asarray(array) for array in network.inputs]
     network.module.eval()
@@ -239,6 +239,7 @@ def compare_inference(network: Network, repeats: int, table: timing.Table) -> No
     difference = max(np.abs(a - b).max() / np.abs(a).max() for a, b in zip(theirs, ours, strict=True))
     seconds = timing.interleaved({"PyTorch": timing.waiting(torch_run), "JAX": jax_run}, repeats)
     table.add(network.name, "inference", seconds["PyTorch"], seconds["JAX"], difference=float(difference))
+    return seconds
 
 
 def compare_training(network: Network, repeats: int, table: timing.Table) -> None:

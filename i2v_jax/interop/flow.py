@@ -29,18 +29,19 @@ def example_latent_and_condition(config: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def flow_entries(config: Mapping[str, Any]) -> list[layout.Entry]:
-    """Keys as in `cINN.pth`. The stored inverse permutation and the ActNorm's flag carry nothing that we need."""
+    """Keys as in `cINN.pth`. The stored inverse permutation and the ActNorm's flag carry nothing of their own."""
     channels = config["z_dim"]
     vector = layout.reshape((1, channels, 1, 1), (channels,))
     entries = []
     for block in range(config["n_flows"]):
         theirs, ours = f"sub_layers.{block}", f"layers_{block}"
+        permutation = f"buffers/{ours}/permutation"
         entries += [
             layout.Entry(f"{theirs}.norm_layer.loc", f"params/{ours}/norm/loc", vector),
             layout.Entry(f"{theirs}.norm_layer.scale", f"params/{ours}/norm/scale", vector),
-            layout.Entry(f"{theirs}.norm_layer.initialized", ""),
-            layout.Entry(f"{theirs}.shuffle.forward_shuffle_idx", f"buffers/{ours}/permutation", _PERMUTATION),
-            layout.Entry(f"{theirs}.shuffle.backward_shuffle_idx", ""),
+            layout.constant(f"{theirs}.norm_layer.initialized", np.ones((), np.uint8)),
+            layout.Entry(f"{theirs}.shuffle.forward_shuffle_idx", permutation, _PERMUTATION),
+            layout.Entry(f"{theirs}.shuffle.backward_shuffle_idx", "", derive=np.argsort, sources=(permutation,)),
         ]
         for kind, name in (("s", "scales"), ("t", "shifts")):
             for half in range(2):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.interop import layout
@@ -14,6 +15,7 @@ from i2v_jax.interop.layout import Entry
 from i2v_jax.models import biggan, image_autoencoder, resnet2d
 
 Config = Mapping[str, Any]
+_UNUSED_ATTENTION = 192, 24, 96  # channels of its input, of queries and keys, of values
 _POINTWISE_TO_LINEAR = layout.Transform(lambda a: a[:, :, 0, 0].T, lambda a: a.T[:, :, None, None])
 
 
@@ -81,7 +83,7 @@ def _batch_norm(theirs: str, ours: str, affine: bool = True) -> list[Entry]:
     entries = [
         Entry(f"{theirs}.running_mean", f"batch_stats/{ours}/mean"),
         Entry(f"{theirs}.running_var", f"batch_stats/{ours}/var"),
-        Entry(f"{theirs}.num_batches_tracked", ""),
+        layout.batches_tracked(theirs),
     ]
     if affine:
         entries += [Entry(f"{theirs}.weight", f"params/{ours}/scale"), Entry(f"{theirs}.bias", f"params/{ours}/bias")]
@@ -89,11 +91,11 @@ def _batch_norm(theirs: str, ours: str, affine: bool = True) -> list[Entry]:
 
 
 def _spectral(theirs: str, ours: str, transform: layout.Transform, bias: bool = True) -> list[Entry]:
-    """A layer of the decoder: its `weight_v` is stored but never read."""
+    """A layer of the decoder: its `weight_v`, as long as `weight_u`, is stored but never read."""
     entries = [
         Entry(f"{theirs}.module.weight_bar", f"params/{ours}/kernel", transform),
         Entry(f"{theirs}.module.weight_u", f"spectral/{ours}/u"),
-        Entry(f"{theirs}.module.weight_v", ""),
+        Entry(f"{theirs}.module.weight_v", "", derive=np.zeros_like, sources=(f"spectral/{ours}/u",)),
     ]
     return [*entries, Entry(f"{theirs}.module.bias", f"params/{ours}/bias")] if bias else entries
 
@@ -111,9 +113,10 @@ def _decoder_entries(config: Config) -> list[Entry]:
     entries += _spectral(f"{theirs}.G_linear", f"{ours}/first_map", layout.LINEAR)
     for block in range(len(biggan.widths(config["in_size"]))):
         entries += _block_entries(f"{theirs}.GBlock.{block}", f"{ours}/blocks_{block}")
-    entries += _attention_entries(
-        f"{theirs}.attention", f"{ours}/attention", config["in_size"] >= biggan.ATTENTION_FROM
-    )
+    if config["in_size"] >= biggan.ATTENTION_FROM:
+        entries += _attention_entries(f"{theirs}.attention", f"{ours}/attention")
+    else:
+        entries += _unused_attention_entries(f"{theirs}.attention")
     entries += _batch_norm(f"{theirs}.ScaledCrossReplicaBN", f"{ours}/norm")
     return entries + _spectral(f"{theirs}.colorize", f"{ours}/output", layout.CONV2D)
 
@@ -129,9 +132,21 @@ def _block_entries(theirs: str, ours: str) -> list[Entry]:
     return entries
 
 
-def _attention_entries(theirs: str, ours: str, used: bool) -> list[Entry]:
-    """State dicts of 64x64 decoders hold an attention layer too, which nothing calls."""
+def _attention_entries(theirs: str, ours: str) -> list[Entry]:
     entries = [Entry(f"{theirs}.gamma", f"params/{ours}/gamma")]
     for name, renamed in (("theta", "theta"), ("phi", "phi"), ("g", "g"), ("o_conv", "output")):
         entries += _spectral(f"{theirs}.{name}", f"{ours}/{renamed}", layout.CONV2D, bias=False)
-    return entries if used else [Entry(entry.key, "") for entry in entries]
+    return entries
+
+
+def _unused_attention_entries(theirs: str) -> list[Entry]:
+    """State dicts of 64x64 decoders hold an attention layer too, which nothing calls."""
+    width, inner, values = _UNUSED_ATTENTION
+    entries = [layout.constant(f"{theirs}.gamma", np.zeros(1, np.float32))]
+    for name, shape in {
+        "theta": (inner, width), "phi": (inner, width), "g": (values, width), "o_conv": (width, values)
+    }.items():  # fmt: skip
+        weight, vector = np.zeros((*shape, 1, 1), np.float32), np.zeros(shape[0], np.float32)
+        for kind, value in (("bar", weight), ("u", vector), ("v", vector)):
+            entries.append(layout.constant(f"{theirs}.{name}.module.weight_{kind}", value))
+    return entries

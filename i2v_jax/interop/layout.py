@@ -54,14 +54,17 @@ class Entry:
         carries nothing of ours (a counter, a flag), not missed when absent.
       transform: the change of layout.
       columns: the (start, stop) of the last axis that the key fills, where several keys share one array of ours.
-      constant: what a key with an empty path is written as; without it `to_state` leaves the key out.
+      derive: what makes a key with an empty path, from our arrays at `sources`; without it `to_state` leaves the key
+        out.
+      sources: paths.
     """
 
     key: str
     path: str
     transform: Transform = SAME
     columns: tuple[int, int] | None = None
-    constant: np.ndarray | None = None
+    derive: Callable[..., np.ndarray] | None = None
+    sources: tuple[str, ...] = ()
 
     def part(self, array: np.ndarray) -> np.ndarray:
         """The view of our array that this key corresponds to."""
@@ -81,8 +84,7 @@ def to_variables(
     Raises:
       UserError: one message that lists the unknown, missing and wrongly shaped keys.
     """
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
+    state = without_prefix(state)
     table = {entry.key: entry for entry in entries}
     ours = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in _flatten(expected).items()}
     _check_table(network, table, ours)
@@ -109,6 +111,13 @@ def to_variables(
     return _nest(ours)
 
 
+def without_prefix(state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The keys without the "module." that DataParallel puts before each of them."""
+    if not all(key.startswith("module.") for key in state):
+        return state
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
 def _shortened(keys: list[str], shown: int = 20) -> str:
     """A checkpoint of another network would fill pages."""
     more = [f"and {len(keys) - shown} more"] if len(keys) > shown else []
@@ -120,8 +129,8 @@ def to_state(entries: Iterable[Entry], variables: Variables) -> dict[str, np.nda
     flat = _flatten(variables)
     state = {}
     for entry in entries:
-        if entry.constant is not None:
-            state[entry.key] = entry.constant
+        if entry.derive is not None and all(source in flat for source in entry.sources):
+            state[entry.key] = entry.derive(*(np.asarray(flat[source]) for source in entry.sources))
         elif entry.path in flat:
             part = entry.part(np.asarray(flat[entry.path]))
             state[entry.key] = np.ascontiguousarray(entry.transform.to_torch(part))
@@ -139,6 +148,16 @@ def _check_table(network: str, table: Mapping[str, Entry], ours: Mapping[str, np
     partial = [path for path, size in filled.items() if size != ours[path].size]
     if partial:
         raise AssertionError(f"{network}: the keys do not fill {', '.join(partial)} exactly once")
+
+
+def constant(key: str, value: np.ndarray) -> Entry:
+    """A key that is the same in every state dict."""
+    return Entry(key, "", derive=lambda: value)
+
+
+def batches_tracked(norm: str) -> Entry:
+    """The counter of a batch norm, which nothing reads where running averages have a fixed momentum."""
+    return constant(f"{norm}.num_batches_tracked", np.zeros((), np.int64))
 
 
 def _flatten(variables: Variables) -> dict[str, Any]:

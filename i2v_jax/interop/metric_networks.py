@@ -129,7 +129,7 @@ def _conv_norm(conv: str, norm: str, ours: str, kernel: layout.Transform) -> lis
         Entry(f"{norm}.bias", f"params/{ours}/norm/bias"),
         Entry(f"{norm}.running_mean", f"batch_stats/{ours}/norm/mean"),
         Entry(f"{norm}.running_var", f"batch_stats/{ours}/norm/var"),
-        Entry(f"{norm}.num_batches_tracked", ""),
+        layout.batches_tracked(norm),
     ]
 
 

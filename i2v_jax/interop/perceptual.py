@@ -42,8 +42,8 @@ def lpips_module(config: Config) -> lpips.LPIPS:
 def lpips_entries(config: Config) -> list[Entry]:
     """Keys of the LPIPS release (VGG16). The constants of its scaling layer are part of our module."""
     entries = [
-        Entry("scaling_layer.shift", "", constant=lpips.SHIFT.reshape(1, 3, 1, 1)),
-        Entry("scaling_layer.scale", "", constant=lpips.SCALE.reshape(1, 3, 1, 1)),
+        layout.constant("scaling_layer.shift", lpips.SHIFT.reshape(1, 3, 1, 1)),
+        layout.constant("scaling_layer.scale", lpips.SCALE.reshape(1, 3, 1, 1)),
     ]
     for stage, (indices, channels) in enumerate(zip(convolution_indices(16), CHANNELS, strict=True)):
         for index in indices:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from i2v_jax.errors import UserError
-from i2v_jax.interop.layout import CONV2D, CONV3D, LINEAR, SAME, Entry, Transform, reshape, spectral_v
+from i2v_jax.interop.layout import CONV2D, CONV3D, LINEAR, SAME, Entry, Transform, constant, reshape, spectral_v
 from i2v_jax.models.discriminators import PatchDiscriminator, TemporalDiscriminator
 from i2v_jax.models.resnet3d import BLOCKS, BOTTLENECK_EXPANSION, VideoEncoder, is_bottleneck
 from i2v_jax.models.video_decoder import VideoDecoder
@@ -189,7 +189,7 @@ def patch_discriminator_entries(config: Config) -> list[Entry]:
             *conv_entries(f"main.{position}", f"conv{layer}", (4, 4), bias=True, spectral=spectral),
             Entry(f"main.{position + 1}.loc", f"params/norm{layer}/loc", vector),
             Entry(f"main.{position + 1}.scale", f"params/norm{layer}/scale", vector),
-            Entry(f"main.{position + 1}.initialized", "", constant=np.ones((), np.uint8)),
+            constant(f"main.{position + 1}.initialized", np.ones((), np.uint8)),
         ]
     return [
         *entries,

@@ -19,7 +19,7 @@ import numpy as np
 
 from i2v_jax.distributed.runtime import cache_dir
 from i2v_jax.errors import UserError
-from i2v_jax.interop import layout, pickled
+from i2v_jax.interop import layout, pickled, torch_files
 from i2v_jax.interop.backbones import BACKBONES, Backbone, SourceArchive, TorchFile
 from i2v_jax.interop.torch import NETWORKS, load_torch
 
@@ -123,7 +123,7 @@ def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
             f"{file} has the SHA-256 {digest}, expected {row.sha256}: it is damaged or another file, get it again"
         )
     if isinstance(row.source, TorchFile):
-        _, variables = load_torch(row.network, pickled.read_torch_file(file), row.config)
+        _, variables = load_torch(row.network, torch_files.read_state_dict(file), row.config)
     else:
         with tarfile.open(file) as archive:
             member = archive.extractfile(row.source.member)

@@ -70,7 +70,7 @@ class VideoSynthesizer:
             [B, S, T, H, W, 3], x0 itself not among the frames.
         """
         x0 = checked_frames(start_frames, self.size)
-        keys = _sample_keys(rng, len(x0), num_samples)
+        keys = sample_keys(rng, len(x0), num_samples)
 
         def draw_control(key: jax.Array) -> jax.Array:
             return controls.random_control(self.control, jax.random.fold_in(key, 0), 1)[0]
@@ -83,8 +83,7 @@ class VideoSynthesizer:
         x0 = np.repeat(x0, num_samples, axis=0)
 
         def draw(part: int) -> Array:
-            noise = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1 + part), (self.z_dim,)))(keys)
-            return np.asarray(temperature * noise)
+            return np.asarray(temperature * draw_residuals(keys, part, self.z_dim))
 
         def next_latent(part: int, last: Array) -> Array:
             return self._latent(draw(part), self._embed(last), eta)
@@ -145,28 +144,29 @@ class VideoSynthesizer:
         return np.concatenate(parts, axis=1)[:, :frames]
 
     def _encode(self, clip: Array) -> Array:
-        return self._in_chunks("encoder", self._functions["encode"], clip)
+        return self._in_chunks("encoder", self.functions["encode"], clip)
 
     def _embed(self, x0: Array) -> Array:
         if self.image_encoder is None:
             return np.zeros((len(x0), 0), np.float32)
-        return self._in_chunks("image_encoder", self._functions["embed"], x0)
+        return self._in_chunks("image_encoder", self.functions["embed"], x0)
 
     def _forward(self, z: Array, embedding: Array, eta: ArrayLike) -> Array:
         if self.flow is None:
             return z
-        return self._in_chunks("flow", self._functions["forward"], z, embedding, np.asarray(eta))
+        return self._in_chunks("flow", self.functions["forward"], z, embedding, np.asarray(eta))
 
     def _latent(self, nu: Array, embedding: Array, eta: ArrayLike) -> Array:
         if self.flow is None:
             return nu
-        return self._in_chunks("flow", self._functions["inverse"], nu, embedding, np.asarray(eta))
+        return self._in_chunks("flow", self.functions["inverse"], nu, embedding, np.asarray(eta))
 
     def _decode(self, x0: Array, z: Array) -> Array:
-        return self._in_chunks("decoder", self._functions["decode"], x0, z, progress=self.progress)
+        return self._in_chunks("decoder", self.functions["decode"], x0, z, progress=self.progress)
 
     @functools.cached_property
-    def _functions(self) -> dict[str, Callable[..., jax.Array]]:
+    def functions(self) -> dict[str, Callable[..., jax.Array]]:
+        """The networks as compiled functions of variables and arrays: encode, embed, forward, inverse, decode."""
         image_encoder: Any = self.image_encoder
         flow: Any = self.flow
 
@@ -219,8 +219,13 @@ class VideoSynthesizer:
         return self._checked_control(np.zeros((count, 0)) if control is None else control, count)
 
 
-def _sample_keys(rng: jax.Array, starts: int, samples: int) -> jax.Array:
+def sample_keys(rng: jax.Array, starts: int, samples: int) -> jax.Array:
     """Keys [B * S] of which the one for (b, s) does not depend on B and S."""
     fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     rows = fold(rng, jnp.arange(starts))
     return jax.vmap(fold, in_axes=(0, None))(rows, jnp.arange(samples)).reshape(-1)
+
+
+def draw_residuals(keys: jax.Array, part: int, z_dim: int) -> jax.Array:
+    """nu [N, z] of part number `part` of a chain, standard normal, one for each of the keys [N]."""
+    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1 + part), (z_dim,)))(keys)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
 from i2v_jax.errors import UserError
-from i2v_jax.training.state import TrainState
+from i2v_jax.training.state import TrainState, split
 
 
 class Checkpointer:
@@ -110,6 +110,29 @@ class Checkpointer:
             f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): the checkpoints before it are whole; "
             "free some space and run the same command to continue"
         )
+
+
+def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], config: ConfigDict) -> None:
+    """Writes networks that were trained elsewhere as a stage's checkpoint 0, without optimiser and data position.
+
+    Args:
+      folder: a stage's folder in a work directory.
+      variables: network name -> variables.
+      config: the resolved configuration.
+    Raises:
+      UserError: the checkpoint could not be written.
+    """
+    params, model_state = split(variables)
+    networks = {"step": 0, "params": params, "model_state": model_state, "ema": {}}
+    root = pathlib.Path(folder).absolute() / "checkpoints"
+    args = ocp.args.Composite(
+        networks=ocp.args.PyTreeSave(networks), config=ocp.args.JsonSave(json.loads(config.to_json_best_effort()))
+    )
+    try:
+        with ocp.CheckpointManager(root) as manager:
+            manager.save(0, args=args)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})") from error
 
 
 def load_networks(folder: str | os.PathLike[str], *, step: int | None = None) -> dict[str, Any]:

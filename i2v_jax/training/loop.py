@@ -17,7 +17,7 @@ from i2v_jax.distributed import mesh as meshes
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
-from i2v_jax.training.checkpoint import Checkpointer
+from i2v_jax.training.checkpoint import Checkpointer, load_networks
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.optimizers import make_optimizer
 from i2v_jax.training.state import TrainState, join, split
@@ -138,10 +138,13 @@ class Trainer:
         return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, ema)
 
     def restore_or_init(self) -> tuple[TrainState, Any]:
-        """State and data iterator: of the latest checkpoint, or before the first step."""
+        """State and data iterator: of the latest checkpoint, or before the first step.
+
+        Checkpoint 0 is what an import leaves: some networks, and nothing of a training.
+        """
         iterator = self._stage.train.iterator()
         latest = self._checkpointer.latest_step()
-        if latest is not None:
+        if latest:
             state, position, self._metrics = self._checkpointer.restore(self._abstract, latest)
             iterator.set_state(position)
             tqdm.tqdm.write(f"{self._stage.name}: continuing after step {latest} of {self._stage.steps}")
@@ -149,8 +152,26 @@ class Trainer:
         first = self._stage.train.iterator()
         batch = meshes.global_batch(next(first), self._mesh)
         first.close()
-        init = jax.jit(self._init_state, out_shardings=self._sharding)
-        return init(self.frozen, batch), iterator
+        state = jax.jit(self._init_state, out_shardings=self._sharding)(self.frozen, batch)
+        return state if latest is None else self._with_imported(state), iterator
+
+    def _with_imported(self, state: TrainState) -> TrainState:
+        """The state before the first step with the networks of checkpoint 0, with which averages begin.
+
+        Raises:
+          UserError: they are not those of this configuration.
+        """
+        imported = load_networks(self._stage.folder, step=0)
+        params = {**state.params, **imported["params"]}
+        model_state = {**state.model_state, **imported["model_state"]}
+        adopted = state.replace(params=params, model_state=model_state, ema={name: params[name] for name in state.ema})
+        if jax.tree.map(jnp.shape, adopted) != jax.tree.map(jnp.shape, state):
+            raise UserError(
+                f"the networks imported into {self._stage.folder} do not fit this configuration: give the --config "
+                "that the import printed, or import again into another --workdir"
+            )
+        tqdm.tqdm.write(f"{self._stage.name}: starting from the imported {', '.join(sorted(imported['params']))}")
+        return jax.jit(lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._sharding)(adopted)
 
     def compiled_step(self, step: int, state: TrainState, batch: Batch) -> Any:
         """The program (state, frozen, batch) -> (state, metrics) of the updates that run at `step`, compiled once."""

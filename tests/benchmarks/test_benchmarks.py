@@ -73,6 +73,14 @@ def test_networks(tmp_path):
 
 
 @pytest.mark.slow
+def test_metrics(tmp_path):
+    benchmark("metrics", "--quick", f"--out={tmp_path / 'out.json'}")
+    inference, rates = rows(tmp_path / "out.json")
+    assert inference["difference"] < 1e-4
+    assert rates["PyTorch"] > 0 and rates["JAX"] > 0
+
+
+@pytest.mark.slow
 def test_training_steps(tmp_path):
     benchmark("training_steps", "--quick", "--only=flow", f"--out={tmp_path / 'out.json'}")
     *compiling, step = rows(tmp_path / "out.json")

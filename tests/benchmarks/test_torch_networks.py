@@ -172,6 +172,15 @@ def test_lpips():
     assert_output(fixture, "grad_b", b.grad[..., ::8, ::8])
 
 
+def test_i3d():
+    model, fixture = load_network(networks.I3D(), "i3d_kinetics")
+    (video,) = tensors(fixture).values()
+    frames = torch.nn.functional.interpolate(video[0], (224, 224), mode="bilinear", align_corners=True)
+    with torch.no_grad():
+        logits = model((frames.transpose(0, 1)[None] + 1) / 2)
+    assert_output(fixture, "logits", logits)
+
+
 def test_vgg16():
     model, fixture = load_network(networks.VGG16(), "torchvision_vgg16")
     with torch.no_grad():

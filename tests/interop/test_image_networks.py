@@ -53,10 +53,11 @@ def test_bair_decoder(bair):
 def test_bair_state_dict_survives_the_round_trip(bair):
     _, variables = load_torch("image_autoencoder", bair.state, bair.config)
     state = to_torch("image_autoencoder", variables, bair.config)
-    unused = {key for key in bair.state if key.endswith(("weight_v", "num_batches_tracked")) or ".attention." in key}
-    assert set(state) == set(bair.state) - unused
+    assert state.keys() == bair.state.keys()
     for key, value in state.items():
-        np.testing.assert_array_equal(value, bair.state[key], err_msg=key)
+        assert (value.shape, value.dtype) == (bair.state[key].shape, bair.state[key].dtype), key
+        if not key.endswith(("weight_v", "num_batches_tracked")) and ".attention." not in key:  # which nothing reads
+            np.testing.assert_array_equal(value, bair.state[key], err_msg=key)
 
 
 @pytest.fixture(scope="module")

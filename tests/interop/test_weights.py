@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.interop import load_torch, pickled, weights
+from i2v_jax.interop import load_torch, pickled, torch_files, weights
 from tests.interop.test_video_networks import assert_close, channels_last
 from tests.models.random_variables import random_variables
 from tests.reference import fixtures
@@ -62,24 +62,6 @@ def test_truncated_pickle_is_one_line():
     content = pickle.dumps({"a": np.ones(100)}, 4)
     with pytest.raises(UserError, match="not a whole pickle"):
         pickled.read_arrays(content[:-20])
-
-
-def test_torch_file_with_code_is_refused(tmp_path):
-    torch = pytest.importorskip("torch")
-    target = tmp_path / "made_by_the_pickle"
-    torch.save({"state_dict": _Malice(target)}, tmp_path / "bad.pth")
-    with pytest.raises(UserError, match=r"bad\.pth is not a PyTorch file of plain tensors"):
-        pickled.read_torch_file(tmp_path / "bad.pth")
-    assert not target.exists()
-
-
-def test_torch_file_entry_state_dict(tmp_path):
-    torch = pytest.importorskip("torch")
-    torch.save({"epoch": 3, "state_dict": {"w": torch.arange(3)}}, tmp_path / "a.pth")
-    np.testing.assert_array_equal(pickled.read_torch_file(tmp_path / "a.pth")["w"], [0, 1, 2])
-    torch.save([1, 2], tmp_path / "b.pth")
-    with pytest.raises(UserError, match="holds no state dict"):
-        pickled.read_torch_file(tmp_path / "b.pth")
 
 
 def test_missing_weights_name_file_and_command(cache):
@@ -142,10 +124,9 @@ def test_damaged_weights_say_what_to_do(cache):
 
 
 def test_vgg_is_imported_from_a_torch_file(cache, tmp_path, monkeypatch):
-    torch = pytest.importorskip("torch")
     state = fixtures.state("torchvision_vgg16")
     file = tmp_path / "vgg16.pth"
-    torch.save({key: torch.tensor(value) for key, value in state.items()}, file)
+    torch_files.write(file, state)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     row = dataclasses.replace(weights.BACKBONES["vgg16"], sha256=digest[:8])
     monkeypatch.setitem(weights.BACKBONES, "vgg16", row)
@@ -156,11 +137,10 @@ def test_vgg_is_imported_from_a_torch_file(cache, tmp_path, monkeypatch):
 
 
 def test_weights_without_a_published_hash_are_identified_by_their_own(cache, tmp_path):
-    torch = pytest.importorskip("torch")
     fixture = fixtures.load("i3d_dynamic_textures_32")
     file = tmp_path / "I3D_32.pth.tar"
-    state = {f"module.{key}": torch.tensor(value) for key, value in fixture.state.items()}
-    torch.save({"epoch": 3, "state_dict": state}, file)
+    state = {f"module.{key}": value for key, value in fixture.state.items()}
+    torch_files.write(file, {"epoch": 3, "state_dict": state})
     weights.import_file("i3d_dynamic_textures_32", file)
     module, expected = load_torch("i3d_dynamic_textures", fixture.state, fixture.config)
     assert weights.module("i3d_dynamic_textures_32") == module
@@ -169,10 +149,9 @@ def test_weights_without_a_published_hash_are_identified_by_their_own(cache, tmp
 
 
 def test_a_checkpoint_of_another_network_is_one_short_message(cache, tmp_path):
-    torch = pytest.importorskip("torch")
     file = tmp_path / "model_rgb.pth"
     state = fixtures.state("i3d_dynamic_textures_16")
-    torch.save({key: torch.tensor(value) for key, value in state.items()}, file)
+    torch_files.write(file, state)
     with pytest.raises(
         UserError, match=r"this state dict is not that of i3d .*unknown keys: .*missing keys: "
     ) as caught:

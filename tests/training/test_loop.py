@@ -10,7 +10,7 @@ import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.training import loop
-from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks
+from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
 from i2v_jax.training.writers import read_metrics
 from tests.training.tiny import MeanColour, tiny_config, tiny_trainer
 
@@ -46,6 +46,27 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert_same(saved(tmp_path / "whole"), saved(tmp_path / "parts"))
     steps = [line["step"] for line in read_metrics(tmp_path / "parts") if "error" in line]
     assert steps == sorted(set(steps))
+
+
+def test_training_starts_from_imported_networks(tmp_path, capsys):
+    """The optimiser, the networks that are in no file and the averages are new."""
+    imported = {"kernel": np.full((16 * 16 * 3, 3), 1e-3, np.float32), "bias": np.arange(3, dtype=np.float32)}
+    save_imported(tmp_path, {"predictor": {"params": imported}}, tiny_config())
+    trainer = tiny_trainer(tmp_path, 3)
+    state, iterator = trainer.restore_or_init()
+    iterator.close()
+    assert int(state.step) == 0 and set(state.params) == {"predictor", "scale"}
+    assert_same(jax.device_get([state.params["predictor"], state.ema["predictor"]]), [imported, imported])
+    assert trainer.run()
+    assert "video_vae: starting from the imported predictor" in capsys.readouterr().out
+    assert int(saved(tmp_path)["step"]) == 3
+
+
+def test_imported_networks_of_another_configuration(tmp_path):
+    wrong = {"kernel": np.zeros((5, 3), np.float32), "bias": np.zeros(3, np.float32)}
+    save_imported(tmp_path, {"predictor": {"params": wrong}}, tiny_config())
+    with pytest.raises(UserError, match=r"networks imported into .* do not fit this configuration: give the --config"):
+        tiny_trainer(tmp_path, 3).run()
 
 
 @pytest.mark.parametrize(("devices", "fsdp"), [(8, 1), (8, 4)])

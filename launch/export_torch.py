@@ -1,0 +1,30 @@
+"""Writes a trained model as files that the authors' PyTorch code loads. No PyTorch is needed.
+
+python -m launch.export_torch --workdir=RUN --out=DIR
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from launch._app import run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+OUT = flags.DEFINE_string("out", None, "Folder for the files; must not exist, or be empty.", required=True)
+
+
+def main(argv: Sequence[str]) -> None:
+    from i2v_jax.config import read_workdir
+    from i2v_jax.exchange import cinn, poke
+    from i2v_jax.sampling.load import load_stages
+
+    config = read_workdir(WORKDIR.value)
+    out = pathlib.Path(OUT.value).expanduser().absolute()
+    kind = poke if "poke" in config.stages else cinn
+    for name, keys in kind.write_release(config, load_stages(config, WORKDIR.value), out).items():
+        print(f"wrote {out / name}: {keys} keys")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,49 @@
+"""Makes a work directory of a model of the authors, which samples, evaluates and trains on like one of ours.
+
+python -m launch.import_torch --kind=cinn --stage1=DIR --ae=DIR --stage2=DIR --workdir=RUN
+python -m launch.import_torch --kind=poke --checkpoint=FILE --config=FILE --workdir=RUN
+
+The files are those of the releases; no PyTorch is needed, and no code that a file may carry is run.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from i2v_jax.errors import UserError
+from launch._app import run
+
+KIND = flags.DEFINE_enum("kind", None, ["cinn", "poke"], "Which release the model is of.", required=True)
+STAGE1 = flags.DEFINE_string("stage1", None, "Folder of config_stage1.yaml and best_PFVD_{ENC,GEN}.pth.")
+AE = flags.DEFINE_string("ae", None, "Folder of config_stage2_AE.yaml and encoder_stage2.pth.")
+STAGE2 = flags.DEFINE_string("stage2", None, "Folder of config_stage2.yaml and cINN.pth.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", None, "reg_ckpt_checkpoint_N.pt of a poke model.")
+CONFIG = flags.DEFINE_string("config", None, "config.yaml of a poke model.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory to make; must not exist, or be empty.", required=True)
+
+
+def main(argv: Sequence[str]) -> None:
+    from i2v_jax.exchange import cinn, poke, release
+
+    if KIND.value == "cinn":
+        imported = cinn.read_release(cinn.Folders(*(_path(flag) for flag in (STAGE1, AE, STAGE2))))
+    else:
+        imported = poke.read_release(_path(CHECKPOINT), _path(CONFIG))
+    release.write_workdir(imported, pathlib.Path(WORKDIR.value))
+    print(imported.summary())
+    print(f"wrote {WORKDIR.value}; every key is in {WORKDIR.value}/parity.txt")
+    poked = " --poke=x,y,dx,dy" if KIND.value == "poke" else ""
+    print(f"sample:   python -m launch.sample --workdir={WORKDIR.value} --image=a.jpg --out=DIR{poked}")
+    command = f"python -m launch.train --config='{imported.preset.reaching(imported.config)}'"
+    print(f"train on: {command} --workdir={WORKDIR.value} --config.data.dir=PREPARED")
+
+
+def _path(flag: flags.FlagHolder) -> pathlib.Path:
+    if flag.value is None:
+        raise UserError(f"--{flag.name} is missing: --kind={KIND.value} needs it")
+    return pathlib.Path(flag.value).expanduser()
+
+
+if __name__ == "__main__":
+    run(main)

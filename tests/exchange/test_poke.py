@@ -1,0 +1,88 @@
+"""The poke release's config and checkpoint become configuration and networks, and come back."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from configs import iper
+from i2v_jax.errors import UserError
+from i2v_jax.exchange import documents, poke
+from i2v_jax.interop import load_torch, torch_files
+from tests.reference import fixtures
+
+CONFIG = """
+data:
+  dataset: IperDataset
+  spatial_size: !!python/tuple [64,64]
+  poke_size: 3
+  max_frames: 5
+  aug_trans: !!python/tuple [0.2,0.1]
+  equal_poke_val: True
+training: {n_epochs: 1000, lr: 0.0002, tau: [0.01,0.025,0.05], lr_reduce: 0.3, latent_dynamics_weight: 0.1}
+architecture: {nf_first: 32, nf_deep: 256, min_spatial_size: 8, n_gru_layers: 3, poke_every_t: True, poke_scale: False}
+gan: {n_layers: 3, gen_weight: 1, gp_weight: 1e-4}
+"""
+
+
+@pytest.fixture
+def release(tmp_path):
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_the_config_is_moved(release: pathlib.Path):
+    config = poke.configure(iper.get_config("model=poke"), documents.read(release / "config.yaml"))
+    assert (config.data.size, config.data.frames, config.data.poke.poke_size) == (64, 6, 3)
+    assert (config.poke.model.features, config.poke.model.min_spatial_size) == (256, 8)
+    assert config.poke.optimizer.milestones == (10, 25, 50)
+    assert (config.poke.loss.latent, config.poke.loss.spatial_penalty) == (0.1, 1e-4)
+    assert (config.data.poke.geometry.shift, config.data.poke.fill, config.data.poke.normalize) == (
+        0.2,
+        "value",
+        "none",
+    )
+
+
+def test_there_and_back_is_bit_equal(release: pathlib.Path):
+    fixture = fixtures.load("poke_model_64")
+    file = release / "reg_ckpt_checkpoint_3000.pt"
+    torch_files.write(file, {"model": fixture.state, "optimizer_dyn": {"state": {}}})
+    imported = poke.read_release(file, release / "config.yaml")
+    (report,) = imported.networks
+    assert imported.preset.reaching(imported.config).startswith("configs/iper.py:model=poke,size=64,data.frames=6,")
+    assert imported.missing() == ["poke/temporal_discriminator", "poke/patch_discriminator"]
+    assert len(report.used) == len(fixture.state) and not report.left and not report.changed
+    _, expected = load_torch("poke_model", fixture.state, fixture.config)
+    for name, tree in expected["params"].items():
+        assert_same(imported.stages["poke"][name]["params"], tree)
+    poke.write_release(imported.config, imported.stages, release / "out")
+    written = torch_files.read_state_dict(release / "out" / "reg_ckpt_checkpoint_0.pt", "model")
+    assert written.keys() == fixture.state.keys()
+    assert all(np.array_equal(written[key], fixture.state[key]) for key in written)
+    back = poke.configure(iper.get_config("model=poke"), documents.read(release / "out" / "config.yaml"))
+    assert back.to_dict() == imported.config.to_dict()
+
+
+def assert_same(ours, expected):
+    assert ours.keys() == expected.keys()
+    for name, value in ours.items():
+        assert_same(value, expected[name]) if isinstance(value, dict) else np.testing.assert_array_equal(
+            value, expected[name]
+        )
+
+
+def test_other_models_are_named(release: pathlib.Path):
+    file = release / "a.pt"
+    torch_files.write(file, {"model": {"w": np.zeros(3, np.float32)}})
+    with pytest.raises(UserError, match=r"a\.pt: this state dict is not that of poke_model"):
+        poke.read_release(file, release / "config.yaml")
+    (release / "config.yaml").write_text(CONFIG.replace("poke_scale: False", "poke_scale: True"))
+    with pytest.raises(UserError, match="poke_scale is True; only networks with poke_scale=False can be read"):
+        poke.read_release(file, release / "config.yaml")
+    with pytest.raises(UserError, match=r"there is no file .*b\.pt"):
+        poke.read_release(release / "b.pt", release / "config.yaml")
+    config = iper.get_config("model=poke")
+    config.poke.model.levels = 1
+    with pytest.raises(UserError, match=r"poke\.model\.levels is 1: the authors' code only has models with 0"):
+        poke.write_release(config, {}, release / "out")

@@ -1,0 +1,73 @@
+"""The exported sampler: runs without this package, gives what the synthesizer gives, holds each platform's program."""
+
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from configs import sky
+from i2v_jax.errors import UserError
+from i2v_jax.sampling import export
+from i2v_jax.sampling.load import assemble
+from tests.sampling.random_run import stage_variables
+
+RUNNER = """
+import sys
+sys.modules["i2v_jax"] = None  # importing it raises ImportError
+import numpy as np
+from jax import export
+sampler = export.deserialize(bytearray(open(sys.argv[1], "rb").read()))
+inputs = np.load(sys.argv[2])
+np.save(sys.argv[3], sampler.call(inputs["start_frames"], np.uint32(7), inputs["control"]))
+own = {name.partition(".")[0] for name in sys.modules} & {"flax", "distrax", "ml_collections", "configs"}
+assert not own, own
+"""
+
+
+@pytest.fixture(scope="module")
+def synthesizer():
+    config = sky.get_config("demo,runlocal")
+    return assemble(config, stage_variables(config), origin="random")
+
+
+def test_an_unknown_platform_is_named(synthesizer):
+    with pytest.raises(UserError, match="--platforms=cpu,gpu: choose from cpu, cuda, tpu"):
+        export.export_sampler(synthesizer, ["cpu", "gpu"], 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", ["same_z", "fresh"])
+def test_it_runs_without_this_package(synthesizer, tmp_path: pathlib.Path, chain):
+    exported = export.export_sampler(synthesizer, export.PLATFORMS, 3, frames=20, temperature=0.5, chain=chain)
+    assert exported.platforms == export.PLATFORMS
+    export.write(exported, tmp_path / "model.bin")
+    rng = np.random.default_rng(0)
+    start_frames = rng.uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    control = np.eye(36, dtype=np.float32)[[3, 30]]
+    np.savez(tmp_path / "inputs.npz", start_frames=start_frames, control=control)
+    command = [sys.executable, "-c", RUNNER, "model.bin", "inputs.npz", "videos.npy"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert result.returncode == 0, result.stderr
+    expected = synthesizer.sample(
+        start_frames, jax.random.key(7), 3, frames=20, temperature=0.5, control=control, chain=chain
+    )
+    videos = np.load(tmp_path / "videos.npy")
+    assert videos.shape == expected.shape == (2, 3, 20, 32, 32, 3)
+    np.testing.assert_allclose(videos, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_each_platform_has_its_own_convolutions(synthesizer):
+    """On the CPU frames are folded into the batch of 2D convolutions; accelerators have 3D ones."""
+    three_dimensional = "[b, 0, 1, 2, f]"
+
+    def program(*platforms):
+        return export.export_sampler(synthesizer, platforms, 1).mlir_module()
+
+    assert three_dimensional not in program("cpu")
+    assert three_dimensional in program("cuda") and three_dimensional in program("tpu")
+    both = program("cpu", "cuda")
+    assert three_dimensional in both and "stablehlo.case" in both
