@@ -27,21 +27,30 @@ class Figure:
     is_video: bool = True
 
 
-class Gallery:
-    """Writes clips into the page's folder, the start frame before each."""
+class Exhibits:
+    """Writes pictures and clips into the page's folder."""
 
-    def __init__(self, folder: pathlib.Path, clips: HeldOut) -> None:
+    def __init__(self, folder: pathlib.Path, size: int) -> None:
+        """`size` is that of the frames, which are enlarged to about 160 pixels."""
         self._folder = folder
-        self._clips = clips
-        self._scale = max(1, 160 // clips.video.shape[2])
+        self._scale = max(1, 160 // size)
 
     def still(self, name: str, frame: Floats, caption: str) -> Figure:
         media.write_png(self._folder / f"{name}.png", frame, self._scale)
         return Figure(f"{name}.png", caption, is_video=False)
 
     def clip(self, name: str, start_frame: Floats, video: Floats, caption: str) -> Figure:
+        """The start frame [H, W, 3], then the video [T, H, W, 3]."""
         media.write_mp4(self._folder / f"{name}.mp4", np.concatenate([start_frame[None], video]), FPS, self._scale)
         return Figure(f"{name}.mp4", caption)
+
+
+class Gallery(Exhibits):
+    """What a model of the procedural sky makes of held-out clips."""
+
+    def __init__(self, folder: pathlib.Path, clips: HeldOut) -> None:
+        super().__init__(folder, clips.video.shape[2])
+        self._clips = clips
 
     def gif(self, name: str, cells: Sequence[media.Pixels], columns: int) -> None:
         """Clips [T, H, W, 3], enlarged, as one GIF for places that show no mp4."""
