@@ -12,10 +12,13 @@ _ARCHITECTURES = {
     128: {"encoder": (2, 2, 2, 2), "temporal": (1, 2, 2, 2), "decoder": (2, 2)},
 }
 
+# Of the paper's tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only at the decoder's entrance.
+_ABLATIONS = ("", "no_cinn", "no_start_frame", "no_adain")
+
 
 def arguments(text: str | None, *, size: int, **declared: object) -> Arguments:
-    """The arguments of every config, `stage`, `size`, `prior` and `runlocal`, and those that this config adds."""
-    parsed = Arguments(text, size=size, stage="", prior="flow", runlocal=False, **declared)
+    """The arguments of every config, `stage`, `size`, `ablation` and `runlocal`, and those that this config adds."""
+    parsed = Arguments(text, size=size, stage="", ablation="", runlocal=False, **declared)
     if parsed.size not in _ARCHITECTURES:
         raise UserError(f"size={parsed.size}: the networks exist for {', '.join(map(str, _ARCHITECTURES))} pixels")
     return parsed
@@ -27,7 +30,7 @@ def base(size: int) -> ConfigDict:
     config.seed = 0
     config.stage = ""  # one of `stages`; empty: all of them in order, skipping what is finished
     config.stages = ("video_vae", "image_ae", "flow")
-    config.prior = "flow"  # of z; "normal" is the paper's ablation without cINN: only the first stage, z ~ N(0, 1)
+    config.prior = "flow"  # of z; "normal" (ablation=no_cinn): only the first stage, z ~ N(0, 1)
     config.dtype = "float32"  # of the computation ("bfloat16" on accelerators); parameters and losses stay float32
     config.control = "none"  # what the flow is told beside the start frame: "direction" or "endpoint"
     config.mesh = ConfigDict({"data": -1, "fsdp": 1, "fsdp_min_size": 2**16})  # devices per axis (-1: the rest)
@@ -39,6 +42,7 @@ def base(size: int) -> ConfigDict:
             "checkpoint_every": 1000,
             "evaluate_every": 1000,
             "evaluate_clips": 64,  # at most; 0: all of the split
+            "evaluate_metric": "",  # fvd, lpips, psnr, ...: the best checkpoint is by it; "": by the task's own
             "keep": 2,  # latest checkpoints, beside the best one
             "previews": 4,  # clips in a preview
             "ema": 0.999,  # of the generator's parameters, used for sampling; 0: off
@@ -69,8 +73,9 @@ def _data(size: int) -> ConfigDict:
     )
 
 
-def _optimizer(**changes: object) -> ConfigDict:
-    optimizer = ConfigDict(
+def optimizer(**changes: object) -> ConfigDict:
+    """The fields of an optimiser, the release's values but for `changes`."""
+    fields = ConfigDict(
         {
             "name": "adam",  # or "amsgrad", or "muon"
             "learning_rate": 2e-4,
@@ -83,8 +88,8 @@ def _optimizer(**changes: object) -> ConfigDict:
             "plateau": False,  # halve the rate when the monitored loss stops improving
         }
     )
-    optimizer.update(changes)
-    return optimizer
+    fields.update(changes)
+    return fields
 
 
 def _video_vae(size: int) -> ConfigDict:
@@ -131,7 +136,7 @@ def _video_vae(size: int) -> ConfigDict:
                 "spatial_frames": 20,  # frames that the patch critic sees, drawn from the batch
                 "perceptual_network": "lpips",  # "laplacian": no pretrained weights needed
             },
-            "optimizer": _optimizer(weight_decay=1e-5, decay=0.98),
+            "optimizer": optimizer(weight_decay=1e-5, decay=0.98),
         }
     )
 
@@ -147,7 +152,7 @@ def _image_ae(size: int) -> ConfigDict:
             "decoder": {"channels": 96, "mlp_width": 2000, "num_classes": 1000},
             "patch_discriminator": {"width": 64, "layers": 3, "norm": "actnorm", "spectral_norm": True},
             "loss": {"perceptual": 1.0, "kl": 1e-5, "adversarial": 1.0, "perceptual_network": "lpips"},
-            "optimizer": _optimizer(plateau=True),
+            "optimizer": optimizer(plateau=True),
         }
     )
 
@@ -166,19 +171,19 @@ def _flow() -> ConfigDict:
                 "scale": "exp",  # of the coupling, as the release; "sigmoid" and "softclamp" are bounded
                 "exact_logdet": False,  # add the activation's log-determinant, which the release leaves out
             },
-            "optimizer": _optimizer(name="amsgrad", learning_rate=1e-5, b1=0.9, b2=0.99, decay=0.5, decay_epochs=6),
+            "optimizer": optimizer(name="amsgrad", learning_rate=1e-5, b1=0.9, b2=0.99, decay=0.5, decay_epochs=6),
         }
     )
 
 
 def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
-    """Applies `prior`, `stage`, `runlocal` and the dotted overrides, last of all."""
-    if parsed.prior not in ("flow", "normal"):
-        raise UserError(f"prior={parsed.prior}: choose flow or normal")
-    config.prior = parsed.prior
-    if config.prior == "normal":  # nothing to tell the motion by, and nothing after the first stage
-        config.control = "none"
-        config.stages = ("video_vae",)
+    """Applies `ablation`, `stage`, `runlocal` and the dotted overrides, last of all."""
+    if parsed.ablation not in _ABLATIONS:
+        raise UserError(f"ablation={parsed.ablation}: choose {', '.join(filter(None, _ABLATIONS))}")
+    if parsed.ablation == "no_cinn":  # nothing to tell the motion by, and nothing after the first stage
+        config.prior, config.control, config.stages = "normal", "none", ("video_vae",)
+    config.video_vae.decoder.use_start_frame = parsed.ablation != "no_start_frame"
+    config.video_vae.decoder.use_adain = parsed.ablation != "no_adain"
     if parsed.stage and parsed.stage not in config.stages:
         raise UserError(f"stage={parsed.stage}: this config has the stages {', '.join(config.stages)}")
     config.stage = parsed.stage

@@ -58,11 +58,20 @@ def video_frame(video):
 
 
 def test_the_ablation_without_the_flow_has_one_stage_and_no_control():
-    config = load("sky:prior=normal")
+    config = load("sky:ablation=no_cinn")
     assert config.stages == ("video_vae",)
     assert config.control == "none"
     with pytest.raises(UserError, match="stage=flow: this config has the stages video_vae"):
-        load("sky:prior=normal,stage=flow")
+        load("sky:ablation=no_cinn,stage=flow")
+
+
+def test_ablations_of_the_decoder():
+    fields = [("", True, True), ("ablation=no_start_frame", False, True), ("ablation=no_adain", True, False)]
+    for argument, start_frame, adain in fields:
+        decoder = load(f"bair:{argument}").video_vae.decoder
+        assert (decoder.use_start_frame, decoder.use_adain) == (start_frame, adain)
+    with pytest.raises(UserError, match="ablation=rnn: choose no_cinn, no_start_frame, no_adain"):
+        load("bair:ablation=rnn")
 
 
 def test_arguments():
