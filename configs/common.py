@@ -12,34 +12,30 @@ _ARCHITECTURES = {
     128: {"encoder": (2, 2, 2, 2), "temporal": (1, 2, 2, 2), "decoder": (2, 2)},
 }
 
-
-# What a model's ablations are called; values that are given replace those of the configuration.
-_ABLATIONS: dict[str, dict[str, object]] = {
-    "cinn": {"prior": "flow"},
-    "poke": {"levels": 0, "rnn": False, "single_stage": False, "latent": 0.1},
+# The papers' ablations, by model. cINN, tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only at
+# the decoder's entrance. Poke, table 3 and appendix D: dynamics at so many resolutions; a baseline of one resolution with
+# three GRU layers; one update of all networks; without L_traj.
+_ABLATIONS = {
+    "cinn": ("no_cinn", "no_start_frame", "no_adain"),
+    "poke": ("one_level", "two_levels", "three_levels", "rnn", "single_stage", "no_trajectory"),
 }
 
 
 def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",), **declared: object) -> Arguments:
-    """The arguments of every config: `size`, `stage`, `runlocal`, those of the models, and those that it adds itself.
+    """The arguments of every config: `size`, `stage`, `model`, `ablation`, `runlocal`, and those that it adds itself.
 
-    Of `models` ("cinn", "poke") the first is what the config trains unless `model` names another. "cinn" takes `prior`
-    (see `base`), "poke" the ablations `levels`, `rnn`, `single_stage` and `latent` (see `finish`).
+    Of `models` ("cinn", "poke") the first is what the config trains unless `model` names another.
 
     Raises:
-      UserError: for a size or model that there is not, and for arguments of another model.
+      UserError: for a size, a model or an ablation of the model that there is not.
     """
-    for model in models:
-        declared |= _ABLATIONS[model]
-    parsed = Arguments(text, size=size, stage="", runlocal=False, model=models[0], **declared)
+    parsed = Arguments(text, size=size, stage="", ablation="", runlocal=False, model=models[0], **declared)
     if parsed.size not in _ARCHITECTURES:
         raise UserError(f"size={parsed.size}: the networks exist for {', '.join(map(str, _ARCHITECTURES))} pixels")
     if parsed.model not in models:
         raise UserError(f"model={parsed.model}: this config has {', '.join(models)}")
-    for model in models:
-        foreign = parsed.given & _ABLATIONS[model].keys()
-        if model != parsed.model and foreign:
-            raise UserError(f"{', '.join(sorted(foreign))}: of model={model}, this is model={parsed.model}")
+    if parsed.ablation not in ("", *_ABLATIONS[parsed.model]):
+        raise UserError(f"ablation={parsed.ablation}: choose {', '.join(_ABLATIONS[parsed.model])}")
     return parsed
 
 
@@ -58,6 +54,7 @@ def base(size: int, model: str = "cinn") -> ConfigDict:
             "checkpoint_every": 1000,
             "evaluate_every": 1000,
             "evaluate_clips": 64,  # at most; 0: all of the split
+            "evaluate_metric": "",  # fvd, lpips, psnr, ...: the best checkpoint is by it; "": by the task's own
             "keep": 2,  # latest checkpoints, beside the best one
             "previews": 4,  # clips in a preview
             "ema": 0.999,  # of the generator's parameters, used for sampling; 0: off
@@ -71,7 +68,7 @@ def base(size: int, model: str = "cinn") -> ConfigDict:
         config.data.poke = _poke_data(size)
         return config
     config.stages = ("video_vae", "image_ae", "flow")
-    config.prior = "flow"  # of z; "normal" is the paper's ablation without cINN: only the first stage, z ~ N(0, 1)
+    config.prior = "flow"  # of z; "normal" (ablation=no_cinn): only the first stage, z ~ N(0, 1)
     config.control = "none"  # what the flow is told beside the start frame: "direction" or "endpoint"
     config.video_vae = _video_vae(size)
     config.image_ae = _image_ae(size)
@@ -98,8 +95,9 @@ def _data(size: int) -> ConfigDict:
     )
 
 
-def _optimizer(**changes: object) -> ConfigDict:
-    optimizer = ConfigDict(
+def optimizer(**changes: object) -> ConfigDict:
+    """The fields of an optimiser, the release's values but for `changes`."""
+    fields = ConfigDict(
         {
             "name": "adam",  # or "amsgrad", or "muon"
             "learning_rate": 2e-4,
@@ -113,8 +111,8 @@ def _optimizer(**changes: object) -> ConfigDict:
             "plateau": False,  # halve the rate when the monitored loss stops improving
         }
     )
-    optimizer.update(changes)
-    return optimizer
+    fields.update(changes)
+    return fields
 
 
 def _video_vae(size: int) -> ConfigDict:
@@ -161,7 +159,7 @@ def _video_vae(size: int) -> ConfigDict:
                 "spatial_frames": 20,  # frames that the patch critic sees, drawn from the batch
                 "perceptual_network": "lpips",  # "laplacian": no pretrained weights needed
             },
-            "optimizer": _optimizer(weight_decay=1e-5, decay=0.98),
+            "optimizer": optimizer(weight_decay=1e-5, decay=0.98),
         }
     )
 
@@ -177,7 +175,7 @@ def _image_ae(size: int) -> ConfigDict:
             "decoder": {"channels": 96, "mlp_width": 2000, "num_classes": 1000},
             "patch_discriminator": {"width": 64, "layers": 3, "norm": "actnorm", "spectral_norm": True},
             "loss": {"perceptual": 1.0, "kl": 1e-5, "adversarial": 1.0, "perceptual_network": "lpips"},
-            "optimizer": _optimizer(plateau=True),
+            "optimizer": optimizer(plateau=True),
         }
     )
 
@@ -196,7 +194,7 @@ def _flow() -> ConfigDict:
                 "scale": "exp",  # of the coupling, as the release; "sigmoid" and "softclamp" are bounded
                 "exact_logdet": False,  # add the activation's log-determinant, which the release leaves out
             },
-            "optimizer": _optimizer(name="amsgrad", learning_rate=1e-5, b1=0.9, b2=0.99, decay=0.5, decay_epochs=6),
+            "optimizer": optimizer(name="amsgrad", learning_rate=1e-5, b1=0.9, b2=0.99, decay=0.5, decay_epochs=6),
         }
     )
 
@@ -251,15 +249,14 @@ def _poke() -> ConfigDict:
                 "spatial_frames": 16,  # frames that the patch critic sees, drawn from the batch
                 "perceptual_network": "vgg19",  # or "vgg16"; "laplacian": no pretrained weights needed
             },
-            "optimizer": _optimizer(learning_rate=1e-4, b1=0.9, b2=0.99, decay=0.3, milestones=(10, 25, 50)),
+            "optimizer": optimizer(learning_rate=1e-4, b1=0.9, b2=0.99, decay=0.3, milestones=(10, 25, 50)),
         }
     )
 
 
 def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
-    """Applies `stage`, `runlocal`, the model's ablations and the dotted overrides, last of all."""
-    ablate = _ablate_poke if parsed.model == "poke" else _ablate_cinn
-    ablate(config, parsed)
+    """Applies `ablation`, `stage`, `runlocal` and the dotted overrides, last of all."""
+    _ablate(config, parsed.ablation)
     if parsed.stage and parsed.stage not in config.stages:
         raise UserError(f"stage={parsed.stage}: this config has the stages {', '.join(config.stages)}")
     config.stage = parsed.stage
@@ -268,27 +265,22 @@ def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
     return parsed.apply(config)
 
 
-def _ablate_cinn(config: ConfigDict, parsed: Arguments) -> None:
-    if parsed.prior not in ("flow", "normal"):
-        raise UserError(f"prior={parsed.prior}: choose flow or normal")
-    config.prior = parsed.prior
-    if config.prior == "normal":  # nothing to tell the motion by, and nothing after the first stage
-        config.control = "none"
-        config.stages = ("video_vae",)
-
-
-def _ablate_poke(config: ConfigDict, parsed: Arguments) -> None:
-    """Table 3 and appendix D of the poke paper: fewer levels, its baseline "Ours RNN", one stage, without L_traj."""
-    if parsed.rnn and parsed.levels > 1:
-        raise UserError(f"rnn,levels={parsed.levels}: the baseline rnn has one level")
-    if parsed.rnn:
-        config.poke.model.update(levels=1, bottleneck_cells=3)
-    if parsed.levels:
-        config.poke.model.levels = parsed.levels
-    if "single_stage" in parsed.given:
-        config.poke.single_stage = parsed.single_stage
-    if "latent" in parsed.given:
-        config.poke.loss.latent = parsed.latent
+def _ablate(config: ConfigDict, ablation: str) -> None:
+    match ablation:
+        case "no_cinn":  # nothing to tell the motion by, and nothing after the first stage
+            config.prior, config.control, config.stages = "normal", "none", ("video_vae",)
+        case "no_start_frame":
+            config.video_vae.decoder.use_start_frame = False
+        case "no_adain":
+            config.video_vae.decoder.use_adain = False
+        case "one_level" | "two_levels" | "three_levels":
+            config.poke.model.levels = ("one", "two", "three").index(ablation.partition("_")[0]) + 1
+        case "rnn":
+            config.poke.model.update(levels=1, bottleneck_cells=3)
+        case "single_stage":
+            config.poke.single_stage = True
+        case "no_trajectory":
+            config.poke.loss.latent = 0.0
 
 
 def _shrink(config: ConfigDict) -> None:

@@ -37,7 +37,6 @@ class Arguments:
         """Raises UserError for a value of the wrong type and for a plain name that is not declared."""
         self._declared = declared
         self._values = dict(declared)
-        self._given: set[str] = set()
         self._overrides: dict[str, str] = {}
         for item in filter(None, (text or "").split(",")):
             name, equals, value = item.partition("=")
@@ -45,17 +44,11 @@ class Arguments:
                 self._overrides[name] = value
             elif name in declared:
                 self._values[name] = parse_value(name, value if equals else "True", declared[name])
-                self._given.add(name)
             else:
                 known = ", ".join(sorted(declared))
                 raise UserError(
                     f"unknown config argument {name!r}: this config takes {known} and dotted names like flow.blocks=4"
                 )
-
-    @property
-    def given(self) -> frozenset[str]:
-        """The declared names that the text sets."""
-        return frozenset(self._given)
 
     def __getattr__(self, name: str) -> Any:
         return self.__dict__["_values"][name]

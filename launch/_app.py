@@ -1,5 +1,6 @@
 """What every entry point shares: platform set-up, and user errors printed as one line."""
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,12 +12,15 @@ from i2v_jax.distributed import runtime
 from i2v_jax.errors import UserError
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs an absl `main`. A UserError becomes one line on standard error and exit status 2; Ctrl-C exits 130."""
+def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) -> None:
+    """Runs an absl `main`. A UserError becomes one line on standard error and exit status 2; Ctrl-C exits 130.
+
+    `takes_arguments`: what is no option is handed to `main` after the program's name; otherwise it is an error.
+    """
     logging.set_verbosity(logging.ERROR)  # what users need to know is said by the program itself
     runtime.configure_platform()
     try:
-        app.run(main, flags_parser=_parse_flags)
+        app.run(main, flags_parser=functools.partial(_parse_flags, takes_arguments=takes_arguments))
     except UserError as error:  # also those of config files, which are read while flags are parsed
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -25,7 +29,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         sys.exit(130)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], takes_arguments: bool = False) -> list[str]:
     """Raises UserError for a flag that is unknown, missing or of a wrong value, and for a missing config file."""
     try:
         program, *others = flags.FLAGS(argv)
@@ -36,11 +40,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if not isinstance(cause, KeyError):
             raise
         raise UserError(f"unknown config field {_one_line(str(cause.args[0]))}") from error
-    if others:
+    if others and not takes_arguments:
         raise UserError(f"unexpected arguments {others}: options are given as --name=value")
     if "config" in flags.FLAGS and not isinstance(flags.FLAGS["config"].value, str | None):  # one of our config files
         _check_config_was_found()
-    return [program]
+    return [program, *others]
 
 
 def _check_config_was_found() -> None:

@@ -37,11 +37,11 @@ POKE = [
     "plants:demo",
     "plants:demo,runlocal",
     "poking_plants:size=128",
-    "taichi:levels=2",
-    "human36m:rnn",
-    "iper:model=poke,single_stage",
+    "taichi:ablation=two_levels",
+    "human36m:ablation=rnn",
+    "iper:model=poke,ablation=single_stage",
     "dtdb:texture=vegetation,model=poke",
-    "folder:model=poke,latent=0",
+    "folder:model=poke,ablation=no_trajectory",
 ]
 
 
@@ -85,11 +85,11 @@ def test_every_poke_configuration_has_shapes(spec, monkeypatch):
 
 
 def test_the_ablations_of_the_poke_paper():
-    model = load("human36m:rnn").poke.model
+    model = load("human36m:ablation=rnn").poke.model
     assert (model.levels, model.bottleneck_cells) == (1, 3)
-    assert load("taichi:levels=2").poke.model.levels == 2
-    assert load("iper:model=poke,single_stage").poke.single_stage
-    assert load("folder:model=poke,latent=0").poke.loss.latent == 0
+    assert load("taichi:ablation=two_levels").poke.model.levels == 2
+    assert load("iper:model=poke,ablation=single_stage").poke.single_stage
+    assert load("folder:model=poke,ablation=no_trajectory").poke.loss.latent == 0
     assert load("plants").poke.loss.latent == 0.1
 
 
@@ -98,11 +98,20 @@ def video_frame(video):
 
 
 def test_the_ablation_without_the_flow_has_one_stage_and_no_control():
-    config = load("sky:prior=normal")
+    config = load("sky:ablation=no_cinn")
     assert config.stages == ("video_vae",)
     assert config.control == "none"
     with pytest.raises(UserError, match="stage=flow: this config has the stages video_vae"):
-        load("sky:prior=normal,stage=flow")
+        load("sky:ablation=no_cinn,stage=flow")
+
+
+def test_ablations_of_the_decoder():
+    fields = [("", True, True), ("ablation=no_start_frame", False, True), ("ablation=no_adain", True, False)]
+    for argument, start_frame, adain in fields:
+        decoder = load(f"bair:{argument}").video_vae.decoder
+        assert (decoder.use_start_frame, decoder.use_adain) == (start_frame, adain)
+    with pytest.raises(UserError, match="ablation=rnn: choose no_cinn, no_start_frame, no_adain"):
+        load("bair:ablation=rnn")
 
 
 def test_arguments():
@@ -126,9 +135,8 @@ def test_arguments():
         ("dtdb:texture=smoke", "texture=smoke: choose one of clouds, fire, vegetation, waterfall"),
         ("folder:model=gan", "model=gan: this config has cinn, poke"),
         ("plants:model=cinn", "model=cinn: this config has poke"),
-        ("folder:levels=2", "levels: of model=poke, this is model=cinn"),
-        ("iper:model=poke,prior=normal", "prior: of model=cinn, this is model=poke"),
-        ("plants:rnn,levels=2", "the baseline rnn has one level"),
+        ("folder:ablation=rnn", "ablation=rnn: choose no_cinn, no_start_frame, no_adain"),
+        ("iper:model=poke,ablation=no_cinn", "choose one_level, two_levels, three_levels, rnn, single_stage, no_traj"),
         ("plants:stage=flow", "stage=flow: this config has the stages poke"),
         ("sea", "no config file"),
     ],

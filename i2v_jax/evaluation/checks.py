@@ -20,6 +20,16 @@ def check_videos(name: str, videos: ArrayLike, first: int = 0) -> None:
     Raises:
         UserError: otherwise.
     """
+    lowest, highest = check_batch(name, videos, first)
+    check_range(name, lowest, highest)
+
+
+def check_batch(name: str, videos: ArrayLike, first: int = 0) -> tuple[float, float]:
+    """`check_videos` for some of the videos of a set, which may all be bright: not taken for [0, 1].
+
+    Returns:
+        The extreme values, for `check_range` of those of the whole set.
+    """
     videos = np.asarray(videos)
     if videos.ndim != 5 or videos.shape[-1] != 3 or not videos.size:
         raise UserError(f"{name} videos have shape {videos.shape}, [clips, frames, height, width, 3] is needed")
@@ -27,8 +37,10 @@ def check_videos(name: str, videos: ArrayLike, first: int = 0) -> None:
         raise UserError(f"{name} videos hold integers ({videos.dtype}): frames must be float in [-1, 1], x / 127.5 - 1")
     flat = videos.reshape(len(videos), -1)
     _refuse(name, ~np.isfinite(flat).all(axis=1), first, "holds NaN or infinity")
-    check_range(name, float(flat.min()), float(flat.max()))
+    lowest, highest = float(flat.min()), float(flat.max())
+    check_range(name, min(lowest, -1.0) if highest <= 1 + _TOLERANCE else lowest, highest)
     _refuse(name, flat.min(axis=1) == flat.max(axis=1), first, "is constant: every pixel of every frame is the same")
+    return lowest, highest
 
 
 def check_range(name: str, lowest: float, highest: float) -> None:

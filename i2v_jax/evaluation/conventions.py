@@ -7,8 +7,8 @@ from typing import Any, Literal
 from i2v_jax.errors import UserError
 
 # frechet: between the sets of real and generated clips; paired: of each generated clip and the true one;
-# diversity: among samples of one start frame.
-Kind = Literal["frechet", "paired", "diversity"]
+# diversity: among samples of one start frame; likelihood: of the true clip's latent under the flow.
+Kind = Literal["frechet", "paired", "diversity", "likelihood"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,25 @@ CONVENTIONS: Mapping[str, Convention] = {
         "DIV DTI3D", "i3d_dynamic_textures_32", "pooled", _ALIGNED, kind="diversity", min_frames=32, max_frames=32,
         higher_is_better=True, printed_times=1000.0,
     ),
+    "log_likelihood": Convention(
+        "log p(z | x0), nats", "likelihood", layer="exact log-determinant", higher_is_better=True
+    ),
+    "bits_per_dimension": Convention("bits per dimension of z", "likelihood", layer="exact log-determinant"),
+    "log_likelihood_release": Convention(
+        "log p(z | x0), nats", "likelihood", layer="log-determinant without the activations", higher_is_better=True
+    ),
+    "bits_per_dimension_release": Convention(
+        "bits per dimension of z", "likelihood", layer="log-determinant without the activations"
+    ),
 }  # fmt: skip
+
+# What the authors' scripts compute under the name of another metric.
+_RELEASE = {name.removesuffix("_release"): name for name in CONVENTIONS if name.endswith("_release")}
+
+
+def release_name(metric: str) -> str:
+    """The metric that the authors' release computes in place of `metric`: mostly the same."""
+    return _RELEASE.get(metric, metric)
 
 
 def convention(metric: str) -> Convention:

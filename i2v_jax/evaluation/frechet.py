@@ -68,6 +68,24 @@ def frechet_distance_per_frame(a: ArrayLike, b: ArrayLike, ddof: int = 1) -> Flo
     return np.array([frechet_distance_of_features(a[:, t], b[:, t], ddof) for t in range(a.shape[1])])
 
 
+def frechet_distance_of_table(metric: str, a: ArrayLike, b: ArrayLike, ddof: int = 1) -> tuple[float, Float64]:
+    """A metric's d^2 from what its extractor gives for each clip, and its curve over time ([T], or [0] without one).
+
+    Args:
+        metric: "fid_per_frame" averages distances at each time; any other takes the frames of all times as one set.
+        a, b: features [N, D] and [M, D] of clips, or [N, T, D] and [M, T, D] of frames.
+        ddof: of the covariances.
+
+    Raises:
+        UserError: as `frechet_distance_of_features`.
+    """
+    if metric == "fid_per_frame":
+        curve = frechet_distance_per_frame(a, b, ddof)
+        return float(curve.mean()), curve
+    a, b = (np.asarray(features).reshape(-1, np.shape(features)[-1]) for features in (a, b))
+    return frechet_distance_of_features(a, b, ddof), np.zeros(0)
+
+
 def _distance(mean_a: Float64, factor_a: Float64, mean_b: Float64, factor_b: Float64) -> float:
     """Means [D]; factors [D, r] and [D, s]."""
     if mean_a.shape != mean_b.shape:

@@ -1,4 +1,4 @@
-"""The evaluation protocols of both papers: which clips, which frames, what is paired with what.
+"""The evaluation protocols of both papers, and two for other data: which clips, which frames, what is paired with what.
 
 Sources: cINN paper, supplement C.2; poke paper, appendix F; and the authors' releases, whose deviations are a switch.
 """
@@ -90,22 +90,30 @@ class Protocol:
 
 _QUALITY = ("fvd", "lpips", "psnr", "ssim")
 _DIVERSITY = ("diversity_vgg", "diversity_i3d")
+_LIKELIHOOD = ("log_likelihood", "bits_per_dimension")
 
 PROTOCOLS: Mapping[str, Protocol] = {
     # x0 and 15 of the 16 generated frames: the clips of 16 frames that others score.
-    "bair": Protocol("bair", 15, True, "first", clips_per_video=1, metrics=(*_QUALITY, *_DIVERSITY)),
-    "iper": Protocol("iper", 16, True, "random", clips=1000, metrics=(*_QUALITY, *_DIVERSITY)),
+    "bair": Protocol("bair", 15, True, "first", clips_per_video=1, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)),
+    "iper": Protocol("iper", 16, True, "random", clips=1000, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)),
     # 32 frames by chaining two times 16; "longer than 32 frames" leaves room for x0.
     "landscape": Protocol(
         "landscape", 32, False, "random", clips_per_video=6,
-        metrics=(*_QUALITY, "fid", "dtfvd_32", *_DIVERSITY, "diversity_dti3d_32"),
+        metrics=(*_QUALITY, "fid", "dtfvd_32", *_DIVERSITY, "diversity_dti3d_32", *_LIKELIHOOD),
     ),
     "dtdb": Protocol(
         "dtdb", 16, False, "even", clips_per_video=5,
-        metrics=(*_QUALITY, "fid", "dtfvd_16", *_DIVERSITY, "diversity_dti3d_16"),
+        metrics=(*_QUALITY, "fid", "dtfvd_16", *_DIVERSITY, "diversity_dti3d_16", *_LIKELIHOOD),
     ),
     "poke": Protocol(
         "poke", 10, False, "random", clips=1000, paired_clips=8000, metrics=(*_QUALITY, "fid_per_frame")
+    ),
+    # Of this project: the embedded sky, and clips of the user's own.
+    "sky": Protocol(
+        "sky", 16, True, "first", clips_per_video=1, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)
+    ),
+    "folder": Protocol(
+        "folder", 16, True, "even", clips_per_video=5, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)
     ),
 }  # fmt: skip
 
@@ -127,6 +135,14 @@ def get_protocol(name: str, release_quirks: bool = False) -> Protocol:
         return protocol
     offset = 0 if name in _SHIFTED else protocol.truth_offset
     return dataclasses.replace(protocol, truth_offset=offset, batch=_RELEASE_BATCH)
+
+
+def protocol_of(data: str) -> str:
+    """The name of the protocol for a data set. Raises UserError when it has none."""
+    name = data.partition("_")[0]
+    if name not in PROTOCOLS:
+        raise UserError(f"there is no protocol of its own for data set {data!r}: choose from {', '.join(PROTOCOLS)}")
+    return name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -187,7 +187,7 @@ def make_pipeline(
             split in training.
     """
     sources.check_crop(data.crop)
-    source = _open_source(data, split)
+    source = open_split(data, split)
     span = (data.frames - 1) * data.frame_stride + 1
     videos = long_enough(source, span)
     if len(videos) < len(source):
@@ -223,7 +223,12 @@ def make_pipeline(
     return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)
 
 
-def _open_source(data: ConfigDict, split: str) -> sources.VideoSource:
+def open_split(data: ConfigDict, split: str) -> sources.VideoSource:
+    """The videos of a split; embedded ones are as long as `data.frames` at `data.frame_stride` needs.
+
+    Raises:
+        UserError: no such split, or no data prepared.
+    """
     if split not in sky.SPLITS:
         raise UserError(f"split '{split}': must be one of {', '.join(sky.SPLITS)}")
     if data.name == "sky":

@@ -136,13 +136,14 @@ class ConditionalFlow(nn.Module):
         """The whole flow for condition [B, c], forward from z to residual; call it on `flow.bind(variables)`."""
         return bijectors.chain([layer.bijector(condition, self.exact_logdet) for layer in self.layers])
 
-    def log_prob(self, z: jax.Array, condition: jax.Array) -> jax.Array:
-        """log p(z | condition) [B] in nats, the constant of the normal and every log-determinant included.
+    def log_prob(self, z: jax.Array, condition: jax.Array, exact: bool = True) -> jax.Array:
+        """log p(z | condition) [B] in nats, the constant of the normal included.
 
-        z is [B, z_dim], condition [B, c]. Exact whatever `exact_logdet` says.
+        z is [B, z_dim], condition [B, c]. Exact whatever `exact_logdet` says; `exact=False` leaves out the activations'
+        log-determinants as the release does, and is the logarithm of no density.
         """
-        exact = bijectors.chain([layer.bijector(condition, True) for layer in self.layers])
-        residual, log_det = exact.forward_and_log_det(z)
+        flow = bijectors.chain([layer.bijector(condition, exact) for layer in self.layers])
+        residual, log_det = flow.forward_and_log_det(z)
         return standard_normal_log_prob(residual) + log_det
 
 

@@ -27,10 +27,11 @@ class Figure:
     is_video: bool = True
 
 
-class Showcase:
+class Exhibits:
     """Writes pictures and clips into the page's folder, enlarged."""
 
     def __init__(self, folder: pathlib.Path, size: int) -> None:
+        """`size` is that of the frames, which are enlarged to about 160 pixels."""
         self.folder = folder
         self.scale = max(1, 160 // size)
 
@@ -38,7 +39,7 @@ class Showcase:
         return self.drawn(name, media.enlarge(frame[None], self.scale), caption)
 
     def clip(self, name: str, start_frame: Floats, video: Floats, caption: str) -> Figure:
-        """The start frame, then the video."""
+        """The start frame [H, W, 3], then the video [T, H, W, 3]."""
         whole = np.concatenate([start_frame[None], video])
         return self.drawn(name, media.enlarge(whole, self.scale), caption)
 
@@ -55,8 +56,8 @@ class Showcase:
         media.write_gif(self.folder / f"{name}.gif", media.grid(np.stack(cells), columns, pad=4), FPS)
 
 
-class Gallery(Showcase):
-    """What the page of a cINN shows."""
+class Gallery(Exhibits):
+    """What a model of the procedural sky makes of held-out clips."""
 
     def __init__(self, folder: pathlib.Path, clips: HeldOut) -> None:
         super().__init__(folder, clips.video.shape[2])

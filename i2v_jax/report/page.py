@@ -32,6 +32,10 @@ figure { margin: 0; }
 figure video, figure img { display: block; width: 100%; border-radius: .35rem; image-rendering: pixelated;
   background: var(--rule); }
 figcaption { color: var(--soft); font-size: .82rem; line-height: 1.35; margin-top: .3rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } tr.printed td { color: var(--soft); }
 .plots { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
@@ -69,11 +73,12 @@ class Section:
     figures: Sequence[Figure] = ()
     columns: int = 4
     kind: str = ""  # a CSS class of the row
-    markup: str = ""  # trusted HTML below the text
+    markup: str = ""  # trusted HTML below the figures
+    before: str = ""  # trusted HTML above the figures
 
 
 def render(title: str, lead: str, numbers: Sequence[Number], sections: Sequence[Section], footer: str) -> str:
-    """The whole page. Everything but `Section.markup` is escaped."""
+    """The whole page. Everything but `markup` and `before` of sections is escaped."""
     tiles = "".join(
         f'<div class="number"><b>{html.escape(number.value)}</b><span>{html.escape(number.meaning)}</span></div>'
         for number in numbers
@@ -106,7 +111,7 @@ def _section(section: Section) -> str:
     row = f'<div class="row {section.kind}" style="--columns: {section.columns}">{figures}</div>' if figures else ""
     return (
         f"<section>\n<h2>{html.escape(section.title)}</h2>\n<p>{html.escape(section.text)}</p>\n"
-        f"{row}{section.markup}\n</section>"
+        f"{section.before}{row}{section.markup}\n</section>"
     )
 
 

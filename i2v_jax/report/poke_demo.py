@@ -9,7 +9,7 @@ import numpy as np
 
 from i2v_jax import media
 from i2v_jax.report import curves, poke_measurements
-from i2v_jax.report.exhibits import Figure, Showcase
+from i2v_jax.report.exhibits import Exhibits, Figure
 from i2v_jax.report.page import Number, Section, render
 from i2v_jax.report.poke_measurements import Measured, PokedClips
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
@@ -140,7 +140,7 @@ def _training(folder: pathlib.Path) -> Section:
     return Section("Training", "Autoencoder and dynamics in turns.", markup=f'<div class="plots">{markup}</div>')
 
 
-class PokeGallery(Showcase):
+class PokeGallery(Exhibits):
     """Answers to pokes as files, arrow and target drawn."""
 
     def __init__(self, folder: pathlib.Path, clips: PokedClips) -> None:

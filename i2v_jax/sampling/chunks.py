@@ -1,11 +1,14 @@
 """Work in chunks of equal size, so that a function compiles once for any number of videos."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tqdm
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike, NDArray
 
 from i2v_jax.errors import UserError
@@ -14,7 +17,12 @@ Array = NDArray[np.float32]
 
 
 def in_chunks(
-    function: Callable[..., jax.Array], variables: Any, *arrays: Array, chunk: int, progress: str = ""
+    function: Callable[..., jax.Array],
+    variables: Any,
+    *arrays: Array,
+    chunk: int,
+    progress: str = "",
+    mesh: Mesh | None = None,
 ) -> Array:
     """`function(variables, *arrays)` on at most `chunk` rows at a time, gathered on the host.
 
@@ -24,12 +32,17 @@ def in_chunks(
         arrays: [B, ...] each, B at least 1.
         chunk: rows at a time; the last ones are filled up by repeating.
         progress: the label of a bar, which an empty one hides.
+        mesh: of one axis, whose devices share each chunk; `variables` are on all of them then.
     """
     count = len(arrays[0])
     size = min(chunk, 1 << (count - 1).bit_length())  # a power of two below a whole chunk: few programs
+    place: Callable[[Array], Any] = jnp.asarray
+    if mesh is not None:
+        size = -(-size // mesh.size) * mesh.size
+        place = functools.partial(jax.device_put, device=NamedSharding(mesh, PartitionSpec(*mesh.axis_names)))
     results = []
     for start in tqdm.tqdm(range(0, count, size), desc=progress, unit="chunk", disable=not progress, leave=False):
-        parts = [_filled(array[start : start + size], size) for array in arrays]
+        parts = [place(_filled(array[start : start + size], size)) for array in arrays]
         results.append(np.asarray(function(variables, *parts), np.float32))
     return np.concatenate(results)[:count]
 

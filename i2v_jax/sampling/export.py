@@ -48,7 +48,7 @@ def sampling_function(
 
     def sample(start_frames: jax.Array, seed: jax.Array, control: jax.Array | None = None) -> jax.Array:
         batch = start_frames.shape[0]
-        keys = sample_keys(jax.random.key(seed), batch, num_samples)
+        keys = sample_keys(jax.random.key(seed), jnp.arange(batch), num_samples)
         eta = for_each_sample(jnp.zeros((batch, 0)) if control is None else control)
         x0, embedding = for_each_sample(start_frames), for_each_sample(embed(start_frames))
         parts: list[jax.Array] = []

@@ -6,16 +6,18 @@ Shapes: frames [B, H, W, 3] and videos [B, T, H, W, 3] in [-1, 1], residuals nu 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike
 
 from i2v_jax.errors import UserError
+from i2v_jax.models.flow import standard_normal_log_prob
 from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks
 from i2v_jax.tasks import control as controls
 
@@ -41,6 +43,7 @@ class VideoSynthesizer:
     control: controls.ControlKind = "none"  # what the flow is told beside the start frame
     chunk: int = 8  # videos at a time
     progress: bool = False  # a bar for the decoding
+    mesh: Mesh | None = None  # of one axis: its devices share each chunk
 
     def sample(
         self,
@@ -52,6 +55,7 @@ class VideoSynthesizer:
         temperature: float = 1.0,
         control: ArrayLike | None = None,
         chain: Chain = "same_z",
+        numbers: Sequence[int] | None = None,
     ) -> Array:
         """Different videos of the same start frames: nu ~ N(0, temperature^2), z = T^-1(nu; x0, eta), decoded.
 
@@ -65,12 +69,13 @@ class VideoSynthesizer:
             temperature: standard deviation of nu.
             control: eta [B, n]; None on a network with control: drawn uniformly for each sample.
             chain: "same_z" decodes every part with the same z (release); "fresh" draws a new nu for each part.
+            numbers: of the start frames, on which samples depend; by default 0 to B - 1.
 
         Returns:
             [B, S, T, H, W, 3], x0 itself not among the frames.
         """
         x0 = checked_frames(start_frames, self.size)
-        keys = sample_keys(rng, len(x0), num_samples)
+        keys = sample_keys(rng, np.arange(len(x0)) if numbers is None else np.asarray(numbers), num_samples)
 
         def draw_control(key: jax.Array) -> jax.Array:
             return controls.random_control(self.control, jax.random.fold_in(key, 0), 1)[0]
@@ -100,6 +105,38 @@ class VideoSynthesizer:
         clip = self._checked_clip(video)
         z = self._encode(clip[:, 1:])
         return self._forward(z, self._embed(clip[:, 0]), self._required_control(control, len(clip)))
+
+    def latent_mean(self, video: ArrayLike) -> Array:
+        """Posterior mean of z [B, z] of clips [B, 17, H, W, 3], x0 first."""
+        return self._encode(self._checked_clip(video)[:, 1:])
+
+    def log_likelihood(
+        self,
+        video: ArrayLike,
+        rng: jax.Array,
+        control: ArrayLike | None = None,
+        *,
+        exact: bool = True,
+        numbers: Sequence[int] | None = None,
+    ) -> Array:
+        """log p(z | x0, eta) [B] in nats of one posterior sample z of each clip, what the flow is trained on.
+
+        Args:
+            video: [B, 17, H, W, 3], x0 first.
+            rng: a key of `jax.random.key`; the sample of a clip depends on it and the clip's number.
+            control: the clips' own eta [B, n], needed by a network with control.
+            exact: include the activations' log-determinants, which the authors' release leaves out.
+            numbers: of the clips, by default 0 to B - 1.
+        """
+        clip = self._checked_clip(video)
+        keys = sample_keys(rng, np.arange(len(clip)) if numbers is None else np.asarray(numbers), 1)
+        noise = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (self.z_dim,)))(keys))
+        z = self._in_chunks("encoder", self.functions["encode_sample"], clip[:, 1:], noise)
+        if self.flow is None:
+            return np.asarray(standard_normal_log_prob(jnp.asarray(z)))
+        eta = self._required_control(control, len(clip))
+        function = self.functions["log_prob" if exact else "release_log_prob"]
+        return self._in_chunks("flow", function, z, self._embed(clip[:, 0]), np.asarray(eta))
 
     def transfer(
         self, residual: ArrayLike, start_frames: ArrayLike, control: ArrayLike | None = None, frames: int = CLIP_FRAMES
@@ -174,6 +211,10 @@ class VideoSynthesizer:
             posterior: Any = self.encoder.apply(variables, clip)
             return posterior.mean
 
+        def encode_sample(variables: Any, clip: jax.Array, noise: jax.Array) -> Any:
+            posterior: Any = self.encoder.apply(variables, clip)
+            return posterior.sample_with(noise)
+
         def embed(variables: Any, x0: jax.Array) -> Any:
             posterior: Any = image_encoder.apply(variables, x0)
             return posterior.mean
@@ -184,16 +225,31 @@ class VideoSynthesizer:
         def inverse(variables: Any, nu: jax.Array, embedding: jax.Array, eta: jax.Array) -> Any:
             return flow.apply(variables, nu, jnp.concatenate([embedding, eta], axis=-1), method="inverse")[0]
 
+        def log_prob(variables: Any, z: jax.Array, embedding: jax.Array, eta: jax.Array, exact: bool = True) -> Any:
+            condition = jnp.concatenate([embedding, eta], axis=-1)
+            return flow.apply(variables, z, condition, exact, method="log_prob")
+
+        def release_log_prob(variables: Any, z: jax.Array, embedding: jax.Array, eta: jax.Array) -> Any:
+            return log_prob(variables, z, embedding, eta, exact=False)
+
         def decode(variables: Any, x0: jax.Array, z: jax.Array) -> Any:
             return self.decoder.apply(variables, x0, z)
 
-        return {function.__name__: jax.jit(function) for function in (encode, embed, forward, inverse, decode)}
+        functions = (encode, encode_sample, embed, forward, inverse, log_prob, release_log_prob, decode)
+        return {function.__name__: jax.jit(function) for function in functions}
+
+    @functools.cached_property
+    def _placed(self) -> Mapping[str, Any]:
+        """The variables, on every device of the mesh."""
+        everywhere = NamedSharding(self.mesh, PartitionSpec()) if self.mesh is not None else None
+        return jax.device_put(dict(self.variables), everywhere)
 
     def _in_chunks(
         self, network: str, function: Callable[..., jax.Array], *arrays: Array, progress: bool = False
     ) -> Array:
         label = network if progress else ""
-        return in_chunks(function, self.variables[network], *arrays, chunk=self.chunk, progress=label)
+        variables = self._placed[network]
+        return in_chunks(function, variables, *arrays, chunk=self.chunk, progress=label, mesh=self.mesh)
 
     def _checked_clip(self, video: ArrayLike) -> Array:
         array = np.asarray(video, np.float32)
@@ -219,10 +275,10 @@ class VideoSynthesizer:
         return self._checked_control(np.zeros((count, 0)) if control is None else control, count)
 
 
-def sample_keys(rng: jax.Array, starts: int, samples: int) -> jax.Array:
-    """Keys [B * S] of which the one for (b, s) does not depend on B and S."""
+def sample_keys(rng: jax.Array, numbers: ArrayLike, samples: int) -> jax.Array:
+    """Keys [B * S] of which the one for (b, s) depends on the number of b and on s alone."""
     fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
-    rows = fold(rng, jnp.arange(starts))
+    rows = fold(rng, jnp.asarray(numbers))
     return jax.vmap(fold, in_axes=(0, None))(rows, jnp.arange(samples)).reshape(-1)
 
 

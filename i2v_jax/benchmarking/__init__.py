@@ -1,0 +1,1 @@
+"""A trained model under a protocol: its clips, its samples, its metrics."""

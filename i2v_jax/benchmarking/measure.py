@@ -1,0 +1,285 @@
+"""From clips to values per clip: samples, metrics, progress, resumption, on any number of devices and processes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
+from numpy.typing import NDArray
+
+from i2v_jax.benchmarking.candidate import Candidate
+from i2v_jax.benchmarking.clips import Batch, ClipReader, open_clips
+from i2v_jax.benchmarking.state import State, Tables, merged
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation import checks
+from i2v_jax.evaluation.accumulators import ClipTable
+from i2v_jax.evaluation.conventions import convention
+from i2v_jax.evaluation.diversity import SAMPLES
+from i2v_jax.evaluation.extractors import Extractor, check_weights, make_extractor
+from i2v_jax.evaluation.protocols import Protocol
+
+REAL, EXTREMES = "real", "extremes"  # parts of the names of tables
+_FEWEST = {"frechet": 4, "paired": 2, "diversity": 2, "likelihood": 2}  # clips
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be measured."""
+
+    protocol: Protocol
+    metrics: tuple[str, ...]
+    split: str = "test"
+    clips: int = 0  # at most so many, the first ones; 0: all of the protocol
+    seed: int = 0  # of the clip list and of the first repeat; repeat r has seed + r
+    repeats: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Values of every clip: table "METRIC/real" or "METRIC/REPEAT" -> rows by clip number."""
+
+    request: Request
+    reader: ClipReader
+    tables: Tables
+    weights_sha256: dict[str, str]  # metric -> of its backbone
+
+
+def available_metrics(metrics: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(those whose weights are there, one line for each of the others that says how to get them)."""
+    there, missing = [], []
+    for metric in metrics:
+        try:
+            check_weights(metric)
+            there.append(metric)
+        except UserError as error:
+            missing.append(f"{metric} is left out: {error}")
+    return tuple(there), tuple(missing)
+
+
+def measure(
+    candidate: Candidate,
+    request: Request,
+    folder: pathlib.Path,
+    *,
+    batch_size: int = 8,
+    save_every: int = 10,
+    progress: bool = False,
+) -> Measured:
+    """Measures every clip of the protocol; goes on where an evaluation of the same settings stopped.
+
+    The values do not depend on `batch_size`, devices or processes beyond the rounding of float32. With several
+    processes each calls this, `folder` is one that all of them see, and all return the same.
+
+    Args:
+        candidate: the model.
+        request: what to measure.
+        folder: for the state, until `State.remove`.
+        batch_size: clips at a time on each process.
+        save_every: batches after which the state is written.
+        progress: show a bar.
+
+    Raises:
+        UserError: missing weights or data, too few or too short clips, frames that are not what they should be.
+    """
+    reader = _reader(candidate, request)
+    _check_request(request, reader)
+    worker = _Worker(candidate, request, reader, batch_size)
+    state = worker.state(folder)
+    done = _done(state.load())
+    _wait("read")  # nobody writes before all have read what is done
+    remaining = [number for number in range(len(reader)) if number not in done]
+    batches = [remaining[first : first + batch_size] for first in range(0, len(remaining), batch_size)]
+    mine = batches[jax.process_index() :: jax.process_count()]
+    if done and progress:
+        tqdm.tqdm.write(f"continuing after {len(done)} of {len(reader)} clips")
+    unsaved: Tables = {}
+    bar = tqdm.tqdm(total=len(reader), initial=len(done), desc="evaluation", unit="clip", disable=not progress)
+    with bar:
+        for index, numbers in enumerate(mine):
+            unsaved = merged(unsaved, worker.tables(numbers))
+            if (index + 1) % save_every == 0 or index + 1 == len(mine):
+                state.save(unsaved)
+                unsaved = {}
+            bar.update(sum(map(len, batches[index * jax.process_count() : (index + 1) * jax.process_count()])))
+    _wait("measured")
+    tables = state.load()
+    _check_ranges(tables, request.repeats)
+    shas = {extractor.metric: extractor.weights_sha256 for extractor in worker.extractors}
+    return Measured(request, reader, tables, shas)
+
+
+def clip_counts(request: Request, reader: ClipReader) -> dict[str, int]:
+    """How many clips, the first ones, each metric takes."""
+    sets = len(reader)
+    if request.protocol.clips:
+        sets = min(sets, request.protocol.clips)
+    counts = {}
+    for metric in request.metrics:
+        if convention(metric).kind == "paired":
+            counts[metric] = len(reader)
+        else:
+            counts[metric] = request.protocol.frechet_clips(sets) if _compares_videos(metric) else sets
+    return counts
+
+
+def scored_frames(metric: str, protocol: Protocol) -> int:
+    """Length of the clips that a metric sees."""
+    return protocol.frechet_frames if _compares_videos(metric) else protocol.frames
+
+
+def _compares_videos(metric: str) -> bool:
+    """A Fréchet distance between sets of videos, not of frames."""
+    chosen = convention(metric)
+    return chosen.kind == "frechet" and "inception" not in chosen.backbone
+
+
+def finish(folder: pathlib.Path, measured: Measured, candidate: Candidate) -> None:
+    """Removes the state: the results are written."""
+    State(folder, _settings(candidate, measured.request, measured.reader, measured.weights_sha256)).remove()
+
+
+class _Worker:
+    """Measures batches of clips."""
+
+    def __init__(self, candidate: Candidate, request: Request, reader: ClipReader, batch_size: int) -> None:
+        self._candidate, self._request, self._reader = candidate, request, reader
+        likelihoods = {metric for metric in request.metrics if convention(metric).kind == "likelihood"}
+        self._likelihoods = sorted({likelihood_table(metric) for metric in likelihoods})
+        mesh = candidate.synthesizer.mesh
+        assert mesh is not None
+        self._batch_size = -(-batch_size // mesh.size) * mesh.size
+        self._over_devices = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        made = [make_extractor(metric) for metric in request.metrics if metric not in likelihoods]
+        self.extractors = [
+            dataclasses.replace(item, weights=jax.device_put(item.weights, everywhere), function=jax.jit(item.function))
+            for item in made
+        ]
+        self._counts = clip_counts(request, reader)
+        kinds = {item.convention.kind for item in self.extractors}
+        self._samples = SAMPLES if "diversity" in kinds else 1 if kinds else 0
+
+    def state(self, folder: pathlib.Path) -> State:
+        shas = {extractor.metric: extractor.weights_sha256 for extractor in self.extractors}
+        return State(folder, _settings(self._candidate, self._request, self._reader, shas))
+
+    def tables(self, numbers: Sequence[int]) -> Tables:
+        """The values of these clips."""
+        clips = self._reader.read(numbers)
+        checks.check_batch("real", clips["video"], numbers[0])
+        values: dict[str, NDArray[Any]] = {f"{EXTREMES}/{REAL}": _extremes(clips["video"])}
+        for repeat in range(self._request.repeats):
+            seed = self._request.seed + repeat
+            for name in self._likelihoods:
+                exact = name == "log_likelihood"
+                values[f"{name}/{repeat}"] = self._candidate.log_likelihood(clips, numbers, seed, exact)
+            if self._samples:
+                frames = self._request.protocol.frames
+                samples = self._candidate.sample(clips, numbers, seed, self._samples, frames)
+                checks.check_batch("generated", samples.reshape(-1, *samples.shape[2:]), numbers[0] * self._samples)
+                values[f"{EXTREMES}/{repeat}"] = _extremes(samples)
+                for extractor in self.extractors:
+                    values |= self._extracted(extractor, clips, samples, repeat)
+        return {name: self._table(name, numbers, rows) for name, rows in values.items()}
+
+    def _extracted(
+        self, extractor: Extractor, clips: Batch, samples: NDArray[Any], repeat: int
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        metric, protocol, video = extractor.metric, self._request.protocol, clips["video"]
+        kind = extractor.convention.kind
+        if kind == "diversity":
+            yield f"{metric}/{repeat}", self._apply(extractor, samples)
+            return
+        chosen = protocol.frechet if _compares_videos(metric) else protocol.paired
+        truth, generated = chosen(video, samples[:, 0])
+        checks.check_same_shape("real", truth, "generated", generated)
+        if kind == "paired":
+            yield f"{metric}/{repeat}", self._apply(extractor, truth, generated)
+            return
+        if repeat == 0:
+            yield f"{metric}/{REAL}", self._apply(extractor, truth)
+        yield f"{metric}/{repeat}", self._apply(extractor, generated)
+
+    def _apply(self, extractor: Extractor, *arrays: Any) -> NDArray[Any]:
+        """In batches of one size, the last rows repeated, so that one program serves."""
+        count = len(arrays[0])
+        rows = np.minimum(np.arange(self._batch_size), count - 1)
+        placed = [jax.device_put(np.asarray(array)[rows], self._over_devices) for array in arrays]
+        return np.asarray(extractor.function(extractor.weights, *placed))[:count]
+
+    def _table(self, name: str, numbers: Sequence[int], rows: NDArray[Any]) -> ClipTable:
+        metric = name.split("/", maxsplit=1)[0]
+        valid = np.asarray(numbers) < self._counts.get(metric, len(self._reader))
+        return ClipTable.empty(*rows.shape[1:]).add(numbers, rows, valid)
+
+
+def likelihood_table(metric: str) -> str:
+    """Both units come from the nats of one table."""
+    return metric.replace("bits_per_dimension", "log_likelihood")
+
+
+def _reader(candidate: Candidate, request: Request) -> ClipReader:
+    paired = any(convention(metric).kind == "paired" for metric in request.metrics)
+    return open_clips(
+        candidate.config.data, request.protocol, request.split, seed=request.seed, paired=paired, limit=request.clips
+    )
+
+
+def _check_request(request: Request, reader: ClipReader) -> None:
+    for metric, count in clip_counts(request, reader).items():
+        chosen, frames = convention(metric), scored_frames(metric, request.protocol)
+        checks.check_clip_length(f"{metric} ({chosen.backbone})", frames, chosen.min_frames)
+        if chosen.max_frames and frames > chosen.max_frames:
+            raise UserError(f"{metric} is defined for clips of {chosen.max_frames} frames, these have {frames}")
+        try:
+            checks.check_clip_count("test", count, _FEWEST[chosen.kind])
+        except UserError as error:
+            raise UserError(f"{metric}: {error}") from error
+
+
+def _settings(
+    candidate: Candidate, request: Request, reader: ClipReader, weights_sha256: dict[str, str]
+) -> dict[str, Any]:
+    return {
+        "protocol": dataclasses.asdict(request.protocol),
+        "metrics": sorted(request.metrics),
+        "seed": request.seed,
+        "repeats": request.repeats,
+        "clips": reader.listed.sha256,
+        "data": candidate.config.data.name,
+        "split": request.split,
+        "checkpoint": candidate.checkpoint_sha256,
+        "temperature": candidate.temperature,
+        "told": candidate.condition,
+        "weights": weights_sha256,
+    }
+
+
+def _done(tables: Tables) -> set[int]:
+    table = tables.get(f"{EXTREMES}/{REAL}")
+    return set() if table is None else set(table.index.tolist())
+
+
+def _extremes(videos: NDArray[Any]) -> NDArray[np.float32]:
+    """[B, ...] -> [B, 2], the smallest and the largest value."""
+    flat = videos.reshape(len(videos), -1)
+    return np.stack([flat.min(axis=1), flat.max(axis=1)], axis=1).astype(np.float32)
+
+
+def _check_ranges(tables: Tables, repeats: int) -> None:
+    """Of whole sets: frames in [0, 1] cannot be told from a bright batch."""
+    for name, parts in ((REAL, (REAL,)), ("generated", tuple(map(str, range(repeats))))):
+        found = [tables[f"{EXTREMES}/{part}"].values for part in parts if f"{EXTREMES}/{part}" in tables]
+        if found:
+            extremes = np.concatenate(found)
+            checks.check_range(name, float(extremes[:, 0].min()), float(extremes[:, 1].max()))
+
+
+def _wait(what: str) -> None:
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)

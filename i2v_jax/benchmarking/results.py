@@ -1,0 +1,120 @@
+"""From values per clip to records: what each number is, its floor, its spread."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from i2v_jax.benchmarking.candidate import Candidate
+from i2v_jax.benchmarking.measure import REAL, Measured, clip_counts, likelihood_table, scored_frames
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation.conventions import CONVENTIONS, Convention, convention
+from i2v_jax.evaluation.diversity import SAMPLES
+from i2v_jax.evaluation.extractors import NO_WEIGHTS
+from i2v_jax.evaluation.frechet import TRACE_METHOD, frechet_distance_of_table
+from i2v_jax.evaluation.records import MetricProtocol, Record, real_floor
+from i2v_jax.models.flow import bits_per_dimension
+
+_DDOF = 1
+_RANKED_BY = ("lpips", "ssim", "psnr")  # the first of these that was measured
+
+
+def records(candidate: Candidate, measured: Measured) -> tuple[Record, ...]:
+    """One record for each metric of the request.
+
+    Raises:
+        UserError: a value is not finite, with its clip; too few clips for a floor.
+    """
+    return tuple(_record(candidate, measured, metric) for metric in measured.request.metrics)
+
+
+def values_of(measured: Measured, metric: str, repeat: int | str) -> NDArray[np.float64]:
+    """What was measured of each clip, in order; [N, ...]. Raises UserError for a value that is not finite."""
+    table = measured.tables[f"{likelihood_table(metric)}/{repeat}"]
+    values = table.values.astype(np.float64)
+    finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not finite.all():
+        number = int(table.index[np.argmin(finite)])
+        clip = measured.reader.clip(number)
+        raise UserError(
+            f"{metric} of clip {number} ({clip.video} from frame {clip.start}) is not finite, "
+            f"as of {int((~finite).sum()) - 1} others"
+        )
+    return values
+
+
+def ranking(measured: Measured) -> tuple[str, NDArray[np.int64], NDArray[np.float64]]:
+    """(metric, clip numbers from best to worst, their values) by the first repeat's LPIPS, SSIM or PSNR.
+
+    Without any of them the metric is "" and the order that of the clips.
+    """
+    for metric in _RANKED_BY:
+        if metric in measured.request.metrics:
+            values = values_of(measured, metric, 0).mean(axis=1)
+            order = np.argsort(-values if convention(metric).higher_is_better else values, kind="stable")
+            return metric, measured.tables[f"{metric}/0"].index[order], values[order]
+    return "", np.arange(len(measured.reader)), np.zeros(len(measured.reader))
+
+
+def _record(candidate: Candidate, measured: Measured, metric: str) -> Record:
+    chosen, request = CONVENTIONS[metric], measured.request
+    protocol = metric_protocol(candidate, measured, metric)
+    model = candidate.identity(request.seed)
+    repeats = range(request.repeats)
+    if chosen.kind == "frechet":
+        real = values_of(measured, metric, REAL)
+        distances = [frechet_distance_of_table(metric, real, values_of(measured, metric, r), _DDOF) for r in repeats]
+        floor = real_floor(lambda a, b: frechet_distance_of_table(metric, a, b, _DDOF)[0], real, len(real))
+        curves = [curve for _, curve in distances]
+        return Record(protocol, model, tuple(value for value, _ in distances), floor, _mean_curve(curves))
+    values = [values_of(measured, metric, repeat) for repeat in repeats]
+    if metric.startswith("bits_per_dimension"):
+        values = [np.asarray(bits_per_dimension(jnp.asarray(nats), candidate.latent_dimensions)) for nats in values]
+    curves = [rows.mean(axis=0) for rows in values] if chosen.kind == "paired" else []
+    return Record(protocol, model, tuple(float(rows.mean()) for rows in values), None, _mean_curve(curves))
+
+
+def _mean_curve(curves: Sequence[NDArray[np.float64]]) -> tuple[float, ...]:
+    return tuple(np.mean(curves, axis=0).tolist()) if curves else ()
+
+
+def metric_protocol(candidate: Candidate, measured: Measured, metric: str) -> MetricProtocol:
+    """All that makes the number what it is."""
+    chosen, request, reader = CONVENTIONS[metric], measured.request, measured.reader
+    protocol, count = request.protocol, clip_counts(measured.request, measured.reader)[metric]
+    likelihood = chosen.kind == "likelihood"
+    return MetricProtocol(
+        metric=metric,
+        version=chosen.version,
+        backbone=chosen.backbone,
+        backbone_sha256=measured.weights_sha256.get(metric, NO_WEIGHTS),
+        layer=chosen.layer,
+        precision="float32",
+        input_range=chosen.input_range,
+        input_dtype="float32",
+        resize_kernel=chosen.resize_kernel,
+        resize_corners=chosen.resize_corners,
+        resize=chosen.resize,
+        protocol=f"{protocol.name}, first {request.clips} clips" if request.clips else protocol.name,
+        pairing=_pairing(candidate, chosen, protocol.pairing),
+        frames=scored_frames(metric, protocol),
+        stride=protocol.stride,
+        start_rule=protocol.starts,
+        start_frame_scored=protocol.start_frame_scored and chosen.kind == "frechet",
+        size=candidate.synthesizer.size,
+        num_real=count,
+        num_generated=0 if likelihood else count,
+        samples_per_condition=SAMPLES if chosen.kind == "diversity" else 1,
+        dropped=len(reader) - count,
+        data=candidate.config.data.name,
+        split=request.split,
+        clip_list_sha256=reader.listed.sha256,
+        covariance_ddof=_DDOF if chosen.kind == "frechet" else None,
+        matrix_square_root=TRACE_METHOD if chosen.kind == "frechet" else "none",
+    )
+
+
+def _pairing(candidate: Candidate, chosen: Convention, pairing: str) -> str:
+    rule = "one posterior sample of z for each clip" if chosen.kind == "likelihood" else pairing
+    return "; ".join(filter(None, (rule, candidate.condition)))

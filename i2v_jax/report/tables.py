@@ -1,0 +1,79 @@
+"""Tables of results, as Markdown and as HTML."""
+
+import dataclasses
+import html
+from collections.abc import Sequence
+
+from i2v_jax.evaluation.conventions import convention
+from i2v_jax.evaluation.records import Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells of text; `printed` are the numbers of rows that come from papers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    printed: frozenset[int] = frozenset()
+
+    def markdown(self) -> str:
+        lines = [self.header, ("---",) + ("--:",) * (len(self.header) - 1), *self.rows]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+    def html(self) -> str:
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
+        body = []
+        for number, row in enumerate(self.rows):
+            kind = ' class="printed"' if number in self.printed else ""
+            body.append(f"<tr{kind}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
+        return f'<div class="wide"><table><tr>{head}</tr>\n' + "\n".join(body) + "</table></div>"
+
+
+def title(metric: str) -> str:
+    """A metric with the arrow of what is better."""
+    chosen = convention(metric)
+    times = f" x {chosen.printed_times:g}" if chosen.printed_times != 1 else ""
+    return f"{chosen.title}{times} {'↑' if chosen.higher_is_better else '↓'}"
+
+
+def value_text(metric: str, mean: float, std: float | None = None) -> str:
+    """A number as papers print it, with its deviation over repeats."""
+    times = convention(metric).printed_times
+    spread = "" if std is None else f" ± {_digits(std * times)}"
+    return _digits(mean * times) + spread
+
+
+def printed_text(value: float) -> str:
+    """A number from a paper, which is multiplied already."""
+    return f"{value:g}"
+
+
+def result_table(records: Sequence[Record]) -> Table:
+    """One row for each metric of one model."""
+    header = ("metric", "value", "real against real", "clips", "frames", "samples", "protocol", "hash")
+    rows = [
+        (
+            title(record.protocol.metric),
+            value_text(record.protocol.metric, record.mean, record.std),
+            floor_text(record),
+            str(record.protocol.num_real),
+            str(record.protocol.frames),
+            str(record.protocol.samples_per_condition),
+            f"{record.protocol.protocol} ({record.protocol.pairing})",
+            record.protocol.sha256[:12],
+        )
+        for record in records
+    ]
+    return Table(header, tuple(rows))
+
+
+def floor_text(record: Record) -> str:
+    """The floor with the number of clips in each half; empty where the metric has none."""
+    if record.floor is None:
+        return ""
+    floor = value_text(record.protocol.metric, record.floor.mean, record.floor.std)
+    return f"{floor} ({record.floor.clips} against {record.floor.clips})"
+
+
+def _digits(number: float) -> str:
+    return f"{number:.1f}" if abs(number) >= 100 else f"{number:.2f}" if abs(number) >= 1 else f"{number:.3f}"

@@ -1,0 +1,94 @@
+"""Measures a trained model on held-out clips under a protocol, and says exactly what each number is.
+
+python -m launch.evaluate --workdir=RUN --protocol=bair [--metrics=fvd,lpips] [--release_quirks] [--repeats=5]
+
+Writes metrics.json, metrics.md, curves and index.html into RUN/evaluations/PROTOCOL. A killed evaluation goes on when
+the same command is given again.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import cast
+
+from absl import flags
+
+from launch._app import run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+PROTOCOL = flags.DEFINE_string(
+    "protocol", "", "bair, iper, landscape, dtdb, sky or folder: which clips and frames; by default that of the data."
+)
+METRICS = flags.DEFINE_list(
+    "metrics", [], "Names separated by commas; by default those of the protocol whose weights are there."
+)
+RELEASE_QUIRKS = flags.DEFINE_bool("release_quirks", False, "Compute as the authors' scripts do, where they deviate.")
+CLIPS = flags.DEFINE_integer("clips", 0, "Only the first so many clips; 0: all of the protocol.", lower_bound=0)
+SPLIT = flags.DEFINE_enum("split", "test", ["test", "eval", "train"], "Where the clips come from.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the clip list and of the samples.", lower_bound=0)
+REPEATS = flags.DEFINE_integer("repeats", 1, "Measure so many times with other samples.", lower_bound=1)
+TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Spread of the residual.", lower_bound=0)
+CONTROL = flags.DEFINE_enum(
+    "control", "own", ["own", "random"], "What a model with control is told: the true clip's own, or a random one."
+)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips at a time; does not change the numbers.", lower_bound=1)
+SAVE_EVERY = flags.DEFINE_integer("save_every", 10, "Batches after which progress is saved.", lower_bound=1)
+DATA_DIR = flags.DEFINE_string("data_dir", "", "Prepared data, if it is elsewhere than in training.")
+NAME = flags.DEFINE_string("name", "", "Of the model in tables; by default that of the work directory.")
+OUT = flags.DEFINE_string("out", "", "Folder for the results; by default RUN/evaluations/PROTOCOL.")
+SHOWN = flags.DEFINE_integer("shown", 4, "Best and worst samples on the page; 0: no page.", lower_bound=0)
+TRAIN_CLIPS = flags.DEFINE_integer(
+    "train_clips", 256, "Training clips among which the nearest are looked for; 0: none.", lower_bound=0
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    import jax
+
+    from i2v_jax.benchmarking import results
+    from i2v_jax.benchmarking.candidate import ToldControl, load_candidate
+    from i2v_jax.benchmarking.measure import Request, available_metrics, finish, measure
+    from i2v_jax.distributed import runtime
+    from i2v_jax.evaluation.conventions import release_name
+    from i2v_jax.evaluation.protocols import get_protocol, protocol_of
+    from i2v_jax.report.evaluation import write_numbers, write_page
+
+    runtime.initialize_distributed()
+    first = jax.process_index() == 0
+    candidate = load_candidate(
+        WORKDIR.value,
+        name=NAME.value,
+        told=cast(ToldControl, CONTROL.value),
+        temperature=TEMPERATURE.value,
+        batch_size=BATCH_SIZE.value,
+    )
+    data = candidate.config.data
+    if DATA_DIR.value:
+        data.dir = DATA_DIR.value
+    protocol = get_protocol(PROTOCOL.value or protocol_of(data.name), RELEASE_QUIRKS.value)
+    protocol = dataclasses.replace(protocol, stride=data.frame_stride)
+    metrics = tuple(METRICS.value)
+    if not metrics:
+        metrics, missing = available_metrics(protocol.metrics)
+        print(*missing, sep="\n", end="\n" * bool(missing))
+    if RELEASE_QUIRKS.value:
+        metrics = tuple(release_name(metric) for metric in metrics)
+    request = Request(protocol, metrics, SPLIT.value, CLIPS.value, SEED.value, REPEATS.value)
+    folder = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / protocol.name)
+    measured = measure(
+        candidate, request, folder, batch_size=BATCH_SIZE.value, save_every=SAVE_EVERY.value, progress=first
+    )
+    if not first:
+        return
+    records = results.records(candidate, measured)
+    print(write_numbers(folder, records))
+    if SHOWN.value:
+        write_page(
+            folder, candidate, measured, records, shown=SHOWN.value, train_clips=TRAIN_CLIPS.value, progress=True
+        )
+    finish(folder, measured, candidate)
+    print(f"wrote {folder / 'metrics.json'}, metrics.md" + (", index.html" if SHOWN.value else ""))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,31 @@
+"""Compares evaluations of several models, next to what papers printed under the same protocol.
+
+python -m launch.report RUN1 RUN2 ... --out=DIR
+
+Writes comparison.md, index.html and curves. Results of different protocols get tables of their own; the fields in
+which they differ are named.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from i2v_jax.errors import UserError
+from launch._app import run
+
+OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
+
+
+def main(argv: Sequence[str]) -> None:
+    from i2v_jax.report.comparison import compare_runs, read_runs, write_comparison
+
+    if len(argv) < 2:
+        raise UserError("nothing to compare: give work directories that were evaluated with python -m launch.evaluate")
+    folder = pathlib.Path(OUT.value)
+    print(write_comparison(compare_runs(read_runs(argv[1:])), folder))
+    print(f"wrote {folder / 'comparison.md'}, {folder / 'index.html'}")
+
+
+if __name__ == "__main__":
+    run(main, takes_arguments=True)

@@ -1,0 +1,197 @@
+"""An evaluation: the same numbers on any number of devices and in any number of parts; what cannot be measured."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from i2v_jax.benchmarking import measure as driver
+from i2v_jax.benchmarking import results
+from i2v_jax.benchmarking.candidate import Candidate, variables_sha256
+from i2v_jax.benchmarking.measure import Measured, Request, available_metrics, finish, measure
+from i2v_jax.benchmarking.neighbours import nearest_training_clips
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation.frechet import frechet_distance_of_features
+from i2v_jax.evaluation.metrics import psnr
+from i2v_jax.evaluation.protocols import get_protocol
+from tests.benchmarking.conftest import METRICS, SIZE
+
+
+def assert_same_values(one: Measured, other: Measured) -> None:
+    assert one.tables.keys() == other.tables.keys()
+    for name, table in one.tables.items():
+        np.testing.assert_array_equal(table.index, other.tables[name].index)
+        # Float32: convolutions of another batch size may sum in another order. Log-densities are of order 100.
+        np.testing.assert_allclose(table.values, other.tables[name].values, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_devices_batches_and_interruptions_do_not_change_the_values(
+    candidate: Candidate,
+    whole: Candidate,
+    request_of_sky: Request,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = measure(candidate, request_of_sky, tmp_path / "one", batch_size=4)
+    eight = measure(whole, request_of_sky, tmp_path / "eight", batch_size=8)
+    assert_same_values(one, eight)
+    for metric, a, b in zip(METRICS, results.records(candidate, one), results.records(whole, eight), strict=True):
+        assert a.protocol == b.protocol
+        assert a.model == b.model
+        np.testing.assert_allclose(a.values, b.values, rtol=1e-4, err_msg=metric)
+
+    seen: list[int] = []
+    tables = driver._Worker.tables
+
+    def interrupted(self, numbers):
+        if len(seen) == 4 and numbers[0] == 4:
+            raise KeyboardInterrupt
+        seen.extend(numbers)
+        return tables(self, numbers)
+
+    monkeypatch.setattr(driver._Worker, "tables", interrupted)
+    parts = tmp_path / "parts"
+    with pytest.raises(KeyboardInterrupt):
+        measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
+    monkeypatch.setattr(driver._Worker, "tables", lambda self, n: (seen.extend(n), tables(self, n))[1])
+    resumed = measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
+    assert sorted(seen) == list(range(10))
+    assert_same_values(one, resumed)
+    finish(parts, resumed, candidate)
+    assert not list(parts.iterdir())
+
+
+@pytest.fixture(scope="module")
+def measured(candidate: Candidate, request_of_sky: Request, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    return measure(candidate, request_of_sky, tmp_path_factory.mktemp("measured"), batch_size=4, save_every=2)
+
+
+def test_values_are_those_of_the_samples(candidate: Candidate, measured: Measured) -> None:
+    numbers = [7, 2]
+    clips = measured.reader.read(numbers)
+    assert clips["video"].shape == (2, 17, SIZE, SIZE, 3)
+    for repeat in range(2):
+        samples = candidate.sample(clips, numbers, seed=repeat, samples=1, frames=16)[:, 0]
+        expected = psnr(clips["video"][:, 1:], samples)
+        rows = measured.tables[f"psnr/{repeat}"].values[numbers]
+        np.testing.assert_allclose(rows.mean(axis=1), expected, rtol=1e-4)
+    nats = candidate.log_likelihood(clips, numbers, seed=1, exact=True)
+    np.testing.assert_allclose(measured.tables["log_likelihood/1"].values[numbers], nats, rtol=1e-4)
+
+
+def test_records_say_what_was_measured(candidate: Candidate, measured: Measured) -> None:
+    records = dict(zip(METRICS, results.records(candidate, measured), strict=True))
+    fvd = records["fvd"]
+    assert (fvd.protocol.frames, fvd.protocol.num_real, fvd.protocol.start_frame_scored) == (17, 10, True)
+    assert fvd.protocol.covariance_ddof == 1
+    assert fvd.floor is not None and fvd.floor.clips == 5 and fvd.floor.mean > 0
+    tables = measured.tables
+    expected = [frechet_distance_of_features(tables["fvd/real"].values, tables[f"fvd/{r}"].values) for r in range(2)]
+    assert fvd.values == pytest.approx(expected)
+    assert fvd.std is not None and fvd.std > 0
+    assert records["diversity_i3d"].protocol.samples_per_condition == 5
+    assert len(records["psnr"].curve) == 16
+    assert np.mean(records["psnr"].curve) == pytest.approx(records["psnr"].mean)
+    nats, bits = records["log_likelihood"], records["bits_per_dimension"]
+    z_dim = candidate.synthesizer.z_dim
+    assert bits.values == pytest.approx([-value / (z_dim * np.log(2)) for value in nats.values], rel=1e-6)
+    assert nats.protocol.num_generated == 0
+    for record in records.values():
+        assert record.protocol.clip_list_sha256 == measured.reader.listed.sha256
+        assert "told the true direction" in record.protocol.pairing
+        assert record.model.checkpoint_sha256 == candidate.checkpoint_sha256
+        assert record.model.step == 4
+
+
+def test_best_and_worst(measured: Measured) -> None:
+    metric, order, values = results.ranking(measured)
+    assert metric == "ssim"
+    assert sorted(order) == list(range(10))
+    assert np.all(np.diff(values) <= 0)
+    np.testing.assert_allclose(values, measured.tables["ssim/0"].values.mean(axis=1)[order], rtol=1e-6)
+
+
+def test_a_batch_that_drops_clips_is_the_release_s(measured: Measured) -> None:
+    released = dataclasses.replace(get_protocol("sky"), batch=4)
+    request = dataclasses.replace(measured.request, protocol=released)
+    counts = driver.clip_counts(request, measured.reader)
+    assert (counts["fvd"], counts["psnr"]) == (8, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clips": 3}, "fvd: 3 test clips are too few, this needs 4 or more"),
+        ({"protocol": dataclasses.replace(get_protocol("sky"), frames=7)}, "clips of 8 frames are too short for fvd"),
+        ({"metrics": ("dtfvd_16",)}, "dtfvd_16 is defined for clips of 16 frames, these have 17"),
+        ({"metrics": ("kvd",)}, "there is no metric 'kvd'"),
+        ({"split": "validation"}, "split 'validation'"),
+    ],
+)
+def test_requests_that_cannot_be_measured(
+    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        measure(candidate, dataclasses.replace(request_of_sky, **changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda x: x * np.nan, "generated video 0 holds NaN"),
+        (lambda x: (x + 1) * 127.5, r"generated videos have values from .* looks like \[0, 255\]"),
+        (lambda x: (x + 1) / 2, r"generated videos have values from .* looks like \[0, 1\]"),
+        (lambda x: x * 0, "generated video 0 is constant"),
+    ],
+)
+def test_samples_that_cannot_be_measured(
+    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad, message: str
+) -> None:
+    def sample(self, clips, numbers, seed, samples, frames):
+        return bad(clips["video"][:, None, 1 : 1 + frames])
+
+    monkeypatch.setattr(Candidate, "sample", sample)
+    request = Request(get_protocol("sky"), ("psnr",), clips=2)
+    with pytest.raises(UserError, match=message):
+        measure(candidate, request, tmp_path, batch_size=2)
+
+
+def test_a_perfect_copy_has_no_finite_psnr(
+    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Candidate, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
+    measured = measure(candidate, Request(get_protocol("sky"), ("psnr",), clips=2), tmp_path, batch_size=2)
+    with pytest.raises(UserError, match=r"psnr of clip 0 \(sky-test-000000 from frame 0\) is not finite"):
+        results.records(candidate, measured)
+
+
+def test_metrics_without_weights_are_left_out_with_the_command(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path))
+    there, missing = available_metrics(get_protocol("landscape").metrics)
+    assert there == ("psnr", "ssim", "log_likelihood", "bits_per_dimension")
+    assert len(missing) == 7
+    assert all("weights" in line and "python -m launch.weights" in line for line in missing)
+    assert "I3D_32.pth.tar" in next(line for line in missing if line.startswith("dtfvd_32"))
+
+
+def test_a_candidate_is_known_by_its_arrays() -> None:
+    variables = {"flow": {"params": {"a": np.zeros(3, np.float32), "b": np.ones(2)}}}
+    digest = variables_sha256(variables)
+    assert variables_sha256({"flow": {"params": {"b": np.ones(2), "a": np.zeros(3, np.float32)}}}) == digest
+    assert variables_sha256({"flow": {"params": {"a": np.zeros(3), "b": np.ones(2)}}}) != digest
+
+
+def test_the_nearest_training_clip_of_a_training_clip_is_itself(candidate: Candidate) -> None:
+    reader = nearest_training_clips(candidate, np.zeros((1, 17, SIZE, SIZE, 3), np.float32), limit=12).reader
+    assert len(reader) == 12
+    numbers = [5, 11]
+    clips = reader.read(numbers)["video"]
+    nearest = nearest_training_clips(candidate, np.concatenate([clips, 0.9 * clips[:1]]), limit=12, batch_size=5)
+    assert nearest.by_pixels.tolist() == [5, 11, 5]
+    assert nearest.by_latent.tolist()[:2] == [5, 11]
+    assert nearest.pixel_distance[:2].tolist() == [0, 0]
+    assert nearest.pixel_distance[2] == pytest.approx(0.1 * np.sqrt(np.mean(clips[0] ** 2)), rel=1e-4)

@@ -1,0 +1,131 @@
+"""`python -m launch.evaluate` as a user runs it, on a work directory of untrained networks."""
+
+import json
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from configs import sky
+from i2v_jax.evaluation.records import compare, read_records
+from tests.launch.synthesis import ROOT, last_line, launch
+from tests.sampling.random_run import write_run
+
+
+@pytest.fixture(scope="module")
+def sky_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Twelve test clips."""
+    folder = tmp_path_factory.mktemp("evaluate") / "sky_run"
+    config = sky.get_config("demo,runlocal")
+    config.data.num_clips.update(train=8, test=12)
+    write_run(folder, config)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    """No weights are found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("I2V_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def _arguments(run: pathlib.Path, out: pathlib.Path, *more: str) -> tuple[str, ...]:
+    return ("launch.evaluate", f"--workdir={run}", f"--out={out}", "--batch_size=2", "--save_every=1", *more)
+
+
+def test_numbers_table_curves_and_page(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    done = launch(*_arguments(sky_run, tmp_path, "--clips=4", "--shown=1", "--train_clips=4"))
+    assert done.returncode == 0, done.stderr
+    assert "fvd is left out: the pretrained weights of i3d are not at" in done.stdout
+    assert "python -m launch.weights --fetch lpips" in done.stdout
+    records = {record.protocol.metric: record for record in read_records(tmp_path / "metrics.json")}
+    assert records.keys() == {"psnr", "ssim", "log_likelihood", "bits_per_dimension"}
+    assert records["psnr"].model.name == "sky_run"
+    assert records["psnr"].protocol.protocol == "sky, first 4 clips"
+    table = (tmp_path / "metrics.md").read_text()
+    assert table.strip() in done.stdout
+    assert f"{records['psnr'].mean:.2f}" in table
+    page = (tmp_path / "index.html").read_text()
+    files = set(re.findall(r'src="([^"]+)"', page))
+    assert {"curve_psnr.png", "curve_ssim.png"} <= files
+    assert len([file for file in files if file.endswith(".mp4")]) == 2 * 4
+    assert all((tmp_path / file).stat().st_size > 0 for file in files)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png", ".mp4", ".html"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--metrics=fvd",), "the pretrained weights of i3d are not at"),
+        (("--metrics=psnr", "--protocol=kinetics"), "there is no protocol 'kinetics'"),
+        (("--metrics=psnr", "--clips=1"), "psnr: 1 test clips are too few"),
+    ],
+)
+def test_bad_requests_are_one_line(
+    sky_run: pathlib.Path, tmp_path: pathlib.Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = launch(*_arguments(sky_run, tmp_path / "out", *arguments))
+    assert done.returncode == 2
+    assert message in last_line(done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+_NUMBERS = ("--metrics=psnr,ssim,log_likelihood", "--shown=0", "--repeats=2")
+
+
+def _assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
+    for a, b in zip(read_records(one / "metrics.json"), read_records(other / "metrics.json"), strict=True):
+        assert compare(a, b).difference == pytest.approx(0, abs=1e-4 * abs(a.mean))
+        assert a.values == pytest.approx(b.values, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_killed_and_run_again(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    command = [sys.executable, "-m", *_arguments(sky_run, parts, *_NUMBERS)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 900
+    while len(list(parts.glob("unfinished-*/clips-*.npz"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (parts / "metrics.json").exists()
+    resumed = launch(*_arguments(sky_run, parts, *_NUMBERS), timeout=900)
+    assert resumed.returncode == 0, resumed.stderr
+    done = re.search(r"continuing after (\d+) of 12 clips", resumed.stderr + resumed.stdout)
+    assert done is not None and int(done.group(1)) >= 4
+    assert launch(*_arguments(sky_run, whole, *_NUMBERS), timeout=900).returncode == 0
+    _assert_same(parts, whole)
+    assert {path.name for path in parts.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+@pytest.mark.slow
+def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert launch(*_arguments(sky_run, one, *_NUMBERS), timeout=900).returncode == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", f"127.0.0.1:{port}")
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    processes = []
+    for index in range(2):
+        monkeypatch.setenv("JAX_PROCESS_ID", str(index))
+        command = [sys.executable, "-m", *_arguments(sky_run, two, *_NUMBERS)]
+        processes.append(
+            subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
+    for process in processes:
+        output, _ = process.communicate(timeout=900)
+        assert process.returncode == 0, output
+    _assert_same(one, two)
+    assert json.loads((one / "metrics.json").read_text())[0]["protocol"]["num_real"] == 12
