@@ -47,7 +47,7 @@ class Scaling:
     def position(self, text: str) -> np.ndarray:
         """Position [2] in the model's pixels. Raises UserError for what is none in this image."""
         x, y = numbers("correlation", text, "x,y")
-        pokes.check_poke((x, y), (1.0, 0.0), self.width, self.height)
+        pokes.check_position((x, y), self.width, self.height)
         return self._inside("correlation", text, x, y)
 
     def _inside(self, flag: str, text: str, x: float, y: float) -> np.ndarray:

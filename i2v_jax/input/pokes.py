@@ -96,24 +96,34 @@ def poke_map(
     return poke
 
 
+def check_position(position: tuple[float, float], width: int, height: int) -> None:
+    """Whether a place lies in an image of `width` x `height`; pixel (0, 0) has its middle at (0, 0).
+
+    Raises:
+        UserError: it does not, or is no number.
+    """
+    x, y = (float(value) for value in position)
+    if not np.isfinite([x, y]).all():
+        raise UserError(f"position {x:g},{y:g}: x and y must be finite numbers")
+    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        raise UserError(f"position {x:g},{y:g} is outside the image of {width}x{height} pixels")
+
+
 def check_poke(position: tuple[float, float], displacement: tuple[float, float], width: int, height: int) -> None:
     """Whether a user's poke is one, in pixels of an image of `width` x `height`.
 
     Raises:
-        UserError: a value is no number, the poked pixel lies outside the image, the displacement is zero or longer than
-            the image's diagonal.
+        UserError: as `check_position`; a displacement that is no number, zero, or longer than the image's diagonal.
     """
-    x, y, dx, dy = (float(value) for value in (*position, *displacement))
-    told = f"poke {x:g},{y:g},{dx:g},{dy:g}"
-    length = float(np.hypot(dx, dy))
-    if not np.isfinite([x, y, dx, dy]).all():
-        raise UserError(f"{told}: x, y, dx and dy must be finite numbers")
-    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-        raise UserError(f"{told}: ({x:g}, {y:g}) is outside the image of {width}x{height} pixels")
+    check_position(position, width, height)
+    dx, dy = (float(value) for value in displacement)
+    length, told = float(np.hypot(dx, dy)), f"displacement {dx:g},{dy:g}"
+    if not np.isfinite([dx, dy]).all():
+        raise UserError(f"{told}: dx and dy must be finite numbers")
     if length == 0:
-        raise UserError(f"{told}: the displacement is zero, there is nothing to answer: give dx or dy")
+        raise UserError(f"{told}: there is nothing to answer: give dx or dy")
     if length > np.hypot(width, height):
-        raise UserError(f"{told}: the displacement is {length:.0f} pixels long, the image is {width}x{height}")
+        raise UserError(f"{told}: it is {length:.0f} pixels long, the image is {width}x{height}")
 
 
 def moves(flow: np.ndarray, border: int, least: float) -> bool:

@@ -29,8 +29,7 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
         UserError: not a work directory, or that of a poke model; a stage that is not trained yet; a checkpoint that
             does not fit `config.json`.
     """
-    config = configuration.read_workdir(workdir)
-    stages = load_stages(config, workdir)
+    config, stages = _load(workdir)
     if is_poke_model(config):
         raise UserError(f"{workdir} holds a poke model, which answers to pokes: launch.sample --poke=x,y,dx,dy")
     return assemble(config, stages, origin=str(workdir), progress=progress)
@@ -38,8 +37,7 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
 
 def load_poke_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> PokeSynthesizer:
     """As `load_synthesizer`, of a poke model."""
-    config = configuration.read_workdir(workdir)
-    stages = load_stages(config, workdir)
+    config, stages = _load(workdir)
     if not is_poke_model(config):
         raise UserError(f"{workdir} holds no poke model: train one, for example with --config=configs/plants.py")
     return assemble_poke(config, stages["poke"], origin=str(workdir), progress=progress)
@@ -50,13 +48,10 @@ def is_poke_model(config: ConfigDict) -> bool:
     return "poke" in config.stages
 
 
-def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, Networks]:
-    """Stage -> network -> variables, averaged where averages were kept, of a work directory with this configuration.
-
-    Raises:
-        UserError: a stage is not trained yet, or was trained at another size.
-    """
+def _load(workdir: str | os.PathLike[str]) -> tuple[ConfigDict, dict[str, Networks]]:
+    """The configuration of a work directory, and stage -> network -> variables."""
     folder = pathlib.Path(workdir)
+    config = configuration.read_workdir(folder)
     missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
     if missing:
         raise UserError(
@@ -69,7 +64,7 @@ def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str
             raise UserError(
                 f"{folder / stage} was trained at {trained} pixels, but config.json says {config.data.size}: restore it"
             )
-    return {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
+    return config, {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
 
 
 def assemble(
@@ -117,7 +112,7 @@ def assemble_poke(
     config: ConfigDict, trained: Mapping[str, Any], origin: str, progress: bool = False
 ) -> PokeSynthesizer:
     """A synthesizer from the trained networks of the stage poke: network -> variables. Raises as `assemble`."""
-    modules: dict[str, Any] = dict(networks.build(config)["poke"])
+    modules: dict[str, Any] = networks.build(config)["poke"]
     for name in POKE_NETWORKS:
         _check_name(name, trained, f"{origin}/poke")
     size, frames = config.data.size, config.data.frames - 1

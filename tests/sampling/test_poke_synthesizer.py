@@ -68,13 +68,13 @@ def test_pokes_in_turn_go_on_from_the_last_frame():
 @pytest.mark.parametrize(
     ("poke", "message"),
     [
-        ((16, 3, 1, 0), r"\(16, 3\) is outside the image of 16x16 pixels"),
+        ((16, 3, 1, 0), "position 16,3 is outside the image of 16x16 pixels"),
         ((-1, 3, 1, 0), "outside the image"),
         ((3, 15.5, 1, 0), "outside the image"),
-        ((3, 3, 0, 0), "the displacement is zero"),
+        ((3, 3, 0, 0), "there is nothing to answer"),
         ((3, np.nan, 1, 0), "must be finite numbers"),
         ((3, 3, np.inf, 0), "must be finite numbers"),
-        ((3, 3, 20, 12), "the displacement is 23 pixels long, the image is 16x16"),
+        ((3, 3, 20, 12), "it is 23 pixels long, the image is 16x16"),
     ],
 )
 def test_what_is_no_poke_is_refused(poke, message):
