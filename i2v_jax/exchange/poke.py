@@ -155,7 +155,12 @@ def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], o
 
 
 def _check_representable(model: ConfigDict) -> None:
-    needed = {"levels": (0,), "bottleneck_cells": (1,), "poke_norm": ("instance",), "narrowest": (32,)}
+    needed: dict[str, tuple[Any, ...]] = {
+        "levels": (0,),
+        "bottleneck_cells": (1,),
+        "poke_norm": ("instance",),
+        "narrowest": (32,),
+    }
     needed["poke_over_time"] = ("constant", "impulse")
     for name, values in needed.items():
         if model[name] not in values:
