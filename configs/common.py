@@ -233,6 +233,7 @@ def _poke() -> ConfigDict:
                 "min_spatial_size": 16,  # height and width of the deepest state
                 "levels": 0,  # resolutions with dynamics, the deepest first; 0: all
                 "bottleneck_cells": 1,  # GRU cells at the deepest state
+                "image_norm": "instance",  # of object encoder and decoder, as the release; "none" where they are narrow
                 "poke_norm": "instance",  # the release's, which hides how far a poke goes; "none" does not
                 "poke_over_time": "constant",  # or "impulse", or "decay" within `poke_frames`
                 "poke_frames": 10,
@@ -258,7 +259,8 @@ def _poke() -> ConfigDict:
 
 def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
     """Applies `stage`, `runlocal`, the model's ablations and the dotted overrides, last of all."""
-    _ablate_poke(config, parsed) if parsed.model == "poke" else _ablate_cinn(config, parsed)
+    ablate = _ablate_poke if parsed.model == "poke" else _ablate_cinn
+    ablate(config, parsed)
     if parsed.stage and parsed.stage not in config.stages:
         raise UserError(f"stage={parsed.stage}: this config has the stages {', '.join(config.stages)}")
     config.stage = parsed.stage

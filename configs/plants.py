@@ -26,13 +26,13 @@ def get_config(argument: str | None = "") -> ConfigDict:
 
 def _demo(config: ConfigDict) -> None:
     """Small enough for two CPU cores."""
-    config.train.update(log_every=10, preview_every=300, checkpoint_every=300, evaluate_every=300, ema=0.98)
+    config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200, ema=0.98)
     config.data.workers = 0
-    config.data.num_clips.train = 2400
+    config.data.num_clips.train = 1600
     config.data.poke.color_probability = 0.0  # no two plants are the same
     config.data.poke.geometry.probability = 0.0
-    config.poke.update(batch_size=8, steps=1500, adversarial_step=10**6)
-    config.poke.model.update(features=48, narrowest=16, min_spatial_size=8, update_bias=-3.0)
+    config.poke.update(batch_size=8, steps=1000, adversarial_step=10**6)
+    config.poke.model.update(features=48, narrowest=16, min_spatial_size=8, image_norm="none", update_bias=-3.0)
     config.poke.temporal_discriminator.width = 8
     config.poke.patch_discriminator.width = 16
-    config.poke.optimizer.update(name="muon", learning_rate=1e-3, decay=0.4, milestones=(3, 4))
+    config.poke.optimizer.update(name="muon", learning_rate=1.5e-3, decay=0.4, milestones=(3, 4))

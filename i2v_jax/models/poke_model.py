@@ -72,15 +72,16 @@ class ObjectEncoder(nn.Module):
     widths: tuple[int, ...]
     features: int
     levels: int = 0
+    norm: Norm = "instance"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array) -> States:
         x, states = images, []
         for index, width in enumerate(self.widths):
-            x = ConvBlock(width, stride=2, dtype=self.dtype, name=f"block{index}")(x)
+            x = ConvBlock(width, stride=2, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
             states.append(x)
-        states.append(ResidualBlock(self.features, dtype=self.dtype, name="bottleneck")(x))
+        states.append(ResidualBlock(self.features, norm=self.norm, dtype=self.dtype, name="bottleneck")(x))
         return tuple(states[::-1][: self.levels or None])
 
 
@@ -114,15 +115,16 @@ class FrameDecoder(nn.Module):
     """
 
     widths: tuple[int, ...]
+    norm: Norm = "instance"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, states: States) -> jax.Array:
-        x = ResidualBlock(self.widths[-1], dtype=self.dtype, name="first")(states[0])
+        x = ResidualBlock(self.widths[-1], norm=self.norm, dtype=self.dtype, name="first")(states[0])
         for index, width in enumerate((*self.widths[-2::-1], self.widths[0])):
             if index + 1 < len(states):
                 x = jnp.concatenate([x, states[index + 1].astype(x.dtype)], axis=-1)
-            x = ResidualBlock(width, upsample=True, dtype=self.dtype, name=f"block{index}")(x)
+            x = ResidualBlock(width, upsample=True, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
         rgb = Conv(3, (3, 3), padding=1, dtype=self.dtype, name="to_rgb")(x)
         return jnp.tanh(at_least_float32(rgb))
 
@@ -135,6 +137,7 @@ def build(
     narrowest: int = 32,
     levels: int = 0,
     bottleneck_cells: int = 1,
+    image_norm: Norm = "instance",
     poke_norm: Norm = "instance",
     poke_over_time: PokeOverTime = "constant",
     poke_frames: int = 10,
@@ -150,6 +153,8 @@ def build(
       narrowest: channels of the first convolution of either encoder, from which on the widths double.
       levels: how many resolutions have dynamics and a connection to the decoder, the deepest first; 0: all.
       bottleneck_cells: GRU cells at the deepest state. The paper's baseline "Ours RNN" is levels=1 with 3 of them.
+      image_norm: of object encoder and decoder. Instance norm (the release) takes level and contrast of each channel
+        away, which narrow networks do not find back; "none" keeps them.
       poke_norm: see `PokeEncoder`.
       poke_over_time, poke_frames: see `convgru.poke_strengths`.
       update_bias: of the GRU's update gates before training. At 0 (the release) an untrained model forgets half of
@@ -170,10 +175,10 @@ def build(
         for first in (max(narrowest, features // 2**stages), narrowest)
     )
     return {
-        "object_encoder": ObjectEncoder(widths, features, levels, dtype),
+        "object_encoder": ObjectEncoder(widths, features, levels, image_norm, dtype),
         "poke_encoder": PokeEncoder(poke_widths, features, poke_norm, dtype),
         "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, update_bias, dtype),
-        "decoder": FrameDecoder(widths, dtype),
+        "decoder": FrameDecoder(widths, image_norm, dtype),
     }
 
 

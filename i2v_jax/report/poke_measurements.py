@@ -119,7 +119,9 @@ def translated(frame: Floats, displacement: Floats) -> Floats:
     """[H, W, 3] with its contents moved by (dx, dy)."""
     matrix = np.array([[1, 0, displacement[0]], [0, 1, displacement[1]]], np.float64)
     size = (frame.shape[1], frame.shape[0])
-    return cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(
+        cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
 
 
 def target_error(clips: PokedClips, videos: Floats) -> float:

@@ -117,7 +117,7 @@ def assemble_poke(
     config: ConfigDict, trained: Mapping[str, Any], origin: str, progress: bool = False
 ) -> PokeSynthesizer:
     """A synthesizer from the trained networks of the stage poke: network -> variables. Raises as `assemble`."""
-    modules = networks.build(config)["poke"]
+    modules: dict[str, Any] = networks.build(config)["poke"]
     for name in POKE_NETWORKS:
         _check_name(name, trained, f"{origin}/poke")
     size, frames = config.data.size, config.data.frames - 1

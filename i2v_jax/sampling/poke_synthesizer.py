@@ -142,7 +142,7 @@ class PokeSynthesizer:
 
 def likeness(variance: Array) -> Array:
     """[H, W] of `PokeSynthesizer.structure` -> 1 where pixels move with the poked one, down to 0 where they do not."""
-    return np.clip(1.0 - variance / max(np.quantile(variance, 0.9), 1e-6), 0.0, 1.0)
+    return np.clip(1.0 - variance / max(float(np.quantile(variance, 0.9)), 1e-6), 0.0, 1.0)
 
 
 def _pixels(*frames: Array) -> list[np.ndarray]:

@@ -192,5 +192,18 @@ def test_the_update_gates_can_begin_nearly_closed():
 
 def test_the_narrowest_convolution_can_be_narrower():
     networks = poke_model.build(**SIZES, narrowest=4)
-    assert networks["object_encoder"].widths == (8, 16)
+    assert networks["object_encoder"].widths == (4, 8)
     assert networks["poke_encoder"].widths == (4, 8)
+
+
+def test_without_image_norm_a_uniform_picture_keeps_its_brightness():
+    """Instance norm leaves nothing of it but what the borders' zeros bring in."""
+    spread = {}
+    for norm in ("instance", "none"):
+        encoder = poke_model.build(**SIZES, image_norm=norm)["object_encoder"]
+        uniform = np.broadcast_to(np.array([-0.8, 0.8], np.float32)[:, None, None, None], (2, 16, 16, 3))
+        states = encoder.apply(random_variables(encoder, uniform), uniform)
+        middle = states[-1][:, 3:-3, 3:-3]
+        spread[norm] = float(jnp.abs(middle[0] - middle[1]).mean())
+    assert spread["none"] > 0.5
+    assert spread["instance"] < spread["none"]

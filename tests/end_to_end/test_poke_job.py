@@ -1,0 +1,39 @@
+"""A poke model from nothing to a video: trained, stopped, continued, poked."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from i2v_jax.input import plants
+from tests.end_to_end.runs import checkpoints, losses, train
+from tests.launch.synthesis import frames_of, launch
+
+SPEC = "plants.py:demo,runlocal"  # discriminators from step 2 on
+
+
+@pytest.mark.slow
+def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path) -> None:
+    workdir = tmp_path / "run"
+    train(f"{SPEC},train.checkpoint_every=3,poke.steps=3", workdir)
+    train(f"{SPEC},train.checkpoint_every=3,poke.steps=4", workdir)
+    folder = workdir / "poke"
+    assert checkpoints(folder) == [3, 4]
+    logged = losses(folder)
+    assert [line["step"] for line in logged] == [1, 2, 3, 4]
+    assert all(np.isfinite(list(line.values())).all() for line in logged)
+    assert "discriminator_temporal" not in logged[1]
+    assert {"discriminator_temporal", "discriminator_patch", "feature_matching", "static"} <= logged[2].keys()
+
+    whole = tmp_path / "whole"
+    train(f"{SPEC},train.checkpoint_every=3", whole)
+    assert losses(whole / "poke") == logged  # as if it had never stopped
+
+    Image.fromarray(plants.render("test", 0, 64, (0,))[0]).save(tmp_path / "a.png")
+    done = launch(
+        "launch.sample", f"--workdir={workdir}", f"--image={tmp_path / 'a.png'}", f"--out={tmp_path / 'out'}",
+        "--poke=30,30,8,0", "--poke=30,30,0,-8", "--in_turn", "--scale=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert frames_of(tmp_path / "out" / "a_in_turn.mp4") == [(64, 64)] * 22
