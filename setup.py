@@ -17,6 +17,7 @@ setup(
         "absl-py>=2.1",
         "av>=14",
         "distrax>=0.1.7",
+        "flatbuffers>=24",  # jax.export needs it to write and read files
         "flax>=0.12",
         "grain>=0.2.15",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so

@@ -1,4 +1,4 @@
-"""Writes the sampler of a trained model as one file that runs with jax and NumPy alone.
+"""Writes the sampler of a trained model as one file that runs with jax, flatbuffers and NumPy alone.
 
 python -m launch.export --workdir=RUN --out=model.bin [--platforms=cpu,cuda,tpu --num_samples=8 --frames=48]
 """

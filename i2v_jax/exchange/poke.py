@@ -155,7 +155,7 @@ def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], o
 
 
 def _check_representable(model: ConfigDict) -> None:
-    needed: dict[str, tuple[object, ...]] = {
+    needed: dict[str, tuple[Any, ...]] = {
         "levels": (0,),
         "bottleneck_cells": (1,),
         "poke_norm": ("instance",),

@@ -1,4 +1,4 @@
-"""The sampler with its parameters as one file, which runs with jax alone: an artefact of `jax.export`.
+"""The sampler with its parameters as one file, which runs with jax, flatbuffers and NumPy alone: a `jax.export`.
 
 Which formulation of a convolution is used is decided by `jax.lax.platform_dependent` when a platform's program is made,
 so that an artefact for several platforms holds each platform's own.
