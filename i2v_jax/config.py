@@ -21,7 +21,7 @@ from i2v_jax.errors import UserError
 # What may differ between two runs in one work directory: how long, how often, where; never what is learned.
 _MAY_CHANGE = (
     "stage", "data.dir", "data.workers", "data.prefetch", "mesh", "train", "video_vae.steps", "video_vae.epochs",
-    "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs",
+    "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs", "classifier.steps", "classifier.epochs",
 )  # fmt: skip
 
 
