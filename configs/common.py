@@ -13,8 +13,8 @@ _ARCHITECTURES = {
 }
 
 # The papers' ablations, by model. cINN, tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only at
-# the decoder's entrance. Poke, table 3 and appendix D: dynamics at so many resolutions; a baseline of one resolution with
-# three GRU layers; one update of all networks; without L_traj.
+# the decoder's entrance. Poke, table 3 and appendix D: dynamics at so many resolutions; a baseline of one resolution
+# with three GRU layers; one update of all networks; without L_traj.
 _ABLATIONS = {
     "cinn": ("no_cinn", "no_start_frame", "no_adain"),
     "poke": ("one_level", "two_levels", "three_levels", "rnn", "single_stage", "no_trajectory"),

@@ -22,6 +22,7 @@ from i2v_jax.errors import UserError
 _MAY_CHANGE = (
     "stage", "data.dir", "data.workers", "data.prefetch", "mesh", "train", "video_vae.steps", "video_vae.epochs",
     "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs", "poke.steps", "poke.epochs",
+    "classifier.steps", "classifier.epochs",
 )  # fmt: skip
 
 

@@ -91,7 +91,11 @@ def requested(paths: Sequence[str], size: int, crop: str, *, impulse: bool) -> l
 
 
 def answer(
-    synthesizer: PokeSynthesizer, names: Sequence[str], start_frames: np.ndarray, asked: Sequence[Asked], frames: int
+    synthesizer: PokeSynthesizer,
+    names: Sequence[str],
+    start_frames: np.ndarray,
+    asked: Sequence[Asked],
+    frames: int | None,
 ) -> None:
     """Writes the answers of every image."""
     output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
@@ -111,7 +115,7 @@ def _write_each(
     name: str,
     start_frame: np.ndarray,
     asked: Asked,
-    frames: int,
+    frames: int | None,
 ) -> None:
     videos = synthesizer.respond(start_frame[None], asked.positions, asked.displacements, frames)
     for number, video in enumerate(videos):
@@ -126,7 +130,7 @@ def _write_in_turn(
     name: str,
     start_frame: np.ndarray,
     asked: Asked,
-    frames: int,
+    frames: int | None,
 ) -> None:
     """One video, every poke's start frame before its answer."""
     video = synthesizer.respond_in_turn(start_frame, asked.positions, asked.displacements, frames)

@@ -21,7 +21,10 @@ from launch._app import run
 IMAGE = flags.DEFINE_multi_string("image", None, "A start frame; may be given several times.", required=True)
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 8, "Videos for each image.", lower_bound=1)
 FRAMES = flags.DEFINE_integer(
-    "frames", 0, "Length; 0: as in training (16; poke models 10). A cINN goes on from its last frame.", lower_bound=0
+    "frames",
+    None,
+    "Length; by default that of training. A cINN goes on from its last frame.",
+    lower_bound=1,
 )
 SEED = flags.DEFINE_integer("seed", 0, "Another seed gives other videos.")
 TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Spread of the residual: 0 is the same video.", lower_bound=0)

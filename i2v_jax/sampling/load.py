@@ -29,7 +29,8 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
         UserError: not a work directory, or that of a poke model; a stage that is not trained yet; a checkpoint that
             does not fit `config.json`.
     """
-    config, stages = _load(workdir)
+    config = configuration.read_workdir(workdir)
+    stages = load_stages(config, workdir)
     if is_poke_model(config):
         raise UserError(f"{workdir} holds a poke model, which answers to pokes: launch.sample --poke=x,y,dx,dy")
     return assemble(config, stages, origin=str(workdir), progress=progress)
@@ -37,7 +38,8 @@ def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) ->
 
 def load_poke_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> PokeSynthesizer:
     """As `load_synthesizer`, of a poke model."""
-    config, stages = _load(workdir)
+    config = configuration.read_workdir(workdir)
+    stages = load_stages(config, workdir)
     if not is_poke_model(config):
         raise UserError(f"{workdir} holds no poke model: train one, for example with --config=configs/plants.py")
     return assemble_poke(config, stages["poke"], origin=str(workdir), progress=progress)
@@ -48,10 +50,13 @@ def is_poke_model(config: ConfigDict) -> bool:
     return "poke" in config.stages
 
 
-def _load(workdir: str | os.PathLike[str]) -> tuple[ConfigDict, dict[str, Networks]]:
-    """The configuration of a work directory, and stage -> network -> variables."""
+def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, Networks]:
+    """Stage -> network -> variables, averaged where averages were kept, of a work directory with this configuration.
+
+    Raises:
+        UserError: a stage is not trained yet, or was trained at another size.
+    """
     folder = pathlib.Path(workdir)
-    config = configuration.read_workdir(folder)
     missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
     if missing:
         raise UserError(
@@ -64,7 +69,7 @@ def _load(workdir: str | os.PathLike[str]) -> tuple[ConfigDict, dict[str, Networ
             raise UserError(
                 f"{folder / stage} was trained at {trained} pixels, but config.json says {config.data.size}: restore it"
             )
-    return config, {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
+    return {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
 
 
 def assemble(

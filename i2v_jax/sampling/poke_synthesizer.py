@@ -41,7 +41,7 @@ class PokeSynthesizer:
     progress: bool = False  # a bar for long work
 
     def respond(
-        self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int = 0
+        self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
     ) -> Array:
         """What each start frame does when it is poked.
 
@@ -49,13 +49,14 @@ class PokeSynthesizer:
             start_frames: x0 [B, H, W, 3], or [1, H, W, 3] for several pokes of one image.
             positions: the poked pixels [B, 2].
             displacements: where to [B, 2], relative to the positions.
-            frames: T; 0: as many as in training. With more of them the dynamics go on as they are.
+            frames: T; by default as many as in training. With more of them the dynamics go on as they are.
 
         Returns:
             [B, T, H, W, 3], x0 itself not among the frames.
         """
         x0, positions, displacements = self._checked(start_frames, positions, displacements)
-        if frames < 0:
+        frames = self.frames if frames is None else frames
+        if frames < 1:
             raise UserError(f"frames={frames}: ask for at least one")
         maps = np.stack(
             [
@@ -63,12 +64,12 @@ class PokeSynthesizer:
                 for (x, y), displacement in zip(positions, displacements, strict=True)
             ]
         )
-        function = self._respond(frames or self.frames)
+        function = self._respond(frames)
         label = "poke" if self.progress else ""
         return in_chunks(function, self.variables, x0, maps, chunk=self.chunk, progress=label)
 
     def respond_in_turn(
-        self, start_frame: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int = 0
+        self, start_frame: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
     ) -> Array:
         """Pokes an image, and then the last frame of each answer again: [H, W, 3], N pokes -> [N * T, H, W, 3]."""
         last, parts = np.asarray(start_frame, np.float32), []

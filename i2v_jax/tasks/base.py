@@ -71,7 +71,7 @@ class Task(Protocol):
         """What all updates share: (float arrays, collections that changed)."""
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
-        """Metrics of held-out clips, each [B]."""
+        """Metrics of held-out clips, each [B]; or [B, K, K], a matrix that is summed over the clips and drawn."""
 
     def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
         """Clips [B, T, H, W, 3] in [-1, 1] for each of `preview_rows`."""

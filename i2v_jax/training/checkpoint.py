@@ -20,11 +20,14 @@ from i2v_jax.training.state import TrainState, split
 
 
 class Checkpointer:
-    """The checkpoints of a stage, `folder/checkpoints/STEP`: the latest `keep` and the one of lowest `best`."""
+    """The checkpoints of a stage, `folder/checkpoints/STEP`: the latest `keep` and the one of lowest `best`.
 
-    def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str) -> None:
+    With `highest` the one of highest `best`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str, highest: bool = False) -> None:
         self._folder = pathlib.Path(folder).absolute() / "checkpoints"
-        self._best = best
+        sign = 1 if highest else -1
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -33,7 +36,7 @@ class Checkpointer:
                     [
                         policies.LatestN(keep),
                         policies.BestN(
-                            get_metric_fn=lambda metrics: -metrics.get(best, math.inf),
+                            get_metric_fn=lambda metrics: sign * metrics.get(best, -sign * math.inf),
                             n=1,
                             keep_checkpoints_without_metrics=False,
                         ),

@@ -20,9 +20,10 @@ from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
 from i2v_jax.training.checkpoint import Checkpointer, load_networks
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.optimizers import make_optimizer
+from i2v_jax.training.sample_metric import SampleMetric
 from i2v_jax.training.state import TrainState, join, split
 from i2v_jax.training.step import make_step
-from i2v_jax.training.writers import MetricWriter, write_preview
+from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, write_preview
 
 # Streams of random numbers beside those of the training step, which are folded from its number.
 _INIT, _EVALUATE, _PREVIEW = 2**31 - 1, 2**31 - 2, 2**31 - 3
@@ -43,6 +44,7 @@ class Stage:
     steps: int
     config: ConfigDict  # the whole configuration
     folder: pathlib.Path
+    classes: tuple[str, ...] = ()  # names of the rows of matrices among the metrics
 
 
 class Trainer:
@@ -66,8 +68,24 @@ class Trainer:
         self._steps: dict[tuple[str, ...], Any] = {}
         self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
         self._preview = jax.jit(self._preview_rows, out_shardings=self._replicated)
-        self._checkpointer = Checkpointer(stage.folder, keep=config.train.keep, best=task.best)
+        self._sample_metric = self._choose_sample_metric()
+        best, highest = task.best, False
+        if self._sample_metric:
+            best, highest = self._sample_metric.name, self._sample_metric.higher_is_better
+            self._metric_weights = jax.device_put(self._sample_metric.weights, self._replicated)
+            self._features = jax.jit(self._sample_features, out_shardings=self._replicated)
+        self._checkpointer = Checkpointer(stage.folder, keep=config.train.keep, best=best, highest=highest)
         self._metrics: dict[str, float] = {}  # of the last evaluation
+
+    def _choose_sample_metric(self) -> SampleMetric | None:
+        """That of `train.evaluate_metric`, unless this stage makes no clips that it fits."""
+        metric, stage = self._stage.config.train.evaluate_metric, self._stage
+        if not metric:
+            return None
+        if not SampleMetric.fits(metric, stage.task, stage.evaluation.batch_spec):
+            tqdm.tqdm.write(f"{stage.name}: {metric} does not fit its clips, the best is by {stage.task.best}")
+            return None
+        return SampleMetric(metric, stage.task)
 
     def run(self) -> bool:
         """Trains to the last step, from the latest checkpoint if there is one. False when it was asked to stop before.
@@ -203,10 +221,18 @@ class Trainer:
     ) -> tuple[Metrics, jax.Array]:
         metrics = self._stage.task.evaluate(self._networks(state, frozen), batch, rng)
         valid = batch["valid"]
-        return {name: jnp.sum(jnp.where(valid, value, 0.0)) for name, value in metrics.items()}, jnp.sum(valid)
+
+        def total(value: jax.Array) -> jax.Array:
+            return jnp.sum(jnp.where(valid.reshape(-1, *(1,) * (value.ndim - 1)), value, 0.0), axis=0)
+
+        return {name: total(value) for name, value in metrics.items()}, jnp.sum(valid)
 
     def _preview_rows(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
         return self._stage.task.preview(self._networks(state, frozen), batch, rng)
+
+    def _sample_features(self, state: TrainState, frozen: Networks, weights: Any, batch: Batch, rng: jax.Array) -> Any:
+        assert self._sample_metric is not None
+        return self._sample_metric.features(weights, self._networks(state, frozen), batch, rng), batch["valid"]
 
     def _evaluation_batches(self, clips: int) -> Any:
         pipeline = self._stage.evaluation
@@ -222,16 +248,28 @@ class Trainer:
 
     def _run_evaluation(self, state: TrainState, step: int, writer: MetricWriter | None) -> None:
         """Means over the held-out clips, the same clips and random numbers every time."""
-        totals: dict[str, float] = {}
+        totals: dict[str, Any] = {}
         count = 0
+        features: list[tuple[np.ndarray, ...]] = []
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _EVALUATE)
         for index, batch in enumerate(self._evaluation_batches(self._stage.config.train.evaluate_clips)):
-            sums, valid = self._evaluate(state, self.frozen, batch, jax.random.fold_in(key, index))
-            totals = {name: totals.get(name, 0.0) + float(value) for name, value in sums.items()}
+            rng = jax.random.fold_in(key, index)
+            sums, valid = self._evaluate(state, self.frozen, batch, rng)
+            totals = {name: totals.get(name, 0.0) + np.asarray(value) for name, value in sums.items()}
             count += int(valid)
-        self._metrics = {name: total / count for name, total in totals.items()}
+            if self._sample_metric:
+                rows, chosen = self._features(state, self.frozen, self._metric_weights, batch, rng)
+                features.append(tuple(np.asarray(row)[np.asarray(chosen)] for row in rows))
+        matrices = {name: total for name, total in totals.items() if np.ndim(total)}
+        self._metrics = {name: float(total) / count for name, total in totals.items() if name not in matrices}
+        if self._sample_metric:
+            whole = tuple(np.concatenate(parts) for parts in zip(*features, strict=True))
+            self._metrics[self._sample_metric.name] = self._sample_metric.value(whole)
         if writer:
             writer.write(step, self._metrics, prefix="eval/")
+            write_curves(self._stage.folder)
+            for name, matrix in matrices.items():
+                write_matrix(self._stage.folder, step, name, matrix, self._stage.classes)
         summary = ", ".join(f"{name} {value:.4g}" for name, value in self._metrics.items())
         tqdm.tqdm.write(f"{self._stage.name}: step {step}, {count} held-out clips: {summary}")
 

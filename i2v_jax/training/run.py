@@ -10,9 +10,11 @@ from ml_collections import ConfigDict
 from i2v_jax.config import claim_workdir, sole_user
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
-from i2v_jax.input.pipeline import Pipeline, make_pipeline
+from i2v_jax.input.classes import class_names
+from i2v_jax.input.pipeline import Pipeline, make_pipeline, open_split
 from i2v_jax.tasks import networks
 from i2v_jax.tasks.base import Networks, Task
+from i2v_jax.tasks.classifier import Classifier
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.poke import Poke
@@ -54,7 +56,7 @@ def _train_stages(config: ConfigDict, folder: pathlib.Path) -> bool:
         task = make_task(config, name, folder, train.steps_per_epoch)
         if isinstance(task, Flow) and config.flow.encode_once:
             train = latents.encoded_pipeline(task, train, seed=config.seed)
-        stage = Stage(name, task, train, evaluation, steps, config, folder / name)
+        stage = Stage(name, task, train, evaluation, steps, config, folder / name, _class_names(config))
         if not Trainer(stage, mesh).run():
             tqdm.tqdm.write(f"{name}: stopped and saved; the same command continues")
             return False
@@ -63,6 +65,8 @@ def _train_stages(config: ConfigDict, folder: pathlib.Path) -> bool:
 
 def make_task(config: ConfigDict, stage: str, workdir: pathlib.Path, steps_per_epoch: int) -> Task:
     """The task of a stage. Raises UserError when weights or an earlier stage that it needs are missing."""
+    if stage == "classifier":
+        return Classifier(config)
     modules = networks.build(config)
     if stage == "video_vae":
         return VideoVAE(config, modules[stage], steps_per_epoch)
@@ -96,6 +100,11 @@ def _pipeline(config: ConfigDict, stage: str, split: str) -> Pipeline:
         data.frames = 1
     batch_size = config[stage].batch_size
     return make_pipeline(data, split=split, batch_size=batch_size, seed=config.seed, train=split == "train")
+
+
+def _class_names(config: ConfigDict) -> tuple[str, ...]:
+    """Of the rows of matrices among the metrics."""
+    return class_names(open_split(config.data, "train")) if "classified" in config.data else ()
 
 
 def _steps_done(config: ConfigDict, stage: str, workdir: pathlib.Path) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from i2v_jax import media
+from i2v_jax import charts, media
 from i2v_jax.errors import UserError
 
 _FPS = 8
@@ -78,6 +78,31 @@ def write_preview(folder: pathlib.Path, step: int, rows: Mapping[str, np.ndarray
     media.write_png(target / f"{step:07d}.png", media.side_by_side([("", video[:1]), ("", video[-1:])])[0])
     if len(video) > 1:
         media.write_mp4(target / f"{step:07d}.mp4", video, fps=_FPS)
+
+
+def write_curves(folder: pathlib.Path) -> None:
+    """`folder/curves/METRIC.png` for each held-out metric of the log, beside the training's where it has that name."""
+    lines = read_metrics(folder)
+    for key in sorted({key for line in lines for key in line if key.startswith("eval/")}):
+        name = key.removeprefix("eval/")
+        curves = {
+            label: [(line["step"], line[field]) for line in lines if np.isfinite(line.get(field, np.nan))]
+            for label, field in (("held out", key), ("training", name))
+        }
+        drawn = {label: points for label, points in curves.items() if points}
+        if drawn:
+            media.write_png(folder / "curves" / f"{name}.png", charts.line_chart(drawn, name, "step"))
+
+
+def write_matrix(folder: pathlib.Path, step: int, name: str, matrix: np.ndarray, classes: tuple[str, ...]) -> None:
+    """`folder/NAME/STEP.png`.
+
+    Args:
+      matrix: [K, K], K at least as many as there are `classes`.
+      classes: names of the first rows and columns; the others are numbered.
+    """
+    labels = [*classes, *map(str, range(len(classes), len(matrix)))]
+    media.write_png(folder / name / f"{step:07d}.png", charts.matrix_chart(matrix, labels, f"{name} after step {step}"))
 
 
 def _event_writer(folder: pathlib.Path) -> Any:

@@ -66,10 +66,10 @@ def _plane_flow():
 
 
 def test_the_density_of_the_plane_integrates_to_one():
-    """On a grid of step h the jumps at the activations' kinks cost an error of order h; 8 leaves 1e-13 outside."""
+    """On a grid of step h the jumps at the activations' kinks cost an error of order h."""
     with jax.enable_x64(True):
         flow, variables, condition = _plane_flow()
-        axis = jnp.linspace(-8, 8, 801)
+        axis = jnp.linspace(-8, 8, 401)
         grid = jnp.stack(jnp.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         area = float(axis[1] - axis[0]) ** 2
 
@@ -80,7 +80,7 @@ def test_the_density_of_the_plane_integrates_to_one():
             return [jnp.sum(jnp.exp(log_prob)) * area for log_prob in both]
 
         exact, released = integrals()
-        assert exact == pytest.approx(1, abs=2e-3)
+        assert exact == pytest.approx(1, abs=4e-3)
         # Without the activations' log-determinant a point with k negative entries on its way counts 0.9^-k times.
         assert 1.05 < released < 0.9**-4
 

@@ -22,7 +22,7 @@ class Oracle(PokeSynthesizer):
 
     share = 1.0
 
-    def respond(self, start_frames, positions, displacements, frames=0):
+    def respond(self, start_frames, positions, displacements, frames=None):
         known = poke_measurements.held_out(COUNT, SIZE, 3).video[:, 0]
         videos = []
         for frame, position, shift in zip(

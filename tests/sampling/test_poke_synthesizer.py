@@ -91,8 +91,8 @@ def test_inputs_that_do_not_fit_are_refused():
         synthesizer.respond(frames(0.0), [5, 5], [1, 0])
     with pytest.raises(UserError, match="2 start frames and 3 pokes"):
         synthesizer.respond(frames(0.0, 0.1), [[5, 5]] * 3, [[1, 0]] * 3)
-    with pytest.raises(UserError, match="frames=-1"):
-        synthesizer.respond(frames(0.0), [[5, 5]], [[1, 0]], frames=-1)
+    with pytest.raises(UserError, match="frames=0"):
+        synthesizer.respond(frames(0.0), [[5, 5]], [[1, 0]], frames=0)
     with pytest.raises(UserError, match="trained with impulses, whose length is 1 at most"):
         stand_in(impulse=True).respond(frames(0.0), [[5, 5]], [[1, 0.5]])
 

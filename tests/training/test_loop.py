@@ -5,11 +5,15 @@ import os
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.training import loop
+from i2v_jax.evaluation.extractors import Extractor, make_extractor
+from i2v_jax.evaluation.metrics import psnr
+from i2v_jax.input.pipeline import make_pipeline
+from i2v_jax.training import loop, sample_metric
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
 from i2v_jax.training.writers import read_metrics
 from tests.training.tiny import MeanColour, tiny_config, tiny_trainer
@@ -37,6 +41,57 @@ def test_learns_logs_and_keeps_the_latest_and_the_best(tmp_path):
     best = 3 * (1 + int(np.argmin(errors)))
     assert steps == sorted({9, 12, best})
     assert any(path.name.startswith("events.out") for path in tmp_path.iterdir())
+
+
+class Brightening(MeanColour):
+    """Its "samples" are the truth, brighter by less in the middle of training."""
+
+    preview_rows = ("truth", "sample")
+
+    def preview(self, networks, batch, rng):
+        return batch["video"], 0.5 * batch["video"] + 0.1 * networks["predictor"]["params"]["bias"]
+
+
+@pytest.mark.parametrize(("metric", "pick"), [("psnr", np.argmax), ("lpips", np.argmin)])
+def test_keeps_the_best_by_a_metric_of_samples(tmp_path, monkeypatch, metric, pick):
+    distance = Extractor("lpips", "", {}, lambda _, a, b: jnp.mean((a - b) ** 2, axis=(2, 3, 4)))
+    known = {"lpips": distance, "psnr": make_extractor("psnr")}
+    monkeypatch.setattr(sample_metric, "make_extractor", known.__getitem__)
+    config = tiny_config(evaluate_metric=metric, keep=1)
+    assert tiny_trainer(tmp_path, 12, task=Brightening(), config=config).run()
+    values = [line[f"eval/{metric}"] for line in read_metrics(tmp_path) if f"eval/{metric}" in line]
+    assert len(set(values)) == len(values) == 4
+    steps = {int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()}
+    assert steps == {12, 3 * (1 + int(pick(values)))}
+
+
+def test_the_metric_of_samples_is_that_of_all_held_out_clips(tmp_path):
+    config = tiny_config(evaluate_metric="psnr")
+    config.train.ema = 0.0
+    trainer = tiny_trainer(tmp_path, 3, task=Brightening(), config=config)
+    assert trainer.run()
+    (logged,) = [line["eval/psnr"] for line in read_metrics(tmp_path) if "eval/psnr" in line]
+    bias = saved(tmp_path)["params"]["predictor"]["bias"]
+    pipeline = make_pipeline(config.data, split="eval", batch_size=10, seed=0, train=False)
+    video = next(pipeline.iterator())["video"]
+    assert len(video) == 10
+    assert logged == pytest.approx(float(jnp.mean(psnr(video[:, 1:], 0.5 * video[:, 1:] + 0.1 * bias))), rel=1e-5)
+
+
+def test_a_stage_whose_clips_do_not_fit_the_metric_keeps_its_own(tmp_path, capsys):
+    assert tiny_trainer(tmp_path, 3, task=Brightening(), config=tiny_config(evaluate_metric="fvd")).run()
+    assert "fvd does not fit its clips, the best is by error" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [("diversity_i3d", "choose one that compares clips"), ("log_likelihood", "choose one that"), ("kvd", "no metric")],
+)
+def test_a_metric_that_samples_cannot_have(tmp_path, metric, message):
+    config = tiny_config(evaluate_metric=metric)
+    config.data.frames = 16
+    with pytest.raises(UserError, match=message):
+        tiny_trainer(tmp_path, 3, task=Brightening(), config=config)
 
 
 def test_resumed_run_equals_an_uninterrupted_one(tmp_path):

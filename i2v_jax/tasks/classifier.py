@@ -1,0 +1,75 @@
+"""The dynamic-texture classifier whose features DTFVD compares (paper, supplement C.1): I3D with cross-entropy."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from i2v_jax.perceptual.i3d import I3D
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+
+
+class Classifier:
+    """Clips [B, T, H, W, 3] -> one of the classes that the batch's "class" counts."""
+
+    forward_networks: tuple[str, ...] = ("classifier",)
+    ema_networks: tuple[str, ...] = ("classifier",)
+    best = "cross_entropy"
+    preview_rows: tuple[str, ...] = ("clips",)
+
+    def __init__(self, config: ConfigDict) -> None:
+        """`config` is the whole configuration; its `classifier.network` is what I3D takes."""
+        self.classes = config.classifier.network.classes
+        self.modules: dict[str, Any] = {"classifier": I3D(**config.classifier.network, dtype=jnp.dtype(config.dtype))}
+        self.frozen: Networks = {}
+        self.updates: tuple[Update, ...] = (
+            Update("classification", ("classifier",), self.loss, monitor="cross_entropy"),
+        )
+
+    def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
+        return {"classifier": dict(self.modules["classifier"].init(rng, batch["video"][:1]))}
+
+    def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
+        return networks
+
+    def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, Networks]:
+        """Logits [B, classes] under the statistics of the batch, with dropout."""
+        features, changed = self.modules["classifier"].apply(
+            networks["classifier"],
+            batch["video"],
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.fold_in(rng, 0)},
+        )
+        return features.logits, {"classifier": changed}
+
+    def loss(
+        self, networks: Networks, outputs: jax.Array, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
+        """Mean cross-entropy, in nats."""
+        losses, right = self._judged(outputs, batch)
+        loss = jnp.mean(losses)
+        return loss, ({}, {"loss": loss, "cross_entropy": loss, "accuracy": jnp.mean(right)})
+
+    def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
+        """With the running statistics; "confusion" is [B, class, what it was taken for]."""
+        logits = self._logits(networks, batch)
+        losses, right = self._judged(logits, batch)
+        truth, taken = (jax.nn.one_hot(labels, self.classes) for labels in (batch["class"], jnp.argmax(logits, -1)))
+        return {"cross_entropy": losses, "accuracy": right, "confusion": truth[:, :, None] * taken[:, None]}
+
+    def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
+        return (batch["video"],)
+
+    def _logits(self, networks: Networks, batch: Batch) -> jax.Array:
+        features: Any = self.modules["classifier"].apply(networks["classifier"], batch["video"])
+        return features.logits
+
+    @staticmethod
+    def _judged(logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """Cross-entropy and whether the largest logit is the right one, both [B] float32."""
+        labels = batch["class"]
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses, (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
