@@ -2,6 +2,7 @@
 
 Commands:  python -m launch.train --config=configs/plants.py:demo --workdir=RUN     (32x32, small networks)
            python -m launch.train --config=configs/plants.py --workdir=RUN     (64x64, half the release's width)
+Metric:    none yet: no run of either has been taken to its end.
 """
 
 from ml_collections import ConfigDict
