@@ -2,6 +2,7 @@
 
 Commands:  python -m launch.train --config=configs/plants.py:demo --workdir=RUN     (32x32, small networks)
            python -m launch.train --config=configs/plants.py --workdir=RUN     (64x64, half the release's width)
+Metric:    none yet: no run of either has been taken to its end.
 """
 
 from ml_collections import ConfigDict
@@ -31,8 +32,8 @@ def _demo(config: ConfigDict) -> None:
     config.data.num_clips.train = 1600
     config.data.poke.color_probability = 0.0  # no two plants are the same
     config.data.poke.geometry.probability = 0.0
-    config.poke.update(batch_size=8, steps=1000, adversarial_step=10**6)
+    config.poke.update(batch_size=8, steps=800, adversarial_step=10**6, single_stage=True)
     config.poke.model.update(features=48, narrowest=16, min_spatial_size=8, image_norm="none", update_bias=-3.0)
     config.poke.temporal_discriminator.width = 8
     config.poke.patch_discriminator.width = 16
-    config.poke.optimizer.update(name="muon", learning_rate=1.5e-3, decay=0.4, milestones=(3, 4))
+    config.poke.optimizer.update(name="muon", learning_rate=1.5e-3, decay=0.4, milestones=(2, 3))
