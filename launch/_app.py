@@ -38,7 +38,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         raise UserError(f"unknown config field {_one_line(str(cause.args[0]))}") from error
     if others:
         raise UserError(f"unexpected arguments {others}: options are given as --name=value")
-    if "config" in flags.FLAGS and not isinstance(flags.FLAGS["config"].value, str | None):  # one of our config files
+    flag = flags.FLAGS["config"] if "config" in flags.FLAGS else None
+    if flag is not None and flag.flag_type() != "string" and flag.value is not None:  # one of our config files
         _check_config_was_found()
     return [program]
 

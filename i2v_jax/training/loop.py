@@ -164,7 +164,8 @@ class Trainer:
         imported = load_networks(self._stage.folder, step=0)
         params = {**state.params, **imported["params"]}
         model_state = {**state.model_state, **imported["model_state"]}
-        adopted = state.replace(params=params, model_state=model_state, ema={name: params[name] for name in state.ema})
+        ema = {name: params[name] for name in state.ema}
+        adopted = dataclasses.replace(state, params=params, model_state=model_state, ema=ema)
         if jax.tree.map(jnp.shape, adopted) != jax.tree.map(jnp.shape, state):
             raise UserError(
                 f"the networks imported into {self._stage.folder} do not fit this configuration: give the --config "
