@@ -38,8 +38,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         raise UserError(f"unknown config field {_one_line(str(cause.args[0]))}") from error
     if others:
         raise UserError(f"unexpected arguments {others}: options are given as --name=value")
-    flag = flags.FLAGS["config"] if "config" in flags.FLAGS else None
-    if flag is not None and flag.flag_type() != "string" and flag.value is not None:  # one of our config files
+    if "config" in flags.FLAGS and flags.FLAGS["config"].flag_type() != "string":
         _check_config_was_found()
     return [program]
 
@@ -47,6 +46,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 def _check_config_was_found() -> None:
     """ml_collections complains about a missing file only when the configuration is used."""
     flag: Any = flags.FLAGS["config"]
+    if flag.value is None:
+        return
     try:
         flag.value.keys()
     except OSError as error:
