@@ -54,5 +54,6 @@ class SampleMetric:
     def value(self, features: tuple[NDArray[Any], ...]) -> float:
         """Of all clips, each [N, ...]. Raises UserError for fewer than two clips."""
         if self._convention.kind == "frechet":
-            return frechet_distance_of_table(self.name, *features)[0]
+            truth, made = features
+            return frechet_distance_of_table(self.name, truth, made)[0]
         return float(np.mean(features[0]))
