@@ -9,6 +9,12 @@ from torch.nn.utils import spectral_norm
 NORM_GROUPS = 16
 
 
+def group_norm(channels: int, *, affine: bool = True) -> nn.GroupNorm:
+    """Of as many groups up to `NORM_GROUPS` as divide the channels."""
+    groups = next(groups for groups in range(min(NORM_GROUPS, channels), 0, -1) if channels % groups == 0)
+    return nn.GroupNorm(groups, channels, affine=affine)
+
+
 def conv3x3x3(in_channels: int, out_channels: int, stride: tuple[int, int, int], spectral: bool) -> nn.Module:
     conv = nn.Conv3d(in_channels, out_channels, 3, stride, 1, bias=False)
     return spectral_norm(conv) if spectral else conv
@@ -20,13 +26,13 @@ class BasicBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = conv3x3x3(in_channels, out_channels, stride, spectral)
-        self.bn1 = nn.GroupNorm(NORM_GROUPS, out_channels)
+        self.bn1 = group_norm(out_channels)
         self.conv2 = conv3x3x3(out_channels, out_channels, (1, 1, 1), spectral)
-        self.bn2 = nn.GroupNorm(NORM_GROUPS, out_channels)
+        self.bn2 = group_norm(out_channels)
         self.downsample: nn.Module = nn.Identity()
         if shortcut:
             self.downsample = nn.Sequential(
-                conv3x3x3(in_channels, out_channels, stride, spectral), nn.GroupNorm(NORM_GROUPS, out_channels)
+                conv3x3x3(in_channels, out_channels, stride, spectral), group_norm(out_channels)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +55,7 @@ class ResNet18(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv3d(3, channels[0], (3, 7, 7), stem_stride, (1, 3, 3), bias=False)
-        self.norm1 = nn.GroupNorm(NORM_GROUPS, channels[0])
+        self.norm1 = group_norm(channels[0])
         self.maxpool = nn.MaxPool3d(3, (1, 2, 2), 1) if max_pool else nn.Identity()
         self.layer = nn.ModuleList()
         for stage in range(4):

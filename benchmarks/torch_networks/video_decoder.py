@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
-NORM_GROUPS = 16
+from benchmarks.torch_networks.resnet3d import group_norm
+
 SPADE_WIDTH = 128
 
 
@@ -20,10 +21,7 @@ class Spade(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        groups = NORM_GROUPS
-        while channels % groups:
-            groups -= 1
-        self.norm = nn.GroupNorm(groups, channels, affine=False)
+        self.norm = group_norm(channels, affine=False)
         self.conv = nn.Conv2d(3, SPADE_WIDTH, 3, padding=1)
         self.conv_gamma = nn.Conv2d(SPADE_WIDTH, channels, 3, padding=1)
         self.conv_beta = nn.Conv2d(SPADE_WIDTH, channels, 3, padding=1)
@@ -49,7 +47,7 @@ class AdaIN(nn.Module):
 class ShortcutNorm(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bn = nn.GroupNorm(NORM_GROUPS, channels)
+        self.bn = group_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.bn(x)

@@ -40,12 +40,11 @@ def _i3d(title: str, backbone: str, layer: str, corners: str, **changes: Any) ->
 _TF1, _ALIGNED, _HALF_PIXEL = "tf1_legacy", "aligned", "half_pixel"
 _IMAGENET = "[0, 1] with ImageNet mean and deviation"
 
-# The release takes the 1024 pooled features of the dynamic-texture networks, not their 18 logits.
 CONVENTIONS: Mapping[str, Convention] = {
     "fvd": _i3d("FVD", "i3d_kinetics", "logits", _TF1),
     "pfvd": _i3d("PFVD", "i3d_kinetics", "logits", _ALIGNED, input_range="[0, 1]"),
-    "dtfvd_16": _i3d("DTFVD", "i3d_dynamic_textures_16", "pooled", _ALIGNED, max_frames=16),
-    "dtfvd_32": _i3d("DTFVD", "i3d_dynamic_textures_32", "pooled", _ALIGNED, min_frames=32, max_frames=32),
+    "dtfvd_16": _i3d("DTFVD", "i3d_dynamic_textures_16", "logits", _ALIGNED, max_frames=16),
+    "dtfvd_32": _i3d("DTFVD", "i3d_dynamic_textures_32", "logits", _ALIGNED, min_frames=32, max_frames=32),
     "fid": Convention("FID", "frechet", "inception_fid", "pool3", "[-1, 1]", "bilinear", _HALF_PIXEL, 299),
     # The release's network expects [0, 1] and gets [-1, 1]: 2 x - 1 is in [-3, 1].
     "fid_release": Convention(
@@ -63,11 +62,11 @@ CONVENTIONS: Mapping[str, Convention] = {
     ),
     "diversity_i3d": _i3d("DIV I3D", "i3d_kinetics", "logits", _TF1, kind="diversity", higher_is_better=True),
     "diversity_dti3d_16": _i3d(
-        "DIV DTI3D", "i3d_dynamic_textures_16", "pooled", _ALIGNED, kind="diversity", max_frames=16,
+        "DIV DTI3D", "i3d_dynamic_textures_16", "logits", _ALIGNED, kind="diversity", max_frames=16,
         higher_is_better=True, printed_times=1000.0,
     ),
     "diversity_dti3d_32": _i3d(
-        "DIV DTI3D", "i3d_dynamic_textures_32", "pooled", _ALIGNED, kind="diversity", min_frames=32, max_frames=32,
+        "DIV DTI3D", "i3d_dynamic_textures_32", "logits", _ALIGNED, kind="diversity", min_frames=32, max_frames=32,
         higher_is_better=True, printed_times=1000.0,
     ),
     "log_likelihood": Convention(

@@ -98,8 +98,7 @@ def _function(metric: str, chosen: Convention, name: str) -> Function:
         return lambda variables, videos: _of_each_frame(lambda x: module.apply(variables, _seen(chosen, x)), videos)
 
     def clip_features(variables: Any, videos: jax.Array) -> jax.Array:
-        features = module.apply(variables, _seen(chosen, videos))
-        return features.logits if chosen.layer == "logits" else features.pooled
+        return module.apply(variables, _seen(chosen, videos)).logits
 
     if chosen.kind == "diversity":
         return lambda variables, samples: clip_diversity(lambda x: clip_features(variables, x), samples)

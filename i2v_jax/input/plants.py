@@ -23,7 +23,7 @@ LAST_FRAME = 10  # where a pulled point has its displacement
 _APPEARANCE, _MOTION = 0, 1
 _SECOND_PLANT = 0.25  # probability that two plants are pulled
 # The displacement of a plant's upper parts, frame widths; a point lower than _TALL gets its share, at least _LEAST.
-_AMPLITUDE, _TALL, _LEAST = (0.04, 0.085), 0.5, 0.4
+_AMPLITUDE, _TALL, _LEAST = (0.08, 0.16), 0.5, 0.4
 _CACHED = 64  # scenes; what reads a clip asks for its frames, flow and mask one after the other
 _SIDEWAYS = 0.6  # radians around the direction across the plant
 

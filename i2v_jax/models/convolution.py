@@ -6,6 +6,7 @@ convolution and the time taps into its channels; `benchmarks/convolutions.py` ho
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,21 @@ import jax.numpy as jnp
 _DIMENSION_NUMBERS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 Padding = tuple[tuple[int, int], ...]  # before and after, per axis
+
+# Inside `with for_every_platform(True):` programs hold the formulations of all platforms (`jax.export`). Otherwise that
+# of the default backend alone is traced, half of the work.
+for_every_platform = jax.make_user_context(False)
+
+
+def _by_platform(
+    a: jax.Array,
+    b: jax.Array,
+    cpu: Callable[[jax.Array, jax.Array], jax.Array],
+    default: Callable[[jax.Array, jax.Array], jax.Array],
+) -> jax.Array:
+    if for_every_platform.value:
+        return jax.lax.platform_dependent(a, b, cpu=cpu, default=default)
+    return cpu(a, b) if jax.default_backend() == "cpu" else default(a, b)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:
@@ -23,6 +39,10 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding:
       kernel: [h, w, I, O] or [t, h, w, I, O].
       strides, padding: one number per spatial axis; `padding` on both sides.
     """
+    return (_convolve if for_every_platform.value else _convolve_once)(x, kernel, strides, padding)
+
+
+def _convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:
     pads: Padding = tuple((p, p) for p in padding)
     if _is_matmul(x, kernel, strides, padding):
         return _matmul(x, kernel)
@@ -30,12 +50,15 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding:
         return _direct(x, kernel, strides, pads)
     kernel, pads = _without_idle_taps(x.shape[1], kernel, strides[0], pads)
     folded = taps_in_outputs if strides[0] == 1 else taps_in_inputs
-    return jax.lax.platform_dependent(
+    return _by_platform(
         x,
         kernel,
         cpu=lambda x, kernel: folded(x, kernel, strides, pads),
         default=lambda x, kernel: _direct(x, kernel, strides, pads),
     )
+
+
+_convolve_once = jax.jit(_convolve, static_argnums=(2, 3))  # traced and differentiated per shape, not per layer
 
 
 def convolve_repeated_frames(x: jax.Array, kernel: jax.Array, factor: int, padding: tuple[int, ...]) -> jax.Array:
@@ -200,7 +223,7 @@ def _in_loop_backward(
     def by_convolution(x: jax.Array, dy: jax.Array) -> jax.Array:
         return jax.vjp(lambda kernel: _direct(x, kernel, (1, 1), pads), kernel)[1](dy)[0]
 
-    return dx, jax.lax.platform_dependent(x, dy, cpu=by_position, default=by_convolution)
+    return dx, _by_platform(x, dy, cpu=by_position, default=by_convolution)
 
 
 convolve_in_loop.defvjp(_in_loop_forward, _in_loop_backward)

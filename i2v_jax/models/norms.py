@@ -1,5 +1,7 @@
 """Group and instance normalisation. Statistics are float32 for bfloat16 tensors too."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ def normalise_instances(x: jax.Array) -> jax.Array:
     return _normalise(x, group_size=1)
 
 
+@functools.partial(jax.jit, static_argnames="group_size")  # traced and differentiated once per shape, not per layer
 def _normalise(x: jax.Array, group_size: int) -> jax.Array:
     """Means per channel first and over the few channels of a group second: a reduction over positions alone keeps the
     channels contiguous, which makes it several times faster on the CPU than one over positions and channels."""

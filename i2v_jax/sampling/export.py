@@ -1,7 +1,6 @@
 """The sampler with its parameters as one file, which runs with jax, flatbuffers and NumPy alone: a `jax.export`.
 
-Which formulation of a convolution is used is decided by `jax.lax.platform_dependent` when a platform's program is made,
-so that an artefact for several platforms holds each platform's own.
+An artefact for several platforms holds each platform's own formulation of a convolution (`models/convolution.py`).
 """
 
 import os
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 from jax import export
 
 from i2v_jax.errors import UserError
+from i2v_jax.models.convolution import for_every_platform
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer, draw_residuals, sample_keys
 from i2v_jax.tasks import control as controls
 
@@ -89,7 +89,8 @@ def export_sampler(
         *([jax.ShapeDtypeStruct((batch, width), jnp.float32)] if width else []),
     ]
     function = jax.jit(sampling_function(synthesizer, num_samples, frames, temperature, chain))
-    return export.export(function, platforms=tuple(platforms))(*inputs)
+    with for_every_platform(True):
+        return export.export(function, platforms=tuple(platforms))(*inputs)
 
 
 def write(exported: export.Exported, path: pathlib.Path) -> None:
