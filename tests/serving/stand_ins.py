@@ -1,0 +1,83 @@
+"""Served models whose answers can be worked out by hand, and an application of them that is ready."""
+
+import contextlib
+import io
+import time
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+from starlette.testclient import TestClient
+
+from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
+from i2v_jax.serving import app
+from i2v_jax.serving.examples import Example
+from i2v_jax.serving.models import ServedPokes, ServedSamples
+from tests.sampling import stand_ins
+
+SIZE = 16
+EXAMPLE = np.full((SIZE, SIZE, 3), 100, np.uint8)
+
+
+class Brightening(nn.Module):
+    """Every frame is brighter than the one before by dx / 100."""
+
+    def encode(self, images):
+        return (images,)
+
+    def encode_poke(self, poke):
+        return poke[..., 0].max(axis=(1, 2))
+
+    def begin(self, states):
+        return states
+
+    def advance(self, cells, latent, frames, first):
+        steps = latent[:, None] * jnp.arange(1, frames + 1) / 100
+        video = cells[0][:, None] + steps[:, :, None, None, None]
+        return (video[:, -1],), video
+
+
+def pokes(**fields):
+    defaults = {"size": SIZE, "poke_size": 3, "frames": 4}
+    return ServedPokes(PokeSynthesizer(model=Brightening(), variables={}, **{**defaults, **fields}), "resize")
+
+
+def samples(control="direction"):
+    return ServedSamples(stand_ins.synthesizer(control, chunk=8), "resize")
+
+
+@contextlib.contextmanager
+def raw_client(model, **settings):
+    """A client of an application whose model may still be compiling."""
+    application = app.create_app(model, {"grey": Example("grey", EXAMPLE)}, **settings)
+    with TestClient(application, raise_server_exceptions=False) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def client(model, **settings):
+    """A client of an application whose model is ready."""
+    with raw_client(model, **settings) as opened:
+        wait_until(lambda: opened.app.state.engine.ready)
+        yield opened
+
+
+def wait_until(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+
+
+def png(width=SIZE, height=SIZE, value=100, mode="RGB"):
+    buffer = io.BytesIO()
+    Image.new(mode, (width, height), (value,) * 3 if mode == "RGB" else value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def video_of(response):
+    """The `video` of an npz."""
+    assert response.status_code == 200, response.text
+    with np.load(io.BytesIO(response.content)) as arrays:
+        return arrays["video"]
