@@ -60,4 +60,4 @@ def _embedded(config: ConfigDict, size: int) -> None:
     config.train.update(log_every=10, preview_every=200, checkpoint_every=100, evaluate_every=50, ema=0.98)
     config.classifier.update(batch_size=24, steps=400)
     config.classifier.network.update(classes=_EMBEDDED_CLASSES, narrower=4)
-    config.classifier.optimizer.update(learning_rate=2e-3, decay=0.9)
+    config.classifier.optimizer.update(name="muon", learning_rate=2e-3, b1=0.9, b2=0.99, decay=0.8)

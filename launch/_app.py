@@ -42,7 +42,7 @@ def _parse_flags(argv: Sequence[str], takes_arguments: bool = False) -> list[str
         raise UserError(f"unknown config field {_one_line(str(cause.args[0]))}") from error
     if others and not takes_arguments:
         raise UserError(f"unexpected arguments {others}: options are given as --name=value")
-    if "config" in flags.FLAGS and not isinstance(flags.FLAGS["config"].value, str | None):  # one of our config files
+    if "config" in flags.FLAGS and flags.FLAGS["config"].flag_type() != "string":
         _check_config_was_found()
     return [program, *others]
 
@@ -50,6 +50,8 @@ def _parse_flags(argv: Sequence[str], takes_arguments: bool = False) -> list[str
 def _check_config_was_found() -> None:
     """ml_collections complains about a missing file only when the configuration is used."""
     flag: Any = flags.FLAGS["config"]
+    if flag.value is None:
+        return
     try:
         flag.value.keys()
     except OSError as error:

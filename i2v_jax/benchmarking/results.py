@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,7 +69,7 @@ def _record(candidate: Candidate, measured: Measured, metric: str) -> Record:
         return Record(protocol, model, tuple(value for value, _ in distances), floor, _mean_curve(curves))
     values = [values_of(measured, metric, repeat) for repeat in repeats]
     if metric.startswith("bits_per_dimension"):
-        values = [np.asarray(bits_per_dimension(jnp.asarray(nats), candidate.latent_dimensions)) for nats in values]
+        values = [bits_per_dimension(nats, candidate.latent_dimensions) for nats in values]
     curves = [rows.mean(axis=0) for rows in values] if chosen.kind == "paired" else []
     return Record(protocol, model, tuple(float(rows.mean()) for rows in values), None, _mean_curve(curves))
 

@@ -4,16 +4,20 @@ The residual is what a video has beyond its start frame: nu = T(z; x0, eta), sta
 """
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import distrax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 from i2v_jax.models import bijectors
 from i2v_jax.models.actnorm import ActNorm
 from i2v_jax.models.layers import Linear, leaky_relu
+
+Values = TypeVar("Values", jax.Array, NDArray[np.float64])
 
 LEAKY_SLOPE = 0.9
 # With control, only every fourth block lets its scale and shift depend on z.
@@ -152,6 +156,6 @@ def standard_normal_log_prob(x: jax.Array) -> jax.Array:
     return -0.5 * jnp.sum(jnp.square(x) + math.log(2 * math.pi), axis=-1)
 
 
-def bits_per_dimension(log_prob: jax.Array, dimensions: int) -> jax.Array:
+def bits_per_dimension(log_prob: Values, dimensions: int) -> Values:
     """Nats of a whole event -> bits per dimension (lower is better; a standard normal has 2.05 on its own samples)."""
     return -log_prob / (dimensions * math.log(2))

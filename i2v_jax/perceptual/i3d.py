@@ -148,7 +148,8 @@ class I3D(nn.Module):
         steps = jnp.mean(at_least_float32(x), axis=(2, 3))
         pooled = jnp.einsum("t,btc->bc", weights, steps, precision=jax.lax.Precision.HIGHEST)
         kept = nn.Dropout(self.dropout, deterministic=not train)(pooled)
-        logits = Linear(self.classes, kernel_init=kaiming_fan_out, dtype=self.dtype, name="logits")(kept)
+        # The layer's default: kaiming_fan_out, made for convolutions, would begin with a loss of several nats.
+        logits = Linear(self.classes, dtype=self.dtype, name="logits")(kept)
         return I3DFeatures(at_least_float32(logits), pooled)
 
 
