@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO ?= all
 
 .PHONY: demo test test-slow lint format bench clean
 
@@ -13,8 +14,8 @@ $(STAMP): setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## train all three stages on the embedded sky, then write runs/demo/index.html
-	$(BIN)/python -m launch.demo --workdir=runs/demo
+demo: $(STAMP)  ## train on the embedded sky and plants, then write runs/demo/index.html; DEMO=sky or plants: only that
+	$(BIN)/python -m launch.demo --demo=$(DEMO) --workdir=runs/demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" --numprocesses=2

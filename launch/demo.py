@@ -1,60 +1,66 @@
-"""Trains on a procedural data set and writes a page of what the model does: the sky, or plants that are poked.
+"""Trains on procedural data and writes one page of what the models do: skies that move, plants that are poked.
 
-python -m launch.demo --workdir=runs/demo
-python -m launch.demo --config=configs/plants.py:demo --workdir=runs/plants
+python -m launch.demo [--demo=all|sky|plants] [--workdir=runs/demo]
 
 A second run continues what was interrupted, reuses what is finished, and writes the page again.
 """
 
 import pathlib
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from i2v_jax.errors import UserError
 from launch._app import run
 
-CONFIG = config_flags.DEFINE_config_file("config", "configs/sky.py:demo", "Config of sky or plants and its arguments.")
-WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of checkpoints, logs and the page.")
+if TYPE_CHECKING:
+    from i2v_jax.report.page import Report
+
+DEMO = flags.DEFINE_enum("demo", "all", ["all", "sky", "plants"], "What to train and show.")
+ARGUMENTS = flags.DEFINE_string("arguments", "demo", "Arguments of configs/sky.py and configs/plants.py.")
+WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the page; each model has its work directory in it.")
 CLIPS = flags.DEFINE_integer("clips", 64, "Held-out clips to measure on.", lower_bound=8)
 
 
 def main(argv: Sequence[str]) -> None:
+    from configs import plants, sky
     from i2v_jax.distributed import runtime
+    from i2v_jax.report.page import write_page
     from i2v_jax.training.run import train_stages
 
-    config = CONFIG.value
-    write_report = _report_writer(config)
+    configs = {
+        name: module.get_config(ARGUMENTS.value)
+        for name, module in {"sky": sky, "plants": plants}.items()
+        if DEMO.value in ("all", name)
+    }
+    folder = pathlib.Path(WORKDIR.value)
     runtime.initialize_distributed()
-    began = time.monotonic()
-    if (pathlib.Path(WORKDIR.value) / "config.json").is_file():
-        print(f"{WORKDIR.value} holds a run already: it is continued where it stopped and reused where it is finished")
-    if not train_stages(config, WORKDIR.value):
-        return
-    trained = time.monotonic()
-    print(f"trained in {(trained - began) / 60:.1f} min; measuring and writing the page")
-    numbers = write_report(WORKDIR.value, CLIPS.value)
-    for name, value in numbers.items():
-        print(f"  {name:32s} {value:8.2f}")
-    print(f"measured in {(time.monotonic() - trained) / 60:.1f} min: {pathlib.Path(WORKDIR.value) / 'index.html'}")
+    reports: dict[str, Report] = {}
+    for name, config in configs.items():
+        began = time.monotonic()
+        if (folder / name / "config.json").is_file():
+            print(f"{folder / name} holds a run already: it is continued where it stopped, reused where it is finished")
+        if not train_stages(config, str(folder / name)):
+            return
+        trained = time.monotonic()
+        print(f"{name}: trained in {(trained - began) / 60:.1f} min; measuring")
+        reports[name] = _report(config, folder / name)
+        for number, value in reports[name].numbers.items():
+            print(f"  {number:32s} {value:8.2f}")
+        print(f"{name}: measured in {(time.monotonic() - trained) / 60:.1f} min")
+    write_page(folder, reports)
+    print(f"the page: {folder / 'index.html'}")
+    print(f"to play with it: python -m launch.serve --workdir={folder / list(reports)[-1]}")
 
 
-def _report_writer(config: Any) -> Callable[[str, int], dict[str, float]]:
-    """What measures and shows the model of a work directory. Raises UserError for data whose motion is not known."""
-    from i2v_jax.report import demo, poke_demo
+def _report(config: Any, workdir: pathlib.Path) -> "Report":
+    from i2v_jax.report import plants_demo, sky_demo
     from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
 
-    if config.data.name == "plants" and is_poke_model(config):
-        return lambda folder, clips: poke_demo.write_report(load_poke_synthesizer(folder), folder, clips)
-    if config.data.name == "sky" and config.control == "direction":
-        return lambda folder, clips: demo.write_report(load_synthesizer(folder), folder, clips)
-    raise UserError(
-        "the demo measures known directions of the procedural sky, or pokes of the procedural plants: give "
-        "--config=configs/sky.py or --config=configs/plants.py with arguments"
-    )
+    if is_poke_model(config):
+        return plants_demo.report(load_poke_synthesizer(workdir), workdir, CLIPS.value)
+    return sky_demo.report(load_synthesizer(workdir), workdir, CLIPS.value)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from i2v_jax.evaluation.published import Published, published
 from i2v_jax.evaluation.records import MetricProtocol, Record, check_same_protocol, read_records
 from i2v_jax.report import tables
 from i2v_jax.report.exhibits import Figure
-from i2v_jax.report.page import Section, render
+from i2v_jax.report.page import Part, Section, render
 
 # Clips that differ in one of these are other clips: their numbers get a table of their own.
 _SETTING = ("data", "split", "size", "protocol", "stride", "start_rule", "clip_list_sha256")
@@ -142,7 +142,7 @@ def write_comparison(comparisons: Sequence[Comparison], folder: pathlib.Path) ->
         sections.append(Section("Not in one table", " ".join(reasons)))
     text = "\n\n".join(parts) + "\n"
     media.write_text(folder / "comparison.md", text)
-    media.write_text(folder / "index.html", render("Comparison", _LEAD, (), sections, _FOOTER))
+    media.write_text(folder / "index.html", render(Part("Comparison", _LEAD, (), sections, _FOOTER)))
     return text
 
 

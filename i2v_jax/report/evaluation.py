@@ -16,7 +16,7 @@ from i2v_jax.evaluation.conventions import convention
 from i2v_jax.evaluation.records import Record, write_records
 from i2v_jax.report import tables
 from i2v_jax.report.exhibits import Exhibits, Figure
-from i2v_jax.report.page import Number, Section, render
+from i2v_jax.report.page import Number, Part, Section, render
 
 Floats = NDArray[np.floating]
 
@@ -70,7 +70,7 @@ def write_page(
         nearest = nearest_training_clips(candidate, videos, limit=train_clips, progress=progress)
         names = [f"{shelf.name}_{number}" for shelf in shelves for number in shelf.numbers]
         sections.append(_nearest_section(exhibits, names, nearest))
-    page = render(f"Evaluation of {candidate.name}", _lead(measured), _tiles(records), sections, _FOOTER)
+    page = render(Part(f"Evaluation of {candidate.name}", _lead(measured), _tiles(records), sections, _FOOTER))
     media.write_text(folder / "index.html", page)
 
 

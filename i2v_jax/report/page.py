@@ -2,8 +2,11 @@
 
 import dataclasses
 import html
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from i2v_jax import media
 from i2v_jax.report.exhibits import Figure
 
 _STYLE = """
@@ -16,6 +19,7 @@ body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width: 58rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; letter-spacing: -.015em; }
+article + article { margin-top: 5rem; }
 h2 { font-size: 1.2rem; margin: 3rem 0 .35rem; }
 p { max-width: 42rem; margin: 0 0 1rem; }
 .lead { color: var(--soft); font-size: 1.08rem; }
@@ -77,33 +81,82 @@ class Section:
     before: str = ""  # trusted HTML above the figures
 
 
-def render(title: str, lead: str, numbers: Sequence[Number], sections: Sequence[Section], footer: str) -> str:
-    """The whole page. Everything but `markup` and `before` of sections is escaped."""
-    tiles = "".join(
-        f'<div class="number"><b>{html.escape(number.value)}</b><span>{html.escape(number.meaning)}</span></div>'
-        for number in numbers
-    )
-    body = "\n".join(_section(section) for section in sections)
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one model shows: a title, what it is, its most telling numbers, sections, and how all was measured."""
+
+    title: str
+    lead: str
+    numbers: Sequence[Number]
+    sections: Sequence[Section]
+    footer: str
+
+    def inside(self, folder: str) -> "Part":
+        """The same for a page above `folder`, which holds the figures."""
+        return dataclasses.replace(self, sections=[_inside(section, folder) for section in self.sections])
+
+
+def _inside(section: Section, folder: str) -> Section:
+    figures = [dataclasses.replace(figure, file=f"{folder}/{figure.file}") for figure in section.figures]
+    return dataclasses.replace(section, figures=figures)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was measured of one model, and how it is shown."""
+
+    numbers: dict[str, float]
+    part: Part
+    per_frame: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)  # metric -> candidate
+
+
+def write_page(folder: Path, reports: Mapping[str, Report]) -> None:
+    """Writes `index.html` and `numbers.json` into a folder whose subfolders, named as the reports, hold the figures.
+
+    Raises UserError when a file cannot be written.
+    """
+    records = {
+        name: {**report.numbers, **({"per_frame": report.per_frame} if report.per_frame else {})}
+        for name, report in reports.items()
+    }
+    media.write_text(folder / "numbers.json", json.dumps(records, indent=2) + "\n")
+    media.write_text(folder / "index.html", render(*(report.part.inside(name) for name, report in reports.items())))
+
+
+def render(*parts: Part) -> str:
+    """The whole page, titled as its first part. Everything but `markup` and `before` of sections is escaped."""
+    body = "\n".join(_part(part) for part in parts)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-<title>{html.escape(title)}</title>
+<title>{html.escape(parts[0].title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{html.escape(title)}</h1>
-<p class="lead">{html.escape(lead)}</p>
-<div class="numbers">{tiles}</div>
 {body}
-<footer>{html.escape(footer)}</footer>
 </main>
 </body>
 </html>
 """
+
+
+def _part(part: Part) -> str:
+    tiles = "".join(
+        f'<div class="number"><b>{html.escape(number.value)}</b><span>{html.escape(number.meaning)}</span></div>'
+        for number in part.numbers
+    )
+    body = "\n".join(_section(section) for section in part.sections)
+    return f"""<article>
+<h1>{html.escape(part.title)}</h1>
+<p class="lead">{html.escape(part.lead)}</p>
+<div class="numbers">{tiles}</div>
+{body}
+<footer>{html.escape(part.footer)}</footer>
+</article>"""
 
 
 def _section(section: Section) -> str:

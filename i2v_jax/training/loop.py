@@ -148,6 +148,8 @@ class Trainer:
         rng = jax.random.fold_in(jax.random.key(self._stage.config.seed, impl="rbg"), _INIT)
         networks = task.init_variables(rng, batch)
         networks = task.data_init({**networks, **frozen}, batch, rng)
+        if self._stage.config.dtype == "float64":  # otherwise float32, whatever the computation is in
+            networks = jax.tree.map(_in_double, networks)
         params, model_state = split({name: networks[name] for name in task.modules})
         users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
         opt_state = {key: self._optimizers[name].init(params[name]) for key, name in users.items()}
@@ -280,6 +282,10 @@ class Trainer:
         if jax.process_index() == 0:
             shown = [clips[: self._stage.config.train.previews] for clips in rows]
             write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, shown, strict=True)))
+
+
+def _in_double(leaf: jax.Array) -> jax.Array:
+    return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
 class _Watch:

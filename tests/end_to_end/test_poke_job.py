@@ -10,7 +10,7 @@ from i2v_jax.input import plants
 from tests.end_to_end.runs import checkpoints, losses, train
 from tests.launch.synthesis import frames_of, launch
 
-SPEC = "plants.py:demo,runlocal"  # discriminators from step 2 on
+SPEC = "plants.py:demo,runlocal,poke.single_stage=False"  # autoencoder and dynamics in turns, critics from step 2 on
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.report.demo import write_report
+from i2v_jax.report.page import write_page
+from i2v_jax.report.sky_demo import report
 from tests.report.oracle import COUNT, oracle
 from tests.sampling import stand_ins
 
@@ -18,15 +19,15 @@ OFF = 60.0
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("demo")
-    (folder / "flow").mkdir()
+    (folder / "sky" / "flow").mkdir(parents=True)
     lines = [{"step": step, "eval/bits_per_dimension": 3 - step / 100} for step in (100, 200)]
-    (folder / "flow" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_report(oracle(OFF), folder, clips=COUNT)
+    (folder / "sky" / "flow" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_page(folder, {"sky": report(oracle(OFF), folder / "sky", clips=COUNT)})
     return folder
 
 
 def test_errors_are_what_the_motion_is_off_by(folder: pathlib.Path) -> None:
-    numbers = json.loads((folder / "numbers.json").read_text())
+    numbers = json.loads((folder / "numbers.json").read_text())["sky"]
     assert numbers["clips"] == COUNT
     assert numbers["estimator_error_degrees"] < 2
     assert abs(numbers["control_error_degrees"] - OFF) < 3
@@ -49,13 +50,13 @@ def test_the_page_stands_alone(folder: pathlib.Path) -> None:
     assert "<script" not in page
     assert "Flow: bits per dimension" in page
     assert "polyline" in page
-    numbers = json.loads((folder / "numbers.json").read_text())
+    numbers = json.loads((folder / "numbers.json").read_text())["sky"]
     assert f"{numbers['control_error_degrees']:.0f}°" in page
-    assert {path.name for path in folder.glob("*.gif")} == {
+    assert {path.name for path in (folder / "sky").glob("*.gif")} == {
         "reconstructions.gif", "samples.gif", "wheel.gif", "transfer.gif",
     }  # fmt: skip
 
 
 def test_a_model_without_directions_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError, match="trained without them"):
-        write_report(stand_ins.synthesizer(), tmp_path)
+        report(stand_ins.synthesizer(), tmp_path)

@@ -1,15 +1,13 @@
-"""Measures a trained model of the procedural sky and writes the page that shows it."""
+"""Measures a trained model of the procedural sky and shows it."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
 
-from i2v_jax import media
 from i2v_jax.errors import UserError
 from i2v_jax.report import curves, measurements
 from i2v_jax.report.exhibits import Gallery
-from i2v_jax.report.page import Number, Section, render
+from i2v_jax.report.page import Number, Part, Report, Section
 from i2v_jax.sampling.synthesizer import VideoSynthesizer
 from i2v_jax.training.writers import read_metrics
 
@@ -17,10 +15,8 @@ CLIPS = 64  # held-out clips that the numbers come from
 SHOWN = 5  # the clip that samples and wheel start from
 
 
-def write_report(
-    synthesizer: VideoSynthesizer, workdir: str | os.PathLike[str], clips: int = CLIPS, seed: int = 0
-) -> dict[str, float]:
-    """Writes `index.html` with its clips, and `numbers.json`, into the work directory.
+def report(synthesizer: VideoSynthesizer, workdir: str | os.PathLike[str], clips: int = CLIPS, seed: int = 0) -> Report:
+    """Measures, and writes clips into the work directory.
 
     Args:
         synthesizer: of a model with control by direction.
@@ -29,7 +25,7 @@ def write_report(
         seed: of the samples.
 
     Returns:
-        The numbers, see `measurements.measure`.
+        The numbers of `measurements.measure`, and the part of the page.
 
     Raises:
         UserError: the model has no control by direction; a file cannot be written.
@@ -39,15 +35,11 @@ def write_report(
     folder = pathlib.Path(workdir)
     held_out = measurements.held_out(clips, synthesizer.size)
     numbers = measurements.measure(synthesizer, held_out, seed)
-    gallery = Gallery(folder, held_out)
     sections = [
-        *_sections(synthesizer, gallery, numbers, seed),
+        *_sections(synthesizer, Gallery(folder, held_out), numbers, seed),
         Section("Training", _TRAINING, markup=f'<div class="plots">{_plots(folder)}</div>'),
     ]
-    media.write_text(folder / "numbers.json", json.dumps(numbers, indent=2) + "\n")
-    page = render("One image, many futures", _LEAD, _tiles(numbers), sections, _FOOTER)
-    media.write_text(folder / "index.html", page)
-    return numbers
+    return Report(numbers, Part("One image, many futures", _LEAD, _tiles(numbers), sections, _FOOTER))
 
 
 _LEAD = (

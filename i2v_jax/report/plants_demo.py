@@ -1,6 +1,5 @@
-"""Measures a trained poke model of the procedural plants and writes the page that shows it."""
+"""Measures a trained poke model of the procedural plants and shows it."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ import numpy as np
 from i2v_jax import media
 from i2v_jax.report import curves, poke_measurements
 from i2v_jax.report.exhibits import Exhibits, Figure
-from i2v_jax.report.page import Number, Section, render
+from i2v_jax.report.page import Number, Part, Report, Section
 from i2v_jax.report.poke_measurements import Measured, PokedClips
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
 from i2v_jax.training.writers import read_metrics
@@ -20,8 +19,8 @@ SHOWN = 3  # the clip that is poked in many ways
 _STRENGTHS = (0.25, 0.5, 1.0, 1.5)
 
 
-def write_report(synthesizer: PokeSynthesizer, workdir: str | os.PathLike[str], clips: int = CLIPS) -> dict[str, float]:
-    """Writes `index.html` with its clips, and `numbers.json`, into the work directory.
+def report(synthesizer: PokeSynthesizer, workdir: str | os.PathLike[str], clips: int = CLIPS) -> Report:
+    """Measures, and writes clips into the work directory.
 
     Args:
         synthesizer: of a model of `plants`.
@@ -29,7 +28,7 @@ def write_report(synthesizer: PokeSynthesizer, workdir: str | os.PathLike[str], 
         clips: held-out clips to measure on, at least 4.
 
     Returns:
-        The numbers, see `poke_measurements.measure_pokes`.
+        The numbers of `poke_measurements.measure_pokes`, the same by frame, and the part of the page.
 
     Raises:
         UserError: a file cannot be written.
@@ -37,17 +36,9 @@ def write_report(synthesizer: PokeSynthesizer, workdir: str | os.PathLike[str], 
     folder = pathlib.Path(workdir)
     held_out = poke_measurements.held_out(clips, synthesizer.size, synthesizer.poke_size)
     measured = poke_measurements.measure(synthesizer, held_out)
-    record = {**measured.numbers, "per_frame": measured.curves}
-    media.write_text(folder / "numbers.json", json.dumps(record, indent=2) + "\n")
-    page = render(
-        "Poke an image",
-        _LEAD,
-        _tiles(measured.numbers),
-        [*_sections(synthesizer, PokeGallery(folder, held_out), measured), _training(folder)],
-        _FOOTER,
-    )
-    media.write_text(folder / "index.html", page)
-    return measured.numbers
+    sections = [*_sections(synthesizer, PokeGallery(folder, held_out), measured), _training(folder)]
+    part = Part("Poke an image", _LEAD, _tiles(measured.numbers), sections, _FOOTER)
+    return Report(measured.numbers, part, measured.curves)
 
 
 _LEAD = (

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from i2v_jax.input import plants
-from i2v_jax.report import poke_demo, poke_measurements
+from i2v_jax.report import plants_demo, poke_measurements
+from i2v_jax.report.page import write_page
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from tests.sampling.test_poke_synthesizer import stand_in
 
@@ -47,15 +48,15 @@ def oracle(share):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("plants")
-    (folder / "poke").mkdir()
+    (folder / "plants" / "poke").mkdir(parents=True)
     lines = [{"step": step, "perceptual": 1 / step} for step in (10, 20)]
-    (folder / "poke" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    poke_demo.write_report(oracle(SHORT), folder, clips=COUNT)
+    (folder / "plants" / "poke" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_page(folder, {"plants": plants_demo.report(oracle(SHORT), folder / "plants", clips=COUNT)})
     return folder
 
 
 def test_the_target_error_is_what_the_motion_falls_short_of(folder: pathlib.Path) -> None:
-    numbers = json.loads((folder / "numbers.json").read_text())
+    numbers = json.loads((folder / "numbers.json").read_text())["plants"]
     clips = poke_measurements.held_out(COUNT, SIZE, 3)
     lengths = np.hypot(*clips.displacement.T)
     assert numbers["target_error_still"] == pytest.approx(lengths.mean(), abs=1e-3)
