@@ -31,16 +31,16 @@ def read_rgb(path: Path) -> np.ndarray:
         return _read(file, str(path))
 
 
-def decode_upload(content: bytes, name: str = "the image") -> np.ndarray:
+def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> np.ndarray:
     """As `read_rgb`, from the bytes of a file that a stranger sent: uint8 [h, w, 3].
 
     Raises:
-        UserError: as `read_rgb`; a format other than those of `UPLOAD_FORMATS`, or more than `UPLOAD_PIXELS` pixels,
-            which is told from the header, before anything is decoded. The message starts with `name`.
+        UserError: as `read_rgb`; a format other than those of `UPLOAD_FORMATS`, or more than `pixels` pixels, which
+            is told from the header, before anything is decoded. The message starts with `name`.
     """
     if not content:
         raise UserError(f"{name}: the file is empty")
-    return _read(io.BytesIO(content), name, formats=UPLOAD_FORMATS, pixels=UPLOAD_PIXELS)
+    return _read(io.BytesIO(content), name, formats=UPLOAD_FORMATS, pixels=pixels)
 
 
 def _read(file: BinaryIO, name: str, formats: Sequence[str] | None = None, pixels: int = 0) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from i2v_jax import media
+from i2v_jax.errors import UserError
 
 CONTENT_TYPES = {
     "mp4": "video/mp4",
@@ -16,6 +17,7 @@ CONTENT_TYPES = {
     "npz": "application/x-npz",
 }
 MAX_SCALE = 16
+MAX_PIXELS = 100_000_000  # of all frames of a file together
 _STRIP_FRAMES = 8
 
 
@@ -55,12 +57,21 @@ def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> byte
             [N, T, H, W, 3], without marks).
         fps: frames per second.
         scale: enlargement; 0: to about 256 pixels.
+
+    Raises:
+        UserError: the file would hold more than `MAX_PIXELS`.
     """
     if form == "npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, video=np.stack([clip.frames for clip in clips]), fps=np.float32(fps))
         return buffer.getvalue()
     scale = scale or max(1, round(256 / clips[0].frames.shape[1]))
+    pixels = sum(clip.frames.size // 3 for clip in clips) * scale**2
+    if pixels > MAX_PIXELS:
+        raise UserError(
+            f"scale={scale}: {pixels / 1e6:.0f} million pixels are too many, {MAX_PIXELS / 1e6:.0f} million at most; "
+            "give a smaller scale, or fewer frames"
+        )
     if form == "strip":
         rows = [media.strip(clip.drawn(max(1, scale // 2)), _STRIP_FRAMES) for clip in clips]
         return media.png_bytes(np.concatenate(rows))

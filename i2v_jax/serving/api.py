@@ -20,13 +20,15 @@ from i2v_jax.input import images
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.serving import metrics as metrics_module
 from i2v_jax.serving.answers import CONTENT_TYPES, MAX_SCALE, Clip, Mark, encode
-from i2v_jax.serving.bodies import ImageReader, read_body
-from i2v_jax.serving.engine import Engine
+from i2v_jax.serving.bodies import read_body, take_image
+from i2v_jax.serving.engine import Engine, Job
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.fields import Fields
-from i2v_jax.serving.models import CROPS, PokeRequest, ServedModel
+from i2v_jax.serving.models import CROPS, Asked, ServedModel
 
 _OUTPUT = ("format", "fps", "scale", "arrows")
+_RENDERED_PIXELS = 1024 * 1024  # of a frame that comes back to be saved
+MAX_MARKS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Api:
     model: ServedModel
     metrics: metrics_module.Metrics
     examples: Mapping[str, Example]
-    reader: ImageReader
     fps: float  # of files, unless told otherwise
+    max_body: int  # bytes
+    work: anyio.CapacityLimiter  # of decoding and encoding: few at a time, because large ones need much memory
 
     async def healthz(self, request: Request) -> Response:
         """200 when requests are taken, 503 before that."""
@@ -52,8 +55,9 @@ class Api:
         return Response(self.metrics.text(), media_type=metrics_module.CONTENT_TYPE)
 
     async def describe(self, request: Request) -> Response:
-        """What the model is, and the names of the examples."""
-        return JSONResponse({**self.model.describe(), "fps": self.fps, "examples": list(self.examples)})
+        """What the model is, the names of the examples, and how much may be sent."""
+        about = {"fps": self.fps, "max_body": self.max_body, "examples": list(self.examples)}
+        return JSONResponse({**self.model.describe(), **about})
 
     async def example(self, request: Request) -> Response:
         """An example as the model sees it, PNG."""
@@ -65,82 +69,90 @@ class Api:
     async def image(self, request: Request) -> Response:
         """An image of any size and mode as the model sees it, PNG."""
         values = await read_body(request)
-        pixels = await self.reader.take(values)
+        pixels = await self._image_of(values)
         crop = Fields(values, ("crop",)).choice("crop", self.model.crop, CROPS)
-        height, width = pixels.shape[:2]
-        start_frame = images.to_start_frame(pixels, self.model.size, crop)
-        size = {"X-Image-Size": f"{width}x{height}"}
-        return Response(media.png_bytes(start_frame), media_type="image/png", headers=size)
+
+        def fitted() -> bytes:
+            return media.png_bytes(images.to_start_frame(pixels, self.model.size, crop))
+
+        content = await anyio.to_thread.run_sync(fitted, limiter=self.work)
+        size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
+        return Response(content, media_type="image/png", headers=size)
 
     async def poke(self, request: Request) -> Response:
         """Answers to pokes."""
-        self._check_kind("poke")
-        values, output = await self._asked(request)
-        in_turn = Fields({"in_turn": values.pop("in_turn", None)}, ("in_turn",)).flag("in_turn", False)
-        pixels = await self.reader.take(values)
-        requests: Sequence[Any] = self.model.requests(values, pixels)
-        clips = await (self._in_turn(requests) if in_turn else self._each(requests))
-        return await self._answer(clips, output)
+        return await self._generated(request, "poke")
 
     async def sample(self, request: Request) -> Response:
         """Samples of an image."""
-        self._check_kind("sample")
-        values, output = await self._asked(request)
-        pixels = await self.reader.take(values)
-        (asked,) = self.model.requests(values, pixels)
-        start_frame = asked.start_frame  # type: ignore[attr-defined]
-        (job,) = self.engine.submit([asked])
-        clips = [Clip(_with_start(start_frame, video)) for video in await job.whole()]
-        return await self._answer(clips, output)
+        return await self._generated(request, "sample")
 
     async def render(self, request: Request) -> Response:
         """Frames that were seen, as a file: `frame` are PNGs, those of the first of `samples` videos first."""
         values = await read_body(request)
         contents = values.pop("frame", [])
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
-        fields = Fields(values, ("samples", "marks"))
+        fields = Fields(values, ("samples", "mark"))
         samples = fields.integer("samples", 1, 1, 64)
-        marks = tuple(_mark(text) for text in (fields.text("marks") or "").split(";") if text)
+        marks = tuple(_mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS))
         if not contents or len(contents) % samples or not all(isinstance(item, bytes) for item in contents):
             raise UserError(f"frame: {len(contents)} pictures do not make {samples} videos of equal length")
-        clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks)
-        return await self._answer(clips, output)
+        clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, limiter=self.work)
+        return await self._encoded(clips, output)
 
-    def _check_kind(self, name: str) -> None:
-        if self.model.name != name:
+    async def asked(self, values: dict[str, Any]) -> Sequence[Asked]:
+        """What the parameters of a request, its image among them, ask of the model. Raises UserError."""
+        pixels = await self._image_of(values)
+        return await anyio.to_thread.run_sync(self.model.requests, values, pixels, limiter=self.work)
+
+    async def _image_of(self, values: dict[str, Any]) -> np.ndarray:
+        return await take_image(values, self.examples, self.work)
+
+    async def _generated(self, request: Request, route: str) -> Response:
+        if self.model.name != route:
             raise UserError(
                 "this model was not trained with pokes: ask /v1/sample"
-                if name == "poke"
+                if route == "poke"
                 else "this is a poke model, which answers to pokes: ask /v1/poke"
             )
-
-    async def _asked(self, request: Request) -> tuple[dict[str, Any], "_Output"]:
         values = await read_body(request)
         accept = request.headers.get("accept", "")
-        return values, _Output.of({name: values.pop(name, None) for name in _OUTPUT}, accept, self.fps)
+        output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, accept, self.fps)
+        turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
+        in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
+        asked = await self.asked(values)
+        return await self._encoded(await (self._in_turn(asked) if in_turn else self._each(asked)), output)
 
-    async def _each(self, requests: Sequence[PokeRequest]) -> list[Clip]:
+    async def _each(self, requests: Sequence[Asked]) -> list[Clip]:
         jobs = self.engine.submit(requests)
-        videos = await asyncio.gather(*(job.whole() for job in jobs))
+        answers = await _wholes(jobs)
         return [
-            Clip(_with_start(asked.start_frame, video[0]), (Mark(0, asked.position, asked.displacement),))
-            for asked, video in zip(requests, videos, strict=True)
+            Clip(_with_start(asked.start_frame, video), _marks(asked))
+            for asked, answer in zip(requests, answers, strict=True)
+            for video in answer
         ]
 
-    async def _in_turn(self, requests: Sequence[PokeRequest]) -> list[Clip]:
+    async def _in_turn(self, requests: Sequence[Asked]) -> list[Clip]:
         """One video, every poke's start frame before its answer."""
-        parts, marks, last = [], [], requests[0].start_frame
-        for asked in requests:
-            (job,) = self.engine.submit([dataclasses.replace(asked, start_frame=last)])
-            marks.append(Mark(sum(map(len, parts)), asked.position, asked.displacement))
-            parts.append(_with_start(last, (await job.whole())[0]))
-            last = parts[-1][-1]
+        if requests[0].samples > 1:
+            raise UserError("in_turn: one sample is needed, which the next poke goes on with")
+        parts: list[Array] = []
+        marks: list[Mark] = []
+        for number, first in enumerate(requests):
+            asked: Any = first
+            if number:
+                asked = dataclasses.replace(asked, start_frame=parts[-1][-1])
+            marks.extend(_marks(asked, sum(map(len, parts))))
+            (answer,) = await _wholes(self.engine.submit([asked]))
+            parts.append(_with_start(asked.start_frame, answer[0]))
         return [Clip(np.concatenate(parts), tuple(marks))]
 
-    async def _answer(self, clips: Sequence[Clip], output: "_Output") -> Response:
+    async def _encoded(self, clips: Sequence[Clip], output: "_Output") -> Response:
         if not output.arrows:
             clips = [Clip(clip.frames) for clip in clips]
-        content = await anyio.to_thread.run_sync(encode, clips, output.form, output.fps, output.scale)
+        content = await anyio.to_thread.run_sync(
+            encode, clips, output.form, output.fps, output.scale, limiter=self.work
+        )
         return Response(content, media_type=CONTENT_TYPES[output.form])
 
 
@@ -164,19 +176,32 @@ class _Output:
         )
 
 
-def _mark(text: str) -> Mark:
-    """Of "first,x,y,dx,dy"."""
-    fields = Fields({"marks": text}, ("marks",))
-    first, x, y, dx, dy = fields.quadruples("marks", "first,x,y,dx,dy")[0]
-    if not np.isfinite([first, x, y, dx, dy]).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
-        raise UserError(f"marks={text[:40]}: first,x,y,dx,dy is needed, numbers of a poke")
+async def _wholes(jobs: Sequence[Job]) -> list[Array]:
+    """All answers. When one fails, or the client has gone, nobody waits for the others."""
+    try:
+        return await asyncio.gather(*(job.whole() for job in jobs))
+    finally:
+        for job in jobs:
+            job.cancel()
+
+
+def _marks(asked: Asked, first: int = 0) -> tuple[Mark, ...]:
+    return () if asked.poke is None else (Mark(first, *asked.poke),)
+
+
+def _mark(numbers: Sequence[float]) -> Mark:
+    first, x, y, dx, dy = numbers
+    if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
+        raise UserError("mark: first,x,y,dx,dy is needed, numbers of a poke")
     return Mark(int(first), np.array([x, y]), np.array([dx, dy]))
 
 
 def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...]) -> list[Clip]:
-    frames = [images.decode_upload(content, f"frame {number}") for number, content in enumerate(contents)]
-    if len({frame.shape for frame in frames}) > 1 or max(frames[0].shape) > 1024:
-        raise UserError("frame: pictures of one size are needed, of 1024 pixels at most")
+    frames: list[np.ndarray] = []
+    for number, content in enumerate(contents):
+        frames.append(images.decode_upload(content, f"frame {number}", _RENDERED_PIXELS))
+        if frames[-1].shape != frames[0].shape:
+            raise UserError(f"frame {number}: all pictures must be of one size")
     videos = np.stack(frames).reshape(samples, -1, *frames[0].shape)
     return [Clip(video, tuple(mark for mark in marks if mark.first < len(video))) for video in videos]
 

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from i2v_jax.serving.api import Api
-from i2v_jax.serving.bodies import BodyLimit, ImageReader
+from i2v_jax.serving.bodies import BodyLimit
 from i2v_jax.serving.engine import Engine
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import Guard
@@ -32,7 +33,7 @@ def create_app(
     *,
     fps: float = 8.0,
     waiting: int = 16,
-    max_body: int = 16 * 2**20,
+    max_body: int = 32 * 2**20,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
     """The application of one model. Its engine starts to compile with it; `app.state.engine` tells how it stands.
@@ -47,7 +48,7 @@ def create_app(
     """
     metrics = Metrics()
     engine = Engine(model, metrics, waiting)
-    api = Api(engine, model, metrics, examples, ImageReader(examples), fps)
+    api = Api(engine, model, metrics, examples, fps, max_body, anyio.CapacityLimiter(2))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from i2v_jax.input import images
 from i2v_jax.serving.examples import Example
 
 MAX_FRAMES_SENT = 8 * 64 + 8  # of an answer that comes back to be saved: samples, frames, start frames
+_LISTS = ("poke", "frame", "mark")
 
 
 class BodyLimit:
@@ -59,7 +60,7 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
 async def read_body(request: Request) -> dict[str, Any]:
     """The parameters of a request, with images as bytes.
 
-    Of a form, "poke" and "frame" are lists, all else is text; parameters of the address count, too.
+    Of a form, "poke", "frame" and "mark" are lists, all else is text; parameters of the address count, too.
 
     Raises:
         UserError: garbage.
@@ -70,36 +71,31 @@ async def read_body(request: Request) -> dict[str, Any]:
         values = parse_json(await request.body())
     elif kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         values = {}
-        async with request.form(max_files=MAX_FRAMES_SENT, max_fields=64) as form:
+        async with request.form(max_files=MAX_FRAMES_SENT, max_fields=128) as form:
             for name in form:
                 items = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
-                values[name] = items if name in ("poke", "frame") else items[-1]
+                values[name] = items if name in _LISTS else items[-1]
     else:
         raise HTTPException(415, f"content type {kind or 'missing'}: send application/json or multipart/form-data")
     return {**request.query_params, **values}
 
 
-class ImageReader:
-    """Gets the image of a request; few at a time, because a large one needs much memory."""
+async def take_image(
+    values: dict[str, Any], examples: Mapping[str, Example], limiter: anyio.CapacityLimiter
+) -> np.ndarray:
+    """Takes "image" (bytes, or text in base64) or "example" (a name) out of the parameters: uint8 [h, w, 3].
 
-    def __init__(self, examples: Mapping[str, Example]) -> None:
-        self._examples = examples
-        self._limiter = anyio.CapacityLimiter(2)
-
-    async def take(self, values: dict[str, Any]) -> np.ndarray:
-        """Takes "image" (bytes, or text in base64) or "example" (a name) out of the parameters: uint8 [h, w, 3].
-
-        Raises UserError for none, both, an unknown name, and for what `images.decode_upload` refuses.
-        """
-        image, example = values.pop("image", None), values.pop("example", None)
-        if (image is None) == (example is None):
-            raise UserError("give one image: a file as image=..., or the name of an example as example=...")
-        if example is not None:
-            if not isinstance(example, str) or example not in self._examples:
-                raise UserError(f"there is no example {str(example)[:40]!r}: see /v1/model")
-            return self._examples[example].pixels
-        content = image if isinstance(image, bytes) else _from_base64(image)
-        return await anyio.to_thread.run_sync(images.decode_upload, content, limiter=self._limiter)
+    Raises UserError for none, both, an unknown name, and for what `images.decode_upload` refuses.
+    """
+    image, example = values.pop("image", None), values.pop("example", None)
+    if (image is None) == (example is None):
+        raise UserError("give one image: a file as image=..., or the name of an example as example=...")
+    if example is not None:
+        if not isinstance(example, str) or example not in examples:
+            raise UserError(f"there is no example {str(example)[:40]!r}: see /v1/model")
+        return examples[example].pixels
+    content = image if isinstance(image, bytes) else _from_base64(image)
+    return await anyio.to_thread.run_sync(images.decode_upload, content, limiter=limiter)
 
 
 def _from_base64(text: Any) -> bytes:

@@ -117,7 +117,9 @@ class Engine:
         self._ready = self._stopping = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self.failure: Exception | None = None  # of compiling
-        self.on_failure: Callable[[], None] = lambda: None  # called when compiling failed, in the engine's thread
+        self.on_compiled: Callable[[], None] = lambda: (
+            None
+        )  # called when that ended, well or not, in the engine's thread
         metrics.watch(waiting=lambda: len(self._waiting), ready=lambda: self._ready)
 
     @property
@@ -142,6 +144,7 @@ class Engine:
         if not self.ready:
             raise NotReadyError("the model is still being compiled" if not self._stopping else "the server is stopping")
         with self._changed:
+            self._forget_cancelled()
             if len(self._waiting) + len(requests) > self._capacity:
                 raise BusyError(f"{len(self._waiting)} requests are waiting already: try again in a moment")
             jobs = [Job(request) for request in requests]
@@ -155,9 +158,11 @@ class Engine:
         except Exception as error:  # the thread would vanish silently: whoever asks for health is told
             _LOG.exception("compiling failed")
             self.failure = error
-            self.on_failure()
+        else:
+            self._ready = True
+        self.on_compiled()
+        if self.failure:
             return
-        self._ready = True
         while batch := self._take():
             self._answer(batch)
 
@@ -165,8 +170,7 @@ class Engine:
         """The next requests of equal kind, in order; waits for them. Empty when the engine stops."""
         with self._changed:
             while True:
-                while self._waiting and self._waiting[0].cancelled:
-                    self._waiting.popleft()
+                self._forget_cancelled()
                 if self._stopping:
                     for job in self._waiting:
                         job.finish(NotReadyError("the server is stopping"))
@@ -182,6 +186,10 @@ class Engine:
             ):
                 batch.append(self._waiting.popleft())
             return batch
+
+    def _forget_cancelled(self) -> None:
+        """Those who left make room for others. Call with the lock held."""
+        self._waiting = collections.deque(job for job in self._waiting if not job.cancelled)
 
     def _answer(self, batch: list[Job]) -> None:
         try:

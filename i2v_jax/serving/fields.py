@@ -7,8 +7,6 @@ from typing import Any
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import numbers
 
-MAX_POKES = 8
-
 
 class Fields:
     """Named values, of JSON's types or as text. All methods raise UserError, in words, for what does not fit."""
@@ -62,15 +60,15 @@ class Fields:
         value = self._values.get(name)
         return None if value is None else _as_text(name, value)
 
-    def quadruples(self, name: str, form: str) -> list[list[float]]:
-        """[[1, 2, 3, 4], ...] or ["1,2,3,4", ...], or one of them alone."""
+    def rows(self, name: str, form: str, most: int) -> list[list[float]]:
+        """Of a `form` like "x,y": [[1, 2], ...] or ["1,2", ...], or one of them alone; `most` of them."""
         value = self._values.get(name, [])
         if isinstance(value, str) or (isinstance(value, list) and value and not isinstance(value[0], str | list)):
             value = [value]
         if not isinstance(value, list):
             raise UserError(f"{name}={_short(value)}: a list of {form} is needed")
-        if len(value) > MAX_POKES:
-            raise UserError(f"{name}: {len(value)} are too many, {MAX_POKES} at most")
+        if len(value) > most:
+            raise UserError(f"{name}: {len(value)} are too many, {most} at most")
         return [numbers(name, _as_text(name, item), form) for item in value]
 
 

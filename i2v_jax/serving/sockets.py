@@ -79,13 +79,11 @@ async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
 
 
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
-    pixels = await api.reader.take(values)
-    asked: Any = api.model.requests(values, pixels)
+    asked = await api.asked(values)
     if len(asked) != 1:
         raise UserError("one poke at a time here: send the next one when this is answered")
     (job,) = api.engine.submit(asked)
-    samples = getattr(asked[0], "samples", 1)
-    start = {"id": number, "type": "start", "frames": asked[0].frames, "samples": samples}
+    start = {"id": number, "type": "start", "frames": asked[0].frames, "samples": asked[0].samples}
     parts = job.parts()
     try:
         await socket.send_json(start)

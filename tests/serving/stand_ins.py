@@ -1,19 +1,25 @@
 """Served models whose answers can be worked out by hand, and an application of them that is ready."""
 
 import contextlib
+import dataclasses
 import io
+import socket
+import threading
 import time
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.serving import app
 from i2v_jax.serving.examples import Example
-from i2v_jax.serving.models import ServedPokes, ServedSamples
+from i2v_jax.serving.fields import Fields
+from i2v_jax.serving.guard import LOOPBACK
+from i2v_jax.serving.models import PokeRequest, ServedPokes, ServedSamples
 from tests.sampling import stand_ins
 
 SIZE = 16
@@ -81,3 +87,64 @@ def video_of(response):
     assert response.status_code == 200, response.text
     with np.load(io.BytesIO(response.content)) as arrays:
         return arrays["video"]
+
+
+class ScatteredPokes:
+    """As a model of stochastic pokes would be: sample s is brighter by s * temperature / 10 than `pokes()`."""
+
+    name = "poke"
+    parameters = ("poke", "in_turn", "frames", "crop", "samples", "temperature", "seed")
+    max_batch = 1
+
+    def __init__(self):
+        self._pokes = pokes()
+        self.size, self.crop = self._pokes.size, self._pokes.crop
+        self.warm_up = self._pokes.warm_up
+
+    def describe(self):
+        return {**self._pokes.describe(), "samples": {"default": 2, "most": 4}}
+
+    def requests(self, values, pixels):
+        samples, temperature = (
+            Fields({name: values.get(name)}, self.parameters).number(name, default)
+            for name, default in (("samples", 2), ("temperature", 1.0))
+        )
+        plain = {name: value for name, value in values.items() if name in self._pokes.parameters}
+        return [
+            ScatteredRequest(request, request.start_frame, request.poke, request.frames, int(samples), temperature)
+            for request in self._pokes.requests(plain, pixels)
+        ]
+
+    def run(self, requests):
+        (request,) = requests
+        plain = dataclasses.replace(request.plain, start_frame=request.start_frame)
+        offsets = 0.1 * request.temperature * np.arange(request.samples, dtype=np.float32)
+        for ((video,),) in self._pokes.run([plain]):
+            yield [video[None] + offsets[:, None, None, None, None]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScatteredRequest:
+    plain: PokeRequest
+    start_frame: np.ndarray
+    poke: tuple
+    frames: int
+    samples: int
+    temperature: float
+    kind: str = "scattered"
+
+
+@contextlib.contextmanager
+def server(model, examples=None, **settings):
+    """The address of a real server of a model in a thread of its own."""
+    chosen = {"grey": Example("grey", EXAMPLE)} if examples is None else examples
+    application = app.create_app(model, chosen, hosts=LOOPBACK, **settings)
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = uvicorn.Server(uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        running.should_exit = True
+        thread.join(20)

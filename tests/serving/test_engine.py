@@ -147,8 +147,26 @@ def test_what_cannot_be_compiled_is_told():
 
     engine = Engine(Broken(), Metrics())
     told = threading.Event()
-    engine.on_failure = told.set
+    engine.on_compiled = told.set
     engine.start()
     assert told.wait(10)
     assert isinstance(engine.failure, MemoryError)
     assert not engine.ready
+
+
+def test_those_who_left_make_room():
+    model = Counting()
+
+    async def use(engine):
+        model.may_run.clear()
+        engine.submit([Asked(0)])
+        await asyncio.to_thread(wait_until, lambda: not engine._waiting)
+        for value in range(10):
+            (job,) = engine.submit([Asked(value)])
+            job.cancel()
+        (last,) = engine.submit([Asked(20)])
+        model.may_run.set()
+        return await last.whole()
+
+    assert with_engine(model, use, capacity=1).ravel().tolist() == [20, 21, 22]
+    assert model.batches == [[0], [20]]

@@ -5,24 +5,30 @@ export class Clip {
     this.blobs = [blob]; // of PNGs, the start frame first
     this.bitmaps = [bitmap];
     this.marks = []; // [first, x, y, dx, dy], first being the number of the frame that was poked
+    this.pending = Promise.resolve(); // until all frames that came are decoded
   }
 
   get length() {
-    // pictures are decoded out of order: only those without a gap before them count
-    const gap = this.bitmaps.indexOf(undefined);
-    return gap < 0 ? this.bitmaps.length : gap;
+    return this.bitmaps.length;
   }
 
-  // An answer's frames follow the frame that was poked.
-  async put(number, blob) {
-    this.blobs[number] = blob;
-    for (let index = this.bitmaps.length; index < number; index += 1) this.bitmaps[index] = undefined;
-    this.bitmaps[number] ??= undefined;
-    this.bitmaps[number] = await createImageBitmap(blob);
+  // A copy of the first frames, to go on from.
+  until(length) {
+    const copy = new Clip();
+    copy.blobs = this.blobs.slice(0, length);
+    copy.bitmaps = this.bitmaps.slice(0, length);
+    copy.marks = this.marks.filter(([first]) => first < length - 1);
+    return copy;
   }
 
-  cut(length) {
-    this.blobs.length = this.bitmaps.length = length;
+  // Frames are decoded side by side and take their places in order.
+  append(blob) {
+    const decoded = createImageBitmap(blob);
+    this.pending = this.pending.then(async () => {
+      this.bitmaps.push(await decoded);
+      this.blobs.push(blob);
+    });
+    return this.pending;
   }
 
   arrowsAt(number) {
@@ -35,7 +41,6 @@ export class Clip {
   }
 
   paint(canvas, number) {
-    const bitmap = this.bitmaps[Math.min(number, this.length - 1)];
-    canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    canvas.getContext("2d").drawImage(this.bitmaps[Math.min(number, this.length - 1)], 0, 0, canvas.width, canvas.height);
   }
 }

@@ -3,7 +3,7 @@
 const RETRY_MS = 1000;
 
 export class Connection {
-  // Handlers: open(), lost(), started(id), frame(id, sample, index, blob), ended(id), failed(id, words).
+  // Handlers: open(), lost(), frame(id, sample, blob) in the order of the frames, ended(id), failed(id, words).
   constructor(handlers) {
     this.handlers = handlers;
     this.id = 0;
@@ -33,12 +33,11 @@ export class Connection {
   received(data) {
     if (typeof data === "string") {
       const told = JSON.parse(data);
-      if (told.type === "start") this.handlers.started(told.id);
       if (told.type === "end") this.handlers.ended(told.id);
       if (told.type === "error") this.handlers.failed(told.id, told.error);
       return;
     }
-    const [id, sample, index] = [0, 4, 8].map((offset) => new DataView(data).getUint32(offset, true));
-    this.handlers.frame(id, sample, index, new Blob([data.slice(12)], { type: "image/png" }));
+    const [id, sample] = [0, 4].map((offset) => new DataView(data).getUint32(offset, true));
+    this.handlers.frame(id, sample, new Blob([data.slice(12)], { type: "image/png" }));
   }
 }

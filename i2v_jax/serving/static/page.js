@@ -2,44 +2,45 @@
 
 import { Clip } from "./clip.js";
 import { Connection } from "./connection.js";
+import { base64, request, untilReady } from "./server.js";
+import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
-import { Wheel } from "./wheel.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST_CLIPS = 24;
 const HINTS = {
-  poke: "Press on something, drag it to where it should go, and let go. With the keyboard: arrow keys, Enter, arrow keys, Enter.",
-  sample: "One picture, many videos of what may happen next. Choose a picture, then make videos.",
+  poke: "Press on something, drag it to where it should go, and let go. Keyboard: arrow keys, Enter, arrow keys, Enter.",
   direction: "One picture, many videos of what may happen next. Drag across the picture to say where it should move.",
+  sample: "One picture, many videos of what may happen next.",
 };
+const FILES = { mp4: "video.mp4", gif: "video.gif", strip: "stills.png" };
 
 let model = null; // of /v1/model
+let ready = false; // compiled
 let start = null; // the clip of the picture alone
-let clips = []; // answers, the newest first (samples: in their order)
-let chosen = null; // the clip on the stage
-let position = 0; // the frame on the stage
+let clips = []; // answers, the newest first; or the samples of the newest wish
+let chosen = null; // the one on the stage
+let position = 0; // its frame there
 let playing = false;
-let wish = null; // {id, clips, base, released}: what is being answered
+let held = null; // {clip, number}: the frame that was pressed
+let poked = null; // the last poke, to be asked again with another seed
+let wish = null; // {id, made, first, before, released}: what is being answered
 let upload = null; // the file of the picture, if it was uploaded
 
-const pokes = () => model.model === "poke";
+const settings = new Settings();
 const stage = new Stage($("picture"), {
-  onStart: () => { stop(); if (fromStart()) show(start, 0); },
-  onShort: () => say(pokes() ? "Drag a little further: the arrow says where the point should go." : ""),
-  onPoke: (poke) => (pokes() ? askPoke(poke) : askDirection(poke)),
+  onStart: hold,
+  onShort: () => { if (model.poke) say("Drag a little further: the arrow says where the point should go."); },
+  onPoke: (poke) => {
+    if (model.poke) return ask(poke);
+    settings.wheel.towards(poke.dx, poke.dy);
+    return ask();
+  },
 });
-const wheel = new Wheel($("wheel"), { needle: $("needle"), output: $("degrees"), any: $("any-direction") });
-const fromStart = () => !pokes() || chosen === null || document.querySelector("[name=from]:checked").value === "start";
 
 function say(words, error = false) {
   $("message").textContent = words;
   $("message").classList.toggle("error", error);
-}
-
-async function told(response) {
-  if (response.ok) return response;
-  const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
-  throw new Error(answer.error);
 }
 
 function attempt(work) {
@@ -47,181 +48,169 @@ function attempt(work) {
     try {
       await work(...values);
     } catch (error) {
-      say(error instanceof TypeError ? "The server cannot be reached." : error.message, true);
+      say(error.message, true);
     }
   };
 }
 
 // --- pictures
 
-async function begin(blob) {
-  const bitmap = await createImageBitmap(blob);
-  stop();
-  wish = null;
-  start = new Clip(blob, bitmap);
+async function begin(blob, file) {
+  start = new Clip(blob, await createImageBitmap(blob));
   clips = [];
-  chosen = null;
+  chosen = wish = held = poked = null;
+  upload = file;
+  playing = false;
   stage.size = model.size;
   show(start, 0);
   listClips();
+  enable();
   say("");
 }
 
 const chooseExample = attempt(async (name) => {
-  const answer = await told(await fetch(`/v1/examples/${encodeURIComponent(name)}`));
-  upload = null;
+  const answer = await request(`/v1/examples/${encodeURIComponent(name)}`);
+  await begin(await answer.blob(), null);
   $("fit").hidden = true;
-  await begin(await answer.blob());
-  for (const button of $("examples").children) button.setAttribute("aria-pressed", button.value === name);
+  pressExample(name);
 });
 
-const sendUpload = attempt(async (file, crop) => {
+const sendUpload = attempt(async (file) => {
+  if (file.size > model.max_body) throw new Error(`${file.name} is too large: ${model.max_body / 2 ** 20} MiB at most.`);
+  say("Sending the picture…");
   const form = new FormData();
   form.append("image", file);
-  form.append("crop", crop);
-  const answer = await told(await fetch("/v1/image", { method: "POST", body: form }));
+  form.append("crop", $("fit").value);
+  const answer = await request("/v1/image", { method: "POST", body: form });
   const [width, height] = answer.headers.get("X-Image-Size").split("x");
-  upload = file;
+  await begin(await answer.blob(), file);
   $("fit").hidden = width === height;
-  await begin(await answer.blob());
-  for (const button of $("examples").children) button.setAttribute("aria-pressed", false);
+  pressExample(null);
 });
+
+function pressExample(name) {
+  for (const button of $("examples").children) button.ariaPressed = button.value === name;
+}
+
+function enable() {
+  stage.enabled = ready && start !== null && (model.poke !== null || model.control === "direction");
+  $("picture").classList.toggle("idle", !stage.enabled);
+  $("run").disabled = !ready || start === null;
+}
 
 // --- wishes
 
-async function base64(blob) {
-  const bytes = new Uint8Array(await blob.arrayBuffer());
-  let text = "";
-  for (let index = 0; index < bytes.length; index += 8192) text += String.fromCharCode(...bytes.subarray(index, index + 8192));
-  return btoa(text);
+// The frame that the next wish begins with: of the picture, or the last one there is of an answer.
+function hold() {
+  const last = model.poke && settings.fromLast && (chosen ?? clips[0]);
+  held = last ? { clip: last, number: last.length - 1 } : { clip: start, number: 0 };
+  playing = false;
+  show(held.clip, held.number);
 }
 
-const askPoke = attempt(async ({ x, y, dx, dy }) => {
+const ask = attempt(async (poke = null) => {
   const released = performance.now();
-  const again = fromStart();
-  const source = again ? start : chosen;
-  const last = again ? 0 : source.length - 1;
-  let shift = [dx, dy];
-  if (model.impulse) {
-    // a direction of a length of at most 1, which a quarter of the picture is
-    const strength = Math.min(1, Math.hypot(dx, dy) / (model.size / 4));
-    shift = shift.map((value) => (value * strength) / Math.hypot(dx, dy));
-  }
-  const image = await base64(source.blobs[last]);
-  const id = connection.send({ image, poke: [x, y, ...shift], frames: Number($("frames").value) });
-  if (!id) throw new Error("The connection is lost: try again in a moment.");
-  let clip = chosen;
-  if (again) {
-    clip = new Clip(start.blobs[0], start.bitmaps[0]);
-    clips = [clip, ...clips].slice(0, MOST_CLIPS);
-  } else {
-    clip.cut(last + 1);
-  }
-  clip.marks.push([last, x, y, dx, dy]);
-  wish = { id, clips: [clip], base: last + 1, released };
-  say("");
-  show(clip, last);
-  play();
-});
-
-const askSamples = attempt(async () => {
-  const released = performance.now();
-  const values = { image: await base64(start.blobs[0]), frames: Number($("frames").value) };
-  values.samples = Number($("samples").value);
-  values.temperature = Number($("temperature").value);
-  values.seed = Number($("seed").value);
-  if (model.control === "direction" && wheel.value !== null) values.direction = wheel.value;
-  if (model.control === "endpoint" && $("endpoint-value").value) values.endpoint = $("endpoint-value").value;
-  const id = connection.send(values);
-  if (!id) throw new Error("The connection is lost: try again in a moment.");
-  clips = Array.from({ length: values.samples }, () => new Clip(start.blobs[0], start.bitmaps[0]));
-  wish = { id, clips, base: 1, released };
-  say("Making videos…");
-  show(clips[0], 0);
-  play();
+  const { clip: source, number } = held;
+  const values = settings.values();
+  const wishes = { image: await base64(source.blobs[number]), ...values };
+  if (poke) wishes.poke = [poke.x, poke.y, ...strength(poke)];
+  const id = connection.send(wishes);
+  if (!id) throw new Error("The connection to the server is lost: try again in a moment.");
+  const before = { clips, chosen };
+  const made = Array.from({ length: values.samples ?? 1 }, () => source.until(number + 1));
+  if (poke) for (const clip of made) clip.marks.push([number, poke.x, poke.y, poke.dx, poke.dy]);
+  if (model.samples) clips = made;
+  else if (source === start) clips = [...made, ...clips].slice(0, MOST_CLIPS);
+  else clips = clips.map((clip) => (clip === source ? made[0] : clip));
+  poked = poke;
+  wish = { id, made, before, first: number + 1, released };
+  say(model.samples ? "Making videos…" : "");
+  show(made[0], number);
+  playing = true;
   listClips();
 });
 
-function askDirection({ dx, dy }) {
-  wheel.towards(dx, dy);
-  askSamples();
+// Models of impulses take a direction of a length of at most 1, which a quarter of the picture is here.
+function strength({ dx, dy }) {
+  if (!model.poke.impulse) return [dx, dy];
+  const length = Math.hypot(dx, dy);
+  const share = Math.min(1, length / (model.size / 4)) / length;
+  return [dx * share, dy * share];
 }
 
 const connection = new Connection({
-  open: () => say(""),
-  lost: () => { wish = null; say("The connection to the server is lost. Trying again…", true); },
-  started: () => listClips(),
-  frame: async (id, sample, index, blob) => {
+  open: () => { if ($("message").classList.contains("error")) say(""); },
+  lost: () => {
+    if (wish) giveUp();
+    say("The connection to the server is lost. Trying again…", true);
+  },
+  frame: async (id, sample, blob) => {
     if (id !== wish?.id) return;
-    const { clips: answered, base, released } = wish;
-    const clip = answered[sample];
-    await clip.put(base + index, blob);
-    if (index > 0 || sample > 0 || clip !== chosen) return;
-    show(clip, base); // the first frame at once, the others at their time
+    const { made, first, released } = wish;
+    await made[sample].append(blob);
+    if (stage.press || sample > 0 || made[0] !== chosen || made[0].length !== first + 1) return;
+    show(chosen, first); // at once: the others come at their time
     performance.measure("first frame", { start: released, end: performance.now() });
     say("");
   },
-  ended: (id) => { if (id === wish?.id) { wish = null; refresh(); } },
+  ended: async (id) => {
+    await Promise.all(wish?.made.map((clip) => clip.pending) ?? []);
+    if (id !== wish?.id) return;
+    wish = null;
+    refresh();
+  },
   failed: (id, words) => {
-    if (id !== wish?.id && id !== 0) return;
-    if (wish) giveUp();
+    if (id !== wish?.id) return;
+    giveUp();
     say(words, true);
   },
 });
 
 // An answer that failed leaves what there was before it.
 function giveUp() {
-  const [clip] = wish.clips;
-  clip.cut(wish.base);
-  if (pokes()) clip.marks.pop();
-  if (!pokes() || wish.base === 1) clips = clips.filter((other) => !wish.clips.includes(other));
-  chosen = clips.includes(clip) ? clip : null;
-  show(chosen ?? start, (chosen ?? start).length - 1);
-  stop();
-  listClips();
+  ({ clips, chosen } = wish.before);
   wish = null;
+  playing = false;
+  show(chosen ?? start, (chosen ?? start).length - 1);
+  listClips();
 }
 
 // --- playing
 
 function show(clip, number) {
-  if (clip !== start) chosen = clip;
+  chosen = clip === start ? null : clip;
   position = number;
-  const answer = clip !== start;
-  stage.show(clip.bitmaps[number], answer && pokes() ? clip.arrowsAt(number) : [], answer && pokes() ? clip.targetsAt(number) : []);
+  const marked = chosen && model.poke;
+  stage.show(clip.bitmaps[number], marked ? clip.arrowsAt(number) : [], marked ? clip.targetsAt(number) : []);
   refresh();
 }
 
 function refresh() {
-  const clip = chosen;
-  const last = clip ? Math.max(clip.length - 1, 0) : 0;
+  const last = chosen ? chosen.length - 1 : 0;
   $("time").max = last;
   $("time").value = position;
   $("time").disabled = $("play").disabled = last === 0;
   $("clock").textContent = last ? `${position} / ${last}` : "";
   $("play").textContent = playing ? "Pause" : "Play";
   for (const button of $("save").children) button.disabled = last === 0 || wish !== null;
-  for (const button of $("clips").children) button.setAttribute("aria-pressed", clips[Number(button.value)] === clip);
+  for (const button of $("clips").children) button.ariaPressed = clips[Number(button.value)] === chosen;
 }
 
-function play() {
+function play(clip, number) {
   playing = true;
-  refresh();
-}
-
-function stop() {
-  playing = false;
-  refresh();
+  show(clip, number);
 }
 
 let ticks = 0;
 function tick() {
   ticks += 1;
   if (playing && chosen && !stage.press) {
-    const ahead = position + 1 < chosen.length;
-    if (ahead) show(chosen, position + 1);
-    else if (wish === null && pokes()) stop();
-    else if (wish === null) show(chosen, 0);
+    if (position + 1 < chosen.length) {
+      show(chosen, position + 1);
+    } else if (wish === null) {
+      playing = model.samples !== null; // samples go round, the answer to a poke stands
+      show(chosen, playing ? 0 : position);
+    }
   }
   for (const button of $("clips").children) {
     const clip = clips[Number(button.value)];
@@ -230,16 +219,15 @@ function tick() {
 }
 
 function listClips() {
-  $("answers").hidden = clips.length === 0;
-  $("all-row").hidden = pokes() || clips.length < 2;
+  $("answers").classList.toggle("empty", clips.length === 0);
+  $("all-row").hidden = !model.samples || clips.length < 2;
   $("clips").replaceChildren(...clips.map((clip, index) => {
     const button = document.createElement("button");
     const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 128;
-    button.type = "button";
-    button.value = index;
-    button.ariaLabel = `${pokes() ? "Answer" : "Sample"} ${pokes() ? clips.length - index : index + 1}`;
-    button.addEventListener("click", () => { show(clips[index], 0); play(); });
+    canvas.width = canvas.height = 256;
+    const name = model.samples ? `Sample ${index + 1}` : `Answer ${clips.length - index}`;
+    Object.assign(button, { type: "button", value: index, title: name, ariaLabel: name });
+    button.addEventListener("click", () => play(clips[index], 0));
     button.append(canvas);
     clip.paint(canvas, 0);
     return button;
@@ -250,18 +238,17 @@ function listClips() {
 // --- saving
 
 const save = attempt(async (format) => {
-  const together = !pokes() && $("all").checked && clips.length > 1;
-  const saved = together ? clips : [chosen];
+  const saved = model.samples && $("all").checked ? clips : [chosen];
+  const length = Math.min(...saved.map((clip) => clip.length));
   const form = new FormData();
-  for (const clip of saved) for (const blob of clip.blobs) form.append("frame", blob);
+  for (const clip of saved) for (const blob of clip.blobs.slice(0, length)) form.append("frame", blob);
+  for (const mark of chosen.marks) form.append("mark", mark.map((value) => value.toFixed(3)).join(","));
   form.append("samples", saved.length);
   form.append("format", format);
-  if (pokes()) form.append("marks", chosen.marks.map((mark) => mark.map((value) => value.toFixed(3)).join(",")).join(";"));
   say("Writing the file…");
-  const answer = await told(await fetch("/v1/render", { method: "POST", body: form }));
+  const answer = await request("/v1/render", { method: "POST", body: form });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await answer.blob());
-  link.download = { mp4: "video.mp4", gif: "video.gif", strip: "stills.png" }[format];
+  Object.assign(link, { href: URL.createObjectURL(await answer.blob()), download: FILES[format] });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   say(`Saved ${link.download}.`);
@@ -269,79 +256,67 @@ const save = attempt(async (format) => {
 
 // --- beginning
 
-function limits(id, range) {
-  $(id).max = range.most;
-  $(id).value = range.default;
-}
-
-function adapt() {
-  const kind = model.control === "direction" ? "direction" : model.model;
-  $("title").textContent = pokes() ? "Poke the picture" : "What happens next";
-  document.title = $("title").textContent;
+function describe() {
+  const kind = model.poke ? "poke" : model.control === "direction" ? "direction" : "sample";
+  document.title = $("title").textContent = model.poke ? "Poke the picture" : "What happens next";
   $("hint").textContent = HINTS[kind];
-  $("answers-title").textContent = pokes() ? "Answers" : "Samples";
-  $("picture").ariaLabel = "The picture";
-  $("poke-settings").hidden = !pokes();
-  $("sample-settings").hidden = pokes();
-  $("direction").hidden = model.control !== "direction";
-  $("endpoint").hidden = model.control !== "endpoint";
-  $("fit").value = model.crop;
-  limits("frames", model.frames);
-  if (model.samples) limits("samples", model.samples);
-  for (const id of ["frames", "samples", "temperature"]) {
-    const tell = () => { document.querySelector(`output[for=${id}]`).textContent = $(id).value; };
-    $(id).addEventListener("input", tell);
-    tell();
-  }
+  $("answers-title").textContent = model.samples ? "Samples" : "Answers";
+  $("empty").textContent = model.poke ? "What you poke answers here." : "The videos appear here.";
+  $("run").hidden = model.poke !== null;
   $("examples").replaceChildren(...model.examples.map((name) => {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", value: name, title: name, ariaLabel: `Example ${name}` });
-    const image = document.createElement("img");
-    Object.assign(image, { src: `/v1/examples/${encodeURIComponent(name)}`, alt: "" });
-    button.append(image);
+    button.append(Object.assign(document.createElement("img"), { src: `/v1/examples/${encodeURIComponent(name)}`, alt: "" }));
     button.addEventListener("click", () => chooseExample(name));
     return button;
   }));
 }
 
 function wire() {
-  $("file").addEventListener("change", () => { if ($("file").files[0]) sendUpload($("file").files[0], $("fit").value); $("file").value = ""; });
-  $("fit").addEventListener("change", () => { if (upload) sendUpload(upload, $("fit").value); });
-  $("play").addEventListener("click", () => {
-    if (playing) return stop();
-    if (position + 1 >= chosen.length) show(chosen, 0);
-    play();
+  $("file").addEventListener("change", () => {
+    const [file] = $("file").files;
+    if (file) sendUpload(file);
+    $("file").value = ""; // so that the same file can be chosen again
   });
-  $("time").addEventListener("input", () => { stop(); show(chosen, Number($("time").value)); });
-  $("run").addEventListener("click", () => askSamples());
-  $("new-seed").addEventListener("click", () => { $("seed").value = Math.floor(Math.random() * 1e6); askSamples(); });
-  for (const button of $("save").children) button.addEventListener("click", () => save(button.value));
-  for (const radio of document.getElementsByName("from")) {
-    radio.addEventListener("change", () => { stop(); if (chosen && !fromStart()) show(chosen, chosen.length - 1); else if (start) show(start, 0); });
-  }
+  $("fit").addEventListener("change", () => { if (upload) sendUpload(upload); });
   document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) sendUpload(event.dataTransfer.files[0], $("fit").value); });
-}
-
-async function untilReady() {
-  for (;;) {
-    const health = await fetch("/healthz").catch(() => null);
-    if (health?.ok) return;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (file) sendUpload(file);
+  });
+  $("play").addEventListener("click", () => {
+    if (!playing) return play(chosen, position + 1 < chosen.length ? position : 0);
+    playing = false;
+    return refresh();
+  });
+  $("time").addEventListener("input", () => {
+    playing = false;
+    show(chosen, Number($("time").value));
+  });
+  $("run").addEventListener("click", () => { hold(); ask(); });
+  $("new-seed").addEventListener("click", () => {
+    settings.newSeed();
+    if ($("run").disabled || (model.poke && !poked)) return;
+    if (!model.poke) hold();
+    ask(poked);
+  });
+  for (const button of $("save").children) button.addEventListener("click", () => save(button.value));
+  for (const radio of document.getElementsByName("from")) radio.addEventListener("change", () => { if (start) hold(); });
 }
 
 const main = attempt(async () => {
-  model = await (await told(await fetch("/v1/model"))).json();
-  adapt();
+  model = await (await request("/v1/model")).json();
+  settings.adapt(model);
+  describe();
   wire();
   if (model.examples.length) await chooseExample(model.examples[0]);
   else say("Upload a picture to begin.");
   await untilReady();
+  ready = true;
   $("curtain").hidden = true;
-  stage.enabled = pokes() || model.control === "direction";
-  $("picture").style.cursor = stage.enabled ? "" : "default";
-  document.documentElement.dataset.ready = "yes";
+  enable();
   setInterval(tick, 1000 / model.fps);
+  document.documentElement.dataset.ready = "yes";
 });
 main();
