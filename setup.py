@@ -50,7 +50,7 @@ setup(
         "serve": SERVE,
         "dev": [
             *SERVE,
-            "httpx>=0.28",  # Starlette's test client needs it
+            "httpx2>=2",  # Starlette's test client needs it
             "hypothesis>=6",
             "mypy>=1.13",
             "playwright>=1.50",

@@ -144,13 +144,13 @@ def test_the_answer_is_played_and_stands(poke_server, open_page):
     seen = open_page(poke_server).open()
     seen.drag((0.25, 0.25), (0.75, 0.25))
     seen.wait_for_answer(4)
-    seen.page.wait_for_function("document.getElementById('clock').textContent === '4 / 4'")
+    seen.page.wait_for_function("() => document.getElementById('clock').textContent === '4 / 4'")
     np.testing.assert_allclose(seen.colour(0.1, 0.9), [100 + 127.5 * 0.04 * SIZE / 2] * 3, atol=2)
     seen.page.keyboard.press("Tab")
     seen.page.locator("#time").fill("0")
     assert seen.colour(0.1, 0.9) == [100] * 3
     seen.page.click("#play")
-    seen.page.wait_for_function("document.getElementById('clock').textContent === '4 / 4'")
+    seen.page.wait_for_function("() => document.getElementById('clock').textContent === '4 / 4'")
 
 
 def test_pokes_of_the_picture_and_of_the_last_frame(poke_server, open_page):
@@ -170,7 +170,7 @@ def test_pokes_of_the_picture_and_of_the_last_frame(poke_server, open_page):
     assert name == "video.gif"
     assert Image.open(io.BytesIO(content)).n_frames == 9
     seen.page.click("#examples button[value=dark]")
-    seen.page.wait_for_function("document.querySelectorAll('#clips button').length === 0")
+    seen.page.wait_for_function("() => document.querySelectorAll('#clips button').length === 0")
     assert seen.colour(0.5, 0.5) == [25] * 3
 
 
@@ -191,17 +191,21 @@ def test_saving(poke_server, open_page):
     assert seen.message() == "Saved stills.png."
 
 
-def test_uploads(poke_server, open_page):
-    seen = open_page(poke_server).open()
+def test_uploads(open_page):
+    with recorded(stand_ins.pokes(), max_body=2**20) as server:
+        check_uploads(open_page(server).open())
+
+
+def check_uploads(seen):
 
     def upload(name, content, words):
         seen.page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": content})
-        seen.page.wait_for_function(f"document.getElementById('message').textContent.includes({words!r})")
+        seen.page.wait_for_function(f"() => document.getElementById('message').textContent.includes({words!r})")
 
     upload("a.png", b"not a picture", "not an image that can be read")
     upload("b.png", png(300, 300)[:200], "damaged or truncated")
     upload("c.png", b"", "the file is empty")
-    upload("d.png", bytes(33 * 2**20), "too large: 32 MiB at most")
+    upload("d.png", bytes(2**20 + 1), "too large: 1 MiB at most")
     seen.drag((0.25, 0.25), (0.5, 0.25))  # the picture before is still there
     seen.wait_for_answer(4)
     upload("e.png", png(40, 20, 200), "")
@@ -219,7 +223,7 @@ def test_two_at_once(poke_server, open_page):
     other.drag((0.25, 0.25), (1.0, 0.25))
     other.wait_for_answer(4)
     one.wait_for_answer(30)
-    other.page.wait_for_function("document.getElementById('clock').textContent === '4 / 4'")
+    other.page.wait_for_function("() => document.getElementById('clock').textContent === '4 / 4'")
     np.testing.assert_allclose(other.colour(0.1, 0.9), [100 + 127.5 * 0.04 * 12] * 3, atol=2)
 
 
@@ -281,7 +285,7 @@ def test_samples_without_a_poke(open_page):
         seen.page.uncheck("#all")
         assert Image.open(io.BytesIO(seen.saved("gif")[1])).width == 256
         seen.page.click("#new-seed")
-        seen.page.wait_for_function("document.getElementById('seed').value !== '41'")
+        seen.page.wait_for_function("() => document.getElementById('seed').value !== '41'")
         seen.wait_for_answer(16)
         assert seen.requests[-1]["seed"] == int(seen.page.input_value("#seed"))
         assert not seen.trouble
