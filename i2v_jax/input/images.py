@@ -2,7 +2,6 @@
 
 import io
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,7 +42,7 @@ def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_
     return _read(io.BytesIO(content), name, formats=UPLOAD_FORMATS, pixels=pixels)
 
 
-def _read(file: BinaryIO, name: str, formats: Sequence[str] | None = None, pixels: int = 0) -> np.ndarray:
+def _read(file: BinaryIO, name: str, formats: tuple[str, ...] | None = None, pixels: int = 0) -> np.ndarray:
     try:
         with Image.open(file, formats=formats) as image:
             if pixels and image.width * image.height > pixels:

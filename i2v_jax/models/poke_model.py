@@ -209,13 +209,13 @@ class PokeModel(nn.Module):
 
     def begin(self, states: States) -> States:
         """What `advance` goes on from before the first frame, from the start frame's object states."""
-        return self.dynamics.begin(states)  # type: ignore[attr-defined]
+        return self.dynamics.begin(states)
 
     def advance(
         self, cells: States, latent_poke: jax.Array, frames: int, first: int | jax.Array
     ) -> tuple[States, jax.Array]:
         """Frames number `first` to `first + frames - 1`: what to go on from, and the video [B, frames, H, W, 3]."""
-        cells, states = self.dynamics.advance(cells, latent_poke, frames, first)  # type: ignore[attr-defined]
+        cells, states = self.dynamics.advance(cells, latent_poke, frames, first)
         return cells, self.decode(states)
 
     def decode(self, states: States) -> jax.Array:

@@ -62,7 +62,7 @@ def create_app(
     async def socket(connection: WebSocket) -> None:
         await stream(api, connection)
 
-    routes = [
+    routes: list[Route | WebSocketRoute | Mount] = [
         Route("/", page),
         Route("/healthz", api.healthz),
         Route("/metrics", api.metrics_text),

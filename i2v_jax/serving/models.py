@@ -51,7 +51,7 @@ class Asked(Protocol):
         """S of the answer [S, T, H, W, 3]."""
 
     @property
-    def poke(self) -> tuple[Array, Array] | None:
+    def poke(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Position [2] and displacement [2] in the model's pixels."""
 
 
@@ -94,7 +94,7 @@ class PokeRequest:
     """One poke of one image, in the model's pixels."""
 
     start_frame: Array  # [H, W, 3]
-    poke: tuple[Array, Array]  # [2], [2]
+    poke: tuple[np.ndarray, np.ndarray]  # [2], [2]
     frames: int
     samples: int = 1
 
@@ -107,7 +107,7 @@ class ServedPokes:
     """A poke model. One poke is one request; the answers to several are computed together."""
 
     name = "poke"
-    parameters = ("poke", "in_turn", "frames", "crop")
+    parameters: tuple[str, ...] = ("poke", "in_turn", "frames", "crop")
     max_batch = 4
 
     def __init__(self, synthesizer: PokeSynthesizer, crop: str) -> None:
@@ -144,7 +144,7 @@ class ServedPokes:
             list(self.run([PokeRequest(blank, poke, frames=2)] * count))
 
     def run(self, requests: Sequence[PokeRequest]) -> Iterator[list[Array]]:
-        filled = [*requests, *requests[-1:] * (_filled(len(requests)) - len(requests))]
+        filled = [*requests, *[requests[-1]] * (_filled(len(requests)) - len(requests))]
         parts = self._synthesizer.stream(
             np.stack([request.start_frame for request in filled]),
             np.stack([request.poke[0] for request in filled]),
@@ -177,7 +177,7 @@ class ServedSamples:
     """A cINN."""
 
     name = "sample"
-    parameters = ("samples", "seed", "temperature", "frames", "chain", "direction", "endpoint", "crop")
+    parameters: tuple[str, ...] = ("samples", "seed", "temperature", "frames", "chain", "direction", "endpoint", "crop")
     max_batch = 1
 
     def __init__(self, synthesizer: VideoSynthesizer, crop: str) -> None:

@@ -29,7 +29,7 @@ class Seen:
 
     def open(self):
         self.page.goto(self.address)
-        self.page.wait_for_selector("html[data-ready]", timeout=30_000)
+        self.page.wait_for_selector("html[data-ready]", timeout=120_000)
         return self
 
     def point(self, x, y):
@@ -193,27 +193,24 @@ def test_saving(poke_server, open_page):
 
 def test_uploads(open_page):
     with recorded(stand_ins.pokes(), max_body=2**20) as server:
-        check_uploads(open_page(server).open())
+        seen = open_page(server).open()
 
+        def upload(name, content, words):
+            seen.page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": content})
+            seen.page.wait_for_function(f"() => document.getElementById('message').textContent.includes({words!r})")
 
-def check_uploads(seen):
-
-    def upload(name, content, words):
-        seen.page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": content})
-        seen.page.wait_for_function(f"() => document.getElementById('message').textContent.includes({words!r})")
-
-    upload("a.png", b"not a picture", "not an image that can be read")
-    upload("b.png", png(300, 300)[:200], "damaged or truncated")
-    upload("c.png", b"", "the file is empty")
-    upload("d.png", bytes(2**20 + 1), "too large: 1 MiB at most")
-    seen.drag((0.25, 0.25), (0.5, 0.25))  # the picture before is still there
-    seen.wait_for_answer(4)
-    upload("e.png", png(40, 20, 200), "")
-    seen.page.wait_for_selector("#fit", state="visible")
-    seen.drag((0.25, 0.25), (0.5, 0.25))
-    seen.wait_for_answer(4)
-    np.testing.assert_allclose(seen.requests[-1]["made"][0].start_frame.mean(), 200 / 127.5 - 1, atol=0.01)
-    assert not seen.trouble
+        upload("a.png", b"not a picture", "not an image that can be read")
+        upload("b.png", png(300, 300)[:200], "damaged or truncated")
+        upload("c.png", b"", "the file is empty")
+        upload("d.png", bytes(2**20 + 1), "too large: 1 MiB at most")
+        seen.drag((0.25, 0.25), (0.5, 0.25))  # the picture before is still there
+        seen.wait_for_answer(4)
+        upload("e.png", png(40, 20, 200), "")
+        seen.page.wait_for_selector("#fit", state="visible")
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(4)
+        np.testing.assert_allclose(seen.requests[-1]["made"][0].start_frame.mean(), 200 / 127.5 - 1, atol=0.01)
+        assert not seen.trouble
 
 
 def test_two_at_once(poke_server, open_page):

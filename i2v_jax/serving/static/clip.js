@@ -1,5 +1,7 @@
 // One video: its frames as pictures and as the bytes that came, and the pokes that made it.
 
+import { arrow } from "./drawing.js";
+
 export class Clip {
   constructor(blob, bitmap) {
     this.blobs = [blob]; // of PNGs, the start frame first
@@ -40,7 +42,15 @@ export class Clip {
     return mark ? [[mark[1] + mark[3], mark[2] + mark[4]]] : [];
   }
 
-  paint(canvas, number) {
-    canvas.getContext("2d").drawImage(this.bitmaps[Math.min(number, this.length - 1)], 0, 0, canvas.width, canvas.height);
+  // Small, with the newest poke, whose pixels are those of a picture of `size`.
+  paint(canvas, number, size) {
+    const context = canvas.getContext("2d");
+    const side = canvas.width;
+    context.drawImage(this.bitmaps[Math.min(number, this.length - 1)], 0, 0, side, side);
+    const mark = this.marks.at(-1);
+    if (!mark) return;
+    const [x, y, dx, dy] = mark.slice(1).map((value) => (value * side) / size);
+    const half = side / size / 2;
+    arrow(context, x + half, y + half, x + half + dx, y + half + dy, 2 * side);
   }
 }

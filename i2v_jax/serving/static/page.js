@@ -9,7 +9,7 @@ import { Stage } from "./stage.js";
 const $ = (id) => document.getElementById(id);
 const MOST_CLIPS = 24;
 const HINTS = {
-  poke: "Press on something, drag it to where it should go, and let go. Keyboard: arrow keys, Enter, arrow keys, Enter.",
+  poke: "Press on something, drag it to where it should go, and let go.",
   direction: "One picture, many videos of what may happen next. Drag across the picture to say where it should move.",
   sample: "One picture, many videos of what may happen next.",
 };
@@ -214,7 +214,7 @@ function tick() {
   }
   for (const button of $("clips").children) {
     const clip = clips[Number(button.value)];
-    clip?.paint(button.firstChild, ticks % clip.length);
+    clip?.paint(button.firstChild, ticks % clip.length, model.size);
   }
 }
 
@@ -229,7 +229,7 @@ function listClips() {
     Object.assign(button, { type: "button", value: index, title: name, ariaLabel: name });
     button.addEventListener("click", () => play(clips[index], 0));
     button.append(canvas);
-    clip.paint(canvas, 0);
+    clip.paint(canvas, 0, model.size);
     return button;
   }));
   refresh();
@@ -259,7 +259,8 @@ const save = attempt(async (format) => {
 function describe() {
   const kind = model.poke ? "poke" : model.control === "direction" ? "direction" : "sample";
   document.title = $("title").textContent = model.poke ? "Poke the picture" : "What happens next";
-  $("hint").textContent = HINTS[kind];
+  $("what").textContent = HINTS[kind];
+  document.querySelector(".keyboard").hidden = kind === "sample";
   $("answers-title").textContent = model.samples ? "Samples" : "Answers";
   $("empty").textContent = model.poke ? "What you poke answers here." : "The videos appear here.";
   $("run").hidden = model.poke !== null;

@@ -1,6 +1,6 @@
 // The large picture: draws frames and arrows, and turns drags and keys into pokes in the model's pixels.
 
-const ACCENT = "#ff4020";
+import { arrow, cross, ring } from "./drawing.js";
 
 export class Stage {
   // `onPoke({x, y, dx, dy})` is called at release, `onStart()` when something is about to be pressed.
@@ -121,59 +121,9 @@ export class Stage {
     context.drawImage(this.bitmap, 0, 0, side, side);
     const scale = side / size;
     const at = (value) => (value + 0.5) * scale;
-    for (const [x, y] of this.targets) ring(context, at(x), at(y), 0.018 * side);
+    for (const [x, y] of this.targets) ring(context, at(x), at(y), side);
     for (const [x, y, dx, dy] of this.marks) arrow(context, at(x), at(y), at(x + dx), at(y + dy), side);
     if (this.press) arrow(context, at(this.press.x), at(this.press.y), at(this.press.tipX), at(this.press.tipY), side);
     if (this.cursor) cross(context, at(this.cursor.x), at(this.cursor.y), side);
   }
-}
-
-function stroked(context, side, path) {
-  for (const [colour, width] of [["rgb(255 255 255 / 85%)", 0.014], [ACCENT, 0.008]]) {
-    context.strokeStyle = colour;
-    context.lineWidth = width * side;
-    context.beginPath();
-    path();
-    context.stroke();
-  }
-}
-
-function ring(context, x, y, radius) {
-  stroked(context, radius / 0.018, () => context.arc(x, y, radius, 0, 2 * Math.PI));
-}
-
-function cross(context, x, y, side) {
-  const reach = 0.03 * side;
-  stroked(context, side, () => {
-    context.moveTo(x - reach, y);
-    context.lineTo(x + reach, y);
-    context.moveTo(x, y - reach);
-    context.lineTo(x, y + reach);
-  });
-}
-
-function arrow(context, x0, y0, x1, y1, side) {
-  const length = Math.hypot(x1 - x0, y1 - y0);
-  const [ux, uy] = length ? [(x1 - x0) / length, (y1 - y0) / length] : [1, 0];
-  const head = Math.min(0.045 * side, 0.6 * length);
-  const neck = [x1 - ux * head, y1 - uy * head];
-  const wing = 0.5 * head;
-  context.lineCap = context.lineJoin = "round";
-  stroked(context, side, () => {
-    context.moveTo(x0, y0);
-    context.lineTo(...neck);
-    context.lineTo(neck[0] - uy * wing, neck[1] + ux * wing);
-    context.lineTo(x1, y1);
-    context.lineTo(neck[0] + uy * wing, neck[1] - ux * wing);
-    context.lineTo(...neck);
-  });
-  context.fillStyle = ACCENT;
-  context.beginPath();
-  context.moveTo(neck[0] - uy * wing, neck[1] + ux * wing);
-  context.lineTo(x1, y1);
-  context.lineTo(neck[0] + uy * wing, neck[1] - ux * wing);
-  context.fill();
-  context.beginPath();
-  context.arc(x0, y0, 0.012 * side, 0, 2 * Math.PI);
-  context.fill();
 }

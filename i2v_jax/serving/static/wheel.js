@@ -2,7 +2,7 @@
 
 export class Wheel {
   constructor(svg, { needle, output, any }) {
-    Object.assign(this, { svg, needle, output });
+    Object.assign(this, { svg, needle, output, any });
     this.value = null;
     any.addEventListener("click", () => this.set(null));
     svg.addEventListener("pointerdown", (event) => {
@@ -33,6 +33,7 @@ export class Wheel {
 
   set(degrees) {
     this.value = degrees === null ? null : (((Math.round(degrees / 10) * 10) % 360) + 360) % 360;
+    this.any.hidden = this.value === null;
     this.svg.classList.toggle("any", this.value === null);
     this.needle.setAttribute("transform", `rotate(${-(this.value ?? 0)})`);
     this.output.textContent = this.value === null ? "any" : `${this.value}°`;
