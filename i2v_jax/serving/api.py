@@ -6,12 +6,12 @@ while the model is not ready, 500 for what went wrong here.
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import anyio.to_thread
 import numpy as np
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from i2v_jax import media
@@ -121,7 +121,8 @@ class Api:
         turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
         in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
         asked = await self.asked(values)
-        return await self._encoded(await (self._in_turn(asked) if in_turn else self._each(asked)), output)
+        answer = self._in_turn(asked) if in_turn else self._each(asked)
+        return await self._encoded(await _unless_gone(request, answer), output)
 
     async def _each(self, requests: Sequence[Asked]) -> list[Clip]:
         jobs = self.engine.submit(requests)
@@ -174,6 +175,24 @@ class _Output:
         return cls(
             form, fps if rate is None else rate, fields.integer("scale", 0, 0, MAX_SCALE), fields.flag("arrows", True)
         )
+
+
+async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]) -> list[Clip]:
+    """The answer, which is given up with ClientDisconnect when nobody waits for it any more."""
+
+    async def leaving() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    work, gone = asyncio.create_task(answer), asyncio.create_task(leaving())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
 
 
 async def _wholes(jobs: Sequence[Job]) -> list[Array]:

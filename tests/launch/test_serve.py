@@ -112,6 +112,12 @@ def test_a_drag_in_a_browser(server, chromium, tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_benchmark(server) -> None:
+    done = launch("benchmarks.serving", f"--url={server[1]}", "--repeats=3", "--clients=2")
+    assert re.search(r"6 answers\nfirst frame   median +[\d.]+ ms, 95th percentile +[\d.]+ ms", done.stdout), done
+
+
+@pytest.mark.slow
 def test_it_ends_when_told(server) -> None:
     process, address = server
     assert ask(address, "/healthz")[0] == 200

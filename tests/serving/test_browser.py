@@ -355,3 +355,16 @@ def test_it_waits_for_the_model_and_tells_what_fails(open_page):
     seen.page.wait_for_selector("#message.error")
     assert "connection to the server is lost" in seen.message()
     assert not seen.trouble
+
+
+def test_without_examples(open_page):
+    with recorded(stand_ins.pokes(), examples={}) as server:
+        seen = open_page(server).open()
+        assert seen.message() == "Upload a picture to begin."
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        assert not seen.requests
+        seen.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png()})
+        seen.page.wait_for_selector("#picture:not(.idle)")
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(4)
+        assert not seen.trouble

@@ -1,8 +1,11 @@
 """Frames over the WebSocket: order and values, and that one bad wish or a client that leaves ends nothing."""
 
+import http.client
 import io
 import json
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -140,3 +143,31 @@ def test_pages_of_others_are_refused(client):
         client.websocket_connect("/v1/stream", headers={"Origin": "http://evil.example"}),
     ):
         pass
+
+
+def test_an_http_client_that_leaves_ends_the_work():
+    """Of its one answer of 64 frames most are never computed, and the next client is served."""
+    with stand_ins.server(slow(stand_ins.pokes(), 0.05)) as address:
+        stand_ins.wait_until(lambda: told(address, "/healthz") == '{"status":"ready"}')
+        before = frames_computed(address)
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        body = json.dumps({"example": "grey", "poke": [3, 3, 2, 0], "frames": 64})
+        connection.request("POST", "/v1/poke", body, {"Content-Type": "application/json"})
+        stand_ins.wait_until(lambda: frames_computed(address) > before)
+        connection.close()
+        connection.request("POST", "/v1/poke", body.replace("64", "2"), {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 200
+        assert frames_computed(address) - before < 60
+
+
+def told(address, path):
+    try:
+        with urllib.request.urlopen(address + path, timeout=10) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+
+
+def frames_computed(address):
+    (line,) = [line for line in told(address, "/metrics").splitlines() if line.startswith("i2v_frames_total")]
+    return float(line.split()[1])
