@@ -10,7 +10,7 @@ from i2v_jax.serving.engine import AnswerError, BusyError, NotReadyError
 
 STATUSES: dict[type[Exception], int] = {
     UserError: 400,
-    ClientDisconnect: 400,
+    ClientDisconnect: 499,  # as nginx counts it: nobody reads the answer
     BusyError: 429,
     NotReadyError: 503,
     AnswerError: 500,
