@@ -201,7 +201,7 @@ def test_uploads(open_page):
 
         upload("a.png", b"not a picture", "not an image that can be read")
         upload("b.png", png(300, 300)[:200], "damaged or truncated")
-        upload("c.png", b"", "the file is empty")
+        upload("c.png", b"", "file is empty")
         upload("d.png", bytes(2**20 + 1), "too large: 1 MiB at most")
         seen.drag((0.25, 0.25), (0.5, 0.25))  # the picture before is still there
         seen.wait_for_answer(4)
@@ -347,13 +347,13 @@ def test_it_waits_for_the_model_and_tells_what_fails(open_page):
         model.run = lambda requests: 1 / 0
         seen.drag((0.25, 0.25), (0.5, 0.25))
         seen.page.wait_for_selector("#message.error")
-        assert "the server failed to compute this (ZeroDivisionError)" in seen.message()
+        assert "The server failed to compute this (ZeroDivisionError)" in seen.message()
         assert seen.page.locator("#clips button").count() == 0
         model.run = run
         seen.drag((0.25, 0.25), (0.5, 0.25))
         seen.wait_for_answer(4)
     seen.page.wait_for_selector("#message.error")
-    assert "connection to the server is lost" in seen.message()
+    assert "The connection to the server is lost" in seen.message()
     assert not seen.trouble
 
 

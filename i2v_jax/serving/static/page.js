@@ -39,7 +39,7 @@ const stage = new Stage($("picture"), {
 });
 
 function say(words, error = false) {
-  $("message").textContent = words;
+  $("message").textContent = words.charAt(0).toUpperCase() + words.slice(1);
   $("message").classList.toggle("error", error);
 }
 
