@@ -4,6 +4,15 @@ import pathlib
 
 from setuptools import find_packages, setup
 
+SERVE = [
+    "anyio>=4",
+    "prometheus_client>=0.20",
+    "python-multipart>=0.0.18",
+    "starlette>=1.0",
+    "uvicorn>=0.34",
+    "websockets>=14",
+]
+
 setup(
     name="i2v_jax",
     version="0.1.0",
@@ -13,6 +22,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["i2v_jax*", "configs*", "data*", "launch*"]),
+    package_data={"i2v_jax.serving": ["static/*"]},
     install_requires=[
         "absl-py>=2.1",
         "av>=14",
@@ -37,9 +47,13 @@ setup(
         "cuda": ["jax[cuda12]>=0.9"],
         "tpu": ["jax[tpu]>=0.9"],
         "torch": ["torch>=2.6"],
+        "serve": SERVE,
         "dev": [
+            *SERVE,
+            "httpx2>=2",  # Starlette's test client needs it
             "hypothesis>=6",
             "mypy>=1.13",
+            "playwright>=1.50",
             "pytest>=8",
             "pytest-xdist>=3",
             "ruff>=0.9",

@@ -175,10 +175,12 @@ def heat(image: ArrayLike, values: ArrayLike) -> Pixels:
 
 
 def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:
-    """Writes [T, H, W, 3] as H.264 that every browser plays (yuv420p; odd sizes gain one repeated row or column).
+    """Writes `mp4_bytes`. Raises UserError naming the path when it cannot be written."""
+    _write_whole(path, mp4_bytes(video, fps, scale))
 
-    Raises UserError naming the path when it cannot be written.
-    """
+
+def mp4_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
+    """[T, H, W, 3] as H.264 that every browser plays (yuv420p; odd sizes gain one repeated row or column)."""
     frames = enlarge(video, scale)
     # Two pixels share one colour sample in yuv420p, so that both sizes have to be even.
     frames = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)], mode="edge")
@@ -191,14 +193,18 @@ def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) 
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())
-    _write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_gif(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:
-    """Writes [T, H, W, 3] as an endless GIF with one palette of 256 colours made for the whole clip, dithered.
+    """Writes `gif_bytes`. Raises UserError naming the path when it cannot be written."""
+    _write_whole(path, gif_bytes(video, fps, scale))
 
-    GIF counts time in hundredths of a second; the rate is rounded to that. Raises UserError naming the path when it
-    cannot be written.
+
+def gif_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
+    """[T, H, W, 3] as an endless GIF with one palette of 256 colours made for the whole clip, dithered.
+
+    GIF counts time in hundredths of a second; the rate is rounded to that.
     """
     frames = to_uint8(video)
     montage = Image.fromarray(frames.reshape(-1, frames.shape[2], 3))
@@ -210,14 +216,19 @@ def write_gif(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) 
     buffer = io.BytesIO()
     duration = 10 * max(1, round(100 / fps))
     pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0, disposal=1)
-    _write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_png(path: PathLike, image: ArrayLike, scale: int = 1) -> None:
     """Writes [H, W, 3] as PNG. Raises UserError naming the path when it cannot be written."""
+    _write_whole(path, png_bytes(image, scale))
+
+
+def png_bytes(image: ArrayLike, scale: int = 1) -> bytes:
+    """[H, W, 3] as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(enlarge(image, scale)).save(buffer, "PNG")
-    _write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_text(path: PathLike, text: str) -> None:

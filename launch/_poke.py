@@ -9,7 +9,8 @@ from absl import flags
 
 from i2v_jax import media
 from i2v_jax.errors import UserError
-from i2v_jax.input import images, pokes
+from i2v_jax.input import images
+from i2v_jax.input.coordinates import Scaling, numbers
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
 from launch import _synthesis
 
@@ -23,49 +24,6 @@ IN_TURN = flags.DEFINE_bool("in_turn", False, "Poke the last frame of each answe
 CORRELATION = flags.DEFINE_multi_string(
     "correlation", [], "x,y: which parts of the image move with this pixel, as a heat map of 100 random pokes."
 )
-
-
-class Scaling:
-    """From pixels of an image file to those of the model's square, as `transforms.fit` brings the image there."""
-
-    def __init__(self, path: str, size: int, crop: str) -> None:
-        self.height, self.width = images.read_rgb(Path(path)).shape[:2]
-        across, down = self.width, self.height
-        self._left = self._top = 0
-        if crop != "resize":
-            across = down = min(self.height, self.width)
-            self._top, self._left = round((self.height - down) / 2), round((self.width - across) / 2)
-        self._size, self._scale = size, np.array([size / across, size / down])
-
-    def poke(self, text: str, impulse: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Position and displacement [2] in the model's pixels. Raises UserError for what is no poke of this image."""
-        x, y, dx, dy = numbers("poke", text, "x,y,dx,dy")
-        pokes.check_poke((x, y), (dx, dy), self.width, self.height)
-        displacement = np.array([dx, dy]) if impulse else np.array([dx, dy]) * self._scale
-        return self._inside("poke", text, x, y), displacement
-
-    def position(self, text: str) -> np.ndarray:
-        """Position [2] in the model's pixels. Raises UserError for what is none in this image."""
-        x, y = numbers("correlation", text, "x,y")
-        pokes.check_position((x, y), self.width, self.height)
-        return self._inside("correlation", text, x, y)
-
-    def _inside(self, flag: str, text: str, x: float, y: float) -> np.ndarray:
-        place = (np.array([x - self._left, y - self._top]) + 0.5) * self._scale - 0.5
-        if (place < -0.5).any() or (place >= self._size - 0.5).any():
-            raise UserError(f"--{flag}={text}: ({x:g}, {y:g}) is cut off with --crop=center, give --crop=resize")
-        return place
-
-
-def numbers(flag: str, text: str, form: str) -> list[float]:
-    """The numbers of a flag. Raises UserError for what is none, and for another count."""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != form.count(",") + 1:
-        raise UserError(f"--{flag}={text}: {form.count(',') + 1} numbers are needed, {form}")
-    return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +41,12 @@ def requested(paths: Sequence[str], size: int, crop: str, *, impulse: bool) -> l
         raise UserError("this is a poke model: give --poke=x,y,dx,dy, or --correlation=x,y")
     asked = []
     for path in paths:
-        scaling = Scaling(path, size, crop)
-        pairs = [scaling.poke(text, impulse) for text in POKE.value]
+        height, width = images.read_rgb(Path(path)).shape[:2]
+        scaling = Scaling(width, height, size, crop)
+        pairs = [scaling.poke(*numbers("--poke", text, "x,y,dx,dy"), impulse=impulse) for text in POKE.value]
         positions, displacements = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
-        asked.append(Asked(positions, displacements, [scaling.position(text) for text in CORRELATION.value]))
+        places = [scaling.position(*numbers("--correlation", text, "x,y")) for text in CORRELATION.value]
+        asked.append(Asked(positions, displacements, places))
     return asked
 
 

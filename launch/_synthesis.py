@@ -1,4 +1,4 @@
-"""What `sample` and `transfer` share: flags, controls as text, and files written."""
+"""What `sample` and `transfer` share: flags, and files written."""
 
 import pathlib
 from collections.abc import Callable, Sequence
@@ -7,9 +7,7 @@ import numpy as np
 from absl import flags
 
 from i2v_jax import media
-from i2v_jax.errors import UserError
-from i2v_jax.input import directions, images
-from i2v_jax.tasks.control import ControlKind, encode_control
+from i2v_jax.input import images
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
@@ -18,29 +16,6 @@ ENDPOINT = flags.DEFINE_string("endpoint", None, "End effector in the last frame
 CROP = flags.DEFINE_enum("crop", None, ["resize", "center"], "How images become square; by default as in training.")
 FPS = flags.DEFINE_float("fps", 8, "Frames per second of the files written.", lower_bound=0.1)
 SCALE = flags.DEFINE_integer("scale", 0, "Enlarge by this factor; 0: to about 256 pixels.", lower_bound=0)
-
-
-def requested_control(kind: ControlKind, direction: float | None, endpoint: str | None) -> np.ndarray | None:
-    """eta [1, n] of what the user asked for, None if nothing. Raises UserError when the model has no such control."""
-    for name, value in (("direction", direction), ("endpoint", endpoint)):
-        if value is not None and kind != name:
-            has = "no control" if kind == "none" else f"control by {kind} only"
-            raise UserError(f"--{name}: this model was trained with {has}; train one with config.control={name!r}")
-    if direction is not None:
-        return np.asarray(encode_control("direction", np.array([directions.direction_bin(direction)])))
-    if endpoint is not None:
-        return np.asarray(encode_control("endpoint", np.array([_position(endpoint)], np.float32)))
-    return None
-
-
-def _position(text: str) -> list[float]:
-    try:
-        position = [float(part) for part in text.split(",")]
-    except ValueError:
-        position = []
-    if len(position) != 3:
-        raise UserError(f"endpoint {text!r}: three numbers are needed, like 0.6,0.1,0.25")
-    return position
 
 
 def read_start_frames(paths: Sequence[str], size: int, crop: str) -> np.ndarray:

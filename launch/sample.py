@@ -15,6 +15,7 @@ from typing import Any, cast
 from absl import flags
 
 from i2v_jax.errors import UserError
+from i2v_jax.sampling.controls import requested_control
 from launch import _poke, _synthesis
 from launch._app import run
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
 def _answer_pokes(config: Any) -> None:
     from i2v_jax.sampling.load import load_poke_synthesizer
 
-    _synthesis.requested_control("none", _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
+    requested_control("none", _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
     crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
     asked = _poke.requested(IMAGE.value, size, crop, impulse=config.data.poke.normalize == "impulse")
     start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
@@ -68,7 +69,7 @@ def _draw_samples(config: Any) -> None:
             f"--poke, --correlation: {_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, "
             "for example with --config=configs/plants.py"
         )
-    control = _synthesis.requested_control(config.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
+    control = requested_control(config.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
     crop, frames = _synthesis.CROP.value or config.data.crop, FRAMES.value or CLIP_FRAMES
     start_frames = _synthesis.read_start_frames(IMAGE.value, config.data.size, crop)
     synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True)

@@ -11,6 +11,7 @@ import numpy as np
 from absl import flags
 
 from i2v_jax.errors import UserError
+from i2v_jax.sampling.controls import requested_control
 from i2v_jax.tasks.control import ControlKind
 from launch import _synthesis
 from launch._app import run
@@ -66,21 +67,21 @@ def own_control(kind: ControlKind, clip: np.ndarray) -> np.ndarray | None:
         print(f"the clip moves towards {direction:.0f} degrees (measured; --direction says otherwise)")
     if kind == "endpoint" and endpoint is None:
         raise UserError("this model is controlled by endpoint: give the clip's own with --endpoint=x,y,z")
-    return _synthesis.requested_control(kind, direction, endpoint)
+    return requested_control(kind, direction, endpoint)
 
 
 def set_control(kind: ControlKind, text: str) -> np.ndarray | None:
 
     name, _, value = text.partition("=")
     if name == "endpoint":
-        return _synthesis.requested_control(kind, None, value)
+        return requested_control(kind, None, value)
     try:
         direction = float(value) if name == "direction" else math.nan
     except ValueError:
         direction = math.nan
     if math.isnan(direction):
         raise UserError(f"--set={text}: direction=DEGREES or endpoint=x,y,z is needed")
-    return _synthesis.requested_control(kind, direction, None)
+    return requested_control(kind, direction, None)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Reading images as they come: grey, palette, transparent, 16-bit, turned by a camera."""
 
+import io
 import itertools
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -9,6 +11,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms, videos
+
+UPLOAD_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+UPLOAD_PIXELS = 50_000_000
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -21,14 +26,38 @@ def read_rgb(path: Path) -> np.ndarray:
         UserError: the file is missing, empty, truncated or no image.
     """
     videos.check_file(path)
+    with path.open("rb") as file:
+        return _read(file, str(path))
+
+
+def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> np.ndarray:
+    """As `read_rgb`, from the bytes of a file that a stranger sent: uint8 [h, w, 3].
+
+    Raises:
+        UserError: as `read_rgb`; a format other than those of `UPLOAD_FORMATS`, or more than `pixels` pixels, which
+            is told from the header, before anything is decoded. The message starts with `name`.
+    """
+    if not content:
+        raise UserError(f"{name}: the file is empty")
+    return _read(io.BytesIO(content), name, formats=UPLOAD_FORMATS, pixels=pixels)
+
+
+def _read(file: BinaryIO, name: str, formats: tuple[str, ...] | None = None, pixels: int = 0) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(file, formats=formats) as image:
+            if pixels and image.width * image.height > pixels:
+                raise UserError(
+                    f"{name}: {image.width}x{image.height} pixels are too many, {pixels / 1e6:.0f} million at most"
+                )
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise UserError(f"{path}: not an image that can be read") from error
+        known = f" (known here: {', '.join(formats)})" if formats else ""
+        raise UserError(f"{name}: not an image that can be read{known}") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name}: the image has too many pixels to be read") from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path}: damaged or truncated image ({error})") from error
+        raise UserError(f"{name}: damaged or truncated image ({error})") from error
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
@@ -70,7 +99,12 @@ def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
     Raises:
         UserError: see `read_rgb`.
     """
-    return transforms.to_float(transforms.fit(read_rgb(Path(path))[None], size, _steady(crop))[0])
+    return to_start_frame(read_rgb(Path(path)), size, crop)
+
+
+def to_start_frame(pixels: np.ndarray, size: int, crop: str) -> np.ndarray:
+    """`read_image` of an image that was read: uint8 [h, w, 3] -> float32 [size, size, 3] in [-1, 1]."""
+    return transforms.to_float(transforms.fit(pixels[None], size, _steady(crop))[0])
 
 
 def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int = 0, stride: int = 1) -> np.ndarray:

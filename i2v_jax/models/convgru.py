@@ -15,13 +15,13 @@ GATES = ("update", "reset", "candidate")
 _SAME: Any = ((1, 1), (1, 1))
 
 
-def poke_strengths(frames: int, over_time: PokeOverTime, poke_frames: int) -> jax.Array:
-    """The factor of the latent poke before each frame, [frames] float32.
+def poke_strengths(frames: int, over_time: PokeOverTime, poke_frames: int, first: int | jax.Array = 0) -> jax.Array:
+    """The factor of the latent poke before each of the frames from number `first` on, [frames] float32.
 
     "constant": 1. "impulse": 1 before the first frame and 0 from then on. "decay": linearly from 1 before the first
     frame to 0 before frame `poke_frames` and 0 from then on.
     """
-    steps = jnp.arange(frames, dtype=jnp.float32)
+    steps = first + jnp.arange(frames, dtype=jnp.float32)
     if over_time == "constant":
         return jnp.ones(frames)
     if over_time == "impulse":
@@ -112,13 +112,25 @@ class Dynamics(nn.Module):
     update_bias: float = 0.0  # see `ConvGRUCell`
     dtype: Any = jnp.float32
 
-    @nn.compact
     def __call__(self, states: tuple[jax.Array, ...], latent_poke: jax.Array, frames: int) -> tuple[jax.Array, ...]:
         """Every state [B, h, w, C] (the deepest first) and the latent poke [B, h, w, D] -> every [B, frames, h, w, C].
 
         `latent_poke` has the resolution of the deepest state.
         """
-        start = tuple(s.astype(self.dtype) for s in (*(states[:1] * (self.bottleneck_cells - 1)), *states))
+        return self.advance(self.begin(states), latent_poke, frames, 0)[1]
+
+    def begin(self, states: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        """The cells' states before the first frame: as `states`, the deepest once for each of its cells."""
+        return tuple(s.astype(self.dtype) for s in (*(states[:1] * (self.bottleneck_cells - 1)), *states))
+
+    @nn.compact
+    def advance(
+        self, start: tuple[jax.Array, ...], latent_poke: jax.Array, frames: int, first: int | jax.Array
+    ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+        """The cells' states before frame number `first` -> those after `frames` more, and the states of these frames.
+
+        A roll-out in parts is the same as one at once.
+        """
         inputs = (latent_poke.astype(self.dtype), *start[:-1])
         cells = [
             ConvGRUCell(
@@ -135,6 +147,6 @@ class Dynamics(nn.Module):
                 new.append(cell.advance(cell.share(new[-1]), state))
             return tuple(new), tuple(new[self.bottleneck_cells - 1 :])
 
-        strengths = poke_strengths(frames, self.poke_over_time, self.poke_frames).astype(self.dtype)
-        _, predicted = jax.lax.scan(step, start, strengths)
-        return tuple(jnp.moveaxis(state, 0, 1) for state in predicted)
+        strengths = poke_strengths(frames, self.poke_over_time, self.poke_frames, first).astype(self.dtype)
+        last, predicted = jax.lax.scan(step, start, strengths)
+        return last, tuple(jnp.moveaxis(state, 0, 1) for state in predicted)

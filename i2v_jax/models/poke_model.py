@@ -207,6 +207,17 @@ class PokeModel(nn.Module):
         """The object states [B, frames, h, w, C] that follow on `states` [B, h, w, C]."""
         return self.dynamics(states, latent_poke, frames)
 
+    def begin(self, states: States) -> States:
+        """What `advance` goes on from before the first frame, from the start frame's object states."""
+        return self.dynamics.begin(states)
+
+    def advance(
+        self, cells: States, latent_poke: jax.Array, frames: int, first: int | jax.Array
+    ) -> tuple[States, jax.Array]:
+        """Frames number `first` to `first + frames - 1`: what to go on from, and the video [B, frames, H, W, 3]."""
+        cells, states = self.dynamics.advance(cells, latent_poke, frames, first)
+        return cells, self.decode(states)
+
     def decode(self, states: States) -> jax.Array:
         """States [B, h, w, C], or [B, T, h, w, C] in one batch, -> images [B, H, W, 3] or video [B, T, H, W, 3]."""
         leading = states[0].shape[:-3]

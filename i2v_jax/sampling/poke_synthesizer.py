@@ -6,7 +6,7 @@ as (dx, dy) in pixels at the model's resolution, y down. Pixel (x, y) has its mi
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks
 
 STRUCTURE_POKES = 100  # of the paper's figure 5
+PART_FRAMES = 3  # of a streamed answer, after its first frame
 _STRUCTURE_LENGTHS = (0.04, 0.12)  # of these pokes, frame widths
 
 
@@ -58,15 +59,31 @@ class PokeSynthesizer:
         frames = self.frames if frames is None else frames
         if frames < 1:
             raise UserError(f"frames={frames}: ask for at least one")
-        maps = np.stack(
-            [
-                pokes.poke_map((round(float(x)), round(float(y))), displacement, self.size, self.poke_size)
-                for (x, y), displacement in zip(positions, displacements, strict=True)
-            ]
-        )
+        maps = self._maps(positions, displacements)
         function = self._respond(frames)
         label = "poke" if self.progress else ""
         return in_chunks(function, self.variables, x0, maps, chunk=self.chunk, progress=label)
+
+    def stream(
+        self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
+    ) -> Iterator[Array]:
+        """As `respond`, part by part: first [B, 1, H, W, 3], then up to `PART_FRAMES` frames at a time.
+
+        All B are computed at once, whatever `chunk` is. One program serves all lengths.
+        """
+        x0, positions, displacements = self._checked(start_frames, positions, displacements)
+        frames = self.frames if frames is None else frames
+        if frames < 1:
+            raise UserError(f"frames={frames}: ask for at least one")
+        return self._stream(x0, self._maps(positions, displacements), frames)
+
+    def _stream(self, x0: Array, maps: Array, frames: int) -> Iterator[Array]:
+        begin, advance = self._parts
+        cells, latent_poke, video = begin(self.variables, x0, maps)
+        yield np.asarray(video, np.float32)
+        for first in range(1, frames, PART_FRAMES):
+            cells, video = advance(self.variables, cells, latent_poke, np.int32(first))
+            yield np.asarray(video, np.float32)[:, : frames - first]
 
     def respond_in_turn(
         self, start_frame: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
@@ -114,14 +131,43 @@ class PokeSynthesizer:
             )
         if len(x0) not in (1, len(places)):
             raise UserError(f"{len(x0)} start frames and {len(places)} pokes: give one frame for all, or one for each")
-        for position, displacement in zip(places, shifts, strict=True):
+        self.check_pokes(places, shifts)
+        return np.broadcast_to(x0, (len(places), *x0.shape[1:])), places, shifts
+
+    def check_pokes(self, positions: Array, displacements: Array) -> None:
+        """Raises UserError when one of the pokes [B, 2], [B, 2] is none, or none for this model."""
+        for position, displacement in zip(positions, displacements, strict=True):
             pokes.check_poke(tuple(position), tuple(displacement), self.size, self.size)
             if self.impulse and np.hypot(*displacement) > 1.0:
                 raise UserError(
                     f"displacement {displacement[0]:g},{displacement[1]:g}: this model was trained with impulses, "
                     "whose length is 1 at most"
                 )
-        return np.broadcast_to(x0, (len(places), *x0.shape[1:])), places, shifts
+
+    def _maps(self, positions: Array, displacements: Array) -> Array:
+        return np.stack(
+            [
+                pokes.poke_map((round(float(x)), round(float(y))), displacement, self.size, self.poke_size)
+                for (x, y), displacement in zip(positions, displacements, strict=True)
+            ]
+        )
+
+    @functools.cached_property
+    def _parts(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """The first frame, and `PART_FRAMES` more: both also return what the next ones need."""
+
+        def begin(variables: Any, x0: jax.Array, maps: jax.Array) -> Any:
+            def run(model: PokeModel) -> Any:
+                latent_poke = model.encode_poke(maps)
+                cells, video = model.advance(model.begin(model.encode(x0)), latent_poke, 1, 0)
+                return cells, latent_poke, video
+
+            return self.model.apply(variables, method=run)
+
+        def advance(variables: Any, cells: Any, latent_poke: jax.Array, first: jax.Array) -> Any:
+            return self.model.apply(variables, cells, latent_poke, PART_FRAMES, first, method="advance")
+
+        return jax.jit(begin), jax.jit(advance)
 
     def _respond(self, frames: int) -> Callable[..., jax.Array]:
         if frames not in self._programs:

@@ -6,7 +6,7 @@ Shapes: frames [B, H, W, 3] and videos [B, T, H, W, 3] in [-1, 1], residuals nu 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -74,6 +74,25 @@ class VideoSynthesizer:
         Returns:
             [B, S, T, H, W, 3], x0 itself not among the frames.
         """
+        parts = self.stream(
+            start_frames, rng, num_samples, frames=frames, temperature=temperature, control=control, chain=chain,
+            numbers=numbers,
+        )  # fmt: skip
+        return np.concatenate(list(parts), axis=2)
+
+    def stream(
+        self,
+        start_frames: ArrayLike,
+        rng: jax.Array,
+        num_samples: int,
+        *,
+        frames: int = CLIP_FRAMES,
+        temperature: float = 1.0,
+        control: ArrayLike | None = None,
+        chain: Chain = "same_z",
+        numbers: Sequence[int] | None = None,
+    ) -> Iterator[Array]:
+        """As `sample`, part by part: [B, S, up to 16, H, W, 3] each, as soon as it is decoded."""
         x0 = checked_frames(start_frames, self.size)
         keys = sample_keys(rng, np.arange(len(x0)) if numbers is None else np.asarray(numbers), num_samples)
 
@@ -94,8 +113,8 @@ class VideoSynthesizer:
             return self._latent(draw(part), self._embed(last), eta)
 
         z = self._latent(draw(0), embedding, eta)
-        videos = self._roll_out(x0, z, frames, next_latent if chain == "fresh" else None)
-        return videos.reshape(-1, num_samples, *videos.shape[1:])
+        for part in self._roll_out(x0, z, frames, next_latent if chain == "fresh" else None):
+            yield part.reshape(-1, num_samples, *part.shape[1:])
 
     def residual(self, video: ArrayLike, control: ArrayLike | None = None) -> Array:
         """What a clip has beyond its start frame: nu [B, z] = T(posterior mean of z; x0, eta).
@@ -154,7 +173,7 @@ class VideoSynthesizer:
                 "give one for all, or one for each"
             )
         x0, nu, eta = (np.broadcast_to(array, (count, *array.shape[1:])) for array in (x0, nu, eta))
-        return self._roll_out(x0, self._latent(nu, self._embed(x0), eta), frames, None)
+        return np.concatenate(list(self._roll_out(x0, self._latent(nu, self._embed(x0), eta), frames, None)), axis=1)
 
     def recontrol(self, video: ArrayLike, old_control: ArrayLike, new_control: ArrayLike) -> Array:
         """Video-to-video control: the residual under the clip's own eta, decoded under another.
@@ -169,16 +188,18 @@ class VideoSynthesizer:
         clip = self._checked_clip(video)
         return self._decode(clip[:, 0], self._encode(clip[:, 1:]))
 
-    def _roll_out(self, x0: Array, z: Array, frames: int, next_latent: Callable[[int, Array], Array] | None) -> Array:
+    def _roll_out(
+        self, x0: Array, z: Array, frames: int, next_latent: Callable[[int, Array], Array] | None
+    ) -> Iterator[Array]:
+        """The parts [B, up to 16, H, W, 3] of a video, each of which starts from the last frame of the one before."""
         if frames < 1:
             raise UserError(f"frames={frames}: ask for at least one")
-        parts = [self._decode(x0, z)]
-        while CLIP_FRAMES * len(parts) < frames:
-            last = parts[-1][:, -1]
-            if next_latent is not None:
-                z = next_latent(len(parts), last)
-            parts.append(self._decode(last, z))
-        return np.concatenate(parts, axis=1)[:, :frames]
+        for number, first in enumerate(range(0, frames, CLIP_FRAMES)):
+            if number and next_latent is not None:
+                z = next_latent(number, x0)
+            part = self._decode(x0, z)
+            yield part[:, : frames - first]
+            x0 = part[:, -1]
 
     def _encode(self, clip: Array) -> Array:
         return self._in_chunks("encoder", self.functions["encode"], clip)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from configs import plants
 from i2v_jax.errors import UserError
-from launch import _poke
+from i2v_jax.input.coordinates import Scaling, numbers
 from tests.launch.synthesis import frames_of, last_line, launch
 from tests.sampling.random_run import write_run
 
@@ -21,15 +21,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_pokes_are_in_pixels_of_the_image(image: str) -> None:
+def test_pokes_are_in_pixels_of_the_image() -> None:
     """The middle of the first pixel of 80x40 is 1/80 and 1/80 from its corner in pixels of 20x20: 0.125 and 0.25."""
-    position, displacement = _poke.Scaling(image, 20, "resize").poke("0,0,8,-4", impulse=False)
+    position, displacement = Scaling(80, 40, 20, "resize").poke(0, 0, 8, -4, impulse=False)
     np.testing.assert_allclose(position, [0.125 - 0.5, 0.25 - 0.5])
     np.testing.assert_allclose(displacement, [2, -2])
-    position, displacement = _poke.Scaling(image, 20, "center").poke("39.5,19.5,8,-4", impulse=False)
+    position, displacement = Scaling(80, 40, 20, "center").poke(39.5, 19.5, 8, -4, impulse=False)
     np.testing.assert_allclose(position, [9.5, 9.5])
     np.testing.assert_allclose(displacement, [4, -2])
-    _, displacement = _poke.Scaling(image, 20, "center").poke("39.5,19.5,0.5,0", impulse=True)
+    _, displacement = Scaling(80, 40, 20, "center").poke(39.5, 19.5, 0.5, 0, impulse=True)
     np.testing.assert_allclose(displacement, [0.5, 0])
 
 
@@ -45,19 +45,19 @@ def test_pokes_are_in_pixels_of_the_image(image: str) -> None:
         ("3,3,0,0", "there is nothing to answer"),
         ("3,nan,4,0", "must be finite numbers"),
         ("3,3,90,0", "it is 90 pixels long, the image is 80x40"),
-        ("3,3,4,0", r"--poke=3,3,4,0: \(3, 3\) is cut off with --crop=center"),
+        ("3,3,4,0", "position 3,3 is cut off with crop=center"),
     ],
 )
-def test_bad_pokes_are_one_clear_line(image: str, text: str, message: str) -> None:
+def test_bad_pokes_are_one_clear_line(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        _poke.Scaling(image, 20, "center").poke(text, impulse=False)
+        Scaling(80, 40, 20, "center").poke(*numbers("--poke", text, "x,y,dx,dy"), impulse=False)
 
 
-def test_bad_places_of_a_heat_map(image: str) -> None:
+def test_bad_places_of_a_heat_map() -> None:
     with pytest.raises(UserError, match="--correlation=3: 2 numbers are needed, x,y"):
-        _poke.Scaling(image, 20, "resize").position("3")
+        numbers("--correlation", "3", "x,y")
     with pytest.raises(UserError, match="outside the image"):
-        _poke.Scaling(image, 20, "resize").position("3,50")
+        Scaling(80, 40, 20, "resize").position(3, 50)
 
 
 def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:

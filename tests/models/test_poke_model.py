@@ -113,6 +113,25 @@ def test_the_scan_is_the_recurrence(over_time):
 
 
 @pytest.mark.parametrize(
+    "options", [{"poke_over_time": "decay", "poke_frames": 3}, {"levels": 1, "bottleneck_cells": 3}]
+)
+def test_a_roll_out_in_parts_is_one_at_once(options):
+    model, variables = make(**options)
+
+    def in_parts(model):
+        latent = model.encode_poke(POKE)
+        cells, first = model.advance(model.begin(model.encode(IMAGES)), latent, 1, 0)
+        _, rest = model.advance(cells, latent, 3, 1)
+        return jnp.concatenate([first, rest], axis=1)
+
+    def at_once(model):
+        return model.decode(model.predict(model.encode(IMAGES), model.encode_poke(POKE), 4))
+
+    both = [jax.jit(lambda v, run=run: model.apply(v, method=run))(variables) for run in (in_parts, at_once)]
+    np.testing.assert_allclose(*both, atol=1e-5)
+
+
+@pytest.mark.parametrize(
     ("options", "cells", "states"),
     [
         ({}, 3, 3),

@@ -59,6 +59,19 @@ def test_several_pokes_of_one_image_and_longer_answers():
     np.testing.assert_allclose(videos[:, -1, 0, 0, 0], [54, 108], rtol=1e-5)
 
 
+def test_a_streamed_answer_is_the_whole_one_in_parts(tmp_path: pathlib.Path):
+    write_run(tmp_path, plants.get_config("demo,runlocal"))
+    synthesizer = load_poke_synthesizer(tmp_path)
+    rng, side = np.random.default_rng(0), synthesizer.size
+    start_frames = rng.uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
+    pokes = start_frames, [[5, 5], [8, 8]], [[1, 0], [2, 0]]
+    parts = list(synthesizer.stream(*pokes, frames=6))
+    assert [part.shape[1] for part in parts] == [1, 3, 2]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), synthesizer.respond(*pokes, frames=6), atol=1e-5)
+    with pytest.raises(UserError, match="there is nothing to answer"):
+        synthesizer.stream(start_frames[:1], [[5, 5]], [[0, 0]])
+
+
 def test_pokes_in_turn_go_on_from_the_last_frame():
     video = stand_in().respond_in_turn(frames(0.0)[0], [[5, 5], [8, 8]], [[1, 0], [2, 0]])
     assert video.shape == (8, SIZE, SIZE, 3)

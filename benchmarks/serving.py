@@ -1,0 +1,97 @@
+"""How long a user of a running server waits: from the wish to the first frame, and to the last, over the WebSocket.
+
+    python -m launch.serve --workdir=RUN                                    # in another terminal
+    python -m benchmarks.serving [--url=http://127.0.0.1:8000] [--repeats=50] [--clients=1]
+
+Every client sends the server's examples with a random poke (or, to a cINN, random seeds) and asks again as soon as it
+has its answer. What a browser adds is the decoding of one PNG.
+"""
+
+import base64
+import concurrent.futures
+import itertools
+import json
+import math
+import random
+import statistics
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from absl import app, flags
+
+URL = flags.DEFINE_string("url", "http://127.0.0.1:8000", "Address of the server.")
+REPEATS = flags.DEFINE_integer("repeats", 50, "Wishes of each client.", lower_bound=1)
+CLIENTS = flags.DEFINE_integer("clients", 1, "How many ask at the same time.", lower_bound=1)
+FRAMES = flags.DEFINE_integer("frames", 0, "Frames of an answer; 0: as many as the server gives unless told otherwise.")
+_WARM_UP = 3  # wishes that do not count
+
+
+def fetch(path: str) -> bytes:
+    try:
+        with urllib.request.urlopen(URL.value + path, timeout=60) as answer:
+            return answer.read()
+    except urllib.error.URLError as error:
+        raise SystemExit(f"{URL.value}{path}: {error.reason}; start python -m launch.serve --workdir=RUN") from error
+
+
+def wishes(model: dict[str, Any], rng: random.Random) -> Any:
+    """Endless parameters, of images as the page sends them: PNGs at the model's size."""
+    pictures = [base64.b64encode(fetch(f"/v1/examples/{name}")).decode() for name in model["examples"]]
+    if not pictures:
+        raise SystemExit("the server has no examples: start it with --examples=DIR")
+    for picture in itertools.cycle(pictures):
+        wish = {"image": picture, "frames": FRAMES.value or model["frames"]["default"]}
+        if model["poke"]:
+            size, angle = model["size"], rng.uniform(0, 2 * math.pi)
+            length = 1.0 if model["poke"]["impulse"] else size / 10
+            place = [rng.uniform(0, size - 1) for _ in range(2)]
+            wish["poke"] = [*place, length * math.cos(angle), length * math.sin(angle)]
+        if model["samples"]:
+            wish["seed"] = rng.randrange(2**31)
+        yield wish
+
+
+def client(seed: int, model: dict[str, Any]) -> list[tuple[float, float]]:
+    """(seconds to the first frame, seconds to the end) of each wish."""
+    from websockets.sync.client import connect
+
+    times = []
+    with connect(f"ws{URL.value.removeprefix('http')}/v1/stream", max_size=None) as socket:
+        for number, wish in zip(range(-_WARM_UP, REPEATS.value), wishes(model, random.Random(seed)), strict=False):
+            text, first = json.dumps({"id": number + _WARM_UP, **wish}), math.nan
+            began = time.perf_counter()
+            socket.send(text)
+            while True:
+                message = socket.recv(timeout=60)
+                if isinstance(message, bytes):
+                    first = time.perf_counter() - began if math.isnan(first) else first
+                    continue
+                told = json.loads(message)
+                if told["type"] == "error":
+                    raise SystemExit(f"the server says: {told['error']}")
+                if told["type"] == "end":
+                    break
+            if number >= 0:
+                times.append((first, time.perf_counter() - began))
+    return times
+
+
+def percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    model = json.loads(fetch("/v1/model"))
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS.value) as pool:
+        times = [pair for part in pool.map(client, range(CLIENTS.value), [model] * CLIENTS.value) for pair in part]
+    print(f"{model['model']} model, {model['size']}x{model['size']}, {CLIENTS.value} client(s), {len(times)} answers")
+    for name, values in zip(("first frame", "whole answer"), map(list, zip(*times, strict=True)), strict=True):
+        middle, high = 1e3 * statistics.median(values), 1e3 * percentile(values, 95)
+        print(f"{name:13} median {middle:7.1f} ms, 95th percentile {high:7.1f} ms")
+
+
+if __name__ == "__main__":
+    app.run(main)

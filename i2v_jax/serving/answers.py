@@ -1,0 +1,80 @@
+"""Videos as the bytes of a file."""
+
+import dataclasses
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+
+CONTENT_TYPES = {
+    "mp4": "video/mp4",
+    "gif": "image/gif",
+    "strip": "image/png",
+    "npz": "application/x-npz",
+}
+MAX_SCALE = 16
+MAX_PIXELS = 100_000_000  # of all frames of a file together
+_STRIP_FRAMES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """A poke, drawn from frame number `first` on: the arrow there, the target's ring until the next mark."""
+
+    first: int
+    position: np.ndarray  # [2], in pixels before the enlargement
+    displacement: np.ndarray  # [2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A video [T, H, W, 3] and what was asked of it."""
+
+    frames: np.ndarray
+    marks: tuple[Mark, ...] = ()
+
+    def drawn(self, scale: int) -> media.Pixels:
+        """Enlarged, with its marks."""
+        video = media.enlarge(self.frames, scale)
+        ends = [mark.first for mark in self.marks[1:]] + [len(video)]
+        for mark, end in zip(self.marks, ends, strict=False):
+            if mark.first < end:
+                part = media.poked(video[mark.first : end], scale, mark.position, mark.displacement)
+                video[mark.first : end] = part
+        return video
+
+
+def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> bytes:
+    """Clips of one size and length in one file.
+
+    Args:
+        clips: several are shown side by side.
+        form: "mp4", "gif", "strip" (a PNG of eight frames for each clip), or "npz" (`video` float32 or uint8
+            [N, T, H, W, 3], without marks).
+        fps: frames per second.
+        scale: enlargement; 0: to about 256 pixels.
+
+    Raises:
+        UserError: the file would hold more than `MAX_PIXELS`.
+    """
+    if form == "npz":
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, video=np.stack([clip.frames for clip in clips]), fps=np.float32(fps))
+        return buffer.getvalue()
+    scale = scale or max(1, round(256 / clips[0].frames.shape[1]))
+    pixels = sum(clip.frames.size // 3 for clip in clips) * scale**2
+    if pixels > MAX_PIXELS:
+        raise UserError(
+            f"scale={scale}: {pixels / 1e6:.0f} million pixels are too many, {MAX_PIXELS / 1e6:.0f} million at most; "
+            "give a smaller scale, or fewer frames"
+        )
+    if form == "strip":
+        rows = [media.strip(clip.drawn(max(1, scale // 2)), _STRIP_FRAMES) for clip in clips]
+        return media.png_bytes(np.concatenate(rows))
+    drawn = [clip.drawn(scale) for clip in clips]
+    whole = drawn[0] if len(drawn) == 1 else media.grid(np.stack(drawn), columns=math.ceil(math.sqrt(len(drawn))))
+    return media.mp4_bytes(whole, fps) if form == "mp4" else media.gif_bytes(whole, fps)

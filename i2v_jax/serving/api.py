@@ -1,0 +1,229 @@
+"""The HTTP API: POST /v1/poke, /v1/sample, /v1/image, /v1/render; GET /v1/model, /v1/examples/NAME, /healthz, /metrics.
+
+Errors are {"error": "words"}: 400 for what the client can mend, 413 and 415 for bodies, 429 when the queue is full, 503
+while the model is not ready, 500 for what went wrong here.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+import anyio.to_thread
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+from i2v_jax.input import images
+from i2v_jax.sampling.chunks import Array
+from i2v_jax.serving import metrics as metrics_module
+from i2v_jax.serving.answers import CONTENT_TYPES, MAX_SCALE, Clip, Mark, encode
+from i2v_jax.serving.bodies import read_body, take_image
+from i2v_jax.serving.engine import Engine, Job
+from i2v_jax.serving.examples import Example
+from i2v_jax.serving.fields import Fields
+from i2v_jax.serving.models import CROPS, Asked, ServedModel
+
+_OUTPUT = ("format", "fps", "scale", "arrows")
+_RENDERED_PIXELS = 1024 * 1024  # of a frame that comes back to be saved
+MAX_MARKS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Api:
+    """The handlers, on one engine."""
+
+    engine: Engine
+    model: ServedModel
+    metrics: metrics_module.Metrics
+    examples: Mapping[str, Example]
+    fps: float  # of files, unless told otherwise
+    max_body: int  # bytes
+    work: anyio.CapacityLimiter  # of decoding and encoding: few at a time, because large ones need much memory
+
+    async def healthz(self, request: Request) -> Response:
+        """200 when requests are taken, 503 before that."""
+        if self.engine.ready:
+            return JSONResponse({"status": "ready"})
+        status = "failed" if self.engine.failure else "compiling"
+        return JSONResponse({"status": status}, 503, {"Retry-After": "1"})
+
+    async def metrics_text(self, request: Request) -> Response:
+        """Prometheus."""
+        return Response(self.metrics.text(), media_type=metrics_module.CONTENT_TYPE)
+
+    async def describe(self, request: Request) -> Response:
+        """What the model is, the names of the examples, and how much may be sent."""
+        about = {"fps": self.fps, "max_body": self.max_body, "examples": list(self.examples)}
+        return JSONResponse({**self.model.describe(), **about})
+
+    async def example(self, request: Request) -> Response:
+        """An example as the model sees it, PNG."""
+        name = request.path_params["name"]
+        if name not in self.examples:
+            return JSONResponse({"error": f"there is no example {name[:40]!r}"}, 404)
+        return Response(self.examples[name].thumbnail(self.model.size, self.model.crop), media_type="image/png")
+
+    async def image(self, request: Request) -> Response:
+        """An image of any size and mode as the model sees it, PNG."""
+        values = await read_body(request)
+        pixels = await self._image_of(values)
+        crop = Fields(values, ("crop",)).choice("crop", self.model.crop, CROPS)
+
+        def fitted() -> bytes:
+            return media.png_bytes(images.to_start_frame(pixels, self.model.size, crop))
+
+        content = await anyio.to_thread.run_sync(fitted, limiter=self.work)
+        size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
+        return Response(content, media_type="image/png", headers=size)
+
+    async def poke(self, request: Request) -> Response:
+        """Answers to pokes."""
+        return await self._generated(request, "poke")
+
+    async def sample(self, request: Request) -> Response:
+        """Samples of an image."""
+        return await self._generated(request, "sample")
+
+    async def render(self, request: Request) -> Response:
+        """Frames that were seen, as a file: `frame` are PNGs, those of the first of `samples` videos first."""
+        values = await read_body(request)
+        contents = values.pop("frame", [])
+        output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
+        fields = Fields(values, ("samples", "mark"))
+        samples = fields.integer("samples", 1, 1, 64)
+        marks = tuple(_mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS))
+        if not contents or len(contents) % samples or not all(isinstance(item, bytes) for item in contents):
+            raise UserError(f"frame: {len(contents)} pictures do not make {samples} videos of equal length")
+        clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, limiter=self.work)
+        return await self._encoded(clips, output)
+
+    async def asked(self, values: dict[str, Any]) -> Sequence[Asked]:
+        """What the parameters of a request, its image among them, ask of the model. Raises UserError."""
+        pixels = await self._image_of(values)
+        return await anyio.to_thread.run_sync(self.model.requests, values, pixels, limiter=self.work)
+
+    async def _image_of(self, values: dict[str, Any]) -> np.ndarray:
+        return await take_image(values, self.examples, self.work)
+
+    async def _generated(self, request: Request, route: str) -> Response:
+        if self.model.name != route:
+            raise UserError(
+                "this model was not trained with pokes: ask /v1/sample"
+                if route == "poke"
+                else "this is a poke model, which answers to pokes: ask /v1/poke"
+            )
+        values = await read_body(request)
+        accept = request.headers.get("accept", "")
+        output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, accept, self.fps)
+        turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
+        in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
+        asked = await self.asked(values)
+        answer = self._in_turn(asked) if in_turn else self._each(asked)
+        return await self._encoded(await _unless_gone(request, answer), output)
+
+    async def _each(self, requests: Sequence[Asked]) -> list[Clip]:
+        jobs = self.engine.submit(requests)
+        answers = await _wholes(jobs)
+        return [
+            Clip(_with_start(asked.start_frame, video), _marks(asked))
+            for asked, answer in zip(requests, answers, strict=True)
+            for video in answer
+        ]
+
+    async def _in_turn(self, requests: Sequence[Asked]) -> list[Clip]:
+        """One video, every poke's start frame before its answer."""
+        if requests[0].samples > 1:
+            raise UserError("in_turn: one sample is needed, which the next poke goes on with")
+        parts: list[Array] = []
+        marks: list[Mark] = []
+        for number, first in enumerate(requests):
+            asked: Any = first
+            if number:
+                asked = dataclasses.replace(asked, start_frame=parts[-1][-1])
+            marks.extend(_marks(asked, sum(map(len, parts))))
+            (answer,) = await _wholes(self.engine.submit([asked]))
+            parts.append(_with_start(asked.start_frame, answer[0]))
+        return [Clip(np.concatenate(parts), tuple(marks))]
+
+    async def _encoded(self, clips: Sequence[Clip], output: "_Output") -> Response:
+        if not output.arrows:
+            clips = [Clip(clip.frames) for clip in clips]
+        content = await anyio.to_thread.run_sync(
+            encode, clips, output.form, output.fps, output.scale, limiter=self.work
+        )
+        return Response(content, media_type=CONTENT_TYPES[output.form])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Output:
+    """How the answer is wanted."""
+
+    form: str
+    fps: float
+    scale: int
+    arrows: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], accept: str, fps: float) -> "_Output":
+        fields = Fields(values, _OUTPUT)
+        accepted = [form for form, content_type in CONTENT_TYPES.items() if content_type in accept.lower()]
+        form = fields.choice("format", accepted[0] if accepted else "mp4", tuple(CONTENT_TYPES))
+        rate = fields.number("fps", fps, 0.1, 60.0)
+        return cls(
+            form, fps if rate is None else rate, fields.integer("scale", 0, 0, MAX_SCALE), fields.flag("arrows", True)
+        )
+
+
+async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]) -> list[Clip]:
+    """The answer, which is given up with ClientDisconnect when nobody waits for it any more."""
+
+    async def leaving() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    work, gone = asyncio.create_task(answer), asyncio.create_task(leaving())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
+
+
+async def _wholes(jobs: Sequence[Job]) -> list[Array]:
+    """All answers. When one fails, or the client has gone, nobody waits for the others."""
+    try:
+        return await asyncio.gather(*(job.whole() for job in jobs))
+    finally:
+        for job in jobs:
+            job.cancel()
+
+
+def _marks(asked: Asked, first: int = 0) -> tuple[Mark, ...]:
+    return () if asked.poke is None else (Mark(first, *asked.poke),)
+
+
+def _mark(numbers: Sequence[float]) -> Mark:
+    first, x, y, dx, dy = numbers
+    if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
+        raise UserError("mark: first,x,y,dx,dy is needed, numbers of a poke")
+    return Mark(int(first), np.array([x, y]), np.array([dx, dy]))
+
+
+def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...]) -> list[Clip]:
+    frames: list[np.ndarray] = []
+    for number, content in enumerate(contents):
+        frames.append(images.decode_upload(content, f"frame {number}", _RENDERED_PIXELS))
+        if frames[-1].shape != frames[0].shape:
+            raise UserError(f"frame {number}: all pictures must be of one size")
+    videos = np.stack(frames).reshape(samples, -1, *frames[0].shape)
+    return [Clip(video, tuple(mark for mark in marks if mark.first < len(video))) for video in videos]
+
+
+def _with_start(start_frame: Array, video: Array) -> Array:
+    return np.concatenate([start_frame[None], video])

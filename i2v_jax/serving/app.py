@@ -1,0 +1,95 @@
+"""The web application: routes, page, start and end."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from i2v_jax.serving.api import Api
+from i2v_jax.serving.bodies import BodyLimit
+from i2v_jax.serving.engine import Engine
+from i2v_jax.serving.examples import Example
+from i2v_jax.serving.guard import Guard
+from i2v_jax.serving.metrics import Metrics
+from i2v_jax.serving.models import ServedModel
+from i2v_jax.serving.problems import STATUSES, status_of
+from i2v_jax.serving.sockets import stream
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(
+    model: ServedModel,
+    examples: Mapping[str, Example],
+    *,
+    fps: float = 8.0,
+    waiting: int = 16,
+    max_body: int = 32 * 2**20,
+    hosts: frozenset[str] | None = None,
+) -> Starlette:
+    """The application of one model. Its engine starts to compile with it; `app.state.engine` tells how it stands.
+
+    Args:
+        model: what answers.
+        examples: images that the page offers, by name.
+        fps: frames per second of what is shown and written.
+        waiting: requests that may wait; more are refused with 429.
+        max_body: bytes of a request.
+        hosts: names that the server is known by; None: any.
+    """
+    metrics = Metrics()
+    engine = Engine(model, metrics, waiting)
+    api = Api(engine, model, metrics, examples, fps, max_body, anyio.CapacityLimiter(2))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        engine.start()
+        yield
+        await anyio.to_thread.run_sync(engine.stop)
+
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def socket(connection: WebSocket) -> None:
+        await stream(api, connection)
+
+    routes: list[Route | WebSocketRoute | Mount] = [
+        Route("/", page),
+        Route("/healthz", api.healthz),
+        Route("/metrics", api.metrics_text),
+        Route("/v1/model", api.describe),
+        Route("/v1/examples/{name}", api.example),
+        Route("/v1/image", api.image, methods=["POST"]),
+        Route("/v1/poke", api.poke, methods=["POST"]),
+        Route("/v1/sample", api.sample, methods=["POST"]),
+        Route("/v1/render", api.render, methods=["POST"]),
+        WebSocketRoute("/v1/stream", socket),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    counted = frozenset(route.path for route in routes)
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(Guard, metrics=metrics, hosts=hosts, routes=counted),
+            Middleware(BodyLimit, most=max_body),
+        ],
+        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400, Exception], _tell),
+        lifespan=lifespan,
+    )
+    app.state.engine = engine
+    return app
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    status, words = status_of(error)
+    retry = {"Retry-After": "1"} if status in (429, 503) else {}
+    return JSONResponse({"error": words}, status, {**retry, **(getattr(error, "headers", None) or {})})

@@ -1,0 +1,50 @@
+"""Images to begin with: of a folder, or the first frames of held-out videos."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+from i2v_jax.input import images, pipeline, videos
+
+MAX_EXAMPLES = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """An image by name."""
+
+    name: str
+    pixels: np.ndarray  # uint8 [h, w, 3]
+
+    def thumbnail(self, size: int, crop: str) -> bytes:
+        """PNG of what the model sees of it."""
+        return media.png_bytes(images.to_start_frame(self.pixels, size, crop))
+
+
+def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
+    """The first images of a folder in natural order. Raises UserError: no folder, no images there, a damaged one."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise UserError(f"--examples={folder}: no such folder")
+    files = videos.frame_files(path)[:MAX_EXAMPLES]
+    if not files:
+        raise UserError(f"--examples={folder}: no images there")
+    return {file.stem: Example(file.stem, images.read_rgb(file)) for file in files}
+
+
+def from_data(data: ConfigDict) -> dict[str, Example]:
+    """First frames of test videos, none where the data set is not at hand."""
+    try:
+        source = pipeline.open_split(data, "test")
+    except UserError:
+        return {}
+    chosen = np.linspace(0, len(source) - 1, min(MAX_EXAMPLES, len(source))).round().astype(int)
+    return {
+        f"{data.name}-{number + 1}": Example(f"{data.name}-{number + 1}", source.read(int(video), [0])[0])
+        for number, video in enumerate(chosen)
+    }

@@ -1,0 +1,66 @@
+"""Who may ask: pages of this server and programs, but no pages of others. And a count of what was answered."""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from i2v_jax.serving.metrics import Metrics
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # after an update no page is half of the old one
+}
+
+
+class Guard:
+    """Refuses what another site's page sends through its visitor's browser, and sets headers.
+
+    Browsers name the page that a request comes from (Origin); programs send none. A server that listens to this machine
+    alone also refuses other names for it, with which a site could pretend to be it.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: frozenset[str] | None, routes: frozenset[str]) -> None:
+        """`hosts`: names that this server is known by, None for any. `routes`: paths that are counted by name."""
+        self._app, self._metrics, self._hosts, self._routes = app, metrics, hosts, routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(Headers(scope=scope))
+        if scope["type"] == "websocket":
+            if refusal:
+                await send({"type": "websocket.close", "code": 1008, "reason": refusal})
+            else:
+                await self._app(scope, receive, send)
+            return
+        route = scope["path"] if scope["path"] in self._routes else "other"
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+                self._metrics.requests.labels(route, str(message["status"])).inc()
+            await send(message)
+
+        answer: ASGIApp = JSONResponse({"error": refusal}, 403) if refusal else self._app
+        await answer(scope, receive, counted)
+
+    def _refusal(self, headers: Headers) -> str:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._hosts is not None and _name(host) not in self._hosts:
+            return "this server answers to 127.0.0.1 and localhost only"
+        if origin is not None and urlsplit(origin).netloc != host:
+            return "pages of other sites may not ask this server"
+        return ""
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

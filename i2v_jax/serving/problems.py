@@ -1,0 +1,30 @@
+"""What goes wrong, as a status of HTTP and in words."""
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from i2v_jax.errors import UserError
+from i2v_jax.serving.engine import AnswerError, BusyError, NotReadyError
+
+STATUSES: dict[type[Exception], int] = {
+    UserError: 400,
+    ClientDisconnect: 499,  # as nginx counts it: nobody reads the answer
+    BusyError: 429,
+    NotReadyError: 503,
+    AnswerError: 500,
+}
+
+_LOG = logging.getLogger(__name__)
+
+
+def status_of(error: Exception) -> tuple[int, str]:
+    """Status and words for a client. What is not foreseen is logged, and told as no more than its type."""
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail
+    for kind, status in STATUSES.items():
+        if isinstance(error, kind):
+            return status, str(error) or "the client went away"
+    _LOG.error("a request failed", exc_info=error)
+    return 500, f"the server failed to answer this ({type(error).__name__}), see its log"

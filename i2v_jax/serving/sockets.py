@@ -1,0 +1,107 @@
+"""The WebSocket /v1/stream: frames while they are computed.
+
+The client sends one JSON object per wish: the parameters of the model's route (/v1/poke with one poke, or /v1/sample),
+an image in base64 or the name of an example, and a whole number `id`. The server answers with
+
+- a JSON text {"id", "type": "start", "frames", "samples"},
+- binary messages, one per frame: id, sample and frame as three little-endian uint32, then the bytes of a PNG,
+- a JSON text {"id", "type": "end"} or {"id", "type": "error", "status", "error"}.
+
+A new wish ends the answer to the one before on the same socket; {"id", "cancel": true} only ends it.
+"""
+
+import asyncio
+import contextlib
+import struct
+from typing import Any
+
+import anyio.to_thread
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+from i2v_jax.sampling.chunks import Array
+from i2v_jax.serving.api import Api
+from i2v_jax.serving.bodies import parse_json
+from i2v_jax.serving.problems import status_of
+
+HEADER = struct.Struct("<III")
+
+
+async def stream(api: Api, socket: WebSocket) -> None:
+    """Serves one socket until its client goes away."""
+    await socket.accept()
+    task: asyncio.Task[None] | None = None
+    with api.metrics.sockets.track_inprogress():
+        try:
+            while True:
+                text = await _received(socket)
+                if task is not None:
+                    await _ended(task)
+                task = asyncio.create_task(_reply(api, socket, text))
+        except WebSocketDisconnect:
+            pass
+        finally:
+            if task is not None:
+                await _ended(task)
+
+
+async def _received(socket: WebSocket) -> str | bytes:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    return message.get("text") or message.get("bytes") or b""
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
+    number = 0
+    try:
+        values = parse_json(text)
+        number = values.pop("id", 0)
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**32:
+            number = 0
+            raise UserError("id: a whole number is needed")
+        if not values.pop("cancel", False):
+            await _answer(api, socket, number, values)
+    except (WebSocketDisconnect, RuntimeError):  # the client went away while we were sending
+        return
+    except Exception as error:  # of one wish: the socket serves the next
+        status, words = status_of(error)
+        api.metrics.requests.labels("/v1/stream", str(status)).inc()
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await socket.send_json({"id": number, "type": "error", "status": status, "error": words})
+
+
+async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
+    asked = await api.asked(values)
+    if len(asked) != 1:
+        raise UserError("one poke at a time here: send the next one when this is answered")
+    (job,) = api.engine.submit(asked)
+    start = {"id": number, "type": "start", "frames": asked[0].frames, "samples": asked[0].samples}
+    parts = job.parts()
+    try:
+        await socket.send_json(start)
+        first = 0
+        async for part in parts:
+            for message in await anyio.to_thread.run_sync(_messages, number, first, part):
+                await socket.send_bytes(message)
+            first += part.shape[1]
+        await socket.send_json({"id": number, "type": "end"})
+        api.metrics.requests.labels("/v1/stream", "200").inc()
+    finally:
+        await parts.aclose()  # type: ignore[attr-defined]
+
+
+def _messages(number: int, first: int, part: Array) -> list[bytes]:
+    """All samples of a frame before those of the next."""
+    return [
+        HEADER.pack(number, sample, first + index) + media.png_bytes(part[sample, index])
+        for index in range(part.shape[1])
+        for sample in range(part.shape[0])
+    ]

@@ -1,0 +1,56 @@
+// One video: its frames as pictures and as the bytes that came, and the pokes that made it.
+
+import { arrow } from "./drawing.js";
+
+export class Clip {
+  constructor(blob, bitmap) {
+    this.blobs = [blob]; // of PNGs, the start frame first
+    this.bitmaps = [bitmap];
+    this.marks = []; // [first, x, y, dx, dy], first being the number of the frame that was poked
+    this.pending = Promise.resolve(); // until all frames that came are decoded
+  }
+
+  get length() {
+    return this.bitmaps.length;
+  }
+
+  // A copy of the first frames, to go on from.
+  until(length) {
+    const copy = new Clip();
+    copy.blobs = this.blobs.slice(0, length);
+    copy.bitmaps = this.bitmaps.slice(0, length);
+    copy.marks = this.marks.filter(([first]) => first < length - 1);
+    return copy;
+  }
+
+  // Frames are decoded side by side and take their places in order.
+  append(blob) {
+    const decoded = createImageBitmap(blob);
+    this.pending = this.pending.then(async () => {
+      this.bitmaps.push(await decoded);
+      this.blobs.push(blob);
+    });
+    return this.pending;
+  }
+
+  arrowsAt(number) {
+    return this.marks.filter(([first]) => first === number).map((mark) => mark.slice(1));
+  }
+
+  targetsAt(number) {
+    const mark = this.marks.findLast(([first]) => first < number);
+    return mark ? [[mark[1] + mark[3], mark[2] + mark[4]]] : [];
+  }
+
+  // Small, with the newest poke, whose pixels are those of a picture of `size`.
+  paint(canvas, number, size) {
+    const context = canvas.getContext("2d");
+    const side = canvas.width;
+    context.drawImage(this.bitmaps[Math.min(number, this.length - 1)], 0, 0, side, side);
+    const mark = this.marks.at(-1);
+    if (!mark) return;
+    const [x, y, dx, dy] = mark.slice(1).map((value) => (value * side) / size);
+    const half = side / size / 2;
+    arrow(context, x + half, y + half, x + half + dx, y + half + dy, 2 * side);
+  }
+}

@@ -1,0 +1,323 @@
+// The page: what the model can do decides what is shown. No state is kept on the server.
+
+import { Clip } from "./clip.js";
+import { Connection } from "./connection.js";
+import { base64, request, untilReady } from "./server.js";
+import { Settings } from "./settings.js";
+import { Stage } from "./stage.js";
+
+const $ = (id) => document.getElementById(id);
+const MOST_CLIPS = 24;
+const HINTS = {
+  poke: "Press on something, drag it to where it should go, and let go.",
+  direction: "One picture, many videos of what may happen next. Drag across the picture to say where it should move.",
+  sample: "One picture, many videos of what may happen next.",
+};
+const FILES = { mp4: "video.mp4", gif: "video.gif", strip: "stills.png" };
+
+let model = null; // of /v1/model
+let ready = false; // compiled
+let start = null; // the clip of the picture alone
+let clips = []; // answers, the newest first; or the samples of the newest wish
+let chosen = null; // the one on the stage
+let position = 0; // its frame there
+let playing = false;
+let held = null; // {clip, number}: the frame that was pressed
+let poked = null; // the last poke, to be asked again with another seed
+let wish = null; // {id, made, first, before, released}: what is being answered
+let upload = null; // the file of the picture, if it was uploaded
+
+const settings = new Settings();
+const stage = new Stage($("picture"), {
+  onStart: hold,
+  onShort: () => { if (model.poke) say("Drag a little further: the arrow says where the point should go."); },
+  onPoke: (poke) => {
+    if (model.poke) return ask(poke);
+    settings.wheel.towards(poke.dx, poke.dy);
+    return ask();
+  },
+});
+
+function say(words, error = false) {
+  $("message").textContent = words.charAt(0).toUpperCase() + words.slice(1);
+  $("message").classList.toggle("error", error);
+}
+
+function attempt(work) {
+  return async (...values) => {
+    try {
+      await work(...values);
+    } catch (error) {
+      say(error.message, true);
+    }
+  };
+}
+
+// --- pictures
+
+async function begin(blob, file) {
+  start = new Clip(blob, await createImageBitmap(blob));
+  clips = [];
+  chosen = wish = held = poked = null;
+  upload = file;
+  playing = false;
+  stage.size = model.size;
+  show(start, 0);
+  listClips();
+  enable();
+  say("");
+}
+
+const chooseExample = attempt(async (name) => {
+  const answer = await request(`/v1/examples/${encodeURIComponent(name)}`);
+  await begin(await answer.blob(), null);
+  $("fit").hidden = true;
+  pressExample(name);
+});
+
+const sendUpload = attempt(async (file) => {
+  if (file.size > model.max_body) throw new Error(`${file.name} is too large: ${model.max_body / 2 ** 20} MiB at most.`);
+  say("Sending the picture…");
+  const form = new FormData();
+  form.append("image", file);
+  form.append("crop", $("fit").value);
+  const answer = await request("/v1/image", { method: "POST", body: form });
+  const [width, height] = answer.headers.get("X-Image-Size").split("x");
+  await begin(await answer.blob(), file);
+  $("fit").hidden = width === height;
+  pressExample(null);
+});
+
+function pressExample(name) {
+  for (const button of $("examples").children) button.ariaPressed = button.value === name;
+}
+
+function enable() {
+  stage.enabled = ready && start !== null && (model.poke !== null || model.control === "direction");
+  $("picture").classList.toggle("idle", !stage.enabled);
+  $("run").disabled = !ready || start === null;
+}
+
+// --- wishes
+
+// The frame that the next wish begins with: of the picture, or the last one there is of an answer.
+function hold() {
+  const last = model.poke && settings.fromLast && (chosen ?? clips[0]);
+  held = last ? { clip: last, number: last.length - 1 } : { clip: start, number: 0 };
+  playing = false;
+  show(held.clip, held.number);
+}
+
+const ask = attempt(async (poke = null) => {
+  const released = performance.now();
+  const { clip: source, number } = held;
+  const values = settings.values();
+  const wishes = { image: await base64(source.blobs[number]), ...values };
+  if (poke) wishes.poke = [poke.x, poke.y, ...strength(poke)];
+  const id = connection.send(wishes);
+  if (!id) throw new Error("The connection to the server is lost: try again in a moment.");
+  const before = { clips, chosen };
+  const made = Array.from({ length: values.samples ?? 1 }, () => source.until(number + 1));
+  if (poke) for (const clip of made) clip.marks.push([number, poke.x, poke.y, poke.dx, poke.dy]);
+  if (model.samples) clips = made;
+  else if (source === start) clips = [...made, ...clips].slice(0, MOST_CLIPS);
+  else clips = clips.map((clip) => (clip === source ? made[0] : clip));
+  poked = poke;
+  wish = { id, made, before, first: number + 1, released };
+  say(model.samples ? "Making videos…" : "");
+  show(made[0], number);
+  playing = true;
+  listClips();
+});
+
+// Models of impulses take a direction of a length of at most 1, which a quarter of the picture is here.
+function strength({ dx, dy }) {
+  if (!model.poke.impulse) return [dx, dy];
+  const length = Math.hypot(dx, dy);
+  const share = Math.min(1, length / (model.size / 4)) / length;
+  return [dx * share, dy * share];
+}
+
+const connection = new Connection({
+  open: () => { if ($("message").classList.contains("error")) say(""); },
+  lost: () => {
+    if (wish) giveUp();
+    say("The connection to the server is lost. Trying again…", true);
+  },
+  frame: async (id, sample, blob) => {
+    if (id !== wish?.id) return;
+    const { made, first, released } = wish;
+    await made[sample].append(blob);
+    if (stage.press || sample > 0 || made[0] !== chosen || made[0].length !== first + 1) return;
+    show(chosen, first); // at once: the others come at their time
+    performance.measure("first frame", { start: released, end: performance.now() });
+    say("");
+  },
+  ended: async (id) => {
+    await Promise.all(wish?.made.map((clip) => clip.pending) ?? []);
+    if (id !== wish?.id) return;
+    wish = null;
+    refresh();
+  },
+  failed: (id, words) => {
+    if (id !== wish?.id) return;
+    giveUp();
+    say(words, true);
+  },
+});
+
+// An answer that failed leaves what there was before it.
+function giveUp() {
+  ({ clips, chosen } = wish.before);
+  wish = null;
+  playing = false;
+  show(chosen ?? start, (chosen ?? start).length - 1);
+  listClips();
+}
+
+// --- playing
+
+function show(clip, number) {
+  chosen = clip === start ? null : clip;
+  position = number;
+  const marked = chosen && model.poke;
+  stage.show(clip.bitmaps[number], marked ? clip.arrowsAt(number) : [], marked ? clip.targetsAt(number) : []);
+  refresh();
+}
+
+function refresh() {
+  const last = chosen ? chosen.length - 1 : 0;
+  $("time").max = last;
+  $("time").value = position;
+  $("time").disabled = $("play").disabled = last === 0;
+  $("clock").textContent = last ? `${position} / ${last}` : "";
+  $("play").textContent = playing ? "Pause" : "Play";
+  for (const button of $("save").children) button.disabled = last === 0 || wish !== null;
+  for (const button of $("clips").children) button.ariaPressed = clips[Number(button.value)] === chosen;
+}
+
+function play(clip, number) {
+  playing = true;
+  show(clip, number);
+}
+
+let ticks = 0;
+function tick() {
+  ticks += 1;
+  if (playing && chosen && !stage.press) {
+    if (position + 1 < chosen.length) {
+      show(chosen, position + 1);
+    } else if (wish === null) {
+      playing = model.samples !== null; // samples go round, the answer to a poke stands
+      show(chosen, playing ? 0 : position);
+    }
+  }
+  for (const button of $("clips").children) {
+    const clip = clips[Number(button.value)];
+    clip?.paint(button.firstChild, ticks % clip.length, model.size);
+  }
+}
+
+function listClips() {
+  $("answers").classList.toggle("empty", clips.length === 0);
+  $("all-row").hidden = !model.samples || clips.length < 2;
+  $("clips").replaceChildren(...clips.map((clip, index) => {
+    const button = document.createElement("button");
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 256;
+    const name = model.samples ? `Sample ${index + 1}` : `Answer ${clips.length - index}`;
+    Object.assign(button, { type: "button", value: index, title: name, ariaLabel: name });
+    button.addEventListener("click", () => play(clips[index], 0));
+    button.append(canvas);
+    clip.paint(canvas, 0, model.size);
+    return button;
+  }));
+  refresh();
+}
+
+// --- saving
+
+const save = attempt(async (format) => {
+  const saved = model.samples && $("all").checked ? clips : [chosen];
+  const length = Math.min(...saved.map((clip) => clip.length));
+  const form = new FormData();
+  for (const clip of saved) for (const blob of clip.blobs.slice(0, length)) form.append("frame", blob);
+  for (const mark of chosen.marks) form.append("mark", mark.map((value) => value.toFixed(3)).join(","));
+  form.append("samples", saved.length);
+  form.append("format", format);
+  say("Writing the file…");
+  const answer = await request("/v1/render", { method: "POST", body: form });
+  const link = document.createElement("a");
+  Object.assign(link, { href: URL.createObjectURL(await answer.blob()), download: FILES[format] });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  say(`Saved ${link.download}.`);
+});
+
+// --- beginning
+
+function describe() {
+  const kind = model.poke ? "poke" : model.control === "direction" ? "direction" : "sample";
+  document.title = $("title").textContent = model.poke ? "Poke the picture" : "What happens next";
+  $("what").textContent = HINTS[kind];
+  document.querySelector(".keyboard").hidden = kind === "sample";
+  $("answers-title").textContent = model.samples ? "Samples" : "Answers";
+  $("empty").textContent = model.poke ? "What you poke answers here." : "The videos appear here.";
+  $("run").hidden = model.poke !== null;
+  $("examples").replaceChildren(...model.examples.map((name) => {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", value: name, title: name, ariaLabel: `Example ${name}` });
+    button.append(Object.assign(document.createElement("img"), { src: `/v1/examples/${encodeURIComponent(name)}`, alt: "" }));
+    button.addEventListener("click", () => chooseExample(name));
+    return button;
+  }));
+}
+
+function wire() {
+  $("file").addEventListener("change", () => {
+    const [file] = $("file").files;
+    if (file) sendUpload(file);
+    $("file").value = ""; // so that the same file can be chosen again
+  });
+  $("fit").addEventListener("change", () => { if (upload) sendUpload(upload); });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (file) sendUpload(file);
+  });
+  $("play").addEventListener("click", () => {
+    if (!playing) return play(chosen, position + 1 < chosen.length ? position : 0);
+    playing = false;
+    return refresh();
+  });
+  $("time").addEventListener("input", () => {
+    playing = false;
+    show(chosen, Number($("time").value));
+  });
+  $("run").addEventListener("click", () => { hold(); ask(); });
+  $("new-seed").addEventListener("click", () => {
+    settings.newSeed();
+    if ($("run").disabled || (model.poke && !poked)) return;
+    if (!model.poke) hold();
+    ask(poked);
+  });
+  for (const button of $("save").children) button.addEventListener("click", () => save(button.value));
+  for (const radio of document.getElementsByName("from")) radio.addEventListener("change", () => { if (start) hold(); });
+}
+
+const main = attempt(async () => {
+  model = await (await request("/v1/model")).json();
+  settings.adapt(model);
+  describe();
+  wire();
+  if (model.examples.length) await chooseExample(model.examples[0]);
+  else say("Upload a picture to begin.");
+  await untilReady();
+  ready = true;
+  $("curtain").hidden = true;
+  enable();
+  setInterval(tick, 1000 / model.fps);
+  document.documentElement.dataset.ready = "yes";
+});
+main();

@@ -1,0 +1,25 @@
+// Requests over HTTP. What goes wrong is thrown as an Error whose message is for people.
+
+export async function request(path, options) {
+  const response = await fetch(path, options).catch(() => {
+    throw new Error("The server cannot be reached. Is it still running?");
+  });
+  if (response.ok) return response;
+  const told = await response.json().catch(() => ({ error: `The server answered with status ${response.status}.` }));
+  throw new Error(told.error);
+}
+
+export async function untilReady() {
+  for (;;) {
+    const health = await fetch("/healthz").catch(() => null);
+    if (health?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+export async function base64(blob) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  let text = "";
+  for (let index = 0; index < bytes.length; index += 8192) text += String.fromCharCode(...bytes.subarray(index, index + 8192));
+  return btoa(text);
+}

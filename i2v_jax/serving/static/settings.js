@@ -1,0 +1,51 @@
+// The controls beside the picture: which of them there are, and what they say. The model's description decides.
+
+import { Wheel } from "./wheel.js";
+
+const $ = (id) => document.getElementById(id);
+const MOST_SEED = 1e6; // of new ones, short enough to be read out
+
+export class Settings {
+  constructor() {
+    this.wheel = new Wheel($("wheel"), { needle: $("needle"), output: $("degrees"), any: $("any-direction") });
+    this.model = null;
+  }
+
+  adapt(model) {
+    this.model = model;
+    $("poke-settings").hidden = !model.poke;
+    $("sample-settings").hidden = !model.samples;
+    $("direction").hidden = model.control !== "direction";
+    $("endpoint").hidden = model.control !== "endpoint";
+    $("fit").value = model.crop;
+    const ranges = { frames: model.frames, samples: model.samples, temperature: null };
+    for (const [id, range] of Object.entries(ranges)) {
+      if (range) Object.assign($(id), { max: range.most, value: range.default });
+      const tell = () => { document.querySelector(`output[for=${id}]`).textContent = $(id).value; };
+      $(id).addEventListener("input", tell);
+      tell();
+    }
+  }
+
+  // The parameters of a wish, without its picture and its poke.
+  values() {
+    const values = { frames: Number($("frames").value) };
+    if (this.model.samples) {
+      values.samples = Number($("samples").value);
+      values.temperature = Number($("temperature").value);
+      values.seed = Number($("seed").value);
+    }
+    if (this.model.control === "direction" && this.wheel.value !== null) values.direction = this.wheel.value;
+    if (this.model.control === "endpoint" && $("endpoint-value").value) values.endpoint = $("endpoint-value").value;
+    return values;
+  }
+
+  newSeed() {
+    $("seed").value = Math.floor(Math.random() * MOST_SEED);
+  }
+
+  // Whether the next poke is one of the last frame, rather than of the picture.
+  get fromLast() {
+    return document.querySelector("[name=from]:checked").value === "last";
+  }
+}

@@ -1,0 +1,43 @@
+// The direction wheel: 0 degrees is right, 90 is up, in steps of ten; null is any direction.
+
+export class Wheel {
+  constructor(svg, { needle, output, any }) {
+    Object.assign(this, { svg, needle, output, any });
+    this.value = null;
+    any.addEventListener("click", () => this.set(null));
+    svg.addEventListener("pointerdown", (event) => {
+      svg.setPointerCapture(event.pointerId);
+      this.point(event);
+    });
+    svg.addEventListener("pointermove", (event) => {
+      if (svg.hasPointerCapture(event.pointerId)) this.point(event);
+    });
+    svg.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: 10, ArrowUp: 10, ArrowRight: -10, ArrowDown: -10 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      this.set(this.value === null ? 0 : this.value + step);
+    });
+    this.set(null);
+  }
+
+  point(event) {
+    const box = this.svg.getBoundingClientRect();
+    this.towards(event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2);
+  }
+
+  // A displacement on the screen, y down.
+  towards(dx, dy) {
+    if (dx || dy) this.set((Math.atan2(-dy, dx) * 180) / Math.PI);
+  }
+
+  set(degrees) {
+    this.value = degrees === null ? null : (((Math.round(degrees / 10) * 10) % 360) + 360) % 360;
+    this.any.hidden = this.value === null;
+    this.svg.classList.toggle("any", this.value === null);
+    this.needle.setAttribute("transform", `rotate(${-(this.value ?? 0)})`);
+    this.output.textContent = this.value === null ? "any" : `${this.value}°`;
+    this.svg.setAttribute("aria-valuenow", this.value ?? 0);
+    this.svg.setAttribute("aria-valuetext", this.output.textContent);
+  }
+}

@@ -1,0 +1,97 @@
+"""Opens a trained model to a browser and to programs: what the work directory holds decides what can be asked.
+
+python -m launch.serve --workdir=RUN [--host=127.0.0.1 --port=8000 --examples=DIR]
+"""
+
+import importlib.util
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from absl import flags
+
+from i2v_jax.errors import UserError
+from launch._app import run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 lets other machines in.")
+PORT = flags.DEFINE_integer("port", 8000, "0: any that is free.", lower_bound=0, upper_bound=65535)
+EXAMPLES = flags.DEFINE_string("examples", None, "Folder of images to offer; by default held-out frames of the data.")
+FPS = flags.DEFINE_float("fps", 8, "Frames per second of what is shown and written.", lower_bound=0.1, upper_bound=60)
+WAITING = flags.DEFINE_integer("waiting", 16, "Requests that may wait; more are refused.", lower_bound=1)
+MAX_BODY = flags.DEFINE_float("max_body_mib", 32, "Largest request.", lower_bound=0.01)
+
+_EXTRA = ("starlette", "uvicorn", "websockets", "python_multipart", "prometheus_client")
+
+
+def main(argv: Sequence[str]) -> None:
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"serving needs {', '.join(missing)}, which the extra 'serve' brings: pip install -e '.[serve]'"
+        )
+    import uvicorn
+
+    from i2v_jax.config import read_workdir
+    from i2v_jax.serving import app, examples
+    from i2v_jax.serving.guard import LOOPBACK
+    from i2v_jax.serving.models import open_model
+
+    data = read_workdir(WORKDIR.value).data
+    listener = _listen(HOST.value, PORT.value)
+    max_body = int(MAX_BODY.value * 2**20)
+    application = app.create_app(
+        open_model(WORKDIR.value),
+        examples.from_folder(EXAMPLES.value) if EXAMPLES.value else examples.from_data(data),
+        fps=FPS.value,
+        waiting=WAITING.value,
+        max_body=max_body,
+        hosts=LOOPBACK if HOST.value in LOOPBACK else None,
+    )
+    settings = uvicorn.Config(
+        application,
+        log_level="warning",
+        ws_max_size=max_body,
+        limit_concurrency=100,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
+    server, engine, began = uvicorn.Server(settings), application.state.engine, time.monotonic()
+
+    def compiled() -> None:
+        if engine.failure:
+            server.should_exit = True
+        else:
+            print(f"ready: compiled in {time.monotonic() - began:.0f} s", flush=True)
+
+    engine.on_compiled = compiled
+    # uvicorn raises the signals again that ended it: by then they have done their work
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    print(f"serving {WORKDIR.value} at {_address(listener)} (Ctrl-C ends it); compiling", flush=True)
+    server.run(sockets=[listener])
+    if engine.failure:
+        raise engine.failure
+    print("stopped", file=sys.stderr)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises UserError when the port is taken or the address is none of this machine's."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen at {host} port {port}: {error.strerror or error}; give another --port or --host"
+        ) from error
+
+
+def _address(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,322 @@
+"""The HTTP API on stand-in models: values worked out by hand, formats, and every kind of bad input."""
+
+import base64
+import io
+import threading
+import time
+import zlib
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.serving import stand_ins
+from tests.serving.stand_ins import SIZE, png, video_of
+
+GREY = 100 / 127.5 - 1  # of the example and of `png()`
+
+
+@pytest.fixture(scope="module")
+def poke_client():
+    with stand_ins.client(stand_ins.pokes()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def sample_client():
+    with stand_ins.client(stand_ins.samples()) as client:
+        yield client
+
+
+def ask(client, route="/v1/poke", **values):
+    return client.post(route, json={"example": "grey", "format": "npz", **values})
+
+
+def test_an_answer_is_the_start_frame_and_what_follows(poke_client):
+    video = video_of(ask(poke_client, poke=[3, 3, 2, 0]))
+    assert video.shape == (1, 5, SIZE, SIZE, 3)
+    np.testing.assert_allclose(video[0, :, 0, 0, 0], GREY + 0.02 * np.arange(5), atol=1e-5)
+
+
+def test_pokes_are_in_pixels_of_the_image(poke_client):
+    """An image twice as wide: dx is half as long for the model."""
+    image = base64.b64encode(png(width=2 * SIZE)).decode()
+    response = poke_client.post(
+        "/v1/poke", json={"image": image, "poke": "30,3,4,0", "frames": 1}, headers={"Accept": "application/x-npz"}
+    )
+    np.testing.assert_allclose(video_of(response)[0, :, 0, 0, 0], [GREY, GREY + 0.02], atol=1e-5)
+
+
+def test_several_pokes_and_in_turn(poke_client):
+    each = video_of(ask(poke_client, poke=[[3, 3, 2, 0], [5, 5, 4, 0]]))
+    assert each.shape[:2] == (2, 5)
+    np.testing.assert_allclose(each[:, -1, 0, 0, 0], [GREY + 0.08, GREY + 0.16], atol=1e-5)
+    turn = video_of(ask(poke_client, poke=["3,3,2,0", "5,5,4,0"], in_turn=True))
+    assert turn.shape[:2] == (1, 10)
+    np.testing.assert_allclose(turn[0, [4, 5, 9], 0, 0, 0], GREY + np.array([0.08, 0.08, 0.24]), atol=1e-5)
+
+
+def test_a_form_asks_the_same(poke_client):
+    response = poke_client.post(
+        "/v1/poke?frames=2",
+        data={"poke": ["3,3,2,0", "5,5,4,0"], "format": "npz"},
+        files={"image": ("a.png", png(mode="L"), "image/png")},
+    )
+    np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
+
+
+def test_formats(poke_client):
+    mp4 = poke_client.post("/v1/poke", json={"example": "grey", "poke": "3,3,2,0", "scale": 4})
+    assert mp4.headers["content-type"] == "video/mp4"
+    with av.open(io.BytesIO(mp4.content)) as container:
+        assert [(frame.width, frame.height) for frame in container.decode(video=0)] == [(64, 64)] * 5
+    gif = ask(poke_client, poke="3,3,2,0", format="gif")
+    assert Image.open(io.BytesIO(gif.content)).n_frames == 5
+    strip = Image.open(io.BytesIO(ask(poke_client, poke="3,3,2,0", format="strip", scale=2).content))
+    assert strip.size == (5 * (SIZE + 2) + 2, SIZE + 4)
+    plain = Image.open(io.BytesIO(ask(poke_client, poke="3,3,2,0", format="strip", scale=2, arrows=False).content))
+    assert np.ptp(np.asarray(plain)[4:-4, 4 : SIZE - 4]) == 0
+    assert np.ptp(np.asarray(strip)[4:-4, 4 : SIZE - 4]) > 0  # the arrow
+
+
+def test_samples_depend_on_the_seed_alone(sample_client):
+    one, two, other = (
+        video_of(ask(sample_client, "/v1/sample", samples=count, seed=seed, frames=20))
+        for count, seed in ((2, 7), (3, 7), (2, 8))
+    )
+    assert one.shape == (2, 21, 4, 4, 3)
+    np.testing.assert_allclose(one, two[:2], atol=1e-5)
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_direction_and_temperature(sample_client):
+    """z = nu + embedding + bin, and the first frame is x0 + z[0] + z[1] / 1000 (tests/sampling/stand_ins.py)."""
+    video = video_of(ask(sample_client, "/v1/sample", samples=1, temperature=0, direction=35.0, frames=1))
+    np.testing.assert_allclose(video[0, 1, 0, 0, 0], GREY + 1.001 * (GREY + 3), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"poke": "16,3,1,0"}, "position 16,3 is outside the image of 16x16 pixels"),
+        ({"poke": [3, 3, 0, 0]}, "there is nothing to answer"),
+        ({"poke": "3,nan,1,0"}, "must be finite numbers"),
+        ({"poke": "3,3,inf,0"}, "must be finite numbers"),
+        ({"poke": "3,3,20,12"}, "it is 23 pixels long, the image is 16x16"),
+        ({"poke": "3,3"}, "4 numbers are needed, x,y,dx,dy"),
+        ({"poke": {"x": 3}}, "a list of x,y,dx,dy is needed"),
+        ({"poke": [[3, 3, 1, None]]}, "4 numbers are needed"),
+        ({"poke": [[3, 3, 1, 0]] * 9}, "9 are too many"),
+        ({}, "give poke=x,y,dx,dy"),
+        ({"poke": "3,3,1,0", "frames": 0}, "frames=0: must be from 1 to 64"),
+        ({"poke": "3,3,1,0", "frames": "many"}, "frames=many: a number is needed"),
+        ({"poke": "3,3,1,0", "frames": True}, "a number is needed"),
+        ({"poke": "3,3,1,0", "frames": 2.5}, "a whole number is needed"),
+        ({"poke": "3,3,1,0", "frames": 10**400}, "a number is needed"),
+        ({"poke": "3,3,1,0", "format": "avi"}, "format=avi: must be one of mp4, gif, strip, npz"),
+        ({"poke": "3,3,1,0", "crop": "no"}, "must be one of resize, center"),
+        ({"poke": "3,3,1,0", "scale": 99}, "must be from 0 to 16"),
+        ({"poke": "3,3,1,0", "in_turn": "perhaps"}, "must be true or false"),
+        ({"poke": "3,3,1,0", "seed": 3}, "unknown parameter 'seed'"),
+        ({"poke": "3,3,1,0", "example": "none"}, "there is no example 'none'"),
+        ({"poke": "3,3,1,0", "example": ["grey"]}, "there is no example"),
+        ({"poke": "3,3,1,0", "image": "%%%"}, "give one image"),
+        ({"poke": "3,3,1,0", "example": None, "image": "%%%"}, "this is not base64"),
+        ({"poke": "3,3,1,0", "example": None, "image": 5}, "its bytes in base64"),
+        ({"poke": "3,3,1,0", "example": None, "image": ""}, "the file is empty"),
+        ({"poke": "3,3,1,0", "example": None, "image": "aGVsbG8="}, "not an image that can be read"),
+    ],
+)
+def test_bad_parameters_are_told_in_words(poke_client, values, words):
+    response = ask(poke_client, **values)
+    assert response.status_code == 400, response.text
+    assert words in response.json()["error"]
+    assert "\n" not in response.json()["error"]
+
+
+def test_what_the_model_cannot_do(poke_client, sample_client):
+    assert "was not trained with pokes" in ask(sample_client, poke="3,3,1,0").json()["error"]
+    assert "answers to pokes: ask /v1/poke" in ask(poke_client, "/v1/sample").json()["error"]
+    assert (
+        "trained with control by direction only" in ask(sample_client, "/v1/sample", endpoint="1,2,3").json()["error"]
+    )
+    assert "a number is needed" in ask(sample_client, "/v1/sample", direction="nan").json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"[1, 2]", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 200_000, "application/json", 400),
+        (b"no boundary", "multipart/form-data", 400),
+        (b"--x\r\nnonsense", "multipart/form-data; boundary=x", 400),
+        (b"", "", 415),
+        (b"<a/>", "text/xml", 415),
+    ],
+)
+def test_garbage(poke_client, content, kind, status):
+    response = poke_client.post("/v1/poke", content=content, headers={"Content-Type": kind})
+    assert response.status_code == status, response.text
+    assert response.json()["error"]
+    assert ask(poke_client, poke="3,3,1,0").status_code == 200
+
+
+def test_images_that_are_none_or_too_large(poke_client):
+    def sent(content):
+        response = poke_client.post("/v1/image", files={"image": ("a.png", content, "image/png")})
+        assert response.status_code == 400
+        return response.json()["error"]
+
+    assert "not an image" in sent(b"hello")
+    assert "damaged or truncated" in sent(png(300, 300)[:150])
+    assert "too many pixels" in sent(header_of_a_bomb(20_000))
+    assert "8000x8000 pixels are too many, 50 million at most" in sent(header_of_a_bomb(8_000))
+    picture = poke_client.post("/v1/image", files={"image": ("a.png", png(40, 20, 7, "L"), "image/png")})
+    assert Image.open(io.BytesIO(picture.content)).size == (SIZE, SIZE)
+    assert picture.headers["x-image-size"] == "40x20"
+
+
+def header_of_a_bomb(side):
+    """A PNG that claims to be `side` x `side` pixels; it is refused before its data are looked at."""
+    small = bytearray(png(1, 1))
+    small[16:24] = side.to_bytes(4, "big") * 2
+    small[29:33] = zlib.crc32(small[12:29]).to_bytes(4, "big")
+    return bytes(small)
+
+
+def test_bodies_have_a_bound():
+    with stand_ins.client(stand_ins.pokes(), max_body=5000) as client:
+        response = client.post("/v1/poke", content=b" " * 5001, headers={"Content-Type": "application/json"})
+        assert (response.status_code, response.json()["error"][:23]) == (413, "the body is larger than")
+
+        def pieces():  # without a length in the header
+            for _ in range(10):
+                yield b" " * 1000
+
+        assert (
+            client.post("/v1/poke", content=pieces(), headers={"Content-Type": "application/json"}).status_code == 413
+        )
+        large = {"image": ("a.png", bytes(6000), "image/png")}
+        assert client.post("/v1/image", files=large).status_code == 413
+        assert ask(client, poke="3,3,1,0").status_code == 200
+
+
+def test_what_was_seen_can_be_saved(poke_client):
+    frames = [("frame", (f"{n}.png", png(value=20 * n), "image/png")) for n in range(6)]
+    saved = poke_client.post("/v1/render", files=frames, data={"format": "gif", "samples": "2", "scale": "2"})
+    picture = Image.open(io.BytesIO(saved.content))
+    assert (picture.n_frames, picture.size) == (3, (2 * (2 * SIZE + 2) + 2, 2 * SIZE + 4))
+    pokes = ["0,3,3,4,0", *(f"{3 + n % 3},8.123,8.456,-0.123,4.567" for n in range(20))]
+    marked = poke_client.post("/v1/render", files=frames, data={"format": "mp4", "mark": pokes})
+    assert marked.headers["content-type"] == "video/mp4"
+    bad = (
+        {"samples": "4"},
+        {"mark": "1,2"},
+        {"mark": "0,nan,1,1,1"},
+        {"mark": "0,1e300,1,1,1"},
+        {"mark": ["0,1,1,1,1"] * 65},
+    )
+    for data in bad:
+        refused = poke_client.post("/v1/render", files=frames, data=data)
+        assert refused.status_code == 400, data
+    assert poke_client.post("/v1/render", data={"frame": "text"}).status_code == 400
+
+
+def test_what_would_need_too_much_memory_is_refused(poke_client):
+    def refused(frames, **data):
+        files = [("frame", (f"{n}.png", frame, "image/png")) for n, frame in enumerate(frames)]
+        response = poke_client.post("/v1/render", files=files, data=data)
+        assert response.status_code == 400
+        return response.json()["error"]
+
+    assert "frame 1: 2000x2000 pixels are too many" in refused([png(), header_of_a_bomb(2000)])
+    assert "frame 1: all pictures must be of one size" in refused([png(), png(8, 8)])
+    assert "102 million pixels are too many, 100 million at most" in refused([png(200, 200)] * 10, scale="16")
+
+
+def test_pages_of_others_are_refused(poke_client):
+    for origin in ("http://evil.example", "null"):
+        assert poke_client.get("/v1/model", headers={"Origin": origin}).status_code == 403
+    assert poke_client.get("/v1/model", headers={"Origin": "http://testserver"}).status_code == 200
+    with stand_ins.client(stand_ins.pokes(), hosts=frozenset({"localhost"})) as client:
+        assert client.get("/v1/model", headers={"Host": "localhost:8000"}).status_code == 200
+        assert client.get("/v1/model", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_the_page_needs_nothing_from_elsewhere(poke_client):
+    page = poke_client.get("/")
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    names = ["/static/" + part.split('"')[0] for part in page.text.split('"/static/')[1:]]
+    assert names
+    for name in names:
+        answer = poke_client.get(name)
+        assert answer.status_code == 200
+        assert "http://" not in answer.text.replace("http://www.w3.org", "")
+        assert "https://" not in answer.text
+    assert poke_client.get("/static/../app.py").status_code == 404
+    assert poke_client.get("/nothing").json()["error"]
+    assert poke_client.get("/v1/poke").status_code == 405
+
+
+def test_description_and_examples(poke_client, sample_client):
+    told = poke_client.get("/v1/model").json()
+    assert (told["model"], told["size"], told["examples"], told["frames"]["default"]) == ("poke", SIZE, ["grey"], 4)
+    assert sample_client.get("/v1/model").json()["control"] == "direction"
+    picture = Image.open(io.BytesIO(poke_client.get("/v1/examples/grey").content))
+    assert np.asarray(picture).tolist() == stand_ins.EXAMPLE.tolist()
+    assert poke_client.get("/v1/examples/none").status_code == 404
+
+
+def test_it_is_not_ready_before_it_is_compiled_and_says_when_it_is_full():
+    model, may = stand_ins.pokes(), threading.Event()
+    warm_up, run = model.warm_up, model.run
+    model.warm_up = lambda: (may.wait(20), warm_up())
+    with stand_ins.raw_client(model, waiting=1) as client:
+        assert client.get("/healthz").status_code == 503
+        early = ask(client, poke="3,3,1,0")
+        assert (early.status_code, early.json()["error"]) == (503, "the model is still being compiled")
+        may.set()
+        stand_ins.wait_until(lambda: client.get("/healthz").status_code == 200)
+        full = ask(client, poke=[[3, 3, 1, 0], [3, 3, 2, 0]])
+        assert full.status_code == 429
+        assert full.headers["retry-after"] == "1"
+        model.run = lambda requests: 1 / 0
+        broken = ask(client, poke="3,3,1,0")
+        assert (broken.status_code, "ZeroDivisionError" in broken.json()["error"]) == (500, True)
+        model.run = run
+        assert ask(client, poke="3,3,1,0").status_code == 200
+
+
+def test_metrics(poke_client):
+    before = time.monotonic()
+    ask(poke_client, poke="3,3,1,0")
+    ask(poke_client, poke="3,3,0,0")
+    lines = poke_client.get("/metrics").text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(values['i2v_requests_total{route="/v1/poke",status="200"}']) >= 1
+    assert float(values['i2v_requests_total{route="/v1/poke",status="400"}']) >= 1
+    assert values["i2v_ready"] == "1.0"
+    assert values["i2v_waiting_requests"] == "0.0"
+    assert 0 < float(values["i2v_first_frame_seconds_sum"]) < 60 + time.monotonic() - before
+
+
+def test_not_a_number_in_json(poke_client):
+    body = '{"example": "grey", "poke": [3, 3, NaN, 0]}'
+    response = poke_client.post("/v1/poke", content=body, headers={"Content-Type": "application/json"})
+    assert "must be finite numbers" in response.json()["error"]
+
+
+def test_a_model_of_stochastic_pokes_needs_nothing_new_here():
+    """Sample s is brighter by s * temperature / 10 than that of a poke model."""
+    with stand_ins.client(stand_ins.ScatteredPokes()) as client:
+        assert client.get("/v1/model").json()["samples"] == {"default": 2, "most": 4}
+        video = video_of(ask(client, poke=[[3, 3, 2, 0], [3, 3, 4, 0]], samples=3, temperature=0.5))
+        expected = [GREY + 0.01 * dx * 4 + 0.05 * sample for dx in (2, 4) for sample in range(3)]
+        np.testing.assert_allclose(video[:, -1, 0, 0, 0], expected, atol=1e-5)
+        assert "one sample is needed" in ask(client, poke="3,3,2,0", in_turn=True).json()["error"]
+        turns = video_of(ask(client, poke=["3,3,2,0", "3,3,4,0"], samples=1, in_turn=True))
+        np.testing.assert_allclose(turns[0, -1, 0, 0, 0], GREY + 0.24, atol=1e-5)

@@ -1,0 +1,172 @@
+"""The queue and the thread: order, batches, bounds, failures that stay where they arise."""
+
+import asyncio
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+
+from i2v_jax.serving.engine import AnswerError, BusyError, Engine, NotReadyError
+from i2v_jax.serving.metrics import Metrics
+from tests.serving.stand_ins import wait_until
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    value: float
+    kind: str = "plain"
+    frames: int = 3
+
+
+class Counting:
+    """Frame t of an answer is value + t; the value -1 fails in its second part."""
+
+    max_batch = 4
+
+    def __init__(self):
+        self.batches = []
+        self.may_run = threading.Event()
+        self.may_run.set()
+        self.computed = 0
+
+    def warm_up(self):
+        pass
+
+    def run(self, requests):
+        self.may_run.wait(10)
+        self.batches.append([request.value for request in requests])
+        for frame in range(requests[0].frames):
+            if frame == 1 and any(request.value == -1 for request in requests):
+                raise ZeroDivisionError
+            self.computed += 1
+            yield [np.full((1, 1, 1, 1, 1), request.value + frame) for request in requests]
+
+
+def with_engine(model, use, **settings):
+    """Runs `await use(engine)` on a ready engine."""
+    engine = Engine(model, Metrics(), **settings)
+    engine.start()
+    try:
+        wait_until(lambda: engine.ready)
+        return asyncio.run(use(engine))
+    finally:
+        model.may_run.set()
+        engine.stop()
+
+
+def test_those_of_equal_kind_are_computed_together():
+    model = Counting()
+
+    async def use(engine):
+        model.may_run.clear()
+        first = engine.submit([Asked(0)])  # taken alone, and held, while the others gather
+        await asyncio.to_thread(wait_until, lambda: not engine._waiting)
+        jobs = first + engine.submit([Asked(10), Asked(20), Asked(30, "other"), Asked(40)])
+        model.may_run.set()
+        return await asyncio.gather(*(job.whole() for job in jobs))
+
+    answers = with_engine(model, use)
+    assert [answer.ravel().tolist() for answer in answers] == [[n, n + 1, n + 2] for n in (0, 10, 20, 30, 40)]
+    assert model.batches == [[0], [10, 20], [30], [40]]
+
+
+def test_a_failure_is_of_the_one_who_caused_it():
+    model = Counting()
+
+    async def use(engine):
+        model.may_run.clear()
+        engine.submit([Asked(0)])
+        await asyncio.to_thread(wait_until, lambda: not engine._waiting)
+        jobs = engine.submit([Asked(10), Asked(-1), Asked(20)])
+        model.may_run.set()
+        return await asyncio.gather(*(job.whole() for job in jobs), return_exceptions=True)
+
+    good, bad, also_good = with_engine(model, use)
+    assert isinstance(bad, AnswerError)
+    assert "ZeroDivisionError" in str(bad)
+    assert good.ravel().tolist() == [10, 11, 12]  # the frame that was delivered before the failure comes once
+    assert also_good.ravel().tolist() == [20, 21, 22]
+
+
+def test_a_full_queue_refuses_all_or_none():
+    model = Counting()
+
+    async def use(engine):
+        model.may_run.clear()
+        engine.submit([Asked(0)])
+        await asyncio.to_thread(wait_until, lambda: not engine._waiting)
+        engine.submit([Asked(1)])
+        with pytest.raises(BusyError, match="1 requests are waiting"):
+            engine.submit([Asked(2), Asked(3)])
+        (job,) = engine.submit([Asked(4)])
+        model.may_run.set()
+        return await job.whole()
+
+    assert with_engine(model, use, capacity=2).ravel().tolist() == [4, 5, 6]
+    assert [2, 3] not in model.batches
+
+
+def test_nobody_computes_what_nobody_waits_for():
+    model = Counting()
+
+    async def use(engine):
+        (job,) = engine.submit([Asked(0, frames=100_000)])
+        async for _ in job.parts():
+            break
+        job.cancel()
+        (following,) = engine.submit([Asked(5)])
+        return await following.whole()
+
+    assert with_engine(model, use).ravel().tolist() == [5, 6, 7]
+    assert model.computed < 100_000
+
+
+def test_a_stopping_engine_tells_those_who_wait():
+    model = Counting()
+
+    async def use(engine):
+        model.may_run.clear()
+        jobs = engine.submit([Asked(0), Asked(1, "other")])
+        stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
+        await asyncio.to_thread(wait_until, lambda: not engine.ready)
+        with pytest.raises(NotReadyError):
+            engine.submit([Asked(2)])
+        model.may_run.set()
+        answers = await asyncio.gather(*(job.whole() for job in jobs), return_exceptions=True)
+        await stopping
+        return answers
+
+    assert all(isinstance(answer, NotReadyError) for answer in with_engine(model, use))
+
+
+def test_what_cannot_be_compiled_is_told():
+    class Broken(Counting):
+        def warm_up(self):
+            raise MemoryError("no room")
+
+    engine = Engine(Broken(), Metrics())
+    told = threading.Event()
+    engine.on_compiled = told.set
+    engine.start()
+    assert told.wait(10)
+    assert isinstance(engine.failure, MemoryError)
+    assert not engine.ready
+
+
+def test_those_who_left_make_room():
+    model = Counting()
+
+    async def use(engine):
+        model.may_run.clear()
+        engine.submit([Asked(0)])
+        await asyncio.to_thread(wait_until, lambda: not engine._waiting)
+        for value in range(10):
+            (job,) = engine.submit([Asked(value)])
+            job.cancel()
+        (last,) = engine.submit([Asked(20)])
+        model.may_run.set()
+        return await last.whole()
+
+    assert with_engine(model, use, capacity=1).ravel().tolist() == [20, 21, 22]
+    assert model.batches == [[0], [20]]

@@ -1,0 +1,173 @@
+"""Frames over the WebSocket: order and values, and that one bad wish or a client that leaves ends nothing."""
+
+import http.client
+import io
+import json
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.websockets import WebSocketDisconnect
+
+from i2v_jax.serving.sockets import HEADER
+from tests.serving import stand_ins
+
+WISH = {"id": 5, "example": "grey", "poke": [3, 3, 2, 0], "frames": 6}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with stand_ins.client(stand_ins.pokes()) as client:
+        yield client
+
+
+def answer(socket):
+    """(what the texts said, [(id, sample, frame, brightness)]) until the end or an error."""
+    texts, frames = [], []
+    while not texts or texts[-1]["type"] == "start":
+        message = socket.receive()
+        if message.get("text"):
+            texts.append(json.loads(message["text"]))
+        else:
+            content = message["bytes"]
+            picture = np.asarray(Image.open(io.BytesIO(content[HEADER.size :])))
+            frames.append((*HEADER.unpack(content[: HEADER.size]), int(picture[0, 0, 0])))
+    return texts, frames
+
+
+def test_frames_come_in_order(client):
+    with client.websocket_connect("/v1/stream") as socket:
+        socket.send_json(WISH)
+        texts, frames = answer(socket)
+    assert texts == [{"id": 5, "type": "start", "frames": 6, "samples": 1}, {"id": 5, "type": "end"}]
+    expected = np.rint(100 + 127.5 * 0.02 * np.arange(1, 7)).astype(int)
+    assert [frame[:3] for frame in frames] == [(5, 0, index) for index in range(6)]
+    np.testing.assert_allclose([frame[3] for frame in frames], expected, atol=1)
+
+
+def test_samples_come_side_by_side():
+    with (
+        stand_ins.client(stand_ins.samples()) as client,
+        client.websocket_connect("/v1/stream") as socket,
+    ):
+        socket.send_json({"id": 1, "example": "grey", "samples": 3, "frames": 17, "seed": 4})
+        texts, frames = answer(socket)
+    assert texts[0]["samples"] == 3
+    assert [frame[1:3] for frame in frames] == [(sample, index) for index in range(17) for sample in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ("{", "this is not JSON"),
+        ("[]", "a JSON object is needed"),
+        ('{"id": "a"}', "id: a whole number is needed"),
+        ('{"id": -1}', "id: a whole number is needed"),
+        ('{"id": 1}', "give one image"),
+        ('{"id": 1, "example": "grey", "poke": [3, 3, 0, 0]}', "there is nothing to answer"),
+        ('{"id": 1, "example": "grey", "poke": [3, 3, NaN, 0]}', "must be finite numbers"),
+        ('{"id": 1, "example": "grey", "poke": [[3, 3, 1, 0], [3, 3, 2, 0]]}', "one poke at a time"),
+        ('{"id": 1, "image": "AAAA", "poke": [3, 3, 1, 0]}', "not an image"),
+    ],
+)
+def test_a_bad_wish_is_told_and_the_next_one_is_answered(client, wish, words):
+    with client.websocket_connect("/v1/stream") as socket:
+        socket.send_text(wish)
+        texts, frames = answer(socket)
+        assert (texts[-1]["type"], texts[-1]["status"], frames) == ("error", 400, [])
+        assert words in texts[-1]["error"]
+        socket.send_json(WISH)
+        assert len(answer(socket)[1]) == 6
+
+
+def test_bytes_are_read_as_text(client):
+    with client.websocket_connect("/v1/stream") as socket:
+        socket.send_bytes(b"\xff\x00")
+        assert answer(socket)[0][-1]["status"] == 400
+
+
+def test_a_failure_here_is_told():
+    model = stand_ins.pokes()
+    with stand_ins.client(model) as client, client.websocket_connect("/v1/stream") as socket:
+        model.requests = lambda values, pixels: 1 / 0
+        socket.send_json(WISH)
+        assert answer(socket)[0][-1]["status"] == 500
+
+
+def slow(model, seconds=0.02):
+    run = model.run
+
+    def slowly(requests):
+        for parts in run(requests):
+            time.sleep(seconds)
+            yield parts
+
+    model.run = slowly
+    return model
+
+
+def test_a_closed_socket_ends_the_work():
+    model = slow(stand_ins.pokes())
+    with stand_ins.client(model) as client:
+        frames = client.app.state.engine._metrics.frames
+        with client.websocket_connect("/v1/stream") as socket:
+            socket.send_json({**WISH, "frames": 64})
+            socket.receive()  # start
+            socket.receive()  # the first frame
+        assert len(client.post("/v1/poke", json={"example": "grey", "poke": "3,3,2,0"}).content) > 0
+        assert frames._value.get() < 64
+
+
+def test_a_new_wish_ends_the_one_before():
+    with (
+        stand_ins.client(slow(stand_ins.pokes())) as client,
+        client.websocket_connect("/v1/stream") as socket,
+    ):
+        socket.send_json({**WISH, "frames": 64})
+        socket.receive()
+        socket.send_json({**WISH, "id": 6})
+        seen = [socket.receive() for _ in range(3)]
+        while not any('"end"' in (message.get("text") or "") for message in seen):
+            seen.append(socket.receive())
+    numbers = [HEADER.unpack(message["bytes"][: HEADER.size])[0] for message in seen if message.get("bytes")]
+    assert numbers.count(6) == 6
+    assert numbers.count(5) < 63
+
+
+def test_pages_of_others_are_refused(client):
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect("/v1/stream", headers={"Origin": "http://evil.example"}),
+    ):
+        pass
+
+
+def test_an_http_client_that_leaves_ends_the_work():
+    """Of its one answer of 64 frames most are never computed, and the next client is served."""
+    with stand_ins.server(slow(stand_ins.pokes(), 0.05)) as address:
+        stand_ins.wait_until(lambda: told(address, "/healthz") == '{"status":"ready"}')
+        before = frames_computed(address)
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        body = json.dumps({"example": "grey", "poke": [3, 3, 2, 0], "frames": 64})
+        connection.request("POST", "/v1/poke", body, {"Content-Type": "application/json"})
+        stand_ins.wait_until(lambda: frames_computed(address) > before)
+        connection.close()
+        connection.request("POST", "/v1/poke", body.replace("64", "2"), {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 200
+        assert frames_computed(address) - before < 60
+
+
+def told(address, path):
+    try:
+        with urllib.request.urlopen(address + path, timeout=10) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+
+
+def frames_computed(address):
+    (line,) = [line for line in told(address, "/metrics").splitlines() if line.startswith("i2v_frames_total")]
+    return float(line.split()[1])
