@@ -231,7 +231,7 @@ def _poke() -> ConfigDict:
                 "min_spatial_size": 16,  # height and width of the deepest state
                 "levels": 0,  # resolutions with dynamics, the deepest first; 0: all
                 "bottleneck_cells": 1,  # GRU cells at the deepest state
-                "image_norm": "instance",  # of object encoder and decoder, as the release; "none" where they are narrow
+                "image_norm": "instance",  # of object encoder and decoder, as the release; "layer" where they are narrow
                 "poke_norm": "instance",  # the release's, which hides how far a poke goes; "none" does not
                 "poke_over_time": "constant",  # or "impulse", or "decay" within `poke_frames`
                 "poke_frames": 10,

@@ -90,8 +90,8 @@ def draw_background(rng: np.random.Generator, room: Room, size: int) -> np.ndarr
 
 
 def draw_plants(rng: np.random.Generator, haze: np.ndarray) -> tuple[Plant, ...]:
-    """Three or four plants, those in the back first."""
-    count = int(rng.integers(3, 5))
+    """Two or three plants, those in the back first."""
+    count = int(rng.integers(2, 4))
     places = (np.arange(count) + rng.uniform(0.3, 0.7, count)) / count
     depths = np.sort(rng.permutation(np.linspace(0.0, 1.0, count)) + rng.uniform(-0.1, 0.1, count))[::-1].clip(0.0, 1.0)
     order = rng.permutation(count)
@@ -118,7 +118,7 @@ class _Link:
 def _draw_plant(rng: np.random.Generator, place: float, depth: float, haze: np.ndarray) -> Plant:
     """A plant at the horizontal `place`; `depth` goes from 0 (near) to 1 (far)."""
     scale = 1.0 - 0.35 * depth
-    height, thickness = scale * rng.uniform(0.56, 0.74), scale * rng.uniform(0.019, 0.029)
+    height, thickness = scale * rng.uniform(0.56, 0.74), scale * rng.uniform(0.032, 0.048)
     leaf = _LEAVES[int(rng.integers(len(_LEAVES)))]
     links = _stem(rng, height, thickness, *leaf)
     blooms = rng.random() < 0.45
@@ -129,7 +129,7 @@ def _draw_plant(rng: np.random.Generator, place: float, depth: float, haze: np.n
     }
     chain = Chain(
         root=np.array([0.08 + 0.84 * place, 1.01 - 0.13 * depth]),
-        frequency=0.075 * float(np.clip(np.sqrt(0.55 / height * thickness / 0.022), 0.7, 1.35)),
+        frequency=0.075 * float(np.clip(np.sqrt(0.55 / height * thickness / 0.037), 0.7, 1.35)),
         damping=0.28,
         **{name: column[name] for name in ("parent", "angle", "length", "mass", "balance", "stiffness")},
     )
@@ -174,23 +174,23 @@ def _leaves(
     side = rng.choice([-1.0, 1.0])
     links = []
     for node in range(lowest, _SEGMENTS - 1):
-        length = scale * rng.uniform(0.19, 0.24) * (1.0 - 0.1 * node)
+        length = scale * rng.uniform(0.25, 0.31) * (1.0 - 0.1 * node)
         angle = stem[node].angle + side * rng.uniform(0.85, 1.15)
-        links.append(_blade(node, angle, length, 0.3 * length, light, dark))
+        links.append(_blade(node, angle, length, 0.36 * length, light, dark))
         side = -side
     return links
 
 
 def _tip(rng: np.random.Generator, top: _Link, scale: float, light: np.ndarray, dark: np.ndarray) -> list[_Link]:
     """A leaf that goes on where the stem ends, between two more."""
-    length = scale * rng.uniform(0.17, 0.21)
+    length = scale * rng.uniform(0.22, 0.27)
     turns = (-0.75, 0.75, rng.uniform(-0.15, 0.15))
-    return [_blade(_SEGMENTS - 1, top.angle + turn, length, 0.29 * length, light, dark) for turn in turns]
+    return [_blade(_SEGMENTS - 1, top.angle + turn, length, 0.34 * length, light, dark) for turn in turns]
 
 
 def _flower(rng: np.random.Generator, links: list[_Link], scale: float) -> list[_Link]:
     """A round head and its centre, which sits so firmly on it that both move as one."""
-    radius = scale * rng.uniform(0.075, 0.095)
+    radius = scale * rng.uniform(0.11, 0.14)
     light, dark, center = _FLOWERS[int(rng.integers(len(_FLOWERS)))]
     top = links[_SEGMENTS - 1]
     head = _blade(_SEGMENTS - 1, top.angle, radius, radius, light, dark)

@@ -9,14 +9,19 @@ import jax.numpy as jnp
 from i2v_jax.errors import UserError
 from i2v_jax.models.convgru import Dynamics, PokeOverTime
 from i2v_jax.models.layers import Conv, ConvTranspose, at_least_float32
-from i2v_jax.models.norms import normalise_instances
+from i2v_jax.models.norms import normalise_groups, normalise_instances
 
-Norm = Literal["instance", "none"]
+Norm = Literal["instance", "layer", "none"]
 States = tuple[jax.Array, ...]  # object states [..., h, w, C], the deepest first
 
 
 def _normalise(x: jax.Array, norm: Norm) -> jax.Array:
-    return normalise_instances(x) if norm == "instance" else x
+    match norm:
+        case "instance":
+            return normalise_instances(x)
+        case "layer":
+            return normalise_groups(x, groups=1)
+    return x
 
 
 class ConvBlock(nn.Module):
@@ -154,7 +159,8 @@ def build(
       levels: how many resolutions have dynamics and a connection to the decoder, the deepest first; 0: all.
       bottleneck_cells: GRU cells at the deepest state. The paper's baseline "Ours RNN" is levels=1 with 3 of them.
       image_norm: of object encoder and decoder. Instance norm (the release) takes level and contrast of each channel
-        away, which narrow networks do not find back; "none" keeps them.
+        away, which narrow networks do not find back. "layer" takes one mean and variance of all channels and positions,
+        so it keeps them. "none" lets states grow beyond [-1, 1], which is all that a GRU can make.
       poke_norm: see `PokeEncoder`.
       poke_over_time, poke_frames: see `convgru.poke_strengths`.
       update_bias: of the GRU's update gates before training. At 0 (the release) an untrained model forgets half of
