@@ -17,7 +17,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation.motion import motion_variance
 from i2v_jax.input import flow, pokes
 from i2v_jax.models.poke_model import PokeModel
-from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks
+from i2v_jax.sampling.chunks import Array, checked_pokes, frame_for_each, in_chunks
 
 STRUCTURE_POKES = 100  # of the paper's figure 5
 _STRUCTURE_LENGTHS = (0.04, 0.12)  # of these pokes, frame widths
@@ -105,23 +105,13 @@ class PokeSynthesizer:
         return motion_variance(flows, (x, y))
 
     def _checked(self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike) -> Sequence[Array]:
-        x0 = checked_frames(start_frames, self.size)
-        places, shifts = np.asarray(positions, np.float32), np.asarray(displacements, np.float32)
-        if places.ndim != 2 or places.shape[1] != 2 or places.shape != shifts.shape or not len(places):
-            raise UserError(
-                f"positions and displacements of shape [B, 2] are needed, got {list(places.shape)} and "
-                f"{list(shifts.shape)}"
-            )
-        if len(x0) not in (1, len(places)):
-            raise UserError(f"{len(x0)} start frames and {len(places)} pokes: give one frame for all, or one for each")
-        for position, displacement in zip(places, shifts, strict=True):
-            pokes.check_poke(tuple(position), tuple(displacement), self.size, self.size)
-            if self.impulse and np.hypot(*displacement) > 1.0:
+        places, shifts = checked_pokes(positions, displacements, self.size)
+        for dx, dy in shifts:
+            if self.impulse and np.hypot(dx, dy) > 1.0:
                 raise UserError(
-                    f"displacement {displacement[0]:g},{displacement[1]:g}: this model was trained with impulses, "
-                    "whose length is 1 at most"
+                    f"displacement {dx:g},{dy:g}: this model was trained with impulses, whose length is 1 at most"
                 )
-        return np.broadcast_to(x0, (len(places), *x0.shape[1:])), places, shifts
+        return frame_for_each(start_frames, len(places), self.size), places, shifts
 
     def _respond(self, frames: int) -> Callable[..., jax.Array]:
         if frames not in self._programs:
