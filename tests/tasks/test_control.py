@@ -43,9 +43,9 @@ def test_one_hots() -> None:
 
 
 def test_width_is_that_of_the_one_hots() -> None:
-    values = {"none": np.zeros(2), "direction": np.zeros(2, int), "endpoint": np.zeros((2, 3)), "poke": np.zeros((2, 4))}
-    for kind in values:
-        assert control.encode_control(kind, values[kind]).shape == (2, control.control_width(kind))
+    kinds = {"none": np.zeros(2), "direction": np.zeros(2, int), "endpoint": np.zeros((2, 3)), "poke": np.zeros((2, 4))}
+    for kind, values in kinds.items():
+        assert control.encode_control(kind, values).shape == (2, control.control_width(kind))
 
 
 def encoded_pokes(*pokes: tuple[float, float, float, float], size: int = 32) -> np.ndarray:
