@@ -125,4 +125,4 @@ def _encode_pokes(values: jax.Array) -> jax.Array:
     shares = jnp.maximum(0.0, 1.0 - jnp.abs(places[:, :, None] - jnp.arange(POKE_GRID)))  # [B, (x, y), nodes]
     weight = shares[:, 1, :, None] * shares[:, 0, None, :]  # [B, rows, columns]
     channels = jnp.concatenate([jnp.ones_like(displacements[:, :1]), displacements], axis=-1)
-    return (weight[..., None] * channels[:, None, None, :]).reshape(len(values), 3 * POKE_GRID**2)
+    return (weight[..., None] * channels[:, None, None, :]).reshape(values.shape[0], 3 * POKE_GRID**2)
