@@ -58,3 +58,4 @@ def _cinn(config: ConfigDict, size: int, demo: bool) -> None:
     embedded.narrow(config)
     if demo:
         embedded.demo(config)
+        config.data.num_clips.train = 3200
