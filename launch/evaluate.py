@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
 
     runtime.initialize_distributed()
     first = jax.process_index() == 0
-    if "plants" in (PROTOCOL.value, PROTOCOL.value or read_workdir(WORKDIR.value).data.name):
+    if (PROTOCOL.value or read_workdir(WORKDIR.value).data.name) == "plants":
         if first:
             _measure_pokes()
         return
@@ -122,8 +122,8 @@ def _measure_pokes() -> None:
         if beside is not None:
             raise UserError("--beside: only next to a model that samples; evaluate each poke model by itself")
         synthesizer = load_poke_synthesizer(WORKDIR.value)
-        held_out = poke_measurements.held_out(count, synthesizer.size, synthesizer.poke_size)
-        measured = poke_measurements.measure(synthesizer, held_out)
+        clips = poke_measurements.held_out(count, synthesizer.size, synthesizer.poke_size, synthesizer.frames + 1)
+        measured = poke_measurements.measure(synthesizer, clips)
     elif "control" in config and config.control == "poke":
         measured = poke_measurements.measure_samples(
             load_synthesizer(WORKDIR.value),
