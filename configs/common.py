@@ -65,11 +65,11 @@ def base(size: int, model: str = "cinn") -> ConfigDict:
         config.poke = _poke()
         config.data.update(frames=11, flip=0.0)
         config.data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15)
-        config.data.poke = _poke_data(size)
+        config.data.poke = poke_data(size)
         return config
     config.stages = ("video_vae", "image_ae", "flow")
     config.prior = "flow"  # of z; "normal" (ablation=no_cinn): only the first stage, z ~ N(0, 1)
-    config.control = "none"  # what the flow is told beside the start frame: "direction" or "endpoint"
+    config.control = "none"  # what the flow is told beside the start frame: "direction", "endpoint" or "poke"
     config.video_vae = _video_vae(size)
     config.image_ae = _image_ae(size)
     config.flow = _flow()
@@ -199,8 +199,8 @@ def _flow() -> ConfigDict:
     )
 
 
-def _poke_data(size: int) -> ConfigDict:
-    """How clips are poked and augmented (`input/pokes.py`)."""
+def poke_data(size: int) -> ConfigDict:
+    """The fields of `data.poke`: how clips are poked and augmented (`input/pokes.py`)."""
     return ConfigDict(
         {
             "flow": "dis",  # estimated while reading; "stored": by launch.prepare; "exact": of embedded data sets
@@ -231,7 +231,7 @@ def _poke() -> ConfigDict:
                 "min_spatial_size": 16,  # height and width of the deepest state
                 "levels": 0,  # resolutions with dynamics, the deepest first; 0: all
                 "bottleneck_cells": 1,  # GRU cells at the deepest state
-                "image_norm": "instance",  # of object encoder and decoder, as the release; "layer" where they are narrow
+                "image_norm": "instance",  # of encoder and decoder, as the release; "layer" where they are narrow
                 "poke_norm": "instance",  # the release's, which hides how far a poke goes; "none" does not
                 "poke_over_time": "constant",  # or "impulse", or "decay" within `poke_frames`
                 "poke_frames": 10,

@@ -2,31 +2,40 @@
 
 Commands:  python -m launch.train --config=configs/plants.py:demo --workdir=RUN     (32x32, small networks)
            python -m launch.train --config=configs/plants.py --workdir=RUN     (64x64, half the release's width)
+           python -m launch.train --config=configs/plants.py:model=cinn,demo --workdir=RUN     (many answers to a poke)
 Metric:    none yet: no run of either has been taken to its end.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, embedded
 
 
 def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `demo`, `size`, the poke model's ablations, `stage`, `runlocal`, and dotted names."""
-    parsed = common.arguments(argument, size=64, models=("poke",), demo=False)
-    config = common.base(32 if parsed.demo else parsed.size, "poke")
+    """Arguments: `model`, `demo`, `size`, the ablations of the model, `stage`, `runlocal`, and dotted names.
+
+    `model=poke` is the poke model, one answer to a poke; `model=cinn` the cINN with the poke as its control.
+    """
+    parsed = common.arguments(argument, size=64, models=("poke", "cinn"), demo=False)
+    size = 32 if parsed.demo else parsed.size
+    config = common.base(size, parsed.model)
     config.data.name = "plants"
     config.data.num_clips.update(train=4000, eval=64, test=64)
+    if parsed.model == "cinn":
+        _cinn(config, size, parsed.demo)
+    else:
+        _poke(config, parsed.demo)
+    return common.finish(config, parsed)
+
+
+def _poke(config: ConfigDict, demo: bool) -> None:
     config.data.poke.flow = "exact"
     config.poke.epochs = 100
     config.poke.model.update(features=256, poke_norm="none")  # four strengths at one place are four answers
     config.poke.loss.perceptual_network = "laplacian"
-    if parsed.demo:
-        _demo(config)
-    return common.finish(config, parsed)
-
-
-def _demo(config: ConfigDict) -> None:
-    """Small enough for two CPU cores."""
+    if not demo:
+        return
+    # small enough for two CPU cores
     config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200, ema=0.98)
     config.data.workers = 0
     config.data.num_clips.train = 1600
@@ -37,3 +46,18 @@ def _demo(config: ConfigDict) -> None:
     config.poke.temporal_discriminator.width = 8
     config.poke.patch_discriminator.width = 16
     config.poke.optimizer.update(name="muon", learning_rate=1.5e-3, decay=0.4, milestones=(2, 3))
+
+
+def _cinn(config: ConfigDict, size: int, demo: bool) -> None:
+    config.control = "poke"
+    config.data.flip = 0.5  # of clip and poke
+    config.data.poke = common.poke_data(size)
+    config.data.poke.flow = "exact"
+    config.data.poke.color_probability = 0.0  # no two plants are the same
+    config.data.poke.geometry.probability = 0.0
+    embedded.narrow(config)
+    if demo:
+        embedded.demo(config)
+        config.data.num_clips.train = 6400  # the flow learns scenes by heart where they are few
+        config.video_vae.optimizer.milestones = (0.4, 0.6)
+        config.flow.steps = 600

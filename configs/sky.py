@@ -8,7 +8,7 @@ Metric:    of the demo on 64 test clips: reconstruction 31.8 dB (copying the sta
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, embedded
 
 
 def get_config(argument: str | None = "") -> ConfigDict:
@@ -19,35 +19,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
     config.data.name = "sky"
     config.data.flip = 0.0  # a mirrored clip moves elsewhere
     config.data.num_clips.update(train=600, eval=64, test=64)
-    config.video_vae.loss.update(perceptual=0.5, kl=1e-3, perceptual_network="laplacian")
-    config.image_ae.loss.perceptual_network = "laplacian"
-    config.video_vae.encoder.channels = (32, 32, 64, 128, 128)
-    config.video_vae.decoder.channel_factor = 16
-    config.video_vae.temporal_discriminator.channels = (32, 32, 64, 128, 128)
-    config.image_ae.encoder.update(depth="resnet18", width=32)
-    config.image_ae.decoder.update(channels=32, mlp_width=256, num_classes=128)
-    config.flow.encode_once = True  # its clips are not augmented
+    embedded.narrow(config)
     if parsed.demo:
-        _demo(config)
+        embedded.demo(config)
     return common.finish(config, parsed)
-
-
-def _demo(config: ConfigDict) -> None:
-    """Small enough for two CPU cores."""
-    config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
-    config.data.workers = 0
-    config.data.num_clips.train = 2400
-    config.video_vae.update(batch_size=6, steps=800, adversarial_epoch=100.0)
-    config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)
-    config.video_vae.decoder.update(channel_factor=6, z_dim=32)
-    config.video_vae.temporal_discriminator.channels = (16, 16, 32, 64, 64)
-    config.video_vae.patch_discriminator.width = 16
-    config.video_vae.optimizer.update(name="muon", learning_rate=2e-3, b1=0.9, b2=0.99, decay=0.6)
-    config.image_ae.update(batch_size=32, steps=200, adversarial_epoch=1000.0)
-    config.image_ae.encoder.update(z_dim=32, width=16)
-    config.image_ae.decoder.update(channels=16, mlp_width=64, num_classes=32)
-    config.image_ae.patch_discriminator.width = 16
-    config.image_ae.optimizer.update(learning_rate=1e-3)
-    config.flow.update(batch_size=50, steps=800)
-    config.flow.network.update(blocks=8, hidden=128, scale="softclamp")
-    config.flow.optimizer.update(learning_rate=1e-3, decay=1.0)

@@ -50,6 +50,38 @@ def requested(paths: Sequence[str], size: int, crop: str, *, impulse: bool) -> l
     return asked
 
 
+@dataclasses.dataclass(frozen=True)
+class Row(_synthesis.Row):
+    """One poke of one image."""
+
+    position: np.ndarray  # [2], in the model's pixels
+    displacement: np.ndarray  # [2]
+
+    @property
+    def draw(self) -> _synthesis.Draw:
+        return _marks(self.position[None], self.displacement[None])
+
+
+def rows(paths: Sequence[str], start_frames: np.ndarray, size: int, crop: str) -> list[Row]:
+    """What --poke asks of every image, of a model that draws several answers to each poke.
+
+    Raises:
+        UserError: as `requested`; for flags of the poke model, whose answer is one.
+    """
+    if CORRELATION.value or IN_TURN.value:
+        raise UserError("--correlation, --in_turn: these are for the poke model; this one draws samples of each poke")
+    if not POKE.value:
+        raise UserError("this model answers to pokes: give --poke=x,y,dx,dy")
+    images_asked = zip(
+        _synthesis.unique_names(paths), start_frames, requested(paths, size, crop, impulse=False), strict=True
+    )
+    return [
+        Row(f"{name}_{number:02d}", start_frame, *poke)
+        for name, start_frame, asked in images_asked
+        for number, poke in enumerate(zip(asked.positions, asked.displacements, strict=True))
+    ]
+
+
 def answer(
     synthesizer: PokeSynthesizer,
     names: Sequence[str],

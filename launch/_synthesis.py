@@ -1,5 +1,6 @@
 """What `sample` and `transfer` share: flags, and files written."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -36,6 +37,25 @@ def unique_names(paths: Sequence[str]) -> list[str]:
 Draw = Callable[[media.Pixels, int], media.Pixels]  # (enlarged frames, how many times) -> frames
 
 
+def enlarged(video: np.ndarray, scale: int, draw: Draw | None) -> media.Pixels:
+    """[T, H, W, 3] `scale` times as large, with what `draw` adds."""
+    frames = media.enlarge(video, scale)
+    return draw(frames, scale) if draw else frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A start frame that samples are drawn of."""
+
+    name: str
+    start_frame: np.ndarray  # [H, W, 3]
+
+    @property
+    def draw(self) -> Draw | None:
+        """What is drawn on its videos."""
+        return None
+
+
 class Output:
     """The folder of results: writes files and says which."""
 
@@ -47,13 +67,10 @@ class Output:
     def video(self, name: str, video: np.ndarray, draw: Draw | None = None) -> None:
         """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` adds to the enlarged frames."""
 
-        def enlarged(scale: int) -> media.Pixels:
-            frames = media.enlarge(video, scale)
-            return draw(frames, scale) if draw else frames
-
-        media.write_mp4(self.folder / f"{name}.mp4", enlarged(self.scale), self._fps)
-        media.write_gif(self.folder / f"{name}.gif", enlarged(self.scale), self._fps)
-        media.write_png(self.folder / f"{name}_strip.png", media.strip(enlarged(max(1, self.scale // 2)), 8))
+        whole, smaller = (enlarged(video, scale, draw) for scale in (self.scale, max(1, self.scale // 2)))
+        media.write_mp4(self.folder / f"{name}.mp4", whole, self._fps)
+        media.write_gif(self.folder / f"{name}.gif", whole, self._fps)
+        media.write_png(self.folder / f"{name}_strip.png", media.strip(smaller, 8))
         self._say(f"{name}.mp4", f"{name}.gif", f"{name}_strip.png")
 
     def picture(self, name: str, image: np.ndarray) -> None:

@@ -4,6 +4,10 @@ python -m launch.evaluate --workdir=RUN --protocol=bair [--metrics=fvd,lpips] [-
 
 Writes metrics.json, metrics.md, curves and index.html into RUN/evaluations/PROTOCOL. A killed evaluation goes on when
 the same command is given again.
+
+python -m launch.evaluate --workdir=RUN --protocol=plants [--samples=5 --beside=POKE_RUN]
+
+measures instead how a model answers to pokes of the embedded plants, and writes RUN/evaluations/plants/numbers.json.
 """
 
 import dataclasses
@@ -13,11 +17,14 @@ from typing import cast
 
 from absl import flags
 
+from i2v_jax.errors import UserError
 from launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 PROTOCOL = flags.DEFINE_string(
-    "protocol", "", "bair, iper, landscape, dtdb, sky or folder: which clips and frames; by default that of the data."
+    "protocol",
+    "",
+    "bair, iper, landscape, dtdb, sky or folder: which clips and frames; plants: pokes; by default that of the data.",
 )
 METRICS = flags.DEFINE_list(
     "metrics", [], "Names separated by commas; by default those of the protocol whose weights are there."
@@ -35,6 +42,10 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips at a time; does not ch
 SAVE_EVERY = flags.DEFINE_integer("save_every", 10, "Batches after which progress is saved.", lower_bound=1)
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Prepared data, if it is elsewhere than in training.")
 NAME = flags.DEFINE_string("name", "", "Of the model in tables; by default that of the work directory.")
+SAMPLES = flags.DEFINE_integer("samples", 5, "Protocol plants: of each poke, of a model that samples.", lower_bound=2)
+BESIDE = flags.DEFINE_string(
+    "beside", "", "Protocol plants: work directory of a poke model to measure on the same pokes."
+)
 OUT = flags.DEFINE_string("out", "", "Folder for the results; by default RUN/evaluations/PROTOCOL.")
 SHOWN = flags.DEFINE_integer("shown", 4, "Best and worst samples on the page; 0: no page.", lower_bound=0)
 TRAIN_CLIPS = flags.DEFINE_integer(
@@ -48,6 +59,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.benchmarking import results
     from i2v_jax.benchmarking.candidate import ToldControl, load_candidate
     from i2v_jax.benchmarking.measure import Request, available_metrics, finish, measure
+    from i2v_jax.config import read_workdir
     from i2v_jax.distributed import runtime
     from i2v_jax.evaluation.conventions import release_name
     from i2v_jax.evaluation.protocols import get_protocol, protocol_of
@@ -55,6 +67,10 @@ def main(argv: Sequence[str]) -> None:
 
     runtime.initialize_distributed()
     first = jax.process_index() == 0
+    if (PROTOCOL.value or read_workdir(WORKDIR.value).data.name) == "plants":
+        if first:
+            _measure_pokes()
+        return
     candidate = load_candidate(
         WORKDIR.value,
         name=NAME.value,
@@ -88,6 +104,43 @@ def main(argv: Sequence[str]) -> None:
         )
     finish(folder, measured, candidate)
     print(f"wrote {folder / 'metrics.json'}, metrics.md" + (", index.html" if SHOWN.value else ""))
+
+
+def _measure_pokes() -> None:
+    """What a poke model, or a cINN that is controlled by pokes, makes of pokes of held-out plants."""
+    import json
+
+    from i2v_jax import media
+    from i2v_jax.config import read_workdir
+    from i2v_jax.report import plants_demo, poke_measurements
+    from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
+
+    count = CLIPS.value or plants_demo.CLIPS
+    beside = load_poke_synthesizer(BESIDE.value) if BESIDE.value else None
+    config = read_workdir(WORKDIR.value)
+    if is_poke_model(config):
+        if beside is not None:
+            raise UserError("--beside: only next to a model that samples; evaluate each poke model by itself")
+        synthesizer = load_poke_synthesizer(WORKDIR.value)
+        clips = poke_measurements.held_out(count, synthesizer.size, synthesizer.poke_size, synthesizer.frames + 1)
+        measured = poke_measurements.measure(synthesizer, clips)
+    elif "control" in config and config.control == "poke":
+        measured = poke_measurements.measure_samples(
+            load_synthesizer(WORKDIR.value),
+            count,
+            config.data.poke.poke_size,
+            samples=SAMPLES.value,
+            seed=SEED.value,
+            temperature=TEMPERATURE.value,
+            beside=beside,
+        )
+    else:
+        raise UserError(f"{WORKDIR.value} was not trained with pokes, which protocol plants measures the answers to")
+    for name, value in measured.numbers.items():
+        print(f"{name:32s} {value:9.4f}")
+    path = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / "plants") / "numbers.json"
+    media.write_text(path, json.dumps({**measured.numbers, "per_frame": measured.curves}, indent=1) + "\n")
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

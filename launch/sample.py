@@ -1,10 +1,10 @@
 """Turns still images into videos: what the work directory holds decides how.
 
-A cINN draws many videos of each image, directed if it was trained with control:
+A cINN draws many videos of each image, directed if it was trained with control, poked if that is by pokes:
 
 python -m launch.sample --workdir=RUN --image=a.jpg [--image=b.jpg] --out=DIR [--num_samples=8 --frames=48]
 
-A poke model answers to pokes:
+A poke model has one answer to a poke:
 
 python -m launch.sample --workdir=RUN --image=a.jpg --poke=x,y,dx,dy [--poke=...] --out=DIR [--correlation=x,y]
 """
@@ -60,39 +60,53 @@ def _draw_samples(config: Any) -> None:
     import jax
     import numpy as np
 
-    from i2v_jax import media
     from i2v_jax.sampling.load import load_synthesizer
+    from i2v_jax.sampling.poke_samples import poke_control
     from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain
 
-    if _poke.POKE.value or _poke.CORRELATION.value:
+    crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
+    if config.control != "poke" and (_poke.POKE.value or _poke.CORRELATION.value):
         raise UserError(
             f"--poke, --correlation: {_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, "
             "for example with --config=configs/plants.py"
         )
     control = requested_control(config.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
-    crop, frames = _synthesis.CROP.value or config.data.crop, FRAMES.value or CLIP_FRAMES
-    start_frames = _synthesis.read_start_frames(IMAGE.value, config.data.size, crop)
+    start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
+    pokes = _poke.rows(IMAGE.value, start_frames, size, crop) if config.control == "poke" else []
+    named = zip(_synthesis.unique_names(IMAGE.value), start_frames, strict=True)
+    rows: Sequence[_synthesis.Row] = pokes or [_synthesis.Row(name, frame) for name, frame in named]
     synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True)
-    if control is None and config.control != "none":
+    if pokes:
+        control = poke_control(synthesizer, [row.position for row in pokes], [row.displacement for row in pokes])
+    elif control is None and config.control != "none":
         print(f"no --{config.control} given: drawn at random for each sample")
     videos = synthesizer.sample(
-        start_frames,
+        np.stack([row.start_frame for row in rows]),
         jax.random.key(SEED.value),
         NUM_SAMPLES.value,
-        frames=frames,
+        frames=FRAMES.value or CLIP_FRAMES,
         temperature=TEMPERATURE.value,
         control=control,
         chain=cast(Chain, CHAIN.value),
     )
-    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
-    cells = []
-    for name, start_frame, samples in zip(_synthesis.unique_names(IMAGE.value), start_frames, videos, strict=True):
-        cells.append(np.repeat(start_frame[None], 1 + frames, axis=0))
-        for index, video in enumerate(samples):
-            cells.append(_synthesis.with_start(start_frame, video))
-            output.video(f"{name}_{index:02d}", cells[-1])
-    grid_scale = max(1, output.scale // 2)
-    output.overview("grid", media.grid(media.enlarge(np.stack(cells), grid_scale), columns=1 + NUM_SAMPLES.value))
+    _write(rows, videos, size)
+
+
+def _write(rows: Sequence[_synthesis.Row], videos: Any, size: int) -> None:
+    """Every sample of `videos` [R, S, T, H, W, 3], and all of them as a grid."""
+    import numpy as np
+
+    from i2v_jax import media
+
+    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, size)
+    cells, grid_scale = [], max(1, output.scale // 2)
+    for row, samples in zip(rows, videos, strict=True):
+        still = np.repeat(row.start_frame[None], 1 + videos.shape[2], axis=0)
+        wholes = [_synthesis.with_start(row.start_frame, video) for video in samples]
+        cells += [_synthesis.enlarged(video, grid_scale, row.draw) for video in (still, *wholes)]
+        for index, video in enumerate(wholes):
+            output.video(f"{row.name}_{index:02d}", video, row.draw)
+    output.overview("grid", media.grid(np.stack(cells), columns=1 + videos.shape[1]))
 
 
 if __name__ == "__main__":

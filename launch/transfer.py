@@ -65,6 +65,8 @@ def own_control(kind: ControlKind, clip: np.ndarray) -> np.ndarray | None:
     if kind == "direction" and direction is None:
         direction = measure_direction(clip)
         print(f"the clip moves towards {direction:.0f} degrees (measured; --direction says otherwise)")
+    if kind == "poke":
+        raise UserError("this model is controlled by pokes: give the clip's own poke in Python, see docs/poke.md")
     if kind == "endpoint" and endpoint is None:
         raise UserError("this model is controlled by endpoint: give the clip's own with --endpoint=x,y,z")
     return requested_control(kind, direction, endpoint)

@@ -24,6 +24,8 @@ ALL = [
     "folder",
     "sky",
     "sky:demo",
+    "plants:model=cinn",
+    "plants:model=cinn,demo",
 ]
 
 
@@ -134,7 +136,8 @@ def test_arguments():
         ("landscape:nothing.at.all=4", "unknown config field 'nothing.at.all'"),
         ("dtdb:texture=smoke", "texture=smoke: choose one of clouds, fire, vegetation, waterfall"),
         ("folder:model=gan", "model=gan: this config has cinn, poke"),
-        ("plants:model=cinn", "model=cinn: this config has poke"),
+        ("poking_plants:model=cinn", "model=cinn: this config has poke"),
+        ("plants:model=cinn,ablation=rnn", "ablation=rnn: choose no_cinn, no_start_frame, no_adain"),
         ("folder:ablation=rnn", "ablation=rnn: choose no_cinn, no_start_frame, no_adain"),
         ("iper:model=poke,ablation=no_cinn", "choose one_level, two_levels, three_levels, rnn, single_stage, no_traj"),
         ("plants:stage=flow", "stage=flow: this config has the stages poke"),
@@ -180,3 +183,11 @@ def test_a_split_too_small_is_one_clear_line():
     config.data.num_clips.train = 3
     with pytest.raises(UserError, match="fewer than batch_size=8"):
         make_pipeline(config.data, split="train", batch_size=8, seed=0, train=True)
+
+
+def test_control_by_pokes_needs_pokes_in_pixels():
+    unpoked, impulses = load("sky:demo"), load("plants:model=cinn,demo,data.poke.normalize=impulse")
+    unpoked.control = "poke"
+    for config in (unpoked, impulses):
+        with pytest.raises(UserError, match="control=poke needs clips that are poked, by displacements in pixels"):
+            networks.build(config)

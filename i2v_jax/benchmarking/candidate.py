@@ -20,7 +20,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation.records import ModelIdentity
 from i2v_jax.sampling.load import load_synthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
-from i2v_jax.tasks.control import encode_control
+from i2v_jax.tasks.control import clip_control
 from i2v_jax.training.checkpoint import load_networks
 
 Array = NDArray[np.float32]
@@ -81,9 +81,12 @@ class Candidate:
         kind = self.synthesizer.control
         if kind == "none":
             return None
-        if kind not in clips:
-            raise UserError(f"the clips carry no {kind}, which this model is controlled by: give --control=random")
-        return np.asarray(encode_control(kind, clips[kind]))
+        if kind == "poke":
+            raise UserError("this model is controlled by pokes, which other clips do not carry: give --protocol=plants")
+        try:
+            return np.asarray(clip_control(kind, clips, self.synthesizer.size))
+        except UserError as error:
+            raise UserError(f"{error}: give --control=random") from error
 
 
 def load_candidate(

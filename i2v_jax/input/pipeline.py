@@ -10,7 +10,7 @@ A batch is a dict of NumPy arrays:
     class      int32 [B], the place of the video's folder (`input/classes.py`), with `data.classified`
     valid      bool [B], False for clips that only fill up the last batch, in evaluation
 
-and, where the configuration has `data.poke` (`input/pokes.py`), instead of the labels:
+and, where the configuration has `data.poke` (`input/pokes.py`) and T > 1, instead of the labels:
 
     poke               float32 [B, H, W, 2], (dx, dy) in pixels in a square around the poked pixel, zero elsewhere
     poke_position      int32 [B, 2], (x, y)
@@ -197,7 +197,8 @@ def make_pipeline(
     if len(videos) < len(source):
         left_out = len(source) - len(videos)
         tqdm.tqdm.write(f"{data.name}/{split}: {left_out} videos shorter than {span} frames are left out")
-    settings = PokeSettings.of(data.poke) if "poke" in data else None
+    # a single frame, which the image autoencoder sees, has no motion to poke
+    settings = PokeSettings.of(data.poke) if "poke" in data and data.frames > 1 else None
     store = _open_flows(data, split, source, settings) if settings else None
     if store is not None:
         videos = _with_flow(data, split, videos, store)

@@ -3,7 +3,8 @@
 A clip is a function of (split, index) alone, so nothing is downloaded or stored. Every plant is a chain of damped
 pendulums (`plants_mechanics`), at rest in frame 0. There a constant pull at one point of one plant, sometimes of two,
 begins. It is as strong as it takes to have moved the point by a given displacement in frame 10, the last one. What the
-same scene would do under any other poke is therefore known, too: `respond`.
+same scene would do under any other poke is therefore known, too: `respond`. Clips of another number of frames show the
+same motion at other times (`clip_times`).
 
 Everything is drawn in units of the frame, so an index shows the same scene at every size. Pixel (x, y) has its middle
 at (x + 0.5, y + 0.5).
@@ -38,6 +39,15 @@ class Pull:
 
 
 Pulls = tuple[Pull, ...]
+
+
+def clip_times(frames: int) -> list[float]:
+    """When the frames of a clip are drawn: evenly from rest, 0, to where the pulled point arrives, 10.
+
+    A clip of 11 frames has the times 0 to 10, one of another number shows the same slower or faster; one frame shows
+    rest.
+    """
+    return [frame * LAST_FRAME / max(frames - 1, 1) for frame in range(frames)]
 
 
 @functools.lru_cache(maxsize=_CACHED)
@@ -241,17 +251,20 @@ def _background(split: str, index: int, size: int) -> np.ndarray:
 
 
 class PlantsSource(ProceduralSource):
-    """One split of `plants`, with exact flow and masks."""
+    """One split of `plants`, with exact flow and masks. All of the motion is shown, whatever the number of frames."""
 
     dataset = "plants"
 
     def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
-        return render(self.split, video, self.size, frame_indices)
+        return render(self.split, video, self.size, [self._time(frame) for frame in frame_indices])
 
     def true_flow(self, video: int, start: int, end: int) -> np.ndarray:
-        """float32 [size, size, 2], see `plants_flow`."""
-        return plants_flow(self.split, video, self.size, start, end)
+        """float32 [size, size, 2] from frame `start` to frame `end`, see `plants_flow`."""
+        return plants_flow(self.split, video, self.size, self._time(start), self._time(end))
 
     def true_mask(self, video: int, frame: int) -> np.ndarray:
         """int32 [size, size], see `plants_mask`."""
-        return plants_mask(self.split, video, self.size, frame)
+        return plants_mask(self.split, video, self.size, self._time(frame))
+
+    def _time(self, frame: int) -> float:
+        return clip_times(self.frames)[frame]

@@ -82,7 +82,7 @@ class FlowBlock(nn.Module):
 
 
 class ConditionalFlow(nn.Module):
-    """T: z <-> residual given a condition (embedding of the start frame, with control followed by one-hots of eta).
+    """T: z <-> residual given a condition (embedding of the start frame, with control followed by eta).
 
     Attributes:
       z_dim: entries of z and of the residual; even.

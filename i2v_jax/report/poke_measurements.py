@@ -1,4 +1,4 @@
-"""What a poke model is measured by: held-out clips of `plants`, whose every motion is known."""
+"""What models that answer to pokes are measured by: held-out clips of `plants`, whose every motion is known."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,11 +8,15 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from i2v_jax import media
 from i2v_jax.errors import UserError
+from i2v_jax.evaluation.diversity import SAMPLES, pairwise_diversity
 from i2v_jax.evaluation.metrics import image_distance_per_frame, psnr_per_frame, ssim_per_frame
 from i2v_jax.evaluation.motion import track
 from i2v_jax.input import flow, plants, pokes
+from i2v_jax.sampling.poke_samples import sample_pokes
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
+from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks.perceptual_loss import make_distance
 
 Floats = NDArray[np.floating]
@@ -29,8 +33,11 @@ class PokedClips:
     background: Floats  # [N, 2]: a pixel that shows no plant
 
 
-def held_out(count: int, size: int, poke_size: int) -> PokedClips:
-    """The first `count` test clips of `plants` at `size` pixels, each with a poke drawn as in training."""
+def held_out(count: int, size: int, poke_size: int, frames: int = plants.LAST_FRAME + 1) -> PokedClips:
+    """The first `count` test clips of `plants` at `size` pixels, each with a poke drawn as in training.
+
+    With another number of `frames` they show the same motion, and are poked in the same way.
+    """
     videos, chosen, empty = [], [], []
     for index in range(count):
         rng = np.random.default_rng(index)
@@ -38,7 +45,7 @@ def held_out(count: int, size: int, poke_size: int) -> PokedClips:
         chosen.append(pokes.draw_poke(exact, poke_size, False, rng))
         places = pokes.background(exact, poke_size, plants.plants_mask("test", index, size))
         empty.append(places[rng.integers(len(places))])
-        videos.append(plants.render("test", index, size, range(plants.LAST_FRAME + 1)))
+        videos.append(plants.render("test", index, size, plants.clip_times(frames)))
     return PokedClips(
         video=np.stack(videos).astype(np.float32) / 127.5 - 1,
         position=np.array([poke.position for poke in chosen], np.float32),
@@ -63,6 +70,10 @@ class Measured:
     curves: dict[str, dict[str, list[float]]]  # metric -> candidate -> its value in each of the T frames
 
 
+# (start frames [N, H, W, 3], positions [N, 2], displacements [N, 2], T) -> S answers to each poke, [N, S, T, H, W, 3]
+Respond = Callable[[Floats, Floats, Floats, int], Floats]
+
+
 def measure_pokes(synthesizer: PokeSynthesizer, clips: PokedClips) -> dict[str, float]:
     """All numbers, means over the clips; lengths in pixels at the model's resolution, PSNR in dB.
 
@@ -78,26 +89,94 @@ def measure_pokes(synthesizer: PokeSynthesizer, clips: PokedClips) -> dict[str, 
 
 def measure(synthesizer: PokeSynthesizer, clips: PokedClips) -> Measured:
     """As `measure_pokes`, with the course over time."""
+
+    def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
+        return synthesizer.respond(start, position, displacement, frames)[:, None]
+
+    return _measure(respond, clips, {})
+
+
+def measure_samples(
+    synthesizer: VideoSynthesizer,
+    count: int,
+    poke_size: int,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    temperature: float = 1.0,
+    beside: PokeSynthesizer | None = None,
+) -> Measured:
+    """As `measure`, of a cINN that is controlled by pokes, on `held_out(count, size, poke_size)` with 17 frames.
+
+    Numbers named "model" are then means over `samples` samples of each poke, and there are more:
+    "reconstruction" is what the video autoencoder makes of the true clips, which is the best that its samples can be;
+    `diversity_model` the mean squared difference of pixels in [-1, 1] between two samples of a poke
+    (`evaluation.diversity`), and `diversity_motion_model` the root of the mean squared difference between their flows
+    from start to last frame, in pixels. Where a deterministic model is given `beside`, its own numbers on the same
+    pokes, and clips as long as those that it was trained on, are named "deterministic".
+
+    Raises:
+        UserError: the model is not controlled by pokes; `beside` is of another size.
+    """
+
+    def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
+        key = jax.random.key(seed)
+        return sample_pokes(
+            synthesizer, start, position, displacement, key, samples, frames=frames, temperature=temperature
+        )
+
+    size = synthesizer.size
+    if beside is not None and beside.size != size:
+        raise UserError(
+            f"the models have {size} and {beside.size} pixels: errors in pixels can be compared at one size only"
+        )
+    clips = held_out(count, size, poke_size, CLIP_FRAMES + 1)
+    measured = _measure(respond, clips, {"reconstruction": synthesizer.reconstruct(clips.video)})
+    if beside is None:
+        return measured
+    other = measure(beside, held_out(count, size, poke_size, beside.frames + 1)).numbers
+    own = {name.removesuffix("model") + "deterministic": other[name] for name in other if name.endswith("_model")}
+    # one answer to each poke
+    none = {name.replace("model", "deterministic"): 0.0 for name in measured.numbers if name.startswith("diversity")}
+    return dataclasses.replace(measured, numbers={**measured.numbers, **own, **none})
+
+
+def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> Measured:
+    """Measures a model, the baselines, and other videos [N, T, H, W, 3] of the clips."""
     start, truth = clips.video[:, 0], clips.video[:, 1:]
     frames = truth.shape[1]
-    answers = synthesizer.respond(start, clips.position, clips.displacement, frames)
-    candidates = {"model": answers, **baselines(clips)}
-    after_background = synthesizer.respond(start, clips.background, clips.displacement, frames)
+    answers = respond(start, clips.position, clips.displacement, frames)
+    single = {name: videos[:, None] for name, videos in {**others, **baselines(clips)}.items()}
+    candidates = {"model": answers, **single}
+    after_background = respond(start, clips.background, clips.displacement, frames)
     numbers = {
         "clips": float(len(start)),
-        **{f"target_error_{name}": target_error(clips, video) for name, video in candidates.items()},
-        "target_error_truth": target_error(clips, truth),
+        **{f"target_error_{name}": target_error(clips, videos) for name, videos in candidates.items()},
+        "target_error_truth": target_error(clips, truth[:, None]),
         "background_motion_model": _motion(start, after_background),
         "background_motion_translation": _motion(start, candidates["translation"]),
-        "motion_truth": _motion(start, truth),
+        "motion_truth": _motion(start, truth[:, None]),
     }
+    if answers.shape[1] > 1:
+        numbers |= _diversity(start, answers)
     curves: dict[str, dict[str, list[float]]] = {}
     for metric, per_frame in _metrics().items():
-        curves[metric] = {
-            name: [float(value) for value in per_frame(truth, video).mean(axis=0)] for name, video in candidates.items()
-        }
+        curves[metric] = {}
+        for name, videos in candidates.items():
+            values = per_frame(np.repeat(truth, videos.shape[1], axis=0), np.concatenate(videos))
+            curves[metric][name] = [float(value) for value in values.mean(axis=0)]
         numbers |= {f"{metric}_{name}": float(np.mean(curve)) for name, curve in curves[metric].items()}
     return Measured(numbers, curves)
+
+
+def _diversity(start: Floats, answers: Floats) -> dict[str, float]:
+    """Of samples [N, S, T, H, W, 3], see `measure_samples`."""
+    motion = 2 * np.asarray(pairwise_diversity(_flows(start, answers)))  # two components
+    return {
+        "samples": float(answers.shape[1]),
+        "diversity_model": float(np.mean(pairwise_diversity(answers))),
+        "diversity_motion_model": float(np.sqrt(motion).mean()),
+    }
 
 
 def baselines(clips: PokedClips) -> dict[str, Floats]:
@@ -125,17 +204,26 @@ def translated(frame: Floats, displacement: Floats) -> Floats:
 
 
 def target_error(clips: PokedClips, videos: Floats) -> float:
-    """Mean distance in pixels between where the poked points end in `videos` [N, T, H, W, 3] and their targets."""
-    whole = np.concatenate([clips.video[:, :1], videos], axis=1)
-    ends = np.array([track(video, tuple(place)) for video, place in zip(whole, clips.position, strict=True)])
-    return float(np.hypot(*(ends - clips.position - clips.displacement).T).mean())
+    """Mean distance in pixels between where the poked points end in `videos` [N, S, T, H, W, 3] and their targets."""
+    distances = []
+    for clip, samples, position, displacement in zip(
+        clips.video, videos, clips.position, clips.displacement, strict=True
+    ):
+        ends = [track(np.concatenate([clip[:1], video]), tuple(position)) for video in samples]
+        distances.append([np.hypot(*(end - position - displacement)) for end in ends])
+    return float(np.mean(distances))
 
 
 def _motion(start: Floats, videos: Floats) -> float:
-    """Mean length of the flow from start frames [N, H, W, 3] to the last ones of [N, T, H, W, 3], over all pixels."""
-    first, last = (np.clip(np.rint((frames + 1) * 127.5), 0, 255).astype(np.uint8) for frames in (start, videos[:, -1]))
-    flows = np.stack([flow.estimate(*pair) for pair in zip(first, last, strict=True)])
+    """Mean length of `_flows`, over all pixels."""
+    flows = _flows(start, videos)
     return float(np.hypot(flows[..., 0], flows[..., 1]).mean())
+
+
+def _flows(start: Floats, videos: Floats) -> Floats:
+    """The flow from start frames [N, H, W, 3] to the last ones of [N, S, T, H, W, 3]: [N, S, H, W, 2]."""
+    pairs = zip(media.to_uint8(start), media.to_uint8(videos[:, :, -1]), strict=True)
+    return np.stack([[flow.estimate(first, last) for last in row] for first, row in pairs])
 
 
 def _metrics() -> dict[str, Callable[[Floats, Floats], Floats]]:

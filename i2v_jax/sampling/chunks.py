@@ -1,4 +1,4 @@
-"""Work in chunks of equal size, so that a function compiles once for any number of videos."""
+"""Work in chunks of equal size, so that a function compiles once for any number of videos; checked arrays for it."""
 
 import functools
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike, NDArray
 
 from i2v_jax.errors import UserError
+from i2v_jax.input import pokes
 
 Array = NDArray[np.float32]
 
@@ -58,3 +59,27 @@ def checked_frames(frames: ArrayLike, size: int) -> Array:
     if array.ndim != 4 or array.shape[1:] != (size, size, 3) or not len(array):
         raise UserError(f"start frames of shape [B, {size}, {size}, 3] are needed, got {list(array.shape)}")
     return array
+
+
+def checked_pokes(positions: ArrayLike, displacements: ArrayLike, size: int) -> tuple[Array, Array]:
+    """Positions [B, 2] and displacements [B, 2] as float32, in pixels of frames of `size` x `size`.
+
+    Raises:
+        UserError: another shape; what is no poke (`input.pokes.check_poke`).
+    """
+    places, shifts = np.asarray(positions, np.float32), np.asarray(displacements, np.float32)
+    if places.ndim != 2 or places.shape[1] != 2 or places.shape != shifts.shape or not len(places):
+        raise UserError(
+            f"positions and displacements of shape [B, 2] are needed, got {list(places.shape)} and {list(shifts.shape)}"
+        )
+    for position, displacement in zip(places, shifts, strict=True):
+        pokes.check_poke(tuple(position), tuple(displacement), size, size)
+    return places, shifts
+
+
+def frame_for_each(start_frames: ArrayLike, count: int, size: int) -> Array:
+    """Start frames [B, size, size, 3], or one for all pokes -> [count, size, size, 3]. Raises UserError for others."""
+    x0 = checked_frames(start_frames, size)
+    if len(x0) not in (1, count):
+        raise UserError(f"{len(x0)} start frames and {count} pokes: give one frame for all, or one for each")
+    return np.broadcast_to(x0, (count, *x0.shape[1:]))

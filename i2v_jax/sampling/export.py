@@ -26,7 +26,7 @@ def sampling_function(
 
     Returns:
       (start_frames [B, H, W, 3] in [-1, 1], seed []) -> videos [B, S, T, H, W, 3]; a model with control takes eta
-      [B, n] as its third argument.
+      [B, n] as its third argument, one that is controlled by pokes takes them as [B, 4]: x, y, dx, dy in pixels.
     """
     functions, variables = synthesizer.functions, synthesizer.variables
 
@@ -43,13 +43,19 @@ def sampling_function(
     def decode(x0: jax.Array, z: jax.Array) -> jax.Array:
         return functions["decode"](variables["decoder"], x0, z).astype(jnp.float32)
 
+    def encoded(control: jax.Array) -> jax.Array:
+        if synthesizer.control != "poke":
+            return control
+        values = controls.poke_values(control[:, :2], control[:, 2:], synthesizer.size)
+        return controls.encode_control("poke", values)
+
     def for_each_sample(array: jax.Array) -> jax.Array:
         return jnp.repeat(array, num_samples, axis=0)
 
     def sample(start_frames: jax.Array, seed: jax.Array, control: jax.Array | None = None) -> jax.Array:
         batch = start_frames.shape[0]
         keys = sample_keys(jax.random.key(seed), jnp.arange(batch), num_samples)
-        eta = for_each_sample(jnp.zeros((batch, 0)) if control is None else control)
+        eta = for_each_sample(jnp.zeros((batch, 0)) if control is None else encoded(control))
         x0, embedding = for_each_sample(start_frames), for_each_sample(embed(start_frames))
         parts: list[jax.Array] = []
         for part in range(-(-frames // CLIP_FRAMES)):
@@ -81,7 +87,8 @@ def export_sampler(
     unknown = sorted(set(platforms) - set(PLATFORMS))
     if unknown or not platforms:
         raise UserError(f"--platforms={','.join(platforms)}: choose from {', '.join(PLATFORMS)}")
-    size, width = synthesizer.size, controls.control_width(synthesizer.control)
+    size = synthesizer.size
+    width = 4 if synthesizer.control == "poke" else controls.control_width(synthesizer.control)
     (batch,) = export.symbolic_shape("batch")
     inputs = [
         jax.ShapeDtypeStruct((batch, size, size, 3), jnp.float32),
@@ -112,6 +119,8 @@ def example(path: pathlib.Path, synthesizer: VideoSynthesizer) -> str:
     if synthesizer.control == "endpoint":
         bins = controls.ENDPOINT_BINS
         control = f", np.tile(np.eye({bins}, dtype=np.float32)[5], 3)[None]"
+    if synthesizer.control == "poke":
+        control = f", np.array([[{size // 2}, {size // 2}, {size // 8}, 0]], np.float32)"  # x, y, dx, dy in pixels
     return "\n".join(
         [
             "import numpy as np",

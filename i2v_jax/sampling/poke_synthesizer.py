@@ -17,7 +17,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation.motion import motion_variance
 from i2v_jax.input import flow, pokes
 from i2v_jax.models.poke_model import PokeModel
-from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks
+from i2v_jax.sampling.chunks import Array, checked_pokes, frame_for_each, in_chunks
 
 STRUCTURE_POKES = 100  # of the paper's figure 5
 PART_FRAMES = 3  # of a streamed answer, after its first frame
@@ -122,26 +122,19 @@ class PokeSynthesizer:
         return motion_variance(flows, (x, y))
 
     def _checked(self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike) -> Sequence[Array]:
-        x0 = checked_frames(start_frames, self.size)
-        places, shifts = np.asarray(positions, np.float32), np.asarray(displacements, np.float32)
-        if places.ndim != 2 or places.shape[1] != 2 or places.shape != shifts.shape or not len(places):
-            raise UserError(
-                f"positions and displacements of shape [B, 2] are needed, got {list(places.shape)} and "
-                f"{list(shifts.shape)}"
-            )
-        if len(x0) not in (1, len(places)):
-            raise UserError(f"{len(x0)} start frames and {len(places)} pokes: give one frame for all, or one for each")
-        self.check_pokes(places, shifts)
-        return np.broadcast_to(x0, (len(places), *x0.shape[1:])), places, shifts
+        places, shifts = checked_pokes(positions, displacements, self.size)
+        self._check_impulses(shifts)
+        return frame_for_each(start_frames, len(places), self.size), places, shifts
 
     def check_pokes(self, positions: Array, displacements: Array) -> None:
         """Raises UserError when one of the pokes [B, 2], [B, 2] is none, or none for this model."""
-        for position, displacement in zip(positions, displacements, strict=True):
-            pokes.check_poke(tuple(position), tuple(displacement), self.size, self.size)
-            if self.impulse and np.hypot(*displacement) > 1.0:
+        self._check_impulses(checked_pokes(positions, displacements, self.size)[1])
+
+    def _check_impulses(self, displacements: Array) -> None:
+        for dx, dy in displacements:
+            if self.impulse and np.hypot(dx, dy) > 1.0:
                 raise UserError(
-                    f"displacement {displacement[0]:g},{displacement[1]:g}: this model was trained with impulses, "
-                    "whose length is 1 at most"
+                    f"displacement {dx:g},{dy:g}: this model was trained with impulses, whose length is 1 at most"
                 )
 
     def _maps(self, positions: Array, displacements: Array) -> Array:

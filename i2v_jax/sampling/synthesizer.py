@@ -1,7 +1,8 @@
 """From a still image to videos: sampling, motion transfer, control and chaining (paper sections 3 and 4).
 
 Shapes: frames [B, H, W, 3] and videos [B, T, H, W, 3] in [-1, 1], residuals nu and latents z [B, z], and controls eta
-[B, n] as `tasks.control.encode_control` makes them. A clip X is the `CLIP_FRAMES` frames after the start frame x0.
+[B, n] as `tasks.control.encode_control` makes them, or `poke_samples.poke_control` of pokes. A clip X is the
+`CLIP_FRAMES` frames after the start frame x0.
 """
 
 import dataclasses
@@ -67,7 +68,7 @@ class VideoSynthesizer:
             num_samples: S videos for each start frame.
             frames: T, beyond 16 by chaining: the last frame becomes x0.
             temperature: standard deviation of nu.
-            control: eta [B, n]; None on a network with control: drawn uniformly for each sample.
+            control: eta [B, n]; None on a network with control, unless by pokes: drawn uniformly for each sample.
             chain: "same_z" decodes every part with the same z (release); "fresh" draws a new nu for each part.
             numbers: of the start frames, on which samples depend; by default 0 to B - 1.
 

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from i2v_jax.errors import UserError
 from i2v_jax.models import poke_model
 from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator, TemporalDiscriminator
 from i2v_jax.models.flow import ConditionalFlow
@@ -18,7 +19,11 @@ Modules = dict[str, nn.Module]  # network name -> module
 
 
 def build(config: ConfigDict) -> dict[str, Modules]:
-    """The modules of every stage of `config`. Raises UserError for sizes that do not fit each other."""
+    """The modules of every stage of `config`.
+
+    Raises:
+      UserError: for sizes that do not fit each other, and control by pokes where clips have none.
+    """
     dtype = jnp.dtype(config.dtype)
     return {stage: _BUILDERS[stage](config, dtype) for stage in config.stages}
 
@@ -44,6 +49,8 @@ def _image_ae(config: ConfigDict, dtype: Any) -> Modules:
 
 def _flow(config: ConfigDict, dtype: Any) -> Modules:
     z_dim, control = config.video_vae.encoder.z_dim, config.control != "none"
+    if config.control == "poke" and ("poke" not in config.data or config.data.poke.normalize != "none"):
+        raise UserError("control=poke needs clips that are poked, by displacements in pixels: see configs/plants.py")
     return {"flow": ConditionalFlow(z_dim=z_dim, control=control, **config.flow.network, dtype=dtype)}
 
 

@@ -6,11 +6,12 @@ import tqdm
 
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
+from i2v_jax.tasks.control import clip_arrays
 from i2v_jax.tasks.flow import Flow
 
 
 def encoded_pipeline(task: Flow, clips: Pipeline, *, seed: int) -> Pipeline:
-    """A pipeline of posteriors and embeddings in place of clips.
+    """A pipeline of posteriors, embeddings and what the control is made of, in place of clips.
 
     The frozen encoders see one epoch of `clips`, augmented as drawn for its first pass; the posterior is still sampled
     anew at every step. Worth it where the augmentation is weak or the encoders are dear.
@@ -23,8 +24,8 @@ def encoded_pipeline(task: Flow, clips: Pipeline, *, seed: int) -> Pipeline:
     ):
         batch = next(iterator)
         encoded = jax.device_get(encode(task.frozen, {"video": batch["video"]}))
-        labels = {name: value for name, value in batch.items() if name != "video"}
-        parts.append({"mean": encoded.mean, "logvar": encoded.logvar, "embedding": encoded.embedding, **labels})
+        asked = {name: batch[name] for name in clip_arrays(task.control)}
+        parts.append({"mean": encoded.mean, "logvar": encoded.logvar, "embedding": encoded.embedding, **asked})
     iterator.close()
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return rows_pipeline(rows, batch_size=clips.global_batch_size, seed=seed)

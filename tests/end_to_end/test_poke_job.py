@@ -37,3 +37,20 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert frames_of(tmp_path / "out" / "a_in_turn.mp4") == [(64, 64)] * 22
+
+
+@pytest.mark.slow
+def test_a_cinn_is_trained_on_pokes_and_poked(tmp_path: pathlib.Path) -> None:
+    """All three stages; the flow on clips that are encoded once, with their pokes."""
+    workdir = tmp_path / "run"
+    train("plants.py:model=cinn,demo,runlocal", workdir)
+    for stage in ("video_vae", "image_ae", "flow"):
+        assert checkpoints(workdir / stage) == [4]
+        assert all(np.isfinite(list(line.values())).all() for line in losses(workdir / stage))
+    Image.fromarray(plants.render("test", 0, 64, (0,))[0]).save(tmp_path / "a.png")
+    done = launch(
+        "launch.sample", f"--workdir={workdir}", f"--image={tmp_path / 'a.png'}", f"--out={tmp_path / 'out'}",
+        "--poke=30,30,8,0", "--num_samples=2", "--scale=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert frames_of(tmp_path / "out" / "a_00_01.mp4") == [(32, 32)] * 17

@@ -125,6 +125,19 @@ def test_the_answer_to_a_poke_takes_the_poked_pixel_to_its_target() -> None:
             assert ended == pytest.approx(displacement, abs=0.02)
 
 
+def test_clips_of_any_length_show_the_same_motion() -> None:
+    """Frame 16 of 17 is frame 10 of 11, frame 8 is frame 5; the flow to the last frame is the same."""
+    usual, longer, single = (plants.PlantsSource("test", 4, frames, 32) for frames in (11, 17, 1))
+    assert np.array_equal(usual.read(2, range(11)), plants.render("test", 2, 32, range(11)))
+    assert np.array_equal(longer.read(2, [0, 8, 16]), usual.read(2, [0, 5, 10]))
+    assert not np.array_equal(longer.read(2, [10]), usual.read(2, [10]))
+    assert np.array_equal(longer.true_flow(2, 0, 16), usual.true_flow(2, 0, 10))
+    assert np.array_equal(usual.true_flow(2, 0, 10), plants.plants_flow("test", 2, 32))
+    assert np.array_equal(longer.true_mask(2, 16), plants.plants_mask("test", 2, 32, 10))
+    assert np.array_equal(single.read(2, [0]), usual.read(2, [0]))
+    assert plants.clip_times(17)[::8] == [0, 5, 10]
+
+
 def test_what_cannot_be_reached_goes_a_part_of_the_way() -> None:
     """A pixel at the foot of a stem, sent across half of the picture."""
     plant = chain()

@@ -176,6 +176,21 @@ def test_batches_are_as_described() -> None:
     assert batch["valid"].tolist() == [True, True, True, False]
 
 
+def test_clips_of_the_cinn_carry_pokes_too() -> None:
+    """17 frames, in the last of which the poke is reached; single frames, of the image autoencoder, have none."""
+    data = plants_data(zeropoke_amount=0)
+    data.frames = 17
+    batch = batch_of(pipeline.make_pipeline(data, split="eval", batch_size=3, seed=0, train=False))
+    assert batch["video"].shape == (3, 17, 32, 32, 3)
+    for clip, (x, y) in enumerate(batch["poke_position"]):
+        assert np.array_equal(batch["poke_displacement"][clip], plants.plants_flow("eval", clip, 32)[y, x])
+        last = plants.render("eval", clip, 32, [plants.LAST_FRAME])[0]
+        assert batch["video"][clip, -1] == pytest.approx(transforms.to_float(last))
+    data.frames = 1
+    batch = batch_of(pipeline.make_pipeline(data, split="train", batch_size=4, seed=0, train=True))
+    assert set(batch) == {"video"}
+
+
 def test_batches_depend_on_seed_and_step_only() -> None:
     first, again = batch_of(plants_pipeline(), 1), batch_of(pickle.loads(pickle.dumps(plants_pipeline())), 1)
     for name, array in first.items():

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from configs import sky
+from configs import plants, sky
 from i2v_jax.evaluation.records import compare, read_records
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
@@ -66,6 +66,33 @@ def test_missing_weights_that_were_asked_for_are_one_line(sky_run: pathlib.Path,
     assert "python -m launch.weights --fetch i3d" in last_line(done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    one_answer, samples = tmp_path / "poke", tmp_path / "cinn"
+    write_run(one_answer, plants.get_config("demo,runlocal"))
+    write_run(samples, plants.get_config("model=cinn,demo,runlocal"))
+    done = launch(
+        "launch.evaluate", f"--workdir={samples}", "--clips=2", "--samples=2", f"--beside={one_answer}", timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((samples / "evaluations" / "plants" / "numbers.json").read_text())
+    kinds = ("model", "deterministic", "reconstruction", "still", "translation", "truth")
+    assert {f"target_error_{kind}" for kind in kinds} | {"diversity_model", "diversity_motion_model"} <= numbers.keys()
+    assert numbers["samples"] == numbers["clips"] == 2
+    assert numbers["diversity_model"] > 0 == numbers["diversity_deterministic"]
+    assert f"{numbers['target_error_model']:.4f}" in done.stdout
+    assert len(numbers["per_frame"]["ssim"]["model"]) == 16
+
+    alone = launch("launch.evaluate", f"--workdir={one_answer}", "--clips=2", f"--out={tmp_path}", timeout=900)
+    assert alone.returncode == 0, alone.stderr
+    found = json.loads((tmp_path / "numbers.json").read_text())
+    assert found["target_error_model"] == pytest.approx(numbers["target_error_deterministic"])
+
+    refused = launch("launch.evaluate", f"--workdir={sky_run}", "--protocol=plants", f"--out={tmp_path / 'none'}")
+    assert refused.returncode == 2
+    assert "was not trained with pokes, which protocol plants measures" in last_line(refused.stderr)
 
 
 _NUMBERS = ("--metrics=psnr,ssim,log_likelihood", "--shown=0", "--repeats=2")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from configs import plants
+from i2v_jax import media
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling, numbers
 from tests.launch.synthesis import frames_of, last_line, launch
@@ -75,6 +76,27 @@ def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
     assert done.returncode == 2
     assert "this is a poke model: give --poke=x,y,dx,dy" in last_line(done.stderr)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_cinn_draws_samples_of_every_poke(image: str, tmp_path: pathlib.Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    write_run(run, plants.get_config("model=cinn,demo,runlocal"))
+    arguments = ("launch.sample", f"--workdir={run}", f"--image={image}", "--num_samples=2", "--frames=4")
+    done = launch(*arguments, f"--out={out}", "--poke=20,20,6,0", "--poke=60,10,0,-5", "--scale=2", "--temperature=0.5")
+    assert done.returncode == 0, done.stderr
+    samples = [f"wide_{poke:02d}_{index:02d}" for poke in range(2) for index in range(2)]
+    files = {f"{sample}{end}" for sample in samples for end in (".mp4", ".gif", "_strip.png")}
+    assert {path.name for path in out.iterdir()} == files | {"grid.mp4", "grid.png"}
+    assert frames_of(out / "wide_01_01.mp4") == [(64, 64)] * 5
+    grid = np.asarray(Image.open(out / "grid.png")).astype(int)
+    red = (np.abs(grid - media.ACCENT) < 30).all(axis=-1)  # the ring around each target
+    assert red[:34].any() and red[34:].any()
+
+    for more, message in (((), "give --poke=x,y,dx,dy"), (("--poke=1,2,3,4", "--in_turn"), "--in_turn: these are for")):
+        done = launch(*arguments, f"--out={tmp_path / 'none'}", *more)
+        assert done.returncode == 2
+        assert message in last_line(done.stderr)
+        assert not (tmp_path / "none").exists()
 
 
 def test_a_model_without_pokes_says_so(work: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from configs import sky
+from configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.sampling import export
 from i2v_jax.sampling.load import assemble
+from i2v_jax.sampling.poke_samples import sample_pokes
 from tests.sampling.random_run import stage_variables
 
 RUNNER = """
@@ -36,6 +37,18 @@ def synthesizer():
 def test_an_unknown_platform_is_named(synthesizer):
     with pytest.raises(UserError, match="--platforms=cpu,gpu: choose from cpu, cuda, tpu"):
         export.export_sampler(synthesizer, ["cpu", "gpu"], 1)
+
+
+@pytest.mark.slow
+def test_pokes_are_given_in_pixels(tmp_path: pathlib.Path):
+    config = plants.get_config("model=cinn,demo,runlocal")
+    poked = assemble(config, stage_variables(config), origin="random")
+    exported = export.export_sampler(poked, ["cpu"], 2)
+    start_frames = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    pokes = np.array([[3, 4, 5, -2], [20, 9, 0, 4]], np.float32)
+    expected = sample_pokes(poked, start_frames, pokes[:, :2], pokes[:, 2:], jax.random.key(7), 2)
+    np.testing.assert_allclose(exported.call(start_frames, np.uint32(7), pokes), expected, atol=1e-4)
+    assert "np.array([[16, 16, 4, 0]], np.float32))" in export.example(tmp_path / "model.bin", poked)
 
 
 @pytest.mark.slow

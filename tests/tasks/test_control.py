@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from i2v_jax.errors import UserError
 from i2v_jax.input import directions
 from i2v_jax.tasks import control
 
@@ -42,9 +43,59 @@ def test_one_hots() -> None:
 
 
 def test_width_is_that_of_the_one_hots() -> None:
-    values = {"none": np.zeros(2), "direction": np.zeros(2, int), "endpoint": np.zeros((2, 3))}
-    for kind in ("none", "direction", "endpoint"):
-        assert control.encode_control(kind, values[kind]).shape[1] == control.control_width(kind)
+    kinds = {"none": np.zeros(2), "direction": np.zeros(2, int), "endpoint": np.zeros((2, 3)), "poke": np.zeros((2, 4))}
+    for kind, values in kinds.items():
+        assert control.encode_control(kind, values).shape == (2, control.control_width(kind))
+
+
+def encoded_pokes(*pokes: tuple[float, float, float, float], size: int = 32) -> np.ndarray:
+    """Pokes (x, y, dx, dy) in pixels -> [B, rows, columns, 3]."""
+    array = np.array(pokes)
+    values = control.poke_values(array[:, :2], array[:, 2:], size)
+    return np.asarray(control.encode_control("poke", values)).reshape(-1, 8, 8, 3)
+
+
+def test_a_poke_on_a_node_is_that_node_alone() -> None:
+    """The nodes are at 0, 1/7, .. 7/7 of the frame, whose left edge is half a pixel left of pixel 0."""
+    grid = encoded_pokes((32 * 2 / 7 - 0.5, 32 * 5 / 7 - 0.5, 4, -8))[0]
+    expected = np.zeros((8, 8, 3))
+    expected[5, 2] = 1, 4 * 7 / 32, -8 * 7 / 32
+    np.testing.assert_allclose(grid, expected, atol=1e-6)
+
+
+def test_a_poke_between_nodes_is_shared_by_its_place() -> None:
+    grid = encoded_pokes((32 * 2.25 / 7 - 0.5, 32 * 5.5 / 7 - 0.5, 4, -8))[0]
+    assert grid[5:7, 2:4, 0] == pytest.approx(np.array([[0.375, 0.125], [0.375, 0.125]]), abs=1e-6)
+    assert grid.sum(axis=(0, 1)) == pytest.approx([1, 4 * 7 / 32, -8 * 7 / 32])
+    assert np.count_nonzero(np.abs(grid).sum(axis=-1) > 1e-6) == 4
+
+
+def test_nearby_pokes_have_nearby_encodings() -> None:
+    """Along a line through the whole frame, by steps of 0.01 pixels; to the very edges."""
+    line = np.linspace(-0.5, 31.5, 3201)
+    grids = encoded_pokes(*((x, 31 - x, 3 + x / 32, 2) for x in line))
+    steps = np.abs(np.diff(grids, axis=0)).max(axis=(1, 2, 3))
+    assert steps.max() < 3 * 0.01 * 7 / 32
+    assert steps.min() > 0  # no two places look alike
+
+
+def test_pokes_are_encoded_alike_at_every_size() -> None:
+    small, large = encoded_pokes((9.5, 3.5, 2, 1)), encoded_pokes((19.5, 7.5, 4, 2), size=64)
+    np.testing.assert_allclose(small, large, atol=1e-6)
+
+
+def test_the_control_of_clips_is_made_of_what_travels_with_them() -> None:
+    clips = {"poke_position": np.array([[3, 4]], np.int32), "poke_displacement": np.array([[1.0, -2.0]], np.float32)}
+    eta = np.asarray(control.clip_control("poke", clips, 32)).reshape(1, 8, 8, 3)
+    np.testing.assert_array_equal(eta, encoded_pokes((3, 4, 1, -2)))
+    assert np.argmax(control.clip_control("direction", {"direction": np.array([7])}, 32)) == 7
+    with pytest.raises(UserError, match="the clips carry no poke_displacement, which control by poke needs"):
+        control.clip_control("poke", {"poke_position": np.zeros((1, 2))}, 32)
+
+
+def test_pokes_are_not_drawn_at_random() -> None:
+    with pytest.raises(UserError, match="controlled by pokes, which are not drawn at random: give one"):
+        control.random_control("poke", jax.random.key(0), 3)
 
 
 def test_random_controls_cover_the_bins() -> None:
