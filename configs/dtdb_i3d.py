@@ -56,8 +56,8 @@ def _embedded(config: ConfigDict, size: int) -> None:
     """Procedural textures, small enough for two CPU cores."""
     config.data.update(name="textures", size=size, workers=0)
     config.data.clips_per_video.update(train=1, eval=1, test=1)
-    config.data.num_clips.update(train=1200, eval=120, test=120)
+    config.data.num_clips.update(train=4800, eval=120, test=120)
     config.train.update(log_every=10, preview_every=200, checkpoint_every=100, evaluate_every=50, ema=0.98)
-    config.classifier.update(batch_size=24, steps=400)
-    config.classifier.network.update(classes=_EMBEDDED_CLASSES, narrower=4)
-    config.classifier.optimizer.update(name="muon", learning_rate=2e-3, b1=0.9, b2=0.99, decay=0.8)
+    config.classifier.update(batch_size=24, steps=1000)
+    config.classifier.network.update(classes=_EMBEDDED_CLASSES, narrower=4, dropout=0.0)
+    config.classifier.optimizer.update(learning_rate=2e-3, decay=0.95)

@@ -38,14 +38,15 @@ def _poke(config: ConfigDict, demo: bool) -> None:
     # small enough for two CPU cores
     config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200, ema=0.98)
     config.data.workers = 0
-    config.data.num_clips.train = 1600
+    config.data.num_clips.train = 11200  # each is seen once
     config.data.poke.color_probability = 0.0  # no two plants are the same
     config.data.poke.geometry.probability = 0.0
-    config.poke.update(batch_size=8, steps=800, adversarial_step=10**6, single_stage=True)
-    config.poke.model.update(features=48, narrowest=16, min_spatial_size=8, image_norm="none", update_bias=-3.0)
+    config.poke.update(batch_size=8, steps=1400, adversarial_step=10**6, single_stage=True)
+    config.poke.model.update(features=64, narrowest=24, min_spatial_size=8, image_norm="layer", update_bias=-3.0)
     config.poke.temporal_discriminator.width = 8
     config.poke.patch_discriminator.width = 16
-    config.poke.optimizer.update(name="muon", learning_rate=1.5e-3, decay=0.4, milestones=(2, 3))
+    config.poke.optimizer.update(name="muon", learning_rate=7e-4, decay=0.7)
+    config.poke.optimizer.milestones = (0.3, 0.45, 0.55, 0.65, 0.75, 0.83, 0.9, 0.95)  # of the one epoch
 
 
 def _cinn(config: ConfigDict, size: int, demo: bool) -> None:

@@ -191,3 +191,8 @@ def test_control_by_pokes_needs_pokes_in_pixels():
     for config in (unpoked, impulses):
         with pytest.raises(UserError, match="control=poke needs clips that are poked, by displacements in pixels"):
             networks.build(config)
+
+
+def test_a_code_too_small_for_the_images_is_named_before_anything_is_trained():
+    with pytest.raises(UserError, match=r"image_ae\.encoder\.z_dim=40: images of 64x64 need 41 or more"):
+        networks.build(load("bair:image_ae.encoder.z_dim=40"))

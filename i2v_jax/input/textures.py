@@ -20,24 +20,24 @@ from i2v_jax.input.procedural import SPLITS, ProceduralSource
 Floats = NDArray[np.float64]
 
 _GRID = 128  # of the noise, over a torus of two frame widths
-_WAVES = (3.0, 14.0)  # cycles per torus of the noise, where its spectrum lies
+_WAVES = (1.5, 6.0)  # cycles per torus of the noise, where its spectrum lies
 
 
 def _drift(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Floats, Floats]:
-    angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.013, 0.026)
+    angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.02, 0.04)
     shift = speed * times[:, None] * np.array([np.cos(angle), np.sin(angle)])
     return points - shift[:, None, None], np.zeros_like(times)
 
 
 def _rotation(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Floats, Floats]:
-    angles = rng.choice([-1, 1]) * np.radians(rng.uniform(2, 4)) * times
+    angles = rng.choice([-1, 1]) * np.radians(rng.uniform(4.5, 7)) * times
     cos, sin = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
     x, y = points[..., 0], points[..., 1]
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1), np.zeros_like(times)
 
 
 def _growth(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Floats, Floats]:
-    rate = rng.choice([-1, 1]) * rng.uniform(0.03, 0.055)
+    rate = rng.choice([-1, 1]) * rng.uniform(0.045, 0.07)
     return points * np.exp(-rate * times)[:, None, None, None], np.zeros_like(times)
 
 
@@ -46,7 +46,7 @@ def _flicker(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[F
 
 
 def _sway(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Floats, Floats]:
-    angle, reach, period = rng.uniform(0, 2 * np.pi), rng.uniform(0.035, 0.065), rng.uniform(8, 12)
+    angle, reach, period = rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.1), rng.uniform(8, 12)
     phase = rng.uniform(0, 2 * np.pi)
     swing = reach * (np.sin(2 * np.pi * times / period + phase) - np.sin(phase))
     shift = swing[:, None] * np.array([np.cos(angle), np.sin(angle)])
@@ -54,8 +54,8 @@ def _sway(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Floa
 
 
 def _waves(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Floats, Floats]:
-    angle, reach, period = rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.05), rng.uniform(8, 12)
-    along = points @ np.array([np.cos(angle), np.sin(angle)]) / rng.uniform(0.4, 0.7)
+    angle, reach, period = rng.uniform(0, 2 * np.pi), rng.uniform(0.055, 0.08), rng.uniform(5, 8)
+    along = points @ np.array([np.cos(angle), np.sin(angle)]) / rng.uniform(0.25, 0.4)
     bend = reach * np.sin(2 * np.pi * (along - times[:, None, None] / period))
     across = np.array([-np.sin(angle), np.cos(angle)])
     return points + bend[..., None] * across, np.zeros_like(times)

@@ -111,6 +111,11 @@ class SelfAttention(nn.Module):
         return x + gamma.astype(self.dtype) * conv(channels, "output")(attended)
 
 
+def smallest_code(size: int) -> int:
+    """The least z for images of that size: a code for each block and one entry for the first map."""
+    return len(widths(size)) * code_size(size) + 1
+
+
 class Generator(nn.Module):
     """Code and class probabilities -> images.
 
@@ -130,11 +135,11 @@ class Generator(nn.Module):
           ValueError: z has no entry left for the first map.
         """
         factors, chunk = widths(self.size), code_size(self.size)
-        first = code.shape[-1] - len(factors) * chunk
-        if first <= 0:
+        if code.shape[-1] < smallest_code(self.size):
             raise ValueError(
-                f"z_dim is {code.shape[-1]}: images of {self.size}x{self.size} need over {len(factors) * chunk}"
+                f"z_dim is {code.shape[-1]}: images of {self.size}x{self.size} need {smallest_code(self.size)}"
             )
+        first = code.shape[-1] - len(factors) * chunk
         embedding = Linear(CLASS_EMBEDDING, use_bias=False, dtype=self.dtype, name="embed")(classes)
         features = FIRST_MAP * FIRST_MAP * 16 * self.channels
         x = Linear(features, spectral_norm="stored", dtype=self.dtype, name="first_map")(code[:, :first])

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
 from i2v_jax.models import poke_model
+from i2v_jax.models.biggan import smallest_code
 from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator, TemporalDiscriminator
 from i2v_jax.models.flow import ConditionalFlow
 from i2v_jax.models.image_autoencoder import ImageDecoder, ImageEncoder
@@ -39,10 +40,12 @@ def _video_vae(config: ConfigDict, dtype: Any) -> Modules:
 
 
 def _image_ae(config: ConfigDict, dtype: Any) -> Modules:
-    image = config.image_ae
+    image, size = config.image_ae, config.data.size
+    if image.encoder.z_dim < (least := smallest_code(size)):
+        raise UserError(f"image_ae.encoder.z_dim={image.encoder.z_dim}: images of {size}x{size} need {least} or more")
     return {
         "encoder": ImageEncoder(**image.encoder, dtype=dtype),
-        "decoder": ImageDecoder(z_dim=image.encoder.z_dim, size=config.data.size, **image.decoder, dtype=dtype),
+        "decoder": ImageDecoder(z_dim=image.encoder.z_dim, size=size, **image.decoder, dtype=dtype),
         "patch_discriminator": PatchDiscriminator(**image.patch_discriminator, dtype=dtype),
     }
 

@@ -89,7 +89,7 @@ def test_unsupported_sizes_are_named():
     with pytest.raises(ValueError, match="32, 64, 128, not 48"):
         biggan.widths(48)
     decoder = ImageDecoder(15, 32, channels=4, mlp_width=16, num_classes=10)
-    with pytest.raises(ValueError, match="z_dim is 15: images of 32x32 need over 15"):
+    with pytest.raises(ValueError, match="z_dim is 15: images of 32x32 need 16"):
         jax.eval_shape(decoder.init, jax.random.key(0), jnp.zeros((1, 15)))
     with pytest.raises(ValueError, match="16x16 are too small for instance norm"):
         jax.eval_shape(ImageEncoder(8, depth="resnet18").init, jax.random.key(0), _images(1, 16))
