@@ -113,7 +113,7 @@ class Api:
             raise UserError(
                 "this model was not trained with pokes: ask /v1/sample"
                 if route == "poke"
-                else "this is a poke model, which answers to pokes: ask /v1/poke"
+                else "this model answers to pokes: ask /v1/poke"
             )
         values = await read_body(request)
         accept = request.headers.get("accept", "")
@@ -136,7 +136,7 @@ class Api:
     async def _in_turn(self, requests: Sequence[Asked]) -> list[Clip]:
         """One video, every poke's start frame before its answer."""
         if requests[0].samples > 1:
-            raise UserError("in_turn: one sample is needed, which the next poke goes on with")
+            raise UserError("in_turn: one sample is needed, which the next poke goes on with: give samples=1")
         parts: list[Array] = []
         marks: list[Mark] = []
         for number, first in enumerate(requests):

@@ -1,9 +1,7 @@
 """The kinds of trained model as the engine runs them and a user asks them.
 
-A further kind is a class like the two below and a line in `open_model`: the HTTP API, the WebSocket and the page go by
-what it describes. One that takes pokes and samples (`poke` and `samples` both described) is asked at /v1/poke; its
-requests carry a poke and a number of samples, and the page shows the samples of a drag side by side, with temperature
-and seed.
+A further kind is a class like those below and a line in `open_model`: the HTTP API, the WebSocket and the page go by
+what it describes.
 """
 
 import dataclasses
@@ -21,6 +19,7 @@ from i2v_jax.input.images import to_start_frame
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.sampling.controls import requested_control
 from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
+from i2v_jax.sampling.poke_samples import poke_control
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer
 from i2v_jax.serving.fields import Fields
@@ -28,7 +27,10 @@ from i2v_jax.serving.fields import Fields
 MAX_FRAMES = 64
 MAX_SAMPLES = 8
 MAX_POKES = 8  # of one request
+MAX_VIDEOS = 32  # of one request, the samples of all its pokes
 CROPS = ("resize", "center")
+
+Poke = tuple[np.ndarray, np.ndarray]  # position [2] and displacement [2] in the model's pixels
 
 
 class Asked(Protocol):
@@ -51,8 +53,7 @@ class Asked(Protocol):
         """S of the answer [S, T, H, W, 3]."""
 
     @property
-    def poke(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Position [2] and displacement [2] in the model's pixels."""
+    def poke(self) -> Poke | None: ...
 
 
 class ServedModel(Protocol):
@@ -86,15 +87,16 @@ def open_model(workdir: str | os.PathLike[str]) -> ServedModel:
     config = read_workdir(workdir)
     if is_poke_model(config):
         return ServedPokes(load_poke_synthesizer(workdir), config.data.crop)
-    return ServedSamples(load_synthesizer(workdir), config.data.crop)
+    served = ServedPokeSamples if config.control == "poke" else ServedSamples
+    return served(load_synthesizer(workdir), config.data.crop)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PokeRequest:
-    """One poke of one image, in the model's pixels."""
+    """One poke of one image."""
 
     start_frame: Array  # [H, W, 3]
-    poke: tuple[np.ndarray, np.ndarray]  # [2], [2]
+    poke: Poke
     frames: int
     samples: int = 1
 
@@ -129,14 +131,10 @@ class ServedPokes:
         fields = Fields(values, self.parameters)
         crop = fields.choice("crop", self.crop, CROPS)
         frames = fields.integer("frames", self._synthesizer.frames, 1, MAX_FRAMES)
-        pokes = fields.rows("poke", "x,y,dx,dy", MAX_POKES)
-        if not pokes:
-            raise UserError("this is a poke model: give poke=x,y,dx,dy")
-        scaling = Scaling(pixels.shape[1], pixels.shape[0], self.size, crop)
         start_frame = to_start_frame(pixels, self.size, crop)
-        asked = [scaling.poke(*poke, impulse=self._synthesizer.impulse) for poke in pokes]
-        self._synthesizer.check_pokes(*(np.array(side) for side in zip(*asked, strict=True)))
-        return [PokeRequest(start_frame, poke, frames) for poke in asked]
+        pokes = _pokes(fields, pixels, self.size, crop, impulse=self._synthesizer.impulse)
+        self._synthesizer.check_pokes(*(np.array(side) for side in zip(*pokes, strict=True)))
+        return [PokeRequest(start_frame, poke, frames) for poke in pokes]
 
     def warm_up(self) -> None:
         blank, poke = np.zeros((self.size, self.size, 3), np.float32), (np.zeros(2), np.array([1.0, 0.0]))
@@ -157,7 +155,7 @@ class ServedPokes:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SampleRequest:
-    """Samples of one image."""
+    """Samples of one image, or of one poke of it."""
 
     start_frame: Array  # [H, W, 3]
     samples: int
@@ -166,7 +164,7 @@ class SampleRequest:
     temperature: float
     control: Array | None  # [1, n]
     chain: Chain
-    poke: None = None
+    poke: Poke | None = None
 
     @property
     def kind(self) -> Hashable:
@@ -174,7 +172,7 @@ class SampleRequest:
 
 
 class ServedSamples:
-    """A cINN."""
+    """A cINN, told nothing beside the picture, or where to: a direction or an end point."""
 
     name = "sample"
     parameters: tuple[str, ...] = ("samples", "seed", "temperature", "frames", "chain", "direction", "endpoint", "crop")
@@ -197,24 +195,32 @@ class ServedSamples:
 
     def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[SampleRequest]:
         fields = Fields(values, self.parameters)
+        control = requested_control(
+            self._synthesizer.control, fields.number("direction", None), fields.text("endpoint")
+        )
+        return [self._request(fields, pixels, control)]
+
+    def _request(self, fields: Fields, pixels: np.ndarray, control: Array | None) -> SampleRequest:
         temperature = fields.number("temperature", 1.0, 0.0, 4.0)
-        request = SampleRequest(
+        return SampleRequest(
             start_frame=to_start_frame(pixels, self.size, fields.choice("crop", self.crop, CROPS)),
             samples=fields.integer("samples", 4, 1, MAX_SAMPLES),
             frames=fields.integer("frames", CLIP_FRAMES, 1, MAX_FRAMES),
             seed=fields.integer("seed", 0, 0, 2**31 - 1),
             temperature=1.0 if temperature is None else temperature,
-            control=requested_control(
-                self._synthesizer.control, fields.number("direction", None), fields.text("endpoint")
-            ),
+            control=control,
             chain=cast(Chain, fields.choice("chain", "same_z", ("same_z", "fresh"))),
         )
-        return [request]
 
     def warm_up(self) -> None:
+        control = self._any_control()
         blank = np.zeros((self.size, self.size, 3), np.float32)
         for count in (1, 2, 4, 8):
-            list(self.run([SampleRequest(blank, count, CLIP_FRAMES + 1, 0, 1.0, None, "fresh")]))
+            list(self.run([SampleRequest(blank, count, CLIP_FRAMES + 1, 0, 1.0, control, "fresh")]))
+
+    def _any_control(self) -> Array | None:
+        """A control to warm up with; None is drawn."""
+        return None
 
     def run(self, requests: Sequence[SampleRequest]) -> Iterator[list[Array]]:
         (request,) = requests
@@ -229,6 +235,43 @@ class ServedSamples:
         )
         for part in parts:
             yield [part[0, : request.samples]]
+
+
+class ServedPokeSamples(ServedSamples):
+    """A cINN that is controlled by pokes: many answers to each. The same seed is the same residuals for all pokes."""
+
+    name = "poke"
+    parameters: tuple[str, ...] = ("poke", "in_turn", "samples", "seed", "temperature", "frames", "chain", "crop")
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "poke": {"impulse": False}, "control": "none"}
+
+    def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[SampleRequest]:
+        fields = Fields(values, self.parameters)
+        crop = fields.choice("crop", self.crop, CROPS)
+        pokes = _pokes(fields, pixels, self.size, crop, impulse=False)
+        request = self._request(fields, pixels, None)
+        if len(pokes) * request.samples > MAX_VIDEOS:
+            raise UserError(
+                f"{len(pokes)} pokes of {request.samples} samples each are too many, {MAX_VIDEOS} videos at most"
+            )
+        return [dataclasses.replace(request, poke=poke, control=self._control(poke)) for poke in pokes]
+
+    def _any_control(self) -> Array:
+        return self._control((np.zeros(2), np.array([1.0, 0.0])))
+
+    def _control(self, poke: Poke) -> Array:
+        position, displacement = poke
+        return poke_control(self._synthesizer, position[None], displacement[None])
+
+
+def _pokes(fields: Fields, pixels: np.ndarray, size: int, crop: str, *, impulse: bool) -> list[Poke]:
+    """The pokes that are asked for, at least one, of an image [h, w, 3]. Raises UserError."""
+    rows = fields.rows("poke", "x,y,dx,dy", MAX_POKES)
+    if not rows:
+        raise UserError("this model answers to pokes: give poke=x,y,dx,dy")
+    scaling = Scaling(pixels.shape[1], pixels.shape[0], size, crop)
+    return [scaling.poke(*row, impulse=impulse) for row in rows]
 
 
 def _filled(count: int) -> int:

@@ -1,7 +1,6 @@
 """Served models whose answers can be worked out by hand, and an application of them that is ready."""
 
 import contextlib
-import dataclasses
 import io
 import socket
 import threading
@@ -15,11 +14,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
+from i2v_jax.sampling.synthesizer import VideoSynthesizer
 from i2v_jax.serving import app
 from i2v_jax.serving.examples import Example
-from i2v_jax.serving.fields import Fields
 from i2v_jax.serving.guard import LOOPBACK
-from i2v_jax.serving.models import PokeRequest, ServedPokes, ServedSamples
+from i2v_jax.serving.models import ServedPokes, ServedPokeSamples, ServedSamples
+from i2v_jax.tasks.control import POKE_GRID
 from tests.sampling import stand_ins
 
 SIZE = 16
@@ -44,6 +44,15 @@ class Brightening(nn.Module):
         return (video[:, -1],), video
 
 
+class Pulled(nn.Module):
+    """z = (nu + dx) / 100, so that frame t of 1, 2, ... is brighter by t (nu[0] + dx) / 100 and next to nothing."""
+
+    def inverse(self, residual, condition):
+        shares = condition[:, 1:].reshape(-1, POKE_GRID**2, 3)  # of place, dx and dy, in distances between nodes
+        dx = shares[:, :, 1].sum(axis=1, keepdims=True) * SIZE / (POKE_GRID - 1)
+        return (residual + dx) / 100, jnp.zeros(len(residual))
+
+
 def pokes(**fields):
     defaults = {"size": SIZE, "poke_size": 3, "frames": 4}
     return ServedPokes(PokeSynthesizer(model=Brightening(), variables={}, **{**defaults, **fields}), "resize")
@@ -51,6 +60,12 @@ def pokes(**fields):
 
 def samples(control="direction"):
     return ServedSamples(stand_ins.synthesizer(control, chunk=8), "resize")
+
+
+def poke_samples():
+    networks = (stand_ins.MeanChange(), stand_ins.Brighten(), stand_ins.MeanBrightness(), Pulled())
+    variables = {"encoder": {}, "decoder": {}, "image_encoder": {}, "flow": {}}
+    return ServedPokeSamples(VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control="poke"), "resize")
 
 
 @contextlib.contextmanager
@@ -87,51 +102,6 @@ def video_of(response):
     assert response.status_code == 200, response.text
     with np.load(io.BytesIO(response.content)) as arrays:
         return arrays["video"]
-
-
-class ScatteredPokes:
-    """As a model of stochastic pokes would be: sample s is brighter by s * temperature / 10 than `pokes()`."""
-
-    name = "poke"
-    parameters = ("poke", "in_turn", "frames", "crop", "samples", "temperature", "seed")
-    max_batch = 1
-
-    def __init__(self):
-        self._pokes = pokes()
-        self.size, self.crop = self._pokes.size, self._pokes.crop
-        self.warm_up = self._pokes.warm_up
-
-    def describe(self):
-        return {**self._pokes.describe(), "samples": {"default": 2, "most": 4}}
-
-    def requests(self, values, pixels):
-        samples, temperature = (
-            Fields({name: values.get(name)}, self.parameters).number(name, default)
-            for name, default in (("samples", 2), ("temperature", 1.0))
-        )
-        plain = {name: value for name, value in values.items() if name in self._pokes.parameters}
-        return [
-            ScatteredRequest(request, request.start_frame, request.poke, request.frames, int(samples), temperature)
-            for request in self._pokes.requests(plain, pixels)
-        ]
-
-    def run(self, requests):
-        (request,) = requests
-        plain = dataclasses.replace(request.plain, start_frame=request.start_frame)
-        offsets = 0.1 * request.temperature * np.arange(request.samples, dtype=np.float32)
-        for ((video,),) in self._pokes.run([plain]):
-            yield [video[None] + offsets[:, None, None, None, None]]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ScatteredRequest:
-    plain: PokeRequest
-    start_frame: np.ndarray
-    poke: tuple
-    frames: int
-    samples: int
-    temperature: float
-    kind: str = "scattered"
 
 
 @contextlib.contextmanager

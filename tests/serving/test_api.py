@@ -310,13 +310,50 @@ def test_not_a_number_in_json(poke_client):
     assert "must be finite numbers" in response.json()["error"]
 
 
-def test_a_model_of_stochastic_pokes_needs_nothing_new_here():
-    """Sample s is brighter by s * temperature / 10 than that of a poke model."""
-    with stand_ins.client(stand_ins.ScatteredPokes()) as client:
-        assert client.get("/v1/model").json()["samples"] == {"default": 2, "most": 4}
-        video = video_of(ask(client, poke=[[3, 3, 2, 0], [3, 3, 4, 0]], samples=3, temperature=0.5))
-        expected = [GREY + 0.01 * dx * 4 + 0.05 * sample for dx in (2, 4) for sample in range(3)]
-        np.testing.assert_allclose(video[:, -1, 0, 0, 0], expected, atol=1e-5)
-        assert "one sample is needed" in ask(client, poke="3,3,2,0", in_turn=True).json()["error"]
-        turns = video_of(ask(client, poke=["3,3,2,0", "3,3,4,0"], samples=1, in_turn=True))
-        np.testing.assert_allclose(turns[0, -1, 0, 0, 0], GREY + 0.24, atol=1e-5)
+@pytest.fixture(scope="module")
+def poke_sample_client():
+    with stand_ins.client(stand_ins.poke_samples()) as client:
+        yield client
+
+
+def test_samples_of_pokes(poke_sample_client):
+    """Frame t is brighter by t (nu + dx) / 100, with the same nu for all pokes of a seed."""
+    told = poke_sample_client.get("/v1/model").json()
+    assert (told["model"], told["poke"], told["samples"]) == ("poke", {"impulse": False}, {"default": 4, "most": 8})
+    pokes = [[3, 3, 2, 0], [5, 6, 4, -1]]
+    surest = video_of(ask(poke_sample_client, poke=pokes, samples=2, temperature=0, frames=20))
+    assert surest.shape == (4, 21, SIZE, SIZE, 3)
+    expected = GREY + np.repeat([0.02, 0.04], 2) * np.array([[0], [1], [16], [20]])
+    np.testing.assert_allclose(surest[:, [0, 1, 16, 20], 0, 0, 0].T, expected, atol=1e-4)
+    drawn, fewer, other = (
+        video_of(ask(poke_sample_client, poke=pokes, samples=samples, seed=seed, frames=10))[:, -1, 0, 0, 0]
+        for samples, seed in ((3, 7), (2, 7), (3, 8))
+    )
+    assert len({*drawn[:3], *other[:3]}) == 6
+    np.testing.assert_allclose(drawn[3:] - drawn[:3], [0.2] * 3, atol=1e-3)
+    np.testing.assert_allclose(fewer, drawn[[0, 1, 3, 4]], atol=1e-5)
+
+
+def test_pokes_of_samples_in_turn(poke_sample_client):
+    turn = {"poke": ["3,3,2,0", "3,3,4,0"], "in_turn": True}
+    assert "one sample is needed" in ask(poke_sample_client, **turn).json()["error"]
+    video = video_of(ask(poke_sample_client, **turn, samples=1, temperature=0, frames=5))
+    assert video.shape[:2] == (1, 12)
+    np.testing.assert_allclose(video[0, [5, 6, 11], 0, 0, 0], GREY + np.array([0.1, 0.1, 0.3]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "this model answers to pokes: give poke=x,y,dx,dy"),
+        ({"poke": "16,3,1,0"}, "outside the image of 16x16"),
+        ({"poke": "3,3,1,0", "samples": 9}, "samples=9: must be from 1 to 8"),
+        ({"poke": [[3, 3, 1, 0]] * 5, "samples": 8}, "5 pokes of 8 samples each are too many, 32 videos at most"),
+        ({"poke": "3,3,1,0", "direction": 90}, "unknown parameter 'direction'"),
+    ],
+)
+def test_bad_parameters_of_samples_of_pokes(poke_sample_client, values, words):
+    response = ask(poke_sample_client, **values)
+    assert response.status_code == 400, response.text
+    assert words in response.json()["error"]
+    assert "answers to pokes: ask /v1/poke" in ask(poke_sample_client, "/v1/sample").json()["error"]

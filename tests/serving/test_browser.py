@@ -312,18 +312,24 @@ def test_the_direction_wheel(open_page):
 
 
 def test_stochastic_pokes(open_page):
-    """A drag, several samples, temperature and seed: the page is ready for a model that has all of them."""
-    with recorded(stand_ins.ScatteredPokes()) as server:
+    """A drag, several samples, temperature and seed; the next poke goes on with the sample that was chosen."""
+    model = stand_ins.poke_samples()
+    with recorded(model) as server:
         seen = open_page(server).open()
+        seen.slide("frames", 4)
+        seen.slide("samples", 3)
+        seen.slide("temperature", 1.5)
         seen.drag((0.25, 0.25), (0.5, 0.25))
         seen.wait_for_answer(4)
-        assert seen.page.locator("#clips button").count() == 2
+        assert [seen.requests[-1][name] for name in ("samples", "temperature", "seed")] == [3, 1.5, 0]
+        assert seen.page.locator("#clips button").count() == 3
         seen.page.click("#clips button >> nth=1")
         seen.page.check("[name=from][value=last]", force=True)
         seen.drag((0.25, 0.25), (0.5, 0.25))
         seen.wait_for_answer(8)
-        second = 100 + 127.5 * (0.04 * SIZE / 4 + 0.1)
-        np.testing.assert_allclose(seen.requests[-1]["made"][0].start_frame.mean(), second / 127.5 - 1, atol=0.02)
+        ((answer,),) = model.run(seen.requests[-2]["made"])
+        np.testing.assert_allclose(seen.requests[-1]["made"][0].start_frame, answer[1, -1], atol=0.01)
+        assert np.abs(answer[[0, 2], -1] - answer[1, -1]).min() > 0.01
         seen.page.click("#new-seed")
         seen.wait_for_answer(8)
         assert seen.requests[-1]["seed"] != 0

@@ -1,0 +1,21 @@
+"""A work directory as it is served."""
+
+import numpy as np
+
+from configs import plants
+from i2v_jax.sampling.poke_samples import poke_control
+from i2v_jax.serving.models import ServedPokeSamples, open_model
+from tests.sampling.random_run import write_run
+
+
+def test_a_cinn_with_pokes_is_opened_as_such(tmp_path):
+    """The picture is three times as wide as the model's and twice as high."""
+    write_run(tmp_path / "run", plants.get_config("model=cinn,demo,runlocal"))
+    model = open_model(tmp_path / "run")
+    assert isinstance(model, ServedPokeSamples)
+    pixels = np.zeros((2 * model.size, 3 * model.size, 3), np.uint8)
+    values = {"poke": ["31,20,6,-4", "3,3,1,0"], "samples": 3, "seed": 5, "temperature": 0.5, "crop": "resize"}
+    asked, _ = model.requests(values, pixels)
+    np.testing.assert_allclose(asked.poke, [[10, 9.75], [2, -2]])
+    np.testing.assert_array_equal(asked.control, poke_control(model._synthesizer, [[10, 9.75]], [[2, -2]]))
+    assert (asked.samples, asked.seed, asked.temperature, asked.frames) == (3, 5, 0.5, 16)
