@@ -3,16 +3,14 @@
 python -m launch.serve --workdir=RUN [--host=127.0.0.1 --port=8000 --examples=DIR]
 """
 
-import importlib.util
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
 
 from absl import flags
 
-from i2v_jax.errors import UserError
+from i2v_jax.serving.start import address, listen, require_extra
 from launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
@@ -23,15 +21,9 @@ FPS = flags.DEFINE_float("fps", 8, "Frames per second of what is shown and writt
 WAITING = flags.DEFINE_integer("waiting", 16, "Requests that may wait; more are refused.", lower_bound=1)
 MAX_BODY = flags.DEFINE_float("max_body_mib", 32, "Largest request.", lower_bound=0.01)
 
-_EXTRA = ("starlette", "uvicorn", "websockets", "python_multipart", "prometheus_client")
-
 
 def main(argv: Sequence[str]) -> None:
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"serving needs {', '.join(missing)}, which the extra 'serve' brings: pip install -e '.[serve]'"
-        )
+    require_extra()
     import uvicorn
 
     from i2v_jax.config import read_workdir
@@ -40,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.serving.models import open_model
 
     data = read_workdir(WORKDIR.value).data
-    listener = _listen(HOST.value, PORT.value)
+    listener = listen(HOST.value, PORT.value)
     max_body = int(MAX_BODY.value * 2**20)
     application = app.create_app(
         open_model(WORKDIR.value),
@@ -70,27 +62,11 @@ def main(argv: Sequence[str]) -> None:
     # uvicorn raises the signals again that ended it: by then they have done their work
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    print(f"serving {WORKDIR.value} at {_address(listener)} (Ctrl-C ends it); compiling", flush=True)
+    print(f"serving {WORKDIR.value} at {address(listener)} (Ctrl-C ends it); compiling", flush=True)
     server.run(sockets=[listener])
     if engine.failure:
         raise engine.failure
     print("stopped", file=sys.stderr)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Raises UserError when the port is taken or the address is none of this machine's."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise UserError(
-            f"cannot listen at {host} port {port}: {error.strerror or error}; give another --port or --host"
-        ) from error
-
-
-def _address(listener: socket.socket) -> str:
-    address, port = listener.getsockname()[:2]
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 if __name__ == "__main__":

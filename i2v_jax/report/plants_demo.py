@@ -128,7 +128,9 @@ def _training(folder: pathlib.Path) -> Section:
         curves.line_plot({label: curves.series(lines, name) for label, name in names.items()}, title)
         for title, names in plots
     )
-    return Section("Training", "Autoencoder and dynamics in turns.", markup=f'<div class="plots">{markup}</div>')
+    return Section(
+        "Training", "Held-out clips are answered with averaged parameters.", markup=f'<div class="plots">{markup}</div>'
+    )
 
 
 class PokeGallery(Exhibits):

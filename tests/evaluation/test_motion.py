@@ -45,9 +45,9 @@ def test_bad_shapes() -> None:
         measure_direction(drifting(0, 0), np.ones((8, 8)))
 
 
-@pytest.mark.parametrize(("size", "limit"), [(32, 0.5), (64, 0.6)])
-def test_a_point_is_followed_to_where_it_went(size, limit):
-    """On true `plants` clips, thin leaves among others like them."""
+@pytest.mark.parametrize(("size", "share"), [(32, 0.24), (64, 0.14)])
+def test_a_point_is_followed_to_where_it_went(size, share):
+    """On true `plants` clips, but for a share of the way: leaves among others like them."""
     errors, lengths = [], []
     for index in range(12):
         flow = plants.plants_flow("test", index, size)
@@ -57,7 +57,7 @@ def test_a_point_is_followed_to_where_it_went(size, limit):
         errors.append(np.hypot(*(end - poke.position - poke.displacement)))
         lengths.append(np.hypot(*poke.displacement))
     assert np.mean(lengths) > 0.05 * size
-    assert np.mean(errors) < limit
+    assert np.mean(errors) < share * np.mean(lengths)
 
 
 def test_nothing_moves_in_a_still_video():

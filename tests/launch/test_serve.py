@@ -16,23 +16,8 @@ import pytest
 from PIL import Image
 
 from configs import plants
-from i2v_jax.errors import UserError
-from launch import serve
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
-
-
-def test_without_the_extra_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(UserError, match=r"serving needs uvicorn, .* pip install -e '\.\[serve\]'"):
-        serve.main([])
-
-
-def test_a_port_that_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="give another --port"):
-        serve._listen("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(UserError, match="cannot listen at 192"):
-        serve._listen("192.0.2.1", 0)
 
 
 @pytest.fixture(scope="module")
