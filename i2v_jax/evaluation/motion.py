@@ -53,8 +53,8 @@ def track(video: np.ndarray, position: tuple[float, float]) -> np.ndarray:
     """Where what a pixel of the first frame shows has gone in the last one.
 
     DIS flow, on frames enlarged fourfold, over two frames at a time, and each part from where the one before ended. On
-    `plants`, where the truth is known, this is off by 0.6 pixels on average at 32x32, where points go 4.7 pixels, and by
-    1.0 at 64x64.
+    `plants`, where the truth is known, this is off by 0.6 pixels on average at 32x32, where points go 4.7 pixels, and
+    by 1.0 at 64x64.
 
     Args:
         video: [T, H, W, 3] in [-1, 1], T >= 2.
