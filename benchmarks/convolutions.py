@@ -2,8 +2,8 @@
 
     python -m benchmarks.convolutions [--repeats=5] [--only=encoder]
 
-Times one layer at a time: PyTorch, XLA's own 3D convolution, a sum of 2D convolutions over the time taps, the time
-taps in the input channels, the time taps in the output channels, and what `convolve` does. All are interleaved in one
+Times one layer at a time: PyTorch, XLA's own 3D convolution, a sum of plain 2D convolutions over the time taps, the
+time taps in the input channels, those in the output channels, and what `convolve` does. All are interleaved in one
 process. Every number is PyTorch's time divided by that of the formulation (above 1: faster than PyTorch): the
 wall-clock time of the calls, and the processor time of all threads, which other work on the machine disturbs less.
 """
@@ -55,6 +55,10 @@ LAYERS = (  # 32x32 demo, and one of BAIR with 16 channels
     Layer("decoder last", (16, 32, 32), 8, 8),
     Layer("decoder output", (16, 32, 32), 8, 3),
     Layer("decoder last, 64x64", (16, 64, 64), 32, 16, batch=1),
+    # of VGG at 64x64, where "sum of taps" is XLA's plain 2D convolution
+    Layer("LPIPS first", (1, 64, 64), 64, 64, (1, 3, 3), padding=(0, 1, 1), batch=32),
+    Layer("LPIPS second", (1, 32, 32), 128, 128, (1, 3, 3), padding=(0, 1, 1), batch=32),
+    Layer("LPIPS third", (1, 16, 16), 256, 256, (1, 3, 3), padding=(0, 1, 1), batch=32),
 )
 
 
@@ -72,7 +76,11 @@ def sum_over_taps(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
     for tap in range(taps):
         window = padded[:, tap : tap + step * (frames - 1) + 1 : step]
         flat = window.reshape(-1, *x.shape[2:])
-        total = total + convolution.convolve(flat, kernel[tap], layer.strides[1:], layer.padding[1:])
+        pads = [(p, p) for p in layer.padding[1:]]
+        numbers = ("NHWC", "HWIO", "NHWC")
+        total = total + jax.lax.conv_general_dilated(
+            flat, kernel[tap], layer.strides[1:], pads, dimension_numbers=numbers
+        )
     return total.reshape(x.shape[0], frames, *total.shape[1:])
 
 

@@ -27,8 +27,8 @@ def at_least_float32(x: jax.Array) -> jax.Array:
 
 
 def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
-    """max(x, slope * x) for 0 < slope < 1."""
-    return jnp.maximum(x, slope * x)
+    """x where it is positive, slope * x elsewhere; so is the gradient."""
+    return jnp.where(x > 0, x, slope * x)
 
 
 def _uniform_bias(fan_in: int) -> Initializer:

@@ -34,7 +34,7 @@ def report(synthesizer: PokeSynthesizer, workdir: str | os.PathLike[str], clips:
         UserError: a file cannot be written.
     """
     folder = pathlib.Path(workdir)
-    held_out = poke_measurements.held_out(clips, synthesizer.size, synthesizer.poke_size)
+    held_out = poke_measurements.held_out(clips, synthesizer.size, synthesizer.poke_size, synthesizer.frames + 1)
     measured = poke_measurements.measure(synthesizer, held_out)
     sections = [*_sections(synthesizer, PokeGallery(folder, held_out), measured), _training(folder)]
     part = Part("Poke an image", _LEAD, _tiles(measured.numbers), sections, _FOOTER)

@@ -4,6 +4,7 @@ Everything that knows Orbax is in this file.
 """
 
 import json
+import logging
 import math
 import os
 import pathlib
@@ -17,6 +18,16 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from i2v_jax.errors import UserError
 from i2v_jax.training.state import TrainState, split
+
+
+class _WithoutTracebacks(logging.Filter):
+    """Drops the tracebacks that Orbax's threads log: what they report is raised again, and becomes one line here."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and "orbax" in pathlib.Path(record.pathname).parts)
+
+
+logging.getLogger("absl").addFilter(_WithoutTracebacks())
 
 
 class Checkpointer:

@@ -30,14 +30,30 @@ CONVOLUTIONS = [  # size, kernel, channels in and out, strides, padding
     ((3, 5, 7), (3, 3, 3), (4, 4), (2, 2, 2), (1, 1, 1)),  # odd sizes
     ((4, 6, 6), (3, 3, 3), (4, 8), (2, 1, 1), (1, 1, 1)),
     ((1, 4, 4), (3, 3, 3), (4, 4), (1, 1, 1), (1, 1, 1)),  # taps that see only padding
+    ((4, 8, 6), (3, 3, 3), (4, 8), (1, 1, 1), (1, 1, 1)),
     ((2, 4, 4), (1, 1, 1), (4, 6), (1, 1, 1), (0, 0, 0)),
     ((4, 4), (4, 4), (4, 6), (1, 1), (0, 0)),  # a kernel as large as its input
     ((9, 8), (4, 4), (4, 6), (2, 2), (1, 1)),
     ((6, 6), (3, 3), (4, 4), (1, 1), (1, 1)),
+    ((8, 5), (3, 3), (4, 6), (1, 1), (1, 1)),
+    ((10, 7), (3, 5), (4, 6), (1, 1), (0, 2)),
     ((8, 8), (1, 1), (4, 4), (2, 2), (0, 0)),
 ]
 
 
+@pytest.fixture(params=["by size", "wherever possible"])
+def winograd(request, monkeypatch):
+    if request.param == "by size":
+        yield
+        return
+    jax.clear_caches()
+    monkeypatch.setattr(convolution, "_WINOGRAD_CHANNELS", 1)
+    monkeypatch.setattr(convolution, "_WINOGRAD_POSITIONS", 1)
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("winograd")
 @pytest.mark.parametrize(("size", "kernel_size", "channels", "strides", "padding"), CONVOLUTIONS)
 def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padding):
     """Value, gradients, and gradients of a gradient penalty, against XLA's own convolution."""
@@ -63,6 +79,19 @@ def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padd
         jax.tree.leaves(everything(convolution.convolve)), jax.tree.leaves(everything(direct)), strict=True
     ):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
+
+
+def test_large_convolutions_multiply_half_as_often():
+    """Six products for four rows, one row of kernels each, where it pays; never in bfloat16: it would lose digits."""
+
+    def kernels(rows, channels, dtype):
+        x, kernel = jnp.zeros((2, rows, 32, channels), dtype), jnp.zeros((3, 3, channels, 64), dtype)
+        program = jax.make_jaxpr(lambda x, kernel: convolution.convolve(x, kernel, (1, 1), (1, 1)))(x, kernel)
+        return str(program).count("conv_general_dilated[")
+
+    assert kernels(32, 64, jnp.float32) == 6
+    assert kernels(30, 64, jnp.float32) == kernels(4, 64, jnp.float32) == kernels(32, 16, jnp.float32) == 1
+    assert kernels(32, 64, jnp.bfloat16) == 1
 
 
 @pytest.mark.parametrize("frames", [1, 4])
