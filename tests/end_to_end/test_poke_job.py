@@ -36,7 +36,7 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
         "--poke=30,30,8,0", "--poke=30,30,0,-8", "--in_turn", "--scale=2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert frames_of(tmp_path / "out" / "a_in_turn.mp4") == [(64, 64)] * 22
+    assert frames_of(tmp_path / "out" / "a_in_turn.mp4") == [(64, 64)] * 12
 
 
 @pytest.mark.slow
