@@ -3,7 +3,9 @@
 The residual is what a video has beyond its start frame: nu = T(z; x0, eta), standard normal and independent of x0.
 """
 
+import functools
 import math
+import operator
 from typing import Any, TypeVar
 
 import distrax
@@ -64,9 +66,13 @@ class FlowBlock(nn.Module):
 
         return scale_and_shift
 
-    def initialise(self, x: jax.Array, data_init: bool) -> None:
-        """Creates the ActNorm's parameters, or with `data_init` sets them so that its output on x is whitened."""
-        self.norm(x, data_init=data_init)
+    def __call__(
+        self, x: jax.Array, condition: jax.Array, exact_logdet: bool, data_init: bool = False
+    ) -> tuple[jax.Array, jax.Array]:
+        """Events [B, z_dim] forward, and log-determinants [B]; `data_init` sets the ActNorm to whiten x first."""
+        if data_init or self.is_initializing():
+            self.norm(x, data_init=data_init)
+        return self.bijector(condition, exact_logdet).forward_and_log_det(x)
 
     def bijector(self, condition: jax.Array, exact_logdet: bool) -> distrax.Bijector:
         """The block given condition [B, c], on events [B, z_dim]."""
@@ -107,17 +113,35 @@ class ConditionalFlow(nn.Module):
     def setup(self) -> None:
         if self.z_dim % 2:
             raise ValueError(f"z_dim is {self.z_dim}: the couplings need halves of equal size, choose an even number")
-        self.layers = [
-            FlowBlock(
-                self.z_dim,
-                self.hidden,
-                self.depth,
-                condition_only=self.control and index % CONTROL_PERIOD != 0,
-                scale=self.scale,
-                dtype=self.dtype,
-            )
-            for index in range(self.blocks)
-        ]
+        self.layers = [self._block(self._sees_condition_only(index)) for index in range(self.blocks)]
+
+    def _sees_condition_only(self, index: int) -> bool:
+        return self.control and index % CONTROL_PERIOD != 0
+
+    def _block(self, condition_only: bool, **kwargs: Any) -> FlowBlock:
+        return FlowBlock(
+            self.z_dim, self.hidden, self.depth, condition_only, scale=self.scale, dtype=self.dtype, **kwargs
+        )
+
+    def draw(self, rng: jax.Array, z: jax.Array, condition: jax.Array) -> dict[str, Any]:
+        """Variables as `init` gives them, of the same distributions, but all blocks of a kind are drawn at once.
+
+        That is a twentieth of the program: drawn one by one, a flow compiles for a minute.
+        """
+        kinds: dict[bool, list[int]] = {}
+        for index in range(self.blocks):
+            kinds.setdefault(self._sees_condition_only(index), []).append(index)
+        variables: dict[str, Any] = {}
+        for condition_only, indices in kinds.items():
+            keys = jax.random.split(jax.random.fold_in(rng, condition_only), len(indices))
+            init = functools.partial(self._block(condition_only, parent=None).init, exact_logdet=False)
+            stacked = jax.vmap(init, in_axes=(0, None, None))(keys, z, condition)
+            for collection, values in stacked.items():
+                blocks = [jax.tree.map(operator.itemgetter(place), values) for place in range(len(indices))]
+                variables.setdefault(collection, {}).update(
+                    (f"layers_{index}", block) for index, block in zip(indices, blocks, strict=True)
+                )
+        return variables
 
     def __call__(self, z: jax.Array, condition: jax.Array, data_init: bool = False) -> tuple[jax.Array, jax.Array]:
         """z [B, z_dim], condition [B, c] -> residual [B, z_dim], log|det d residual / d z| [B] in nats.
@@ -126,9 +150,7 @@ class ConditionalFlow(nn.Module):
         """
         total = jnp.zeros(z.shape[:-1], jnp.promote_types(z.dtype, jnp.float32))
         for layer in self.layers:
-            if data_init or self.is_initializing():
-                layer.initialise(z, data_init)
-            z, log_det = layer.bijector(condition, self.exact_logdet).forward_and_log_det(z)
+            z, log_det = layer(z, condition, self.exact_logdet, data_init)
             total = total + log_det
         return z, total
 

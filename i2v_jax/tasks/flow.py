@@ -63,7 +63,7 @@ class Flow:
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
         shapes = jax.eval_shape(lambda: self.encode(self.frozen, batch))
         encoded = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        return {"flow": dict(self.modules["flow"].init(rng, encoded.mean, self.condition(encoded, batch)))}
+        return {"flow": self.modules["flow"].draw(rng, encoded.mean, self.condition(encoded, batch))}
 
     def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
         """The ActNorm of every block."""

@@ -154,6 +154,32 @@ def test_control_hides_z_from_three_blocks_of_four():
     assert widths == [Z // 2 + CONDITION, *[CONDITION] * 3, Z // 2 + CONDITION, CONDITION]
 
 
+@pytest.mark.parametrize("control", [False, True])
+def test_blocks_drawn_at_once_are_as_those_of_init(control):
+    """The same shapes and limits, and no two parameters alike."""
+    flow = ConditionalFlow(8, blocks=6, hidden=16, control=control)
+    arguments = jax.random.key(0, impl="rbg"), jnp.zeros((2, 8)), jnp.zeros((2, 3))
+    drawn, expected = jax.jit(flow.draw)(*arguments), flow.init(*arguments)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), drawn) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), expected
+    )
+    for block in drawn["buffers"].values():
+        assert sorted(block["permutation"]) == list(range(8))
+    layers = [
+        layer
+        for block in drawn["params"].values()
+        for name, network in block.items()
+        if name != "norm"
+        for layer in network.values()
+    ]
+    for layer in layers:
+        limit = layer["kernel"].shape[0] ** -0.5
+        assert 0.5 * limit < np.abs(layer["kernel"]).max() <= limit
+        assert np.abs(layer["bias"]).max() <= limit
+    firsts = {float(leaf.ravel()[0]) for leaf in jax.tree.leaves(layers)}
+    assert len(firsts) == 6 * 2 * 2 * 4 * 2  # blocks, couplings, scale and shift, layers, kernel and bias
+
+
 def test_permutations_are_fixed_by_the_seed_and_differ_between_blocks():
     z, condition = _inputs()
     flow = _flow(z_dim=64)
