@@ -162,14 +162,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def test_a_work_directory_becomes_a_synthesizer(run: pathlib.Path):
     synthesizer = load_poke_synthesizer(run)
-    assert (synthesizer.size, synthesizer.frames, synthesizer.poke_size) == (32, 10, 3)
+    assert (synthesizer.size, synthesizer.frames, synthesizer.poke_size) == (32, 5, 3)
     start = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
     videos = synthesizer.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]])
-    assert videos.shape == (2, 10, 32, 32, 3)
+    assert videos.shape == (2, 5, 32, 32, 3)
     assert np.abs(videos).max() <= 1
     assert np.abs(videos[0] - videos[1]).max() > 1e-4
     longer = synthesizer.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]], frames=13)
-    np.testing.assert_allclose(longer[:, :10], videos, atol=1e-4)  # the dynamics go on as they are
+    np.testing.assert_allclose(longer[:, :5], videos, atol=1e-4)  # the dynamics go on as they are
 
 
 def test_each_kind_of_model_is_told_from_the_other(run: pathlib.Path, tmp_path: pathlib.Path):
