@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import pathlib
+import traceback
 from typing import Any
 
 import jax
@@ -21,13 +22,17 @@ from i2v_jax.training.state import TrainState, split
 
 
 class _WithoutTracebacks(logging.Filter):
-    """Drops the tracebacks that Orbax's threads log: what they report is raised again, and becomes one line here."""
+    """Drops what Orbax's threads and tasks log of an exception: it is raised again, and becomes one line here."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and "orbax" in pathlib.Path(record.pathname).parts)
+        if not record.exc_info:
+            return True
+        files = [record.pathname, *(frame.filename for frame in traceback.extract_tb(record.exc_info[2]))]
+        return not any("orbax" in pathlib.Path(file).parts for file in files)
 
 
-logging.getLogger("absl").addFilter(_WithoutTracebacks())
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).addFilter(_WithoutTracebacks())
 
 
 class Checkpointer:
