@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 import jax
+import jax.export
 import jax.numpy as jnp
 
 _DIMENSION_NUMBERS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
@@ -126,7 +127,8 @@ def _in_plane(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: P
     """A 2D convolution on the CPU."""
     rows = x.shape[1] + sum(pads[0]) - kernel.shape[0] + 1
     possible = kernel.shape[0] == 3 and set(strides) == {1} and rows % 4 == 0 and x.dtype != jnp.bfloat16
-    large = min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS and x.shape[0] * rows * x.shape[2] >= _WINOGRAD_POSITIONS
+    images = 1 if jax.export.is_symbolic_dim(x.shape[0]) else x.shape[0]
+    large = min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS and images * rows * x.shape[2] >= _WINOGRAD_POSITIONS
     if possible and large:
         return winograd(x, kernel, pads)
     return _direct(x, kernel, strides, pads)
