@@ -73,7 +73,7 @@ class Comparison:
             }
             if len(column.curve) > 1:
                 name = f"curve_{column.protocol.metric}_{column.protocol.sha256[:6]}.png"
-                title = tables.title(column.protocol.metric)
+                title = tables.name(column.protocol.metric)
                 pictures[name] = charts.line_chart(lines, title, "frame after the start frame")
         return pictures
 

@@ -108,7 +108,7 @@ def _tiles(records: Sequence[Record]) -> list[Number]:
 def _curve(record: Record) -> media.Pixels:
     metric = record.protocol.metric
     points = [(frame, value) for frame, value in enumerate(record.curve, start=1)]
-    return charts.line_chart({record.model.name: points}, tables.title(metric), "frame after the start frame")
+    return charts.line_chart({record.model.name: points}, tables.name(metric), "frame after the start frame")
 
 
 def _curves(records: Sequence[Record]) -> list[Figure]:

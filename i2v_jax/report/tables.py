@@ -29,11 +29,16 @@ class Table:
         return f'<div class="wide"><table><tr>{head}</tr>\n' + "\n".join(body) + "</table></div>"
 
 
-def title(metric: str) -> str:
-    """A metric with the arrow of what is better."""
+def name(metric: str) -> str:
+    """A metric and the factor by which it is printed, for charts, whose font has no arrows."""
     chosen = convention(metric)
     times = f" x {chosen.printed_times:g}" if chosen.printed_times != 1 else ""
-    return f"{chosen.title}{times} {'↑' if chosen.higher_is_better else '↓'}"
+    return f"{chosen.title}{times}"
+
+
+def title(metric: str) -> str:
+    """A metric with the arrow of what is better."""
+    return f"{name(metric)} {'↑' if convention(metric).higher_is_better else '↓'}"
 
 
 def value_text(metric: str, mean: float, std: float | None = None) -> str:
