@@ -1,5 +1,6 @@
 """Eight virtual CPU devices for all tests, the compiler settings of the entry points, and a browser."""
 
+import gc
 import os
 import shutil
 
@@ -23,6 +24,14 @@ _BROWSER_OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs():
+    """Forgotten after each file: those of all tests together do not fit into the memory of a small machine."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_a_drag_in_a_browser(server, chromium, tmp_path: pathlib.Path) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 200, box["y"] + 150)
     page.mouse.up()
-    page.wait_for_function("() => document.getElementById('clock').textContent === '10 / 10'")
+    page.wait_for_function("() => document.getElementById('clock').textContent === '5 / 5'")
     page.screenshot(path=tmp_path / "page.png")
     assert Image.open(tmp_path / "page.png").size == (1280, 800)
     page.close()
