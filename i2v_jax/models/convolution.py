@@ -206,8 +206,7 @@ def _winograd_backward(
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
     mirrored, back = _mirrored(kernel, pads)
-    (dkernel,) = jax.vjp(lambda kernel: _direct(x, kernel, (1, 1), pads), kernel)[1](dy)
-    return _in_plane(dy, mirrored, (1, 1), back), dkernel
+    return _in_plane(dy, mirrored, (1, 1), back), _direct_kernel_gradient(x, kernel, pads, dy)
 
 
 winograd.defvjp(_winograd_forward, _winograd_backward)
@@ -218,6 +217,11 @@ def _mirrored(kernel: jax.Array, pads: Padding) -> tuple[jax.Array, Padding]:
     sizes = kernel.shape[:-2]
     back = tuple((n - 1 - before, n - 1 - after) for n, (before, after) in zip(sizes, pads, strict=True))
     return jnp.flip(kernel, tuple(range(len(sizes)))).swapaxes(-1, -2), back
+
+
+def _direct_kernel_gradient(x: jax.Array, kernel: jax.Array, pads: Padding, dy: jax.Array) -> jax.Array:
+    """That of `_direct` with stride 1."""
+    return jax.vjp(lambda kernel: _direct(x, kernel, (1, 1), pads), kernel)[1](dy)[0]
 
 
 def _is_matmul(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> bool:
@@ -326,10 +330,7 @@ def _in_loop_backward(
         ]
         return jnp.stack(products).reshape(kernel.shape)
 
-    def by_convolution(x: jax.Array, dy: jax.Array) -> jax.Array:
-        return jax.vjp(lambda kernel: _direct(x, kernel, (1, 1), pads), kernel)[1](dy)[0]
-
-    return dx, _by_platform(x, dy, cpu=by_position, default=by_convolution)
+    return dx, _by_platform(x, dy, cpu=by_position, default=lambda x, dy: _direct_kernel_gradient(x, kernel, pads, dy))
 
 
 convolve_in_loop.defvjp(_in_loop_forward, _in_loop_backward)

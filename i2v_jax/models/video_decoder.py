@@ -5,6 +5,7 @@ of the block before and does its statistics, its shortcut and its temporal work 
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import flax.linen as nn
@@ -50,7 +51,7 @@ class SpadeModulation(nn.Module):
 def _modulate(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     """scale * x + bias for x [B, T, H, W, C], scale and bias [B, 1, H, W, C].
 
-    Its gradients are summed frame by frame: the CPU compiler's reduction over an axis in the middle is slow.
+    Its gradients are summed frame by frame, in float32: the CPU compiler is slow to reduce an axis in the middle.
     """
     return scale * x + bias
 
@@ -61,9 +62,12 @@ def _modulate_forward(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[
 
 def _modulate_backward(residuals: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     x, scale = residuals
+
+    def over_time(frames: Iterable[jax.Array]) -> jax.Array:
+        return functools.reduce(jnp.add, map(at_least_float32, frames)).astype(scale.dtype)
+
     frames = [slice(t, t + 1) for t in range(x.shape[1])]
-    dscale = functools.reduce(jnp.add, (dy[:, t] * x[:, t] for t in frames))
-    return dy * scale, dscale, functools.reduce(jnp.add, (dy[:, t] for t in frames))
+    return dy * scale, over_time(dy[:, t] * x[:, t] for t in frames), over_time(dy[:, t] for t in frames)
 
 
 _modulate.defvjp(_modulate_forward, _modulate_backward)

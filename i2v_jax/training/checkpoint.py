@@ -31,8 +31,7 @@ class _WithoutTracebacks(logging.Filter):
         return not any("orbax" in pathlib.Path(file).parts for file in files)
 
 
-for _name in ("absl", "asyncio"):
-    logging.getLogger(_name).addFilter(_WithoutTracebacks())
+_WITHOUT_TRACEBACKS = _WithoutTracebacks()
 
 
 class Checkpointer:
@@ -44,6 +43,8 @@ class Checkpointer:
     def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str, highest: bool = False) -> None:
         self._folder = pathlib.Path(folder).absolute() / "checkpoints"
         sign = 1 if highest else -1
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).addFilter(_WITHOUT_TRACEBACKS)
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
