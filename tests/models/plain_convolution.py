@@ -1,21 +1,24 @@
 """Convolution as a sum over kernel positions of matrix products: an oracle, and the quick way in double precision."""
 
-import functools
 import itertools
 
 import jax
 import jax.numpy as jnp
 
 
-# Checkpointed: the gradient would otherwise keep a copy of x for every position.
-@functools.partial(jax.checkpoint, static_argnums=(2, 3))
 def convolve(x, kernel, strides, padding):
     """As `i2v_jax.models.convolution.convolve`."""
     rank = len(strides)
     x = jnp.pad(x, [(0, 0), *((p, p) for p in padding), (0, 0)])
     sizes = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], kernel.shape[:rank], strides, strict=True)]
+    spans = [stride * (n - 1) + 1 for n, stride in zip(sizes, strides, strict=True)]
+    each = tuple(slice(None, None, stride) for stride in (1, *strides))
+
+    @jax.checkpoint  # the gradient would otherwise keep a copy of x for every position
+    def product(x, matrix, offset):
+        return jax.lax.dynamic_slice(x, [0, *offset, 0], [x.shape[0], *spans, x.shape[-1]])[each] @ matrix
+
+    offsets = jnp.array(list(itertools.product(*map(range, kernel.shape[:rank]))))
     total = jnp.zeros((x.shape[0], *sizes, kernel.shape[-1]), x.dtype)
-    for offset in itertools.product(*(range(k) for k in kernel.shape[:rank])):
-        window = tuple(slice(o, o + s * (n - 1) + 1, s) for o, s, n in zip(offset, strides, sizes, strict=True))
-        total += x[(slice(None), *window)] @ kernel[offset]
-    return total
+    matrices = kernel.reshape(-1, *kernel.shape[rank:])
+    return jax.lax.scan(lambda total, at: (total + product(x, *at), None), total, (matrices, offsets))[0]
