@@ -67,6 +67,8 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
 
     return optax.contrib.muon(
         schedule,
+        ns_steps=4,
+        preconditioning="aol",  # as near to orthogonal as five steps without
         muon_weight_dimension_numbers=dimension_numbers,
         consistent_rms=1.0,
         adam_learning_rate=schedule,

@@ -20,7 +20,7 @@ def test_muon_moves_all_directions_of_a_kernel_alike_and_vectors_as_adam():
     updates, _ = optimizer.update(gradients, optimizer.init(gradients), gradients)
     step = np.asarray(updates["kernel"]).reshape(36, 4)
     strengths = np.diag(left.T @ step @ right)
-    # Five Newton-Schulz iterations bring every singular value into about 0.7 to 1.2; 36x4 of root mean square 1 has 6.
+    # The Newton-Schulz iterations bring every singular value into about 0.7 to 1.2; 36x4 of root mean square 1 has 6.
     assert np.all(strengths < 0)
     assert np.all(np.abs(strengths) > 0.65 * 6 * 1e-2)
     assert np.all(np.abs(strengths) < 1.25 * 6 * 1e-2)
