@@ -45,12 +45,14 @@ class Seen:
         self.page.mouse.up()
 
     def wait_for_answer(self, frames):
-        """Until the clip on the stage has so many frames after its first, and is whole."""
+        """Until a new clip is on the stage, has so many frames after its first, and is whole."""
         self.page.wait_for_function(
-            """frames => document.getElementById("time").max == frames
+            """frames => performance.getEntriesByName("first frame").length
+                && document.getElementById("time").max == frames
                 && !document.querySelector("#save button").disabled""",
             arg=str(frames),
         )
+        self.page.evaluate("performance.clearMeasures('first frame')")
 
     def colour(self, x, y):
         """Of the canvas there, in shares of its sides."""
