@@ -91,6 +91,7 @@ def _data(size: int) -> ConfigDict:
             "workers": 2,  # processes that read and augment; 0: threads of this one
             "prefetch": 2,  # batches
             "num_clips": {"train": 0, "eval": 0, "test": 0},  # of embedded data sets
+            "breeze": 0.0,  # of `plants`: the probability that a plant that is not pulled bends to the same side
         }
     )
 

@@ -53,6 +53,7 @@ def _poke(config: ConfigDict, demo: bool) -> None:
 
 def _cinn(config: ConfigDict, size: int, demo: bool) -> None:
     config.control = "poke"
+    config.data.breeze = 0.75  # how the plants around the poked one bend is what a poke leaves open
     config.data.flip = 0.5  # of clip and poke
     config.data.poke = common.poke_data(size)
     config.data.poke.flow = "exact"
@@ -61,6 +62,8 @@ def _cinn(config: ConfigDict, size: int, demo: bool) -> None:
     embedded.narrow(config)
     if demo:
         embedded.demo(config)
-        config.data.num_clips.train = 6400  # the flow learns scenes by heart where they are few
-        config.video_vae.optimizer.milestones = (0.4, 0.6)
-        config.flow.steps = 600
+        config.data.num_clips.train = 20000  # the flow learns scenes by heart where they are few
+        config.video_vae.steps = 1600
+        config.video_vae.optimizer.milestones = (0.16, 0.24, 0.31, 0.37, 0.43)  # of an epoch of 3333 steps
+        config.image_ae.steps = 600
+        config.flow.steps = 2000

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
 from launch._app import run
@@ -24,7 +25,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained mode
 PROTOCOL = flags.DEFINE_string(
     "protocol",
     "",
-    "bair, iper, landscape, dtdb, sky or folder: which clips and frames; plants: pokes; by default that of the data.",
+    "bair, iper, landscape, dtdb, poke, sky or folder: which clips and frames; plants: where pokes of embedded plants "
+    "end; by default that of the data, and poke where the model answers to pokes.",
 )
 METRICS = flags.DEFINE_list(
     "metrics", [], "Names separated by commas; by default those of the protocol whose weights are there."
@@ -62,12 +64,14 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.config import read_workdir
     from i2v_jax.distributed import runtime
     from i2v_jax.evaluation.conventions import release_name
-    from i2v_jax.evaluation.protocols import get_protocol, protocol_of
+    from i2v_jax.evaluation.protocols import get_protocol, of_whole_videos
     from i2v_jax.report.evaluation import write_numbers, write_page
 
     runtime.initialize_distributed()
     first = jax.process_index() == 0
-    if (PROTOCOL.value or read_workdir(WORKDIR.value).data.name) == "plants":
+    config = read_workdir(WORKDIR.value)
+    name = PROTOCOL.value or _default_protocol(config)
+    if name == "plants":
         if first:
             _measure_pokes()
         return
@@ -81,8 +85,10 @@ def main(argv: Sequence[str]) -> None:
     data = candidate.config.data
     if DATA_DIR.value:
         data.dir = DATA_DIR.value
-    protocol = get_protocol(PROTOCOL.value or protocol_of(data.name), RELEASE_QUIRKS.value)
+    protocol = get_protocol(name, RELEASE_QUIRKS.value)
     protocol = dataclasses.replace(protocol, stride=data.frame_stride)
+    if data.name == "plants":  # its clips show the same motion, whatever their length
+        protocol = of_whole_videos(protocol, data.frames - 1)
     metrics = tuple(METRICS.value)
     if not metrics:
         metrics, missing = available_metrics(protocol.metrics)
@@ -104,6 +110,15 @@ def main(argv: Sequence[str]) -> None:
         )
     finish(folder, measured, candidate)
     print(f"wrote {folder / 'metrics.json'}, metrics.md" + (", index.html" if SHOWN.value else ""))
+
+
+def _default_protocol(config: ConfigDict) -> str:
+    from i2v_jax.benchmarking.candidate import answers_to_pokes
+    from i2v_jax.evaluation.protocols import protocol_of
+
+    if config.data.name == "plants":
+        return "plants"
+    return "poke" if answers_to_pokes(config) else protocol_of(config.data.name)
 
 
 def _measure_pokes() -> None:
@@ -132,6 +147,7 @@ def _measure_pokes() -> None:
             samples=SAMPLES.value,
             seed=SEED.value,
             temperature=TEMPERATURE.value,
+            breeze=config.data.breeze,
             beside=beside,
         )
     else:

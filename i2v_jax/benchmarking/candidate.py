@@ -1,5 +1,6 @@
 """The model that is measured, as functions of batches of clips."""
 
+import abc
 import dataclasses
 import hashlib
 import os
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import flax.traverse_util
 import jax
 import numpy as np
-from jax.sharding import AxisType
+from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
@@ -18,7 +19,8 @@ from i2v_jax.benchmarking.clips import Batch
 from i2v_jax.config import read_workdir
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.records import ModelIdentity
-from i2v_jax.sampling.load import load_synthesizer
+from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
+from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks.control import clip_control
 from i2v_jax.training.checkpoint import load_networks
@@ -29,28 +31,69 @@ ToldControl = Literal["own", "random"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
+class Candidate(abc.ABC):
     """A trained model. What it makes of a clip depends on the seed and the clip's number, not on batches or devices."""
 
     name: str
-    synthesizer: VideoSynthesizer
+    synthesizer: Any
     config: ConfigDict
     checkpoint_sha256: str
     step: int
-    told: ToldControl = "own"
     temperature: float = 1.0
 
     def identity(self, seed: int) -> ModelIdentity:
         return ModelIdentity(self.name, self.checkpoint_sha256, self.step, seed, self.temperature)
 
     @property
+    def mesh(self) -> Mesh:
+        """Of one axis: its devices share the clips."""
+        mesh = self.synthesizer.mesh
+        assert mesh is not None
+        return mesh
+
+    @property
+    @abc.abstractmethod
     def condition(self) -> str:
         """What the model is told beside the start frame, for the record; empty: nothing."""
+
+    @abc.abstractmethod
+    def sample(self, clips: Batch, numbers: Sequence[int], seed: int, samples: int, frames: int) -> Array:
+        """Clips with x0 first -> videos [B, S, frames, H, W, 3] in [-1, 1]."""
+
+    @abc.abstractmethod
+    def log_likelihood(self, clips: Batch, numbers: Sequence[int], seed: int, exact: bool) -> Array:
+        """log p(z | x0) [B] in nats. Raises UserError when the model has none."""
+
+    @abc.abstractmethod
+    def latent(self, video: Array) -> Array:
+        """[B, 1 + T, H, W, 3] -> [B, z], where clips that look and move alike are close."""
+
+    @property
+    @abc.abstractmethod
+    def latent_frames(self) -> int:
+        """T, the frames after x0 that `latent` needs."""
+
+    @property
+    @abc.abstractmethod
+    def latent_dimensions(self) -> int:
+        """Of what has a log-likelihood."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StochasticCandidate(Candidate):
+    """A cINN."""
+
+    synthesizer: VideoSynthesizer
+    told: ToldControl = "own"
+
+    @property
+    def condition(self) -> str:
         kind = self.synthesizer.control
+        if kind == "poke":
+            return poke_condition(self.config)
         return "" if kind == "none" else f"told {'the true' if self.told == 'own' else 'a random'} {kind}"
 
     def sample(self, clips: Batch, numbers: Sequence[int], seed: int, samples: int, frames: int) -> Array:
-        """Clips with x0 first -> videos [B, S, frames, H, W, 3] in [-1, 1]."""
         eta = self._eta(clips) if self.told == "own" else None
         return self.synthesizer.sample(
             clips["video"][:, 0],
@@ -63,15 +106,19 @@ class Candidate:
         )
 
     def log_likelihood(self, clips: Batch, numbers: Sequence[int], seed: int, exact: bool) -> Array:
-        """log p(z | x0) [B] in nats, see `VideoSynthesizer.log_likelihood`."""
+        """See `VideoSynthesizer.log_likelihood`."""
         video = clips["video"][:, : CLIP_FRAMES + 1]
         return self.synthesizer.log_likelihood(
             video, jax.random.key(seed), self._eta(clips), exact=exact, numbers=numbers
         )
 
     def latent(self, video: Array) -> Array:
-        """[B, 1 + T, H, W, 3] -> [B, z], where clips of similar motion are close."""
+        """The posterior mean of z."""
         return self.synthesizer.latent_mean(video[:, : CLIP_FRAMES + 1])
+
+    @property
+    def latent_frames(self) -> int:
+        return CLIP_FRAMES
 
     @property
     def latent_dimensions(self) -> int:
@@ -81,12 +128,58 @@ class Candidate:
         kind = self.synthesizer.control
         if kind == "none":
             return None
-        if kind == "poke":
-            raise UserError("this model is controlled by pokes, which other clips do not carry: give --protocol=plants")
         try:
             return np.asarray(clip_control(kind, clips, self.synthesizer.size))
         except UserError as error:
             raise UserError(f"{error}: give --control=random") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class PokedCandidate(Candidate):
+    """A poke model: one answer, told the poke that is in the clip."""
+
+    synthesizer: PokeSynthesizer
+
+    @property
+    def condition(self) -> str:
+        return poke_condition(self.config)
+
+    def sample(self, clips: Batch, numbers: Sequence[int], seed: int, samples: int, frames: int) -> Array:
+        """All S videos of a clip are the same. A clip in which the poked place does not move is answered by x0."""
+        x0, displacements = clips["video"][:, 0], clips["poke_displacement"]
+        moved = np.hypot(*displacements.T) > 0
+        video = np.repeat(x0[:, None], frames, axis=1)
+        if moved.any():
+            video[moved] = self.synthesizer.respond(
+                x0[moved], clips["poke_position"][moved], displacements[moved], frames
+            )
+        return np.repeat(video[:, None], samples, axis=1)
+
+    def log_likelihood(self, clips: Batch, numbers: Sequence[int], seed: int, exact: bool) -> Array:
+        raise UserError("a poke model has one answer and no likelihood: leave such metrics out of --metrics")
+
+    def latent(self, video: Array) -> Array:
+        """The deepest object states of the first and the last frame."""
+        return np.concatenate([self.synthesizer.states(video[:, frame]) for frame in (0, self.latent_frames)], axis=1)
+
+    @property
+    def latent_frames(self) -> int:
+        return self.synthesizer.frames
+
+    @property
+    def latent_dimensions(self) -> int:
+        return 0
+
+
+def poke_condition(config: ConfigDict) -> str:
+    """For the record: where the poke of a clip comes from."""
+    flow = "exact" if config.data.poke.flow == "exact" else "DIS"
+    return f"told a true poke, of the {flow} flow over {config.data.frames - 1} frames"
+
+
+def answers_to_pokes(config: ConfigDict) -> bool:
+    """Whether a model of this configuration is told pokes."""
+    return is_poke_model(config) or ("control" in config and config.control == "poke")
 
 
 def load_candidate(
@@ -104,22 +197,22 @@ def load_candidate(
     """
     folder = pathlib.Path(workdir)
     config = read_workdir(folder)
-    if "video_vae" not in config.stages:
-        raise UserError(
-            f"{folder} holds {', '.join(config.stages)}: no model that makes a video of a start frame alone"
-        )
+    if not {"video_vae", "poke"} & set(config.stages):
+        raise UserError(f"{folder} holds {', '.join(config.stages)}: no model that makes a video of a start frame")
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("clips",), axis_types=(AxisType.Auto,), devices=devices)
-    synthesizer = dataclasses.replace(load_synthesizer(folder), chunk=batch_size, mesh=mesh)
-    return Candidate(
-        name or folder.resolve().name,
-        synthesizer,
-        config,
-        variables_sha256(synthesizer.variables),
-        int(load_networks(folder / config.stages[-1])["step"]),
-        told,
-        temperature,
-    )
+    poked = is_poke_model(config)
+    loaded = load_poke_synthesizer(folder) if poked else load_synthesizer(folder)
+    synthesizer = dataclasses.replace(loaded, chunk=batch_size, mesh=mesh)
+    common = {
+        "name": name or folder.resolve().name,
+        "synthesizer": synthesizer,
+        "config": config,
+        "checkpoint_sha256": variables_sha256(synthesizer.variables),
+        "step": int(load_networks(folder / config.stages[-1])["step"]),
+        "temperature": temperature,
+    }
+    return PokedCandidate(**common) if poked else StochasticCandidate(**common, told=told)
 
 
 def variables_sha256(variables: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The clips of a protocol, by number."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from i2v_jax.evaluation.protocols import Clip, ClipList, Protocol, clip_list
 from i2v_jax.input import transforms
+from i2v_jax.input.clips import Cut
 from i2v_jax.input.pipeline import open_split
+from i2v_jax.input.pokes import ClipPokes, PokeSettings
 from i2v_jax.input.sources import VideoSource
 
 Batch = dict[str, NDArray[Any]]
@@ -25,6 +28,8 @@ class ClipReader:
     videos: Mapping[str, int]  # name -> number in the source
     size: int
     crop: str
+    pokes: ClipPokes | None = None  # where models are poked
+    poke_frames: int = 0  # what is poked arrives in the last of so many frames, x0 included
 
     def __len__(self) -> int:
         return len(self.listed)
@@ -34,6 +39,8 @@ class ClipReader:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """`video` [B, 1 + T, size, size, 3] in [-1, 1], x0 first, and the labels of the data set, [B, ...] each.
+
+        Where models are poked also the arrays of a poke (`input/pipeline.py`), which depends on the clip alone.
 
         Raises:
             UserError: a video cannot be read.
@@ -45,8 +52,17 @@ class ClipReader:
         video = self.videos[clip.video]
         pixels = self.source.read(video, clip.indices, self.size)
         crop = "center" if self.crop == "random" else self.crop
-        frames = transforms.to_float(transforms.fit(pixels, self.size, crop))
-        return {"video": frames, **self.source.labels(video, clip.indices)}
+        pixels = transforms.fit(pixels, self.size, crop)
+        row = {"video": transforms.to_float(pixels), **self.source.labels(video, clip.indices)}
+        if self.pokes is None:
+            return row
+        digest = hashlib.sha256(f"{clip.video}/{clip.start}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8]))
+        until = self.poke_frames
+        return {
+            **row,
+            **self.pokes.poke(Cut(video, clip.indices[:until], pixels[:until], {}, crop, (0.5, 0.5), rng), rng),
+        }
 
 
 def open_clips(
@@ -57,9 +73,19 @@ def open_clips(
     Raises:
         UserError: the data is missing, or no video is long enough.
     """
-    data = data.copy_and_resolve_references()
-    data.frames, data.frame_stride = 1 + protocol.frames, protocol.stride
+    data, poke_frames = data.copy_and_resolve_references(), data.frames
+    data.frames, data.frame_stride = 1 + protocol.clip_frames, protocol.stride
     source = open_split(data, split)
     names = [(source.name(video), source.num_frames(video)) for video in range(len(source))]
     listed = clip_list(protocol, names, seed, paired, limit)
-    return ClipReader(source, listed, {name: video for video, (name, _) in enumerate(names)}, data.size, data.crop)
+    videos = {name: video for video, (name, _) in enumerate(names)}
+    return ClipReader(source, listed, videos, data.size, data.crop, _pokes(data, source), poke_frames)
+
+
+def _pokes(data: ConfigDict, source: VideoSource) -> ClipPokes | None:
+    """Pokes of what moves, none of the background. Stored flows belong to training clips: here they are estimated."""
+    if "poke" not in data:
+        return None
+    settings = PokeSettings.of(data.poke)
+    flow = "dis" if settings.flow == "stored" else settings.flow
+    return ClipPokes(source, dataclasses.replace(settings, flow=flow, zeropoke_amount=0), data.size)

@@ -150,8 +150,7 @@ class _Worker:
         self._candidate, self._request, self._reader = candidate, request, reader
         likelihoods = {metric for metric in request.metrics if convention(metric).kind == "likelihood"}
         self._likelihoods = sorted({likelihood_table(metric) for metric in likelihoods})
-        mesh = candidate.synthesizer.mesh
-        assert mesh is not None
+        mesh = candidate.mesh
         self._batch_size = -(-batch_size // mesh.size) * mesh.size
         self._over_devices = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
         everywhere = NamedSharding(mesh, PartitionSpec())

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from i2v_jax.benchmarking.candidate import Candidate
 from i2v_jax.benchmarking.clips import ClipReader, open_clips
 from i2v_jax.evaluation.protocols import Protocol
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES
 
 Floats = NDArray[np.floating]
 
@@ -22,7 +21,7 @@ class Nearest:
     reader: ClipReader
     by_latent: NDArray[np.int64]  # [N] numbers of clips
     by_pixels: NDArray[np.int64]  # [N]
-    latent_distance: Floats  # [N], Euclidean, between posterior means
+    latent_distance: Floats  # [N], Euclidean
     pixel_distance: Floats  # [N], root mean square over frames in [-1, 1]
 
 
@@ -32,8 +31,8 @@ def nearest_training_clips(
     """Compares videos with the first `limit` clips of the training split, spread over its videos.
 
     Args:
-        candidate: its video encoder is the space of the first distance.
-        videos: [N, 1 + T, H, W, 3], start frame first; 1 + 16 frames count.
+        candidate: its `latent` is the space of the first distance.
+        videos: [N, 1 + T, H, W, 3], start frame first; the first 1 + `candidate.latent_frames` frames count.
         limit: training clips to look at, a random start in each video, the videos in turn.
         batch_size: training clips in memory at a time.
         progress: show a bar.
@@ -41,10 +40,10 @@ def nearest_training_clips(
     Raises:
         UserError: no training data.
     """
-    stride = candidate.config.data.frame_stride
-    in_turn = Protocol("training clips", CLIP_FRAMES, True, "random", clips=limit, stride=stride)
-    reader = open_clips(candidate.config.data, in_turn, "train")
-    videos = np.asarray(videos[:, : 1 + CLIP_FRAMES], np.float32)
+    frames, stride = candidate.latent_frames, candidate.config.data.frame_stride
+    in_turn = Protocol("training clips", frames, True, "random", clips=limit, stride=stride)
+    reader = dataclasses.replace(open_clips(candidate.config.data, in_turn, "train"), pokes=None)
+    videos = np.asarray(videos[:, : 1 + frames], np.float32)
     latents = candidate.latent(videos)
     best_latent, best_pixels = (np.full(len(videos), np.inf) for _ in range(2))
     by_latent, by_pixels = (np.zeros(len(videos), np.int64) for _ in range(2))

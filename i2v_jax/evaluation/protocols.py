@@ -23,7 +23,7 @@ StartRule = Literal["first", "even", "random"]
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How a set of videos becomes numbers. A clip is x0 and the `frames` frames after it."""
+    """How a set of videos becomes numbers. A clip is x0 and the `clip_frames` frames after it."""
 
     name: str
     frames: int  # generated frames that are scored
@@ -36,11 +36,17 @@ class Protocol:
     truth_offset: int = 1  # number of the true frame that the first generated one is held against; 1 is aligned
     batch: int = 1  # a Fréchet distance over videos drops what does not fill a batch of so many
     metrics: tuple[str, ...] = ()
+    least_frames: int = 0  # after x0 that clips have, also where fewer are scored: a model's latent needs them
+
+    @property
+    def clip_frames(self) -> int:
+        """Length of the clips without x0."""
+        return max(self.frames, self.least_frames)
 
     @property
     def span(self) -> int:
         """Frames of the video from x0 to the last of the clip."""
-        return self.frames * self.stride + 1
+        return self.clip_frames * self.stride + 1
 
     @property
     def frechet_frames(self) -> int:
@@ -94,7 +100,9 @@ _LIKELIHOOD = ("log_likelihood", "bits_per_dimension")
 
 PROTOCOLS: Mapping[str, Protocol] = {
     # x0 and 15 of the 16 generated frames: the clips of 16 frames that others score.
-    "bair": Protocol("bair", 15, True, "first", clips_per_video=1, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)),
+    "bair": Protocol(
+        "bair", 15, True, "first", clips_per_video=1, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD), least_frames=16
+    ),
     "iper": Protocol("iper", 16, True, "random", clips=1000, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)),
     # 32 frames by chaining two times 16; "longer than 32 frames" leaves room for x0.
     "landscape": Protocol(
@@ -135,6 +143,13 @@ def get_protocol(name: str, release_quirks: bool = False) -> Protocol:
         return protocol
     offset = 0 if name in _SHIFTED else protocol.truth_offset
     return dataclasses.replace(protocol, truth_offset=offset, batch=_RELEASE_BATCH)
+
+
+def of_whole_videos(protocol: Protocol, frames: int) -> Protocol:
+    """The same where every video is one clip, of `frames` after x0: each of them once."""
+    return dataclasses.replace(
+        protocol, frames=frames, starts="first", clips_per_video=1, clips=0, paired_clips=0, stride=1
+    )
 
 
 def protocol_of(data: str) -> str:
@@ -214,7 +229,7 @@ def clip_list(
     if paired and protocol.paired_clips:
         total = protocol.paired_clips
     drawn = _in_turn(protocol, rooms, seed, total) if total else _video_by_video(protocol, rooms, seed)
-    clips = tuple(Clip(name, start, 1 + protocol.frames, protocol.stride) for name, start in drawn)
+    clips = tuple(Clip(name, start, 1 + protocol.clip_frames, protocol.stride) for name, start in drawn)
     return ClipList(clips[: limit or None], tuple(sorted(set(lengths) - set(rooms))))
 
 

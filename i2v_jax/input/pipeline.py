@@ -23,8 +23,8 @@ The position in the data is the global step. What a step holds depends on (seed,
 the number of hosts, workers or devices: host p of P gets rows p * B/P to (p + 1) * B/P of the same global batch.
 
 Fields of `data` (configs/common.py): name, dir, frames, frame_stride, size, clips_per_video, flip, jitter, crop,
-workers, prefetch, num_clips; and of `data.poke`: object_weighting, geometry (probability, rotation, shift) and the
-other fields of `pokes.PokeSettings`.
+workers, prefetch, num_clips, breeze; and of `data.poke`: object_weighting, geometry (probability, rotation, shift) and
+the other fields of `pokes.PokeSettings`.
 """
 
 import dataclasses
@@ -244,7 +244,7 @@ def open_split(data: ConfigDict, split: str) -> sources.VideoSource:
         return textures.TexturesSource(split, data.num_clips[split], frames, data.size)
     if data.name == "plants":
         frames = (data.frames - 1) * data.frame_stride + 1
-        return plants.PlantsSource(split, data.num_clips[split], frames, data.size)
+        return plants.PlantsSource(split, data.num_clips[split], frames, data.size, data.breeze)
     return sources.open_source(data.name, data.dir, split)
 
 

@@ -3,8 +3,9 @@
 A clip is a function of (split, index) alone, so nothing is downloaded or stored. Every plant is a chain of damped
 pendulums (`plants_mechanics`), at rest in frame 0. There a constant pull at one point of one plant, sometimes of two,
 begins. It is as strong as it takes to have moved the point by a given displacement in frame 10, the last one. What the
-same scene would do under any other poke is therefore known, too: `respond`. Clips of another number of frames show the
-same motion at other times (`clip_times`).
+same scene would do under any other poke is therefore known, too: `respond`. In a breeze the other plants may bend to
+the same side, each as far as it likes: what a poke leaves open. Clips of another number of frames show the same motion
+at other times (`clip_times`).
 
 Everything is drawn in units of the frame, so an index shows the same scene at every size. Pixel (x, y) has its middle
 at (x + 0.5, y + 0.5).
@@ -51,22 +52,42 @@ def clip_times(frames: int) -> list[float]:
 
 
 @functools.lru_cache(maxsize=_CACHED)
-def plants_motion(split: str, index: int) -> Pulls:
-    """The motion of one clip: one plant, sometimes two, pulled at a random place in a random direction."""
+def plants_motion(split: str, index: int, breeze: float = 0.0) -> Pulls:
+    """The motion of one clip: one plant, sometimes two, pulled at a random place in a random direction.
+
+    In a `breeze` instead one plant, and the others as `in_breeze` says.
+    """
     rng = np.random.default_rng([SPLITS[split], index, _MOTION])
     plants = _plants(split, index)
-    chosen = rng.permutation(len(plants))[: 2 if rng.random() < _SECOND_PLANT else 1]
+    order = rng.permutation(len(plants))
+    if breeze:
+        return in_breeze(split, index, _draw_pull(rng, plants[order[0]], int(order[0])), breeze, rng)
+    chosen = order[: 2 if rng.random() < _SECOND_PLANT else 1]
     return tuple(_draw_pull(rng, plants[number], int(number)) for number in chosen)
 
 
-def _draw_pull(rng: np.random.Generator, plant: plants_scene.Plant, number: int) -> Pull:
+def in_breeze(split: str, index: int, pull: Pull, breeze: float, rng: np.random.Generator) -> Pulls:
+    """A pull and what a breeze draws for the other plants of the scene.
+
+    Each bends with probability `breeze`, as far as it likes, to the side to which the pulled plant goes.
+    """
+    plants = _plants(split, index)
+    chain = plants[pull.plant].chain
+    reach = chain.rest().at(pull.grip) - chain.root
+    side = 1.0 if reach[0] * pull.displacement[1] - reach[1] * pull.displacement[0] > 0 else -1.0
+    others = [number for number in range(len(plants)) if number != pull.plant and rng.random() < breeze]
+    return pull, *(_draw_pull(rng, plants[number], number, side) for number in others)
+
+
+def _draw_pull(rng: np.random.Generator, plant: plants_scene.Plant, number: int, side: float | None = None) -> Pull:
+    """`side` is 1 for clockwise around the plant's foot, -1 for the other way, None for either."""
     links = len(plant.chain.parent)
     grip = Grip(int(rng.integers(2, links)), float(rng.uniform(0.2, 0.9)))  # not at the foot, where nothing gives way
     reach = plant.chain.rest().at(grip) - plant.chain.root
     # What is near the root moves less: the plant as a whole sways equally far, whatever the place.
     amplitude = rng.uniform(*_AMPLITUDE) * np.clip(np.hypot(*reach) / _TALL, _LEAST, 1.0)
-    across = np.arctan2(reach[1], reach[0]) + rng.choice([-0.5, 0.5]) * np.pi
-    angle = across + rng.uniform(-_SIDEWAYS, _SIDEWAYS)
+    side = rng.choice([-1.0, 1.0]) if side is None else side
+    angle = np.arctan2(reach[1], reach[0]) + side * 0.5 * np.pi + rng.uniform(-_SIDEWAYS, _SIDEWAYS)
     return Pull(number, grip, (float(amplitude * np.cos(angle)), float(amplitude * np.sin(angle))))
 
 
@@ -250,21 +271,28 @@ def _background(split: str, index: int, size: int) -> np.ndarray:
     return plants_scene.draw_background(rng, plants_scene.draw_room(rng), size)
 
 
+@dataclasses.dataclass(frozen=True)
 class PlantsSource(ProceduralSource):
     """One split of `plants`, with exact flow and masks. All of the motion is shown, whatever the number of frames."""
+
+    breeze: float = 0.0  # see `plants_motion`
 
     dataset = "plants"
 
     def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
-        return render(self.split, video, self.size, [self._time(frame) for frame in frame_indices])
+        times = [self._time(frame) for frame in frame_indices]
+        return render(self.split, video, self.size, times, self._pulls(video))
 
     def true_flow(self, video: int, start: int, end: int) -> np.ndarray:
         """float32 [size, size, 2] from frame `start` to frame `end`, see `plants_flow`."""
-        return plants_flow(self.split, video, self.size, self._time(start), self._time(end))
+        return plants_flow(self.split, video, self.size, self._time(start), self._time(end), self._pulls(video))
 
     def true_mask(self, video: int, frame: int) -> np.ndarray:
         """int32 [size, size], see `plants_mask`."""
-        return plants_mask(self.split, video, self.size, self._time(frame))
+        return plants_mask(self.split, video, self.size, self._time(frame), self._pulls(video))
+
+    def _pulls(self, video: int) -> Pulls:
+        return plants_motion(self.split, video, self.breeze)
 
     def _time(self, frame: int) -> float:
         return clip_times(self.frames)[frame]

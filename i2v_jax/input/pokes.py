@@ -18,6 +18,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
 from i2v_jax.input import transforms
 from i2v_jax.input.clips import ClipOrder, Cut, ReadClip
+from i2v_jax.input.sources import VideoSource
 
 FLOWS = ("dis", "stored", "exact")
 FILLS = ("value", "patch")
@@ -194,6 +195,67 @@ class PokeSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClipPokes:
+    """What a clip of a source is poked with."""
+
+    source: VideoSource
+    settings: PokeSettings
+    size: int
+    store: optical_flow.FlowStore | None = None  # for flow="stored"
+
+    def poke(self, cut: Cut, rng: np.random.Generator) -> Mapping[str, Any]:
+        """The arrays of one poke of a clip as it is."""
+        return self.draw(self.flow(cut), self.mask(cut), self.impulse(cut), rng)
+
+    def flow(self, cut: Cut) -> np.ndarray:
+        """Between the first and the last frame, float32 [size, size, 2]."""
+        if self.store is not None:
+            return optical_flow.fit(self.store.read(cut.video, cut.indices[0]), self.size, cut.crop, cut.place)
+        return self._between(cut, 0, len(cut.indices) - 1)
+
+    def _between(self, cut: Cut, first: int, second: int) -> np.ndarray:
+        source = self.source
+        if self.settings.flow == "exact" and isinstance(source, KnownMotion):
+            return source.true_flow(cut.video, cut.indices[first], cut.indices[second])
+        return optical_flow.estimate(cut.pixels[first], cut.pixels[second])
+
+    def mask(self, cut: Cut) -> np.ndarray | None:
+        """Objects in the first frame, int32 [size, size], where the source knows them."""
+        source = self.source
+        return source.true_mask(cut.video, cut.indices[0]) if isinstance(source, KnownMotion) else None
+
+    def impulse(self, cut: Cut) -> float | None:
+        """How long an impulse is, in [0, 1]: the mean motion between consecutive frames (appendix B, equation 10).
+
+        None where displacements are not normalised.
+        """
+        if self.settings.normalize != "impulse":
+            return None
+        pairs = itertools.pairwise(range(len(cut.indices)))
+        motion = np.mean([_amplitude(self._between(cut, first, second)).mean() for first, second in pairs])
+        return min(float(motion) / self.settings.impulse_motion, 1.0)
+
+    def draw(
+        self, flow: np.ndarray, mask: np.ndarray | None, impulse: float | None, rng: np.random.Generator
+    ) -> Mapping[str, Any]:
+        """The poke's arrays; `impulse` is its length unless None."""
+        settings = self.settings
+        is_background = settings.zeropoke_amount > 0 and rng.random() * settings.zeropoke_amount < 1.0
+        poke = draw_poke(flow, settings.poke_size, is_background, rng, mask)
+        length = float(np.hypot(*poke.displacement))
+        scale = 1.0 if impulse is None or length == 0 else impulse / length
+        displacement = (scale * poke.displacement).astype(np.float32)
+        # The flow around a background poke says nothing: it takes one value in either case.
+        patch = scale * flow if settings.fill == "patch" and not is_background else None
+        return {
+            "poke": poke_map(poke.position, displacement, self.size, settings.poke_size, patch),
+            "poke_position": np.array(poke.position, np.int32),
+            "poke_displacement": displacement,
+            "is_background": np.bool_(is_background),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
 class ReadPokedClip:
     """Position -> one clip with a poke: `ReadClip` for the poke model.
 
@@ -231,12 +293,11 @@ class ReadPokedClip:
         train = self.order.train
         cut, flow, found = self._with_motion(epoch, clip)
         rng = np.random.default_rng([self.order.seed if train else 0, epoch if train else 0, clip, _POKE])
-        mask = self._mask(cut)
-        impulse = self._impulse(cut) if self.settings.normalize == "impulse" else None
+        mask, impulse = self._pokes.mask(cut), self._pokes.impulse(cut)
         pixels = cut.pixels
         if train:
             pixels, flow, mask = self._augment(pixels, flow, mask, rng)
-        poke = self._draw(flow, mask, impulse, rng)
+        poke = self._pokes.draw(flow, mask, impulse, rng)
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
         example = {"video": transforms.to_float(pixels), **poke}
@@ -246,11 +307,15 @@ class ReadPokedClip:
                 example["mask"] = mask
         return example
 
+    @property
+    def _pokes(self) -> ClipPokes:
+        return ClipPokes(self.clips.source, self.settings, self.clips.size, self.store)
+
     def _with_motion(self, epoch: int, clip: int) -> tuple[Cut, np.ndarray, bool]:
         """A clip, its flow, and whether anything moves."""
         for attempt in range(_TRIES if self.order.train else 1):
             cut = self.clips.cut(epoch, clip)
-            flow = self._flow(cut)
+            flow = self._pokes.flow(cut)
             if moves(flow, self.settings.poke_size, self.settings.min_motion):
                 return cut, flow, True
             rng = np.random.default_rng([self.order.seed, epoch, clip, attempt, _ANOTHER])
@@ -262,28 +327,6 @@ class ReadPokedClip:
                 "data.frame_stride or lower data.poke.min_motion"
             )
         return cut, flow, False
-
-    def _flow(self, cut: Cut) -> np.ndarray:
-        """Between the first and the last frame, float32 [size, size, 2]."""
-        if self.store is not None:
-            return optical_flow.fit(self.store.read(cut.video, cut.indices[0]), self.clips.size, cut.crop, cut.place)
-        return self._between(cut, 0, len(cut.indices) - 1)
-
-    def _between(self, cut: Cut, first: int, second: int) -> np.ndarray:
-        source = self.clips.source
-        if self.settings.flow == "exact" and isinstance(source, KnownMotion):
-            return source.true_flow(cut.video, cut.indices[first], cut.indices[second])
-        return optical_flow.estimate(cut.pixels[first], cut.pixels[second])
-
-    def _mask(self, cut: Cut) -> np.ndarray | None:
-        source = self.clips.source
-        return source.true_mask(cut.video, cut.indices[0]) if isinstance(source, KnownMotion) else None
-
-    def _impulse(self, cut: Cut) -> float:
-        """How long an impulse is, in [0, 1]: the mean motion between consecutive frames (appendix B, equation 10)."""
-        pairs = itertools.pairwise(range(len(cut.indices)))
-        motion = np.mean([_amplitude(self._between(cut, first, second)).mean() for first, second in pairs])
-        return min(float(motion) / self.settings.impulse_motion, 1.0)
 
     def _augment(
         self, pixels: np.ndarray, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator
@@ -299,22 +342,3 @@ class ReadPokedClip:
         if rng.random() < self.settings.color_probability:
             pixels = transforms.jitter(pixels, self.clips.augmentation.jitter, rng)
         return pixels, flow, mask
-
-    def _draw(
-        self, flow: np.ndarray, mask: np.ndarray | None, impulse: float | None, rng: np.random.Generator
-    ) -> Mapping[str, Any]:
-        """The poke's arrays."""
-        settings = self.settings
-        is_background = settings.zeropoke_amount > 0 and rng.random() * settings.zeropoke_amount < 1.0
-        poke = draw_poke(flow, settings.poke_size, is_background, rng, mask)
-        length = float(np.hypot(*poke.displacement))
-        scale = 1.0 if impulse is None or length == 0 else impulse / length
-        displacement = (scale * poke.displacement).astype(np.float32)
-        # The flow around a background poke says nothing: it takes one value in either case.
-        patch = scale * flow if settings.fill == "patch" and not is_background else None
-        return {
-            "poke": poke_map(poke.position, displacement, self.clips.size, settings.poke_size, patch),
-            "poke_position": np.array(poke.position, np.int32),
-            "poke_displacement": displacement,
-            "is_background": np.bool_(is_background),
-        }

@@ -152,11 +152,11 @@ def _shelves(candidate: Candidate, measured: Measured, shown: int) -> list[_Shel
     count = min(shown, len(order) // 2)
     parts = {"best": slice(0, count), "worst": slice(len(order) - count, None)} if metric else {"first": slice(count)}
     title = convention(metric).title if metric else ""
-    shelves = []
+    shelves, frames = [], max(measured.request.protocol.frames, candidate.latent_frames)
     for name, chosen in parts.items():
         numbers = order[chosen].tolist()
         clips, listed = measured.reader.read(numbers), [measured.reader.clip(number) for number in numbers]
-        samples = candidate.sample(clips, numbers, measured.request.seed, 1, measured.request.protocol.frames)[:, 0]
+        samples = candidate.sample(clips, numbers, measured.request.seed, 1, frames)[:, 0]
         shelves.append(
             _Shelf(
                 name,
@@ -187,7 +187,7 @@ def _nearest_section(exhibits: Exhibits, names: list[str], nearest: Nearest) -> 
             exhibits.clip(f"{name}_near_pixels", by_pixels[row, 0], by_pixels[row, 1:], f"pixel distance {pixels:.3g}"),
         ]
     text = (
-        f"Samples, and the nearest of {len(nearest.reader)} training clips: by the Euclidean distance of posterior "
-        "means of z, and by the root mean square of pixels in [-1, 1]. A copy would have a distance of zero."
+        f"Samples, and the nearest of {len(nearest.reader)} training clips: by the Euclidean distance of the encoder's "
+        "latents, and by the root mean square of pixels in [-1, 1]. A copy would have a distance of zero."
     )
     return Section("Nearest training clips", text, figures, columns=6 if len(names) % 2 == 0 else 3)

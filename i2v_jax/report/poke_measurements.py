@@ -33,19 +33,23 @@ class PokedClips:
     background: Floats  # [N, 2]: a pixel that shows no plant
 
 
-def held_out(count: int, size: int, poke_size: int, frames: int = plants.LAST_FRAME + 1) -> PokedClips:
+def held_out(
+    count: int, size: int, poke_size: int, frames: int = plants.LAST_FRAME + 1, breeze: float = 0.0
+) -> PokedClips:
     """The first `count` test clips of `plants` at `size` pixels, each with a poke drawn as in training.
 
-    With another number of `frames` they show the same motion, and are poked in the same way.
+    With another number of `frames` they show the same motion, and are poked in the same way. `breeze` is that of
+    `plants.plants_motion`.
     """
     videos, chosen, empty = [], [], []
     for index in range(count):
         rng = np.random.default_rng(index)
-        exact = plants.plants_flow("test", index, size)
+        pulls = plants.plants_motion("test", index, breeze)
+        exact = plants.plants_flow("test", index, size, pulls=pulls)
         chosen.append(pokes.draw_poke(exact, poke_size, False, rng))
         places = pokes.background(exact, poke_size, plants.plants_mask("test", index, size))
         empty.append(places[rng.integers(len(places))])
-        videos.append(plants.render("test", index, size, plants.clip_times(frames)))
+        videos.append(plants.render("test", index, size, plants.clip_times(frames), pulls))
     return PokedClips(
         video=np.stack(videos).astype(np.float32) / 127.5 - 1,
         position=np.array([poke.position for poke in chosen], np.float32),
@@ -104,16 +108,19 @@ def measure_samples(
     samples: int = SAMPLES,
     seed: int = 0,
     temperature: float = 1.0,
+    breeze: float = 0.0,
     beside: PokeSynthesizer | None = None,
 ) -> Measured:
-    """As `measure`, of a cINN that is controlled by pokes, on `held_out(count, size, poke_size)` with 17 frames.
+    """As `measure`, of a cINN that is controlled by pokes, on `held_out` clips of 17 frames in the same `breeze`.
 
     Numbers named "model" are then means over `samples` samples of each poke, and there are more:
     "reconstruction" is what the video autoencoder makes of the true clips, which is the best that its samples can be;
     `diversity_model` the mean squared difference of pixels in [-1, 1] between two samples of a poke
     (`evaluation.diversity`), and `diversity_motion_model` the root of the mean squared difference between their flows
-    from start to last frame, in pixels. Where a deterministic model is given `beside`, its own numbers on the same
-    pokes, and clips as long as those that it was trained on, are named "deterministic".
+    from start to last frame, in pixels; "truth" has them of as many answers of the scene itself, in which the poked
+    plant goes where it was sent and the breeze is drawn anew for the others. Where a deterministic model is given
+    `beside`, its own numbers on the same pokes, and clips as long as those that it was trained on, are named
+    "deterministic".
 
     Raises:
         UserError: the model is not controlled by pokes; `beside` is of another size.
@@ -130,14 +137,17 @@ def measure_samples(
         raise UserError(
             f"the models have {size} and {beside.size} pixels: errors in pixels can be compared at one size only"
         )
-    clips = held_out(count, size, poke_size, CLIP_FRAMES + 1)
+    clips = held_out(count, size, poke_size, CLIP_FRAMES + 1, breeze)
     measured = _measure(respond, clips, {"reconstruction": synthesizer.reconstruct(clips.video)})
+    if samples > 1:
+        truth = true_answers(clips, samples, breeze, seed)
+        measured.numbers.update(_diversity(clips.video[:, 0], truth, "truth"))
     if beside is None:
         return measured
-    other = measure(beside, held_out(count, size, poke_size, beside.frames + 1)).numbers
+    other = measure(beside, held_out(count, size, poke_size, beside.frames + 1, breeze)).numbers
     own = {name.removesuffix("model") + "deterministic": other[name] for name in other if name.endswith("_model")}
     # one answer to each poke
-    none = {name.replace("model", "deterministic"): 0.0 for name in measured.numbers if name.startswith("diversity")}
+    none = {f"{name}_deterministic": 0.0 for name in ("diversity", "diversity_motion")}
     return dataclasses.replace(measured, numbers={**measured.numbers, **own, **none})
 
 
@@ -158,7 +168,7 @@ def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> 
         "motion_truth": _motion(start, truth[:, None]),
     }
     if answers.shape[1] > 1:
-        numbers |= _diversity(start, answers)
+        numbers |= {"samples": float(answers.shape[1]), **_diversity(start, answers, "model")}
     curves: dict[str, dict[str, list[float]]] = {}
     for metric, per_frame in _metrics().items():
         curves[metric] = {}
@@ -169,14 +179,25 @@ def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> 
     return Measured(numbers, curves)
 
 
-def _diversity(start: Floats, answers: Floats) -> dict[str, float]:
+def _diversity(start: Floats, answers: Floats, name: str) -> dict[str, float]:
     """Of samples [N, S, T, H, W, 3], see `measure_samples`."""
     motion = 2 * np.asarray(pairwise_diversity(_flows(start, answers)))  # two components
     return {
-        "samples": float(answers.shape[1]),
-        "diversity_model": float(np.mean(pairwise_diversity(answers))),
-        "diversity_motion_model": float(np.sqrt(motion).mean()),
+        f"diversity_{name}": float(np.mean(pairwise_diversity(answers))),
+        f"diversity_motion_{name}": float(np.sqrt(motion).mean()),
     }
+
+
+def true_answers(clips: PokedClips, count: int, breeze: float, seed: int = 0) -> Floats:
+    """What the scenes of `held_out` clips may do when poked: [N, count, T, H, W, 3], the breeze drawn for each."""
+    size, times = clips.video.shape[2], plants.clip_times(clips.video.shape[1])[1:]
+    videos = []
+    for index, poke in enumerate(zip(clips.position, clips.displacement, strict=True)):
+        rng = np.random.default_rng([seed, index])
+        (pull,) = plants.pull_at("test", index, size, *poke)
+        outcomes = [plants.in_breeze("test", index, pull, breeze, rng) for _ in range(count)]
+        videos.append([plants.render("test", index, size, times, pulls) for pulls in outcomes])
+    return np.array(videos, np.float32) / 127.5 - 1
 
 
 def baselines(clips: PokedClips) -> dict[str, Floats]:

@@ -1,7 +1,7 @@
 """Work in chunks of equal size, so that a function compiles once for any number of videos; checked arrays for it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -46,6 +46,11 @@ def in_chunks(
         parts = [place(_filled(array[start : start + size], size)) for array in arrays]
         results.append(np.asarray(function(variables, *parts), np.float32))
     return np.concatenate(results)[:count]
+
+
+def on_every_device(variables: Mapping[str, Any], mesh: Mesh | None) -> dict[str, Any]:
+    """The variables for `in_chunks` with this mesh."""
+    return jax.device_put(dict(variables), None if mesh is None else NamedSharding(mesh, PartitionSpec()))
 
 
 def _filled(array: Array, size: int) -> Array:

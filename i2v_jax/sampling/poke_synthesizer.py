@@ -11,13 +11,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.motion import motion_variance
 from i2v_jax.input import flow, pokes
 from i2v_jax.models.poke_model import PokeModel
-from i2v_jax.sampling.chunks import Array, checked_pokes, frame_for_each, in_chunks
+from i2v_jax.sampling.chunks import (
+    Array,
+    checked_frames,
+    checked_pokes,
+    frame_for_each,
+    in_chunks,
+    on_every_device,
+)
 
 STRUCTURE_POKES = 100  # of the paper's figure 5
 PART_FRAMES = 3  # of a streamed answer, after its first frame
@@ -40,6 +48,7 @@ class PokeSynthesizer:
     impulse: bool = False  # displacements are then directions of a length of at most 1
     chunk: int = 8  # videos at a time
     progress: bool = False  # a bar for long work
+    mesh: Mesh | None = None  # of one axis: its devices share each chunk
 
     def respond(
         self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
@@ -62,7 +71,7 @@ class PokeSynthesizer:
         maps = self._maps(positions, displacements)
         function = self._respond(frames)
         label = "poke" if self.progress else ""
-        return in_chunks(function, self.variables, x0, maps, chunk=self.chunk, progress=label)
+        return in_chunks(function, self._placed, x0, maps, chunk=self.chunk, progress=label, mesh=self.mesh)
 
     def stream(
         self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
@@ -121,6 +130,11 @@ class PokeSynthesizer:
         x, y = (round(float(value)) for value in positions[0])
         return motion_variance(flows, (x, y))
 
+    def states(self, frames: ArrayLike) -> Array:
+        """The deepest object states of frames [B, H, W, 3], flattened: [B, h * w * C]."""
+        images = checked_frames(frames, self.size)
+        return in_chunks(self._deepest, self._placed, images, chunk=self.chunk, mesh=self.mesh)
+
     def _checked(self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike) -> Sequence[Array]:
         places, shifts = checked_pokes(positions, displacements, self.size)
         self._check_impulses(shifts)
@@ -144,6 +158,19 @@ class PokeSynthesizer:
                 for (x, y), displacement in zip(positions, displacements, strict=True)
             ]
         )
+
+    @functools.cached_property
+    def _placed(self) -> Mapping[str, Any]:
+        """The variables, on every device of the mesh."""
+        return on_every_device(self.variables, self.mesh)
+
+    @functools.cached_property
+    def _deepest(self) -> Callable[..., jax.Array]:
+        def deepest(variables: Any, images: jax.Array) -> Any:
+            states: Any = self.model.apply(variables, images, method="encode")
+            return states[0].reshape(len(images), -1)
+
+        return jax.jit(deepest)
 
     @functools.cached_property
     def _parts(self) -> tuple[Callable[..., Any], Callable[..., Any]]:

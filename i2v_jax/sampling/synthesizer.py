@@ -14,12 +14,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from i2v_jax.errors import UserError
 from i2v_jax.models.flow import standard_normal_log_prob
-from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks
+from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks, on_every_device
 from i2v_jax.tasks import control as controls
 
 CLIP_FRAMES = 16
@@ -263,8 +263,7 @@ class VideoSynthesizer:
     @functools.cached_property
     def _placed(self) -> Mapping[str, Any]:
         """The variables, on every device of the mesh."""
-        everywhere = NamedSharding(self.mesh, PartitionSpec()) if self.mesh is not None else None
-        return jax.device_put(dict(self.variables), everywhere)
+        return on_every_device(self.variables, self.mesh)
 
     def _in_chunks(
         self, network: str, function: Callable[..., jax.Array], *arrays: Array, progress: bool = False

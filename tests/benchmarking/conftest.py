@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 
 from configs import sky
 from i2v_jax.benchmarking import measure
-from i2v_jax.benchmarking.candidate import Candidate
+from i2v_jax.benchmarking.candidate import Candidate, StochasticCandidate
 from i2v_jax.benchmarking.measure import Request
 from i2v_jax.evaluation.extractors import Extractor, make_extractor
 from i2v_jax.evaluation.protocols import get_protocol
@@ -53,7 +53,7 @@ def whole() -> Candidate:
     variables |= {"image_encoder": {}, "flow": {}}
     networks = (MeanChange(), Fade(), MeanBrightness(), Density())
     synthesizer = VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control="direction")
-    return on_devices(Candidate("sky_run", synthesizer, config, "ef" * 32, step=4), 8, chunk=8)
+    return on_devices(StochasticCandidate("sky_run", synthesizer, config, "ef" * 32, step=4), 8, chunk=8)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from i2v_jax.benchmarking import measure as driver
 from i2v_jax.benchmarking import results
-from i2v_jax.benchmarking.candidate import Candidate, variables_sha256
+from i2v_jax.benchmarking.candidate import Candidate, StochasticCandidate, variables_sha256
 from i2v_jax.benchmarking.measure import Measured, Request, available_metrics, finish, measure
 from i2v_jax.benchmarking.neighbours import nearest_training_clips
 from i2v_jax.errors import UserError
@@ -104,6 +104,16 @@ def test_records_say_what_was_measured(candidate: Candidate, measured: Measured)
         assert record.model.step == 4
 
 
+def test_fewer_frames_are_scored_than_a_latent_needs(candidate: Candidate, tmp_path: pathlib.Path) -> None:
+    """BAIR: x0 and 15 frames, while z is of 16."""
+    request = Request(get_protocol("bair"), ("psnr", "log_likelihood"), clips=4)
+    measured = measure(candidate, request, tmp_path, batch_size=2)
+    assert measured.tables["psnr/0"].values.shape == (4, 15)
+    clips = measured.reader.read([3])
+    nats = candidate.log_likelihood(clips, [3], seed=0, exact=True)
+    np.testing.assert_allclose(measured.tables["log_likelihood/0"].values[3:], nats, rtol=1e-4)
+
+
 def test_best_and_worst(measured: Measured) -> None:
     metric, order, values = results.ranking(measured)
     assert metric == "ssim"
@@ -152,7 +162,7 @@ def test_samples_that_cannot_be_measured(
     def sample(self, clips, numbers, seed, samples, frames):
         return bad(clips["video"][:, None, 1 : 1 + frames])
 
-    monkeypatch.setattr(Candidate, "sample", sample)
+    monkeypatch.setattr(StochasticCandidate, "sample", sample)
     request = Request(get_protocol("sky"), ("psnr",), clips=2)
     with pytest.raises(UserError, match=message):
         measure(candidate, request, tmp_path, batch_size=2)
@@ -161,7 +171,7 @@ def test_samples_that_cannot_be_measured(
 def test_a_perfect_copy_has_no_finite_psnr(
     candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Candidate, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
+    monkeypatch.setattr(StochasticCandidate, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
     measured = measure(candidate, Request(get_protocol("sky"), ("psnr",), clips=2), tmp_path, batch_size=2)
     with pytest.raises(UserError, match=r"psnr of clip 0 \(sky-test-000000 from frame 0\) is not finite"):
         results.records(candidate, measured)

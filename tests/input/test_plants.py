@@ -7,8 +7,8 @@ from i2v_jax.input import plants
 from i2v_jax.input.plants_mechanics import Grip
 
 
-def chain(index: int = 0, plant: int = -1):
-    return plants._plants("train", index)[plant].chain
+def chain(index: int = 0, plant: int = -1, split: str = "train"):
+    return plants._plants(split, index)[plant].chain
 
 
 def test_clips_are_the_same_every_time_and_differ_from_each_other() -> None:
@@ -136,6 +136,41 @@ def test_clips_of_any_length_show_the_same_motion() -> None:
     assert np.array_equal(longer.true_mask(2, 16), plants.plants_mask("test", 2, 32, 10))
     assert np.array_equal(single.read(2, [0]), usual.read(2, [0]))
     assert plants.clip_times(17)[::8] == [0, 5, 10]
+
+
+def _side(index: int, pull: plants.Pull, split: str = "train") -> float:
+    """1 where the point goes clockwise around the plant's foot, -1 where it goes the other way."""
+    plant = chain(index, pull.plant, split)
+    (x, y), (dx, dy) = plant.rest().at(pull.grip) - plant.root, pull.displacement
+    return float(np.sign(x * dy - y * dx))
+
+
+def test_in_a_breeze_plants_bend_to_one_side() -> None:
+    shares, sides = [], []
+    for index in range(60):
+        pulls = plants.plants_motion("train", index, 0.5)
+        turns = [_side(index, pull) for pull in pulls]
+        assert len(set(turns)) == 1
+        assert len({pull.plant for pull in pulls}) == len(pulls)
+        shares.append((len(pulls) - 1) / (len(plants._plants("train", index)) - 1))
+        sides.append(turns[0])
+        assert len(plants.plants_motion("train", index, 1.0)) == len(plants._plants("train", index))
+    assert np.mean(shares) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(60))  # four standard deviations and more
+    assert abs(np.mean(sides)) < 4 / np.sqrt(60)
+    source = plants.PlantsSource("train", 4, 11, 32, breeze=1.0)
+    pulls = plants.plants_motion("train", 1, 1.0)
+    assert np.array_equal(source.read(1, [10]), plants.render("train", 1, 32, [10], pulls))
+    assert np.array_equal(source.true_flow(1, 0, 10), plants.plants_flow("train", 1, 32, pulls=pulls))
+    assert np.array_equal(source.true_mask(1, 10), plants.plants_mask("train", 1, 32, 10, pulls))
+
+
+def test_a_breeze_leaves_the_pulled_plant_alone() -> None:
+    (poke,) = plants.plants_motion("test", 4)[:1]
+    outcomes = [plants.in_breeze("test", 4, poke, 0.5, np.random.default_rng(draw)) for draw in range(8)]
+    assert all(outcome[0] == poke for outcome in outcomes)
+    assert len(set(outcomes)) > 2
+    sides = {_side(4, pull, "test") for outcome in outcomes for pull in outcome}
+    assert sides == {_side(4, poke, "test")}
 
 
 def test_what_cannot_be_reached_goes_a_part_of_the_way() -> None:

@@ -235,7 +235,7 @@ def poked_reader(train: bool = True, source: Any = None, **changes: object) -> p
 def test_one_poke_in_eight_is_on_the_background() -> None:
     reader, rng = poked_reader(), np.random.default_rng(0)
     flow = flow_of(np.random.default_rng(1).random((32, 32)))
-    count = sum(bool(reader._draw(flow, None, None, rng)["is_background"]) for _ in range(800))
+    count = sum(bool(reader._pokes.draw(flow, None, None, rng)["is_background"]) for _ in range(800))
     assert abs(count - 100) < 4 * np.sqrt(800 * 7 / 64)
 
 

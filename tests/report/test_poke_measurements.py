@@ -62,6 +62,7 @@ def test_samples_are_measured_next_to_the_deterministic_model(
     assert numbers["target_error_reconstruction"] == numbers["target_error_truth"] < 0.1 * lengths.mean()
     assert numbers["samples"] == 2
     assert numbers["diversity_model"] > 1e-3
+    assert numbers["diversity_truth"] == 0  # without a breeze a poke says it all
     assert 0.1 * lengths.mean() < numbers["diversity_motion_model"] < lengths.mean()
     assert numbers["diversity_deterministic"] == numbers["diversity_motion_deterministic"] == 0
     assert numbers["background_motion_model"] == numbers["background_motion_deterministic"] == 0
@@ -71,10 +72,20 @@ def test_samples_are_measured_next_to_the_deterministic_model(
 def test_equal_samples_have_no_diversity() -> None:
     rng = np.random.default_rng(0)
     start, answers = (rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((2, 32, 32, 3), (2, 1, 3, 32, 32, 3)))
-    same = poke_measurements._diversity(start, np.repeat(answers, 3, axis=1))
-    assert same == pytest.approx({"samples": 3, "diversity_model": 0, "diversity_motion_model": 0}, abs=1e-6)
+    same = poke_measurements._diversity(start, np.repeat(answers, 3, axis=1), "model")
+    assert same == pytest.approx({"diversity_model": 0, "diversity_motion_model": 0}, abs=1e-6)
     shifted = np.concatenate([answers, answers + 0.5], axis=1)
-    assert poke_measurements._diversity(start, shifted)["diversity_model"] == pytest.approx(0.25, rel=1e-5)
+    assert poke_measurements._diversity(start, shifted, "model")["diversity_model"] == pytest.approx(0.25, rel=1e-5)
+
+
+def test_true_answers_obey_the_poke_and_differ_elsewhere() -> None:
+    clips = poke_measurements.held_out(COUNT, SIZE, 3, breeze=0.5)
+    still = np.repeat(poke_measurements.true_answers(clips, 1, 0.0), 2, axis=1)
+    windy = poke_measurements.true_answers(clips, 4, 0.5)
+    assert poke_measurements._diversity(clips.video[:, 0], still, "truth")["diversity_motion_truth"] == 0
+    assert poke_measurements._diversity(clips.video[:, 0], windy, "truth")["diversity_motion_truth"] > 0.2
+    for answers in (still, windy):
+        assert poke_measurements.target_error(clips, answers) < 0.25 * np.hypot(*clips.displacement.T).mean()
 
 
 def test_models_of_two_sizes_are_not_compared(oracle: VideoSynthesizer) -> None:
