@@ -24,6 +24,11 @@ _MAY_CHANGE = (
     "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs", "poke.steps", "poke.epochs",
     "classifier.steps", "classifier.epochs",
 )  # fmt: skip
+# What networks that were imported, and not trained since, are of: parts of names. All else may differ there.
+_OF_NETWORKS = {
+    "encoder", "decoder", "network", "model", "temporal_discriminator", "patch_discriminator", "control", "prior",
+    "stages", "size",
+}  # fmt: skip
 
 
 class Arguments:
@@ -97,16 +102,21 @@ def load(spec: str) -> ml_collections.ConfigDict:
 def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[str]) -> None:
     """Writes `workdir/config.json`, or checks that what was trained there is the same model on the same data.
 
+    Of networks that were imported only their build is checked: data, batches, losses and rates are free until a step
+    was trained.
+
     Raises:
       UserError: the work directory belongs to another configuration (the differing fields are named).
     """
     path = pathlib.Path(workdir) / "config.json"
-    if path.is_file() and any(path.parent.glob("*/checkpoints/[0-9]*")):
+    checkpoints = {checkpoint.name for checkpoint in path.parent.glob("*/checkpoints/[0-9]*")}
+    if path.is_file() and checkpoints:
         theirs = read_workdir(workdir)
         there = _flat(theirs.to_dict())
         differing = [
             f"{name}: {there.get(name, 'absent')} there, {'absent' if value is None else value} here"
             for name, value in differences(theirs, config).items()
+            if checkpoints != {"0"} or _OF_NETWORKS & set(name.split("."))
         ]
         if differing:
             raise UserError(

@@ -163,6 +163,22 @@ def test_a_work_directory_belongs_to_one_configuration(tmp_path):
         configs.claim_workdir(load("sky"), tmp_path)
 
 
+def test_an_import_can_be_trained_on_in_another_way(tmp_path):
+    configs.claim_workdir(load("bair:size=64"), tmp_path)
+    (tmp_path / "video_vae" / "checkpoints" / "0").mkdir(parents=True)
+    for change in ("video_vae.decoder.channel_factor=16", "control=endpoint", "flow.network.blocks=4"):
+        with pytest.raises(UserError, match=f"another configuration .{change.partition('=')[0]}: "):
+            configs.claim_workdir(load(f"bair:size=64,{change}"), tmp_path)
+    mine = load("bair:size=64,data.name=folder,video_vae.batch_size=2,video_vae.loss.kl=1e-3,flow.steps=7")
+    configs.claim_workdir(mine, tmp_path)
+    assert configs.read_workdir(tmp_path).to_dict() == mine.to_dict()
+    (tmp_path / "video_vae" / "checkpoints" / "1").mkdir()
+    with pytest.raises(UserError, match=r"another configuration .video_vae\.batch_size: 2 there, 3 here"):
+        configs.claim_workdir(
+            load("bair:size=64,data.name=folder,video_vae.loss.kl=1e-3,video_vae.batch_size=3"), tmp_path
+        )
+
+
 def test_a_work_directory_has_one_user_at_a_time(tmp_path):
     workdir, refused = tmp_path / "run", pytest.raises(UserError, match="another process is training in")
     with configs.sole_user(workdir), refused, configs.sole_user(workdir):

@@ -1,5 +1,6 @@
 """A poke model from nothing to a video: trained, stopped, continued, poked."""
 
+import json
 import pathlib
 
 import numpy as np
@@ -37,6 +38,20 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert frames_of(tmp_path / "out" / "a_in_turn.mp4") == [(64, 64)] * 12
+
+    done = launch(
+        "launch.evaluate",
+        f"--workdir={workdir}",
+        "--protocol=poke",
+        "--metrics=psnr,ssim",
+        "--shown=1",
+        "--train_clips=8",
+    )
+    assert done.returncode == 0, done.stderr
+    psnr, ssim = json.loads((workdir / "evaluations" / "poke" / "metrics.json").read_text())
+    assert psnr["protocol"]["pairing"] == "aligned; told a true poke, of the exact flow over 5 frames"
+    assert psnr["protocol"]["num_real"] == 8 and 0 < ssim["values"][0] < 1
+    assert "Nearest training clips" in (workdir / "evaluations" / "poke" / "index.html").read_text()
 
 
 @pytest.mark.slow
