@@ -72,7 +72,7 @@ def test_missing_weights_that_were_asked_for_are_one_line(sky_run: pathlib.Path,
 def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     one_answer, samples = tmp_path / "poke", tmp_path / "cinn"
     write_run(one_answer, plants.get_config("demo,runlocal"))
-    write_run(samples, plants.get_config("model=cinn,demo,runlocal"))
+    write_run(samples, plants.get_config("model=cinn,demo,runlocal,data.breeze=0.0"))
     done = launch(
         "launch.evaluate", f"--workdir={samples}", "--clips=2", "--samples=2", f"--beside={one_answer}", timeout=900
     )
