@@ -52,6 +52,12 @@ class Candidate(abc.ABC):
         return mesh
 
     @property
+    def data_name(self) -> str:
+        """For the record: the data set, and what changes its clips."""
+        data = self.config.data
+        return f"{data.name} in a breeze of {data.breeze:g}" if data.breeze else data.name
+
+    @property
     @abc.abstractmethod
     def condition(self) -> str:
         """What the model is told beside the start frame, for the record; empty: nothing."""

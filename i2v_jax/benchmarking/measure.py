@@ -250,7 +250,7 @@ def _settings(
         "seed": request.seed,
         "repeats": request.repeats,
         "clips": reader.listed.sha256,
-        "data": candidate.config.data.name,
+        "data": candidate.data_name,
         "split": request.split,
         "checkpoint": candidate.checkpoint_sha256,
         "temperature": candidate.temperature,

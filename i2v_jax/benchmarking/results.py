@@ -106,7 +106,7 @@ def metric_protocol(candidate: Candidate, measured: Measured, metric: str) -> Me
         num_generated=0 if likelihood else count,
         samples_per_condition=SAMPLES if chosen.kind == "diversity" else 1,
         dropped=len(reader) - count,
-        data=candidate.config.data.name,
+        data=candidate.data_name,
         split=request.split,
         clip_list_sha256=reader.listed.sha256,
         covariance_ddof=_DDOF if chosen.kind == "frechet" else None,

@@ -75,6 +75,10 @@ def test_the_scene_itself_is_best(tmp_path: pathlib.Path) -> None:
         assert psnr.protocol.pairing == "aligned; told a true poke, of the exact flow over 10 frames"
         assert (psnr.protocol.num_real, psnr.protocol.frames, len(psnr.curve)) == (COUNT, 10, 10)
     assert values[0.95] > values[0.2]
+    assert psnr.protocol.data == "plants"
+    model.config.data.breeze = 0.5
+    windy = results.records(model, measure(model, request, tmp_path / "windy", batch_size=2))
+    assert windy[0].protocol.data == "plants in a breeze of 0.5"
     assert values[0.95][0] > values[0.2][0] + 3.0
 
 
