@@ -38,8 +38,9 @@ figure video, figure img { display: block; width: 100%; border-radius: .35rem; i
 figcaption { color: var(--soft); font-size: .82rem; line-height: 1.35; margin-top: .3rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } tr.printed td { color: var(--soft); }
+th, td { text-align: right; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--rule); }
+th:first-child, td:first-child { text-align: left; } td:nth-child(-n+2) { white-space: nowrap; }
+tr.printed td { color: var(--soft); }
 .plots { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
