@@ -43,19 +43,19 @@ def flow_entries(config: Mapping[str, Any]) -> list[layout.Entry]:
             layout.Entry(f"{theirs}.shuffle.forward_shuffle_idx", permutation, _PERMUTATION),
             layout.Entry(f"{theirs}.shuffle.backward_shuffle_idx", "", derive=np.argsort, sources=(permutation,)),
         ]
-        for kind, name in (("s", "scales"), ("t", "shifts")):
+        for member, kind in enumerate("st"):
             for half in range(2):
-                mlp = (f"{theirs}.coupling.{kind}.{half}.main", f"params/{ours}/{name}_{half}")
+                mlp = (f"{theirs}.coupling.{kind}.{half}.main", f"params/{ours}/couplings_{half}", member)
                 entries += _mlp_entries(*mlp, layers=config["hidden_depth"] + 2)
     return entries
 
 
-def _mlp_entries(theirs: str, ours: str, layers: int) -> list[layout.Entry]:
+def _mlp_entries(theirs: str, ours: str, member: int, layers: int) -> list[layout.Entry]:
     """A PyTorch Sequential of linear layers with activations between them: the linear ones have even indices."""
     entries = []
     for index in range(layers):
         entries += [
-            layout.Entry(f"{theirs}.{2 * index}.weight", f"{ours}/layers_{index}/kernel", layout.LINEAR),
-            layout.Entry(f"{theirs}.{2 * index}.bias", f"{ours}/layers_{index}/bias"),
+            layout.Entry(f"{theirs}.{2 * index}.weight", f"{ours}/layers_{index}/kernel", layout.LINEAR, member=member),
+            layout.Entry(f"{theirs}.{2 * index}.bias", f"{ours}/layers_{index}/bias", member=member),
         ]
     return entries

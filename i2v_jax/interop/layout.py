@@ -54,6 +54,7 @@ class Entry:
         carries nothing of ours (a counter, a flag), not missed when absent.
       transform: the change of layout.
       columns: the (start, stop) of the last axis that the key fills, where several keys share one array of ours.
+      member: the place on the first axis that the key fills, where arrays of several keys are stacked.
       derive: what makes a key with an empty path, from our arrays at `sources`; without it `to_state` leaves the key
         out.
       sources: paths.
@@ -63,11 +64,13 @@ class Entry:
     path: str
     transform: Transform = SAME
     columns: tuple[int, int] | None = None
+    member: int | None = None
     derive: Callable[..., np.ndarray] | None = None
     sources: tuple[str, ...] = ()
 
     def part(self, array: np.ndarray) -> np.ndarray:
         """The view of our array that this key corresponds to."""
+        array = array if self.member is None else array[self.member]
         return array if self.columns is None else array[..., slice(*self.columns)]
 
 

@@ -41,6 +41,11 @@ class MLP(nn.Module):
         return Linear(self.features, dtype=self.dtype, name=f"layers_{self.depth + 1}")(x)
 
 
+# The scale and the shift network of a coupling, stacked: [2, ..., C] -> [2, ..., features]. As fast as one after the
+# other, and half as much to compile; with inputs that are not repeated XLA transposes kernels instead.
+_ScaleAndShift = nn.vmap(MLP, variable_axes={"params": 0}, split_rngs={"params": True}, axis_size=2)
+
+
 class FlowBlock(nn.Module):
     """ActNorm -> inverse leaky ReLU -> double affine coupling -> fixed random shuffle."""
 
@@ -53,8 +58,7 @@ class FlowBlock(nn.Module):
 
     def setup(self) -> None:
         self.norm = ActNorm(self.z_dim)
-        self.scales = [MLP(self.z_dim // 2, self.hidden, self.depth, self.dtype) for _ in range(2)]
-        self.shifts = [MLP(self.z_dim // 2, self.hidden, self.depth, self.dtype) for _ in range(2)]
+        self.couplings = [_ScaleAndShift(self.z_dim // 2, self.hidden, self.depth, self.dtype) for _ in range(2)]
         self.permutation = self.variable(
             "buffers", "permutation", lambda: jax.random.permutation(self.make_rng("params"), self.z_dim)
         )
@@ -62,7 +66,8 @@ class FlowBlock(nn.Module):
     def _conditioner(self, index: int, condition: jax.Array) -> bijectors.Conditioner:
         def scale_and_shift(kept: jax.Array) -> tuple[jax.Array, jax.Array]:
             inputs = condition if self.condition_only else jnp.concatenate([kept, condition], axis=-1)
-            return self.scales[index](inputs), self.shifts[index](inputs)
+            scale, shift = self.couplings[index](jnp.broadcast_to(inputs, (2, *inputs.shape)))
+            return scale, shift
 
         return scale_and_shift
 

@@ -56,13 +56,8 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
     """
 
     def dimension_numbers(params: Any) -> Any:
-        return jax.tree.map(
-            lambda leaf: (
-                optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
-                if leaf.ndim > 1
-                else None
-            ),
-            params,
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: _kernel_axes(leaf.ndim) if path[-1].key.endswith("kernel") else None, params
         )
 
     return optax.contrib.muon(
@@ -75,6 +70,11 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
         adam_b1=config.b1,
         adam_b2=config.b2,
     )
+
+
+def _kernel_axes(rank: int) -> optax.contrib.MuonDimensionNumbers:
+    """All axes but the last are inputs; of three the first counts kernels [C, features] that are stacked."""
+    return optax.contrib.MuonDimensionNumbers(tuple(range(1 if rank == 3 else 0, rank - 1)), rank - 1)
 
 
 def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:

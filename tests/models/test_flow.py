@@ -150,7 +150,7 @@ def test_data_init_whitens_the_input_of_every_activation():
 def test_control_hides_z_from_three_blocks_of_four():
     z, condition = _inputs()
     params = _flow(blocks=6, control=True).init(jax.random.key(0), z, condition)["params"]
-    widths = [params[f"layers_{i}"]["scales_0"]["layers_0"]["kernel"].shape[0] for i in range(6)]
+    widths = [params[f"layers_{i}"]["couplings_0"]["layers_0"]["kernel"].shape[1] for i in range(6)]
     assert widths == [Z // 2 + CONDITION, *[CONDITION] * 3, Z // 2 + CONDITION, CONDITION]
 
 
@@ -173,10 +173,10 @@ def test_blocks_drawn_at_once_are_as_those_of_init(control):
         for layer in network.values()
     ]
     for layer in layers:
-        limit = layer["kernel"].shape[0] ** -0.5
+        limit = layer["kernel"].shape[1] ** -0.5
         assert 0.5 * limit < np.abs(layer["kernel"]).max() <= limit
         assert np.abs(layer["bias"]).max() <= limit
-    firsts = {float(leaf.ravel()[0]) for leaf in jax.tree.leaves(layers)}
+    firsts = {float(member.ravel()[0]) for leaf in jax.tree.leaves(layers) for member in leaf}
     assert len(firsts) == 6 * 2 * 2 * 4 * 2  # blocks, couplings, scale and shift, layers, kernel and bias
 
 

@@ -1,5 +1,8 @@
 """Optimisers do what their names say."""
 
+import operator
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -26,6 +29,19 @@ def test_muon_moves_all_directions_of_a_kernel_alike_and_vectors_as_adam():
     assert np.all(np.abs(strengths) < 1.25 * 6 * 1e-2)
     first = 1 + 0.9 / (1 + 0.9)  # Nesterov's look ahead on the first of Adam's steps, which is a sign
     np.testing.assert_allclose(updates["bias"], -1e-2 * first * np.sign(gradients["bias"]), rtol=1e-3)
+
+
+def test_muon_takes_stacked_kernels_one_by_one_and_their_biases_as_vectors():
+    config = sky.get_config("demo").video_vae.optimizer
+    config.name = "muon"
+    optimizer = make_optimizer(config.copy_and_resolve_references(), steps_per_epoch=10)
+    gradients = {"kernel": jax.random.normal(jax.random.key(0), (2, 6, 4)), "bias": jnp.ones((2, 4))}
+    together, _ = optimizer.update(gradients, optimizer.init(gradients), gradients)
+    for member in range(2):
+        alone = jax.tree.map(operator.itemgetter(member), gradients)
+        expected, _ = optimizer.update(alone, optimizer.init(alone), alone)
+        for name, update in expected.items():
+            np.testing.assert_allclose(together[name][member], update, rtol=1e-5, atol=1e-7)
 
 
 def test_an_unknown_optimizer_is_one_clear_line():
