@@ -11,14 +11,20 @@ from tests.reference.fixtures import load  # noqa: E402
 
 
 def load_network(module, name):
-    """`module` in eval mode with the fixture's weights, and the fixture."""
+    """`module` in eval mode with the fixture's weights in double precision, and the fixture.
+
+    In single precision some results are further from the fixture than its tolerance, which ones depends on the
+    processor: rounding flips the decisions of ReLUs and of max-pooling.
+    """
     fixture = load(name)
     module.load_state_dict({key: torch.from_numpy(np.asarray(value)) for key, value in fixture.state.items()})
-    return module.eval(), fixture
+    return module.double().eval(), fixture
 
 
 def tensors(fixture):
-    return {key: torch.from_numpy(np.asarray(value)) for key, value in fixture.inputs.items()}
+    """The inputs, those of single precision in double."""
+    inputs = {key: torch.from_numpy(np.asarray(value)) for key, value in fixture.inputs.items()}
+    return {key: value.double() if value.is_floating_point() else value for key, value in inputs.items()}
 
 
 def channels_first(video):
@@ -26,12 +32,13 @@ def channels_first(video):
     return video.transpose(1, 2)
 
 
-def assert_output(fixture, key, actual):
-    """`actual` is within the fixture's tolerance, relative to the largest absolute value of that output."""
+def assert_output(fixture, key, actual, tolerance=None):
+    """`actual` is within a tolerance, by default the fixture's, relative to the largest value of that output."""
     expected = fixture.outputs[key]
     actual = actual.detach().numpy()
     assert actual.shape == expected.shape
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=fixture.tolerance * np.abs(expected).max(), err_msg=key)
+    atol = (tolerance or fixture.tolerance) * np.abs(expected).max()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=atol, err_msg=key)
 
 
 def assert_gradient_norms(fixture, module, prefix="grad_norm/", vanishing=()):
@@ -58,18 +65,23 @@ def make_temporal(config):
     return networks.TemporalDiscriminator(config["channels"], config["stride_t"], config["stride_s"])
 
 
-@pytest.mark.parametrize("data", ["bair", "landscape"])
-def test_image_autoencoder(data):
+# The fixture's single precision is 3.6e-4 from this: one rounding of the image, enlarged by instance norms over as few
+# as 2x2 pixels, moves the mean by 3.3e-5, and 53 layers round twice each: 3.3e-5 * sqrt(106) = 3.4e-4.
+ROUNDING_OF_BAIR = 4e-4
+
+
+@pytest.mark.parametrize(("data", "encoder_tolerance"), [("bair", ROUNDING_OF_BAIR), ("landscape", None)])
+def test_image_autoencoder(data, encoder_tolerance):
     name = f"image_autoencoder_{data}"
     config = load(name, with_state=False).config
     model, fixture = load_network(networks.ImageAutoencoder(config["in_size"], config["z_dim"], config["norm"]), name)
     inputs, stride = tensors(fixture), config["image_stride"]
     with torch.no_grad():
         mean, logvar = model.encoder(inputs["image"])
-        reconstruction = model.decoder(mean)
+        reconstruction = model.decoder(torch.from_numpy(fixture.outputs["mean"]).double())
         decoded = model.decoder(inputs["code"].flatten(1))
-    assert_output(fixture, "mean", mean)
-    assert_output(fixture, "logvar", logvar)
+    assert_output(fixture, "mean", mean, encoder_tolerance)
+    assert_output(fixture, "logvar", logvar, encoder_tolerance)
     assert_output(fixture, "reconstruction", reconstruction[..., ::stride, ::stride])
     assert_output(fixture, "decoded_code", decoded[..., ::stride, ::stride])
 
@@ -194,8 +206,6 @@ def test_vgg16():
 
 @pytest.mark.slow
 def test_video_training_losses():
-    """In double precision: in single, rounding flips max-pool and ReLU decisions in the critics that the decoder's
-    gradients go through, and moves some of them by more than the tolerance."""
     fixture = load("cvae_training_losses_bair")
     sources, training = fixture.config["weights"], fixture.config["training"]
     modules = {
@@ -207,7 +217,6 @@ def test_video_training_losses():
     }
     for key, module in modules.items():
         load_network(module, sources[key])
-        module.double()
     weights = VideoWeights(
         recon=training["w_recon"],
         percep=training["w_percep"],
@@ -222,7 +231,7 @@ def test_video_training_losses():
     start = int(inputs["window_start"])
     crop = Crop(slice(start, start + training["subsample_length"]), inputs["frame_indices"])
 
-    generated = step.generate(channels_first(inputs["video"]).double(), inputs["noise"].double())
+    generated = step.generate(channels_first(inputs["video"]), inputs["noise"])
     temporal, patch = step.temporal_losses(generated, crop), step.patch_losses(generated, crop)
     temporal.pop("total").backward()
     patch.pop("total").backward()

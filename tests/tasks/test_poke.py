@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
 from i2v_jax.interop import load_torch, to_torch
-from i2v_jax.models import poke_model
+from i2v_jax.models import layers, poke_model
 from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator
 from i2v_jax.tasks import perceptual_loss
 from i2v_jax.tasks.poke import DISCRIMINATORS, MODEL, Poke
@@ -17,6 +17,7 @@ from i2v_jax.training.state import TrainState, split
 from i2v_jax.training.step import make_step
 from tests.interop.test_poke_networks import WITHOUT_GRADIENT
 from tests.interop.test_video_networks import channels_last
+from tests.models import plain_convolution
 from tests.reference import fixtures
 
 RNG = np.random.default_rng(0)
@@ -71,18 +72,30 @@ def small():
 
 @pytest.fixture(scope="module")
 def objective():
-    """(task, networks, batch, fixture) at the fixture's weights and inputs."""
+    """(task, networks, batch, fixture) at the fixture's weights and inputs, in double precision.
+
+    In single some gradients are further from the fixture's than its tolerance on some processors: a ReLU tips over.
+    """
+    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "convolve", plain_convolution.convolve)
+        yield _objective()
+
+
+def _objective():
     fixture = fixtures.load("poke_training_losses_64")
     model, vgg = (fixtures.load(fixture.config["weights"][name]) for name in ("model", "vgg19"))
     module, variables = load_torch("poke_model", model.state, model.config)
     _, vgg_variables = load_torch("vgg19", vgg.state, vgg.config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(perceptual_loss.weights, "load", {"vgg19": vgg_variables}.__getitem__)
-        task = Poke(configuration("vgg19"), {name: getattr(module, name) for name in MODEL})
+        config = configuration("vgg19")
+        config.dtype = "float64"
+        task = Poke(config, {name: getattr(module, name).clone(dtype=jnp.float64) for name in MODEL})
     assert fixture.config["vgg_dyn_weight"] == LOSS["perceptual"]
     assert fixture.config["latent_dynamics_weight"] == LOSS["latent"]
     networks = {**{name: {"params": variables["params"][name]} for name in MODEL}, **task.frozen}
-    batch = {name: channels_last(fixture.inputs[name]) for name in ("video", "poke")}
+    networks = jax.tree.map(lambda leaf: leaf.astype(np.float64), networks)
+    batch = {name: channels_last(fixture.inputs[name]).astype(np.float64) for name in ("video", "poke")}
     return task, networks, {**batch, "is_background": np.zeros(len(batch["video"]), bool)}, fixture
 
 
