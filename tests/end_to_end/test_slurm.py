@@ -1,0 +1,131 @@
+"""A real SLURM on this machine: a job of two processes is told to stop, queues again and goes on where it was."""
+
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.end_to_end import runs
+from tests.launch.synthesis import ROOT
+
+_STEPS = 20
+_ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+_SPEC = (
+    f"sky.py:runlocal,size=32,stage=image_ae,data.num_clips.train=16,data.num_clips.eval=8,image_ae.batch_size=4,"
+    f"image_ae.steps={_STEPS},train.checkpoint_every=1000000,train.evaluate_every=1000000,train.preview_every=1000000"
+)
+_CONF = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmdPort={node}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+MpiDefault=none
+ReturnToService=2
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _tell(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A controller, one node of two processors and their authentication, found by SLURM_CONF."""
+    if os.geteuid() or not all(map(shutil.which, ("slurmctld", "slurmd", "munged"))):
+        pytest.skip("needs slurm-wlm and munge (Debian) and root")
+    folder = tmp_path_factory.mktemp("slurm")
+    key = folder / "munge.key"
+    key.write_bytes(secrets.token_bytes(128))
+    key.chmod(0o400)
+    controller, node = _free_ports(2)
+    conf = folder / "slurm.conf"
+    host = socket.gethostname().split(".")[0]
+    conf.write_text(_CONF.format(host=host, folder=folder, controller=controller, node=node))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(conf))
+        files = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "log", "pid", "seed")]
+        try:
+            _tell("munged", "--force", f"--socket={folder}/munge.socket", *files)
+            _tell("slurmctld")
+            _tell("slurmd")
+            yield
+        finally:
+            for pid in folder.glob("*.pid"):
+                os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def _field(job: str, name: str) -> str:
+    found = re.search(rf"\b{name}=(\S+)", _tell("scontrol", "show", "job", job))
+    assert found
+    return found[1]
+
+
+def _text(log: pathlib.Path) -> str:
+    """Two processes write into it, at times into the middle of a character."""
+    return log.read_text(errors="replace")
+
+
+def _wait_until(condition: Callable[[], bool], log: pathlib.Path, timeout: float = 600) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, _text(log)
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_a_job_that_is_told_to_stop_queues_again_and_goes_on(slurm: None, tmp_path: pathlib.Path) -> None:
+    log, workdir = tmp_path / "log", tmp_path / "run"
+    folder = workdir / "image_ae"
+    arguments = runs.train_command(_SPEC, workdir)[3:]
+    options = ["--ntasks=2", f"--output={log}", f"--export=ALL,PYTHON={sys.executable},JAX_PLATFORMS=cpu"]
+    job = _tell("sbatch", "--parsable", *options, "launch/slurm/train.sbatch", *arguments).strip()
+
+    _wait_until(lambda: len(runs.steps(folder)) >= 5 or _field(job, "JobState") in _ENDED, log)
+    _tell("scancel", "--signal=TERM", "--batch", job)  # as SLURM does before a time limit
+    _wait_until(lambda: _field(job, "Restarts") == "1", log)
+    stopped = runs.checkpoints(folder)[-1]
+    assert 5 <= stopped == runs.steps(folder)[-1] < _STEPS
+    assert "image_ae: stopped and saved; the same command continues" in _text(log)
+
+    _tell("scontrol", "update", f"JobId={job}", "StartTime=now")  # it would wait for two minutes
+    _wait_until(lambda: _field(job, "JobState") in _ENDED, log)
+    assert _field(job, "ExitCode") == "0:0", _text(log)
+    assert f"image_ae: continuing after step {stopped} of {_STEPS}" in _text(log)
+    assert "Traceback" not in _text(log)
+    assert runs.steps(folder) == list(range(1, _STEPS + 1))
