@@ -5,6 +5,11 @@ import numpy as np
 
 
 def random_variables(module, *inputs):
+    """Those of `module` for such inputs, float32."""
+    return drawn(jax.eval_shape(module.init, jax.random.key(0), *inputs))
+
+
+def drawn(shapes):
     """Kernels scaled by their fan-in, unit spectral vectors, scales and variances around 1; float32."""
     rng = np.random.default_rng(0)
 
@@ -17,4 +22,4 @@ def random_variables(module, *inputs):
             return noise / np.linalg.norm(noise)
         return 0.1 * noise + (1 if name in ("scale", "var") else 0)
 
-    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(module.init, jax.random.key(0), *inputs))
+    return jax.tree_util.tree_map_with_path(draw, shapes)
