@@ -13,14 +13,14 @@ from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
 from i2v_jax.input.classes import class_names
 from i2v_jax.input.pipeline import Pipeline, make_pipeline, open_split
-from i2v_jax.tasks import networks
+from i2v_jax.tasks import networks, perceptual_loss
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.classifier import Classifier
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.poke import Poke
 from i2v_jax.tasks.video_vae import VideoVAE
-from i2v_jax.training import latents
+from i2v_jax.training import latents, preflight
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import Stage, Trainer
@@ -40,16 +40,19 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
         training there.
     """
     folder = pathlib.Path(workdir)
+    mesh = make_mesh(config.mesh)
+    preflight.check_config(config, mesh)
     with Interruption() as interruption:
         if jax.process_index() > 0:
-            return _train_stages(config, folder, interruption)
+            return _train_stages(config, folder, mesh, interruption)
         with sole_user(folder):
             claim_workdir(config, folder)
-            return _train_stages(config, folder, interruption)
+            return _train_stages(config, folder, mesh, interruption)
 
 
-def _train_stages(config: ConfigDict, folder: pathlib.Path, interruption: Interruption) -> bool:
-    mesh = make_mesh(config.mesh)
+def _train_stages(config: ConfigDict, folder: pathlib.Path, mesh: Mesh, interruption: Interruption) -> bool:
+    if "flow" in config.stages and config.control != "none":
+        preflight.check_control(config, _pipeline(config, "flow", "train"))
     for name in (config.stage,) if config.stage else config.stages:
         if not interruption.reached():
             _train_stage(config, name, folder, mesh, interruption)
@@ -67,6 +70,8 @@ def _train_stage(config: ConfigDict, name: str, folder: pathlib.Path, mesh: Mesh
         tqdm.tqdm.write(f"{name}: finished already ({done} of {steps} steps), nothing to do")
         return
     task = make_task(config, name, folder, train.steps_per_epoch)
+    if "loss" in config[name]:
+        tqdm.tqdm.write(f"{name}: {perceptual_loss.description(config[name].loss.perceptual_network)}")
     if isinstance(task, Flow) and config.flow.encode_once:
         encoded = latents.encoded_pipeline(task, train, interruption, seed=config.seed)
         if encoded is None:
@@ -78,9 +83,9 @@ def _train_stage(config: ConfigDict, name: str, folder: pathlib.Path, mesh: Mesh
 
 def make_task(config: ConfigDict, stage: str, workdir: pathlib.Path, steps_per_epoch: int) -> Task:
     """The task of a stage. Raises UserError when weights or an earlier stage that it needs are missing."""
-    if stage == "classifier":
-        return Classifier(config)
     modules = networks.build(config)
+    if stage == "classifier":
+        return Classifier(config, modules[stage])
     if stage == "video_vae":
         return VideoVAE(config, modules[stage], steps_per_epoch)
     if stage == "image_ae":

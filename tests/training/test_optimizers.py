@@ -47,7 +47,7 @@ def test_muon_takes_stacked_kernels_one_by_one_and_their_biases_as_vectors():
 def test_an_unknown_optimizer_is_one_clear_line():
     config = sky.get_config("demo").video_vae.optimizer
     config.name = "sgd"
-    with pytest.raises(UserError, match=r"optimizer\.name=sgd: choose adam, amsgrad or muon"):
+    with pytest.raises(UserError, match=r"optimizer\.name=sgd: choose adam, amsgrad, muon"):
         make_optimizer(config, steps_per_epoch=10)
 
 

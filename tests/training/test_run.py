@@ -20,6 +20,8 @@ from tests.training.tiny import MeanColour, tiny_config
 
 def two_stages():
     config = tiny_config()
+    config.data.size = 32
+    config.image_ae.loss.perceptual_network = "laplacian"
     config.stages = ("video_vae", "image_ae")
     for stage in config.stages:
         config[stage].update(batch_size=8, steps=3)
@@ -55,10 +57,17 @@ def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path,
         assert not run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "video_vae") == [3]
     assert not (tmp_path / "image_ae").exists()
-    assert "video_vae: stopped and saved; the same command continues" in capsys.readouterr().out
+    log = capsys.readouterr().out.splitlines()
+    assert "video_vae: perceptual loss: lpips, by pretrained weights" in log
+    assert "video_vae: stopped and saved; the same command continues" in log
     assert run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "image_ae") == [3]
-    assert "video_vae: finished already (3 of 3 steps)" in capsys.readouterr().out
+    log = capsys.readouterr().out.splitlines()
+    assert "video_vae: finished already (3 of 3 steps), nothing to do" in log
+    assert (
+        "image_ae: perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the "
+        "paper's, needs python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
+    ) in log
 
 
 def test_a_signal_while_the_last_checkpoint_is_written_does_not_interrupt_it(tmp_path, monkeypatch):
