@@ -15,6 +15,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -52,6 +53,7 @@ class Checkpointer:
         self._best, self._sign = best, 1 if highest else -1
         for name in ("absl", "asyncio"):
             logging.getLogger(name).addFilter(_WITHOUT_TRACEBACKS)
+        by_score = operator.itemgetter(_SCORE)
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -59,11 +61,10 @@ class Checkpointer:
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
                         policies.LatestN(keep),
-                        policies.BestN(
-                            get_metric_fn=operator.itemgetter(_SCORE), n=1, keep_checkpoints_without_metrics=False
-                        ),
+                        policies.BestN(get_metric_fn=by_score, n=1, keep_checkpoints_without_metrics=False),
                     ]
                 ),
+                best_fn=by_score,  # without it metrics are not written, and a resumed run forgets the best
                 cleanup_tmp_directories=True,  # what a killed process left half-written
             ),
         )
@@ -124,8 +125,14 @@ class Checkpointer:
         try:
             restored = self._manager.restore(step, args=args)
         except (ValueError, KeyError, FileNotFoundError, OSError) as error:
+            path = self._folder / str(step)
+            if other := _difference(path / "networks", networks):
+                raise UserError(
+                    f"checkpoint {path} is whole, but of another configuration ({other}): continue with that one, or "
+                    "start in another --workdir"
+                ) from error
             raise UserError(
-                f"checkpoint {self._folder / str(step)} cannot be restored ({_first_line(error)}): "
+                f"checkpoint {path} cannot be restored ({_first_line(error)}): "
                 "delete that folder to continue from the one before, or start in another --workdir"
             ) from error
         state = TrainState(opt_state=restored.optimizer["opt_state"], **restored.networks)
@@ -147,6 +154,21 @@ class Checkpointer:
             f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): the checkpoints before it are whole; "
             "free some space and run the same command to continue"
         )
+
+
+def _difference(path: pathlib.Path, wanted: dict[str, Any]) -> str:
+    """The first array of saved networks that is not as `wanted`; empty when all are, or when nothing can be read."""
+    try:
+        with ocp.PyTreeCheckpointer() as reader:
+            saved = reader.metadata(path).item_metadata.tree
+    except (ValueError, KeyError, OSError, AttributeError):
+        return ""
+    there, here = (
+        {name: tuple(leaf.shape) for name, leaf in flatten_dict(tree, sep="/").items() if hasattr(leaf, "shape")}
+        for tree in (saved, wanted)
+    )
+    different = sorted(name for name in there | here if there.get(name) != here.get(name))
+    return "".join(f"{name}: {there.get(name, 'absent')} there, {here.get(name, 'absent')} here" for name in different[:1])
 
 
 def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], config: ConfigDict) -> None:

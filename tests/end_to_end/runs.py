@@ -37,8 +37,15 @@ def signal_group(process: subprocess.Popen[str], number: int) -> None:
     os.killpg(process.pid, number)
 
 
-def alive(process: subprocess.Popen[str]) -> list[int]:
-    """The processes of a run's group that have not ended."""
+def orphans(process: subprocess.Popen[str], timeout: float = 20) -> list[int]:
+    """The processes of a run's group that outlive it; each has some time to notice."""
+    deadline = time.monotonic() + timeout
+    while _alive(process) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return _alive(process)
+
+
+def _alive(process: subprocess.Popen[str]) -> list[int]:
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it ended just now

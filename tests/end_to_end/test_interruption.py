@@ -41,7 +41,7 @@ def test_stopped_twice_and_killed_once_is_the_same_run(tmp_path: pathlib.Path) -
         assert status == 0, output
         assert "image_ae: stopped and saved; the same command continues" in output
         assert "Traceback" not in output and "Worker process" not in output
-        assert not runs.alive(process)
+        assert not runs.orphans(process)
         assert (f"image_ae: continuing after step {before} of" in output) == (before > 0)
         # The log ends where the checkpoint does: nothing that was trained is lost.
         assert runs.checkpoints(folder)[-1] == runs.steps(folder)[-1] >= before + 7
@@ -51,7 +51,7 @@ def test_stopped_twice_and_killed_once_is_the_same_run(tmp_path: pathlib.Path) -
     process.kill()
     # The pipe that `finish` reads to its end stays open as long as a worker lives.
     assert runs.finish(process, timeout=60)[0] == -signal.SIGKILL
-    assert not runs.alive(process)
+    assert not runs.orphans(process)
     last = runs.checkpoints(folder)[-1]
     assert last > before
 
