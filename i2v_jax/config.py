@@ -81,7 +81,9 @@ def parse_value(name: str, text: str, like: Any) -> Any:
         if isinstance(like, bool):
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if isinstance(like, tuple):
-            return tuple(_number(part, type(like[0]) if like else float) for part in text.strip("()").split(";") if part)
+            return tuple(
+                _number(part, type(like[0]) if like else float) for part in text.strip("()").split(";") if part
+            )
         return _number(text, type(like))
     except (ValueError, KeyError, SyntaxError, TypeError) as error:
         raise UserError(f"config argument {name}={text!r}: a value of type {type(like).__name__} is needed") from error

@@ -142,7 +142,10 @@ def test_arguments():
         ("landscape:stages=flow", "stages='flow': a value of type tuple is needed"),
         ("landscape:flow=4", "flow='4': a value of type ConfigDict is needed"),
         ("landscape:stage=gan", "stage=gan: this config has the stages video_vae, image_ae, flow"),
-        ("landscape:flow.blocks=4", "'flow.blocks': this config takes .*size, stage and its fields .*flow.network.blocks"),
+        (
+            "landscape:flow.blocks=4",
+            "'flow.blocks': this config takes .*size, stage and its fields .*flow.network.blocks",
+        ),
         ("landscape:nothing.at.all=4", "unknown config argument 'nothing.at.all'"),
         ("dtdb:texture=smoke", "texture=smoke: choose one of clouds, fire, vegetation, waterfall"),
         ("folder:model=gan", "model=gan: this config has cinn, poke"),

@@ -41,8 +41,8 @@ def description(name: str) -> str:
     if name != "laplacian":
         return f"perceptual loss: {name}, by pretrained weights"
     return (
-        "perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the paper's, needs "
-        "python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
+        "perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the paper's, "
+        "needs python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
     )
 
 

@@ -22,7 +22,6 @@ from orbax.checkpoint import checkpoint_managers as policies
 from i2v_jax.errors import UserError
 from i2v_jax.training.state import TrainState, split
 
-
 # Whether a checkpoint is the best is told by this number among its metrics, the highest being the best: which metric
 # it is made of, and whether that is to be low or high, is a matter of the training that wrote it.
 _SCORE = "score"
@@ -168,7 +167,9 @@ def _difference(path: pathlib.Path, wanted: dict[str, Any]) -> str:
         for tree in (saved, wanted)
     )
     different = sorted(name for name in there | here if there.get(name) != here.get(name))
-    return "".join(f"{name}: {there.get(name, 'absent')} there, {here.get(name, 'absent')} here" for name in different[:1])
+    return "".join(
+        f"{name}: {there.get(name, 'absent')} there, {here.get(name, 'absent')} here" for name in different[:1]
+    )
 
 
 def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], config: ConfigDict) -> None:

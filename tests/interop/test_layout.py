@@ -31,7 +31,9 @@ def test_keys_that_share_an_array_fill_their_columns():
 def test_every_key_that_does_not_fit_is_listed():
     entries = [layout.Entry(f"gamma{n}", f"params/{n}") for n in range(60)]
     expected = {"params": {str(n): np.zeros(2, np.float32) for n in range(60)}}
-    state = {f"gamma{n}": np.zeros(3 if n < 25 else 2) for n in range(35)} | {f"beta{n}": np.zeros(1) for n in range(30)}
+    state = {f"gamma{n}": np.zeros(3 if n < 25 else 2) for n in range(35)} | {
+        f"beta{n}": np.zeros(1) for n in range(30)
+    }
     with pytest.raises(UserError) as raised:
         layout.to_variables("pair", entries, state, expected)
     message = str(raised.value)

@@ -202,7 +202,9 @@ def test_damaged_checkpoint_is_one_clear_line(tmp_path):
 
 def test_a_whole_checkpoint_of_another_configuration_is_not_called_damaged(tmp_path):
     tiny_trainer(tmp_path, 3).run()
-    with pytest.raises(UserError, match=r"checkpoints/3 is whole, but of another.*ema/predictor/bias: \(3,\) there, abs"):
+    with pytest.raises(
+        UserError, match=r"checkpoints/3 is whole, but of another.*ema/predictor/bias: \(3,\) there, abs"
+    ):
         tiny_trainer(tmp_path, 4, config=tiny_config(ema=0.0)).run()
     assert saved(tmp_path)["step"] == 3
 
@@ -210,8 +212,11 @@ def test_a_whole_checkpoint_of_another_configuration_is_not_called_damaged(tmp_p
 def test_a_full_disk_while_logging_is_one_clear_line(tmp_path):
     """What the file refused at the write it refuses again when it is closed."""
     with MetricWriter(tmp_path, 3) as writer:
-        writer._file = open("/dev/full", "w")
-        with pytest.raises(UserError, match=r"cannot write the log in .*No space left on device.*whole; free some space"):
+        writer._file.close()
+        writer._file = open("/dev/full", "w")  # noqa: SIM115
+        with pytest.raises(
+            UserError, match=r"cannot write the log in .*No space left on device.*whole; free some space"
+        ):
             writer.write(4, {"error": 0.5})
     with MetricWriter(tmp_path, 3) as writer:
         writer._events = full
@@ -245,7 +250,7 @@ def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
     evaluate = trainer._run_evaluation
     trainer._run_evaluation = lambda *args: {**evaluate(*args), "error": next(errors)}
     assert trainer.run()
-    with pytest.raises(UserError, match="no checkpoint 5 in .*: there are 8, 11"):
+    with pytest.raises(UserError, match=r"no checkpoint 5 in .*: there are 8, 11"):
         load_networks(tmp_path, step=5)
     assert load_networks(tmp_path, step="best")["step"] == load_networks(tmp_path, step=8)["step"] == 8
     assert load_networks(tmp_path)["step"] == load_networks(tmp_path, step="latest")["step"] == 11
@@ -258,7 +263,7 @@ def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
 
 def test_the_best_of_checkpoints_that_were_not_evaluated(tmp_path):
     save_imported(tmp_path, {"predictor": {"params": {"bias": np.zeros(3, np.float32)}}}, tiny_config())
-    with pytest.raises(UserError, match="no checkpoint in .* was evaluated: take the latest, or one of 0"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* was evaluated: take the latest, or one of 0"):
         load_networks(tmp_path, step="best")
 
 

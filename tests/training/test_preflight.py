@@ -70,7 +70,7 @@ def test_a_field_that_cannot_be_what_it_is(spec, message, tmp_path):
 
 def test_the_batches_of_all_stages_are_checked_before_the_first():
     config = load("bair:video_vae.batch_size=8,image_ae.batch_size=32")
-    with pytest.raises(UserError, match="flow.batch_size=50 is not a multiple of the 4 devices"):
+    with pytest.raises(UserError, match=r"flow\.batch_size=50 is not a multiple of the 4 devices"):
         preflight.check_config(config, mesh(4))
     config.stage = "image_ae"
     preflight.check_config(config, mesh(4))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from i2v_jax.input.pipeline import make_pipeline
-from i2v_jax.input.rows import rows_pipeline
 from i2v_jax.tasks.flow import Encoded
 from i2v_jax.training import latents, loop, run
 from i2v_jax.training.interrupt import Interruption
