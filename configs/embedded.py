@@ -16,7 +16,7 @@ def narrow(config: ConfigDict) -> None:
 
 
 def demo(config: ConfigDict) -> None:
-    """Small enough for two CPU cores, at 32x32."""
+    """Small enough for two CPU cores, at 32x32: both autoencoders end before the epoch at which critics would start."""
     config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0
     config.data.num_clips.train = 2400
