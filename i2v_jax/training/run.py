@@ -42,6 +42,8 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
     folder = pathlib.Path(workdir)
     mesh = make_mesh(config.mesh)
     preflight.check_config(config, mesh)
+    if "flow" in config.stages and config.control != "none":
+        preflight.check_control(config, _pipeline(config, "video_vae", "train"))  # whose clips are those of the flow
     with Interruption() as interruption:
         if jax.process_index() > 0:
             return _train_stages(config, folder, mesh, interruption)
@@ -51,8 +53,6 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
 
 
 def _train_stages(config: ConfigDict, folder: pathlib.Path, mesh: Mesh, interruption: Interruption) -> bool:
-    if "flow" in config.stages and config.control != "none":
-        preflight.check_control(config, _pipeline(config, "flow", "train"))
     for name in (config.stage,) if config.stage else config.stages:
         if not interruption.reached():
             _train_stage(config, name, folder, mesh, interruption)
