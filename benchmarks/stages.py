@@ -22,6 +22,7 @@ from i2v_jax.tasks.control import DIRECTION_BINS
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.video_vae import VideoVAE
+from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import Stage, Trainer
 
 STAGES = ("video_vae", "image_ae", "flow")
@@ -119,7 +120,7 @@ class CompiledStage:
         """`folder` is for the checkpoints, of which there are none."""
         data: Pipeline = rows_pipeline(make_batch(config, stage), batch_size=config[stage].batch_size, seed=0)
         self._task, mesh = make_task(config, stage), meshes.make_mesh(config.mesh)
-        self._trainer = Trainer(Stage(stage, self._task, data, data, 2, config, folder), mesh)
+        self._trainer = Trainer(Stage(stage, self._task, data, data, 2, config, folder), mesh, Interruption())
         self.compile_seconds: dict[str, float] = {}
         self._batch = meshes.global_batch(make_batch(config, stage), mesh)
         began = time.perf_counter()

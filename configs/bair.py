@@ -2,7 +2,7 @@
 
 Command:   python -m launch.train --config=configs/bair.py --workdir=RUN --config.data.dir=PREPARED
            with `control=endpoint` the flow is also told where the arm shall end.
-Hardware:  one 80 GB GPU or a TPU v4-8.
+Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md.
 Time:      video_vae 55 epochs, image_ae 60, flow 31; not timed. Arithmetic: 1.5 TFLOP per clip and step of video_vae.
 Metric:    paper, Table 4: FVD 99.3 over the 256 test clips; not reproduced here.
 """

@@ -68,7 +68,6 @@ def base(size: int, model: str = "cinn") -> ConfigDict:
         config.data.poke = poke_data(size)
         return config
     config.stages = ("video_vae", "image_ae", "flow")
-    config.prior = "flow"  # of z; "normal" (ablation=no_cinn): only the first stage, z ~ N(0, 1)
     config.control = "none"  # what the flow is told beside the start frame: "direction", "endpoint" or "poke"
     config.video_vae = _video_vae(size)
     config.image_ae = _image_ae(size)
@@ -109,7 +108,7 @@ def optimizer(**changes: object) -> ConfigDict:
             "decay": 1.0,  # the rate is multiplied by it every `decay_epochs`
             "decay_epochs": 1,
             "milestones": (),  # or, if there are any, after each of these epochs
-            "plateau": False,  # halve the rate when the monitored loss stops improving
+            "plateau": False,  # halve the rate when the reconstruction stops improving
         }
     )
     fields.update(changes)
@@ -176,7 +175,7 @@ def _image_ae(size: int) -> ConfigDict:
             "decoder": {"channels": 96, "mlp_width": 2000, "num_classes": 1000},
             "patch_discriminator": {"width": 64, "layers": 3, "norm": "actnorm", "spectral_norm": True},
             "loss": {"perceptual": 1.0, "kl": 1e-5, "adversarial": 1.0, "perceptual_network": "lpips"},
-            "optimizer": optimizer(plateau=True),
+            "optimizer": optimizer(b1=0.9, b2=0.999, plateau=True),
         }
     )
 
@@ -270,7 +269,7 @@ def finish(config: ConfigDict, parsed: Arguments) -> ConfigDict:
 def _ablate(config: ConfigDict, ablation: str) -> None:
     match ablation:
         case "no_cinn":  # nothing to tell the motion by, and nothing after the first stage
-            config.prior, config.control, config.stages = "normal", "none", ("video_vae",)
+            config.control, config.stages = "none", ("video_vae",)
         case "no_start_frame":
             config.video_vae.decoder.use_start_frame = False
         case "no_adain":

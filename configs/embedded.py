@@ -16,7 +16,7 @@ def narrow(config: ConfigDict) -> None:
 
 
 def demo(config: ConfigDict) -> None:
-    """Small enough for two CPU cores, at 32x32."""
+    """Small enough for two CPU cores, at 32x32: both autoencoders end before the epoch at which critics would start."""
     config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0
     config.data.num_clips.train = 2400
@@ -30,7 +30,7 @@ def demo(config: ConfigDict) -> None:
     config.image_ae.encoder.update(z_dim=32, width=16)
     config.image_ae.decoder.update(channels=16, mlp_width=64, num_classes=32)
     config.image_ae.patch_discriminator.width = 16
-    config.image_ae.optimizer.update(learning_rate=1e-3)
+    config.image_ae.optimizer.update(learning_rate=1e-3, b1=0.5, b2=0.9)
     config.flow.update(batch_size=50, steps=800)
     config.flow.network.update(blocks=8, hidden=128, scale="softclamp")
     config.flow.optimizer.update(learning_rate=1e-3, decay=1.0)

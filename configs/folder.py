@@ -4,6 +4,7 @@ Commands:  python -m launch.prepare --dataset=folder --raw_dir=CLIPS --data_dir=
            python -m launch.train --config=configs/folder.py --workdir=RUN --config.data.dir=PREPARED
            with `--config=configs/folder.py:model=poke` the clips become an image that answers to pokes
 Hardware:  one GPU at 64 or 128 pixels; a CPU at 32 or 64 pixels for a handful of clips.
+Expected:  not timed and not measured: both follow from your clips. `runlocal` shows in minutes whether all stages run.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
 Commands:  python -m launch.prepare --dataset=poking_plants --raw_dir=RAW --data_dir=PREPARED --max_size=128 \
                --flow=dis --flow_distance=20
            python -m launch.train --config=configs/poking_plants.py --workdir=RUN --config.data.dir=PREPARED
-Hardware:  one 80 GB GPU or a TPU v4-8.
+Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md.
 Time:      not timed here on a GPU.
 Metric:    poke paper, Table 1 (64x64): FVD 89.67; not reproduced here.
 """

@@ -11,79 +11,106 @@ import importlib.util
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
 
 from i2v_jax.errors import UserError
 
-# What may differ between two runs in one work directory: how long, how often, where; never what is learned.
+# What may differ between two runs in one work directory: how long, how often, where; never what is learned. Whole
+# parts of names, from the first on; but for `_FIXED`, which decides what a checkpoint holds.
 _MAY_CHANGE = (
     "stage", "data.dir", "data.workers", "data.prefetch", "mesh", "train", "video_vae.steps", "video_vae.epochs",
     "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs", "poke.steps", "poke.epochs",
     "classifier.steps", "classifier.epochs",
 )  # fmt: skip
+_FIXED = ("train.ema",)
 # What networks that were imported, and not trained since, are of: parts of names. All else may differ there.
 _OF_NETWORKS = {
-    "encoder", "decoder", "network", "model", "temporal_discriminator", "patch_discriminator", "control", "prior",
-    "stages", "size",
+    "encoder", "decoder", "network", "model", "temporal_discriminator", "patch_discriminator", "control", "stages",
+    "size",
 }  # fmt: skip
 
 
 class Arguments:
-    """The arguments of a config file: the names it declares, and dotted paths into the config.
+    """The arguments of a config file: the names it declares, and fields of the config by their dotted names.
 
-    >>> arguments = Arguments("size=64,flow.blocks=4,runlocal", size=128, stage="", runlocal=False)
+    >>> arguments = Arguments("size=64,flow.network.blocks=4,runlocal", size=128, stage="", runlocal=False)
     >>> arguments.size
     64
     """
 
     def __init__(self, text: str | None, **declared: Any) -> None:
-        """Raises UserError for a value of the wrong type and for a plain name that is not declared."""
+        """Raises UserError for a value of the wrong type of what is declared; for other names `apply` does."""
         self._declared = declared
         self._values = dict(declared)
         self._overrides: dict[str, str] = {}
         for item in filter(None, (text or "").split(",")):
             name, equals, value = item.partition("=")
-            if "." in name:
-                self._overrides[name] = value
-            elif name in declared:
+            if name in declared:
                 self._values[name] = parse_value(name, value if equals else "True", declared[name])
             else:
-                known = ", ".join(sorted(declared))
-                raise UserError(
-                    f"unknown config argument {name!r}: this config takes {known} and dotted names like flow.blocks=4"
-                )
+                self._overrides[name] = value if equals else "True"
 
     def __getattr__(self, name: str) -> Any:
         return self.__dict__["_values"][name]
 
     def apply(self, config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-        """Sets the dotted overrides. Raises UserError for a path that the config lacks, or a value of another type."""
+        """Sets the fields given by dotted name. Raises UserError for one that the config lacks, or of another type."""
         for path, text in self._overrides.items():
             *parents, leaf = path.split(".")
             node = config
             for parent in parents:
                 node = node.get(parent) if isinstance(node, ml_collections.ConfigDict) and parent in node else None
             if not isinstance(node, ml_collections.ConfigDict) or leaf not in node:
-                raise UserError(f"unknown config field {path!r}: there is none of that name")
+                known = ", ".join(sorted(self._declared))
+                raise UserError(
+                    f"unknown config argument {path!r}: this config takes {known} and its fields by their dotted "
+                    "names, like train.ema=0 or flow.network.blocks=4"
+                )
             node[leaf] = parse_value(path, text, node[leaf])
         return config
 
 
 def parse_value(name: str, text: str, like: Any) -> Any:
     """`text` as a value of the type of `like`. Tuples are written with semicolons: "1;2;2". Raises UserError."""
+    if isinstance(like, str):
+        return text
     try:
-        if isinstance(like, str):
-            return text
         if isinstance(like, bool):
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if isinstance(like, tuple):
-            return tuple(ast.literal_eval(part) for part in text.strip("()").split(";") if part)
-        return type(like)(ast.literal_eval(text))
+            return tuple(
+                _number(part, type(like[0]) if like else float) for part in text.strip("()").split(";") if part
+            )
+        return _number(text, type(like))
     except (ValueError, KeyError, SyntaxError, TypeError) as error:
         raise UserError(f"config argument {name}={text!r}: a value of type {type(like).__name__} is needed") from error
+
+
+def _number(text: str, kind: type) -> Any:
+    """An integer serves as a float, but no float as an integer: it would be cut."""
+    value = ast.literal_eval(text.strip())
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        raise ValueError(text)
+    return kind(value)
+
+
+def check_choices(config: ml_collections.ConfigDict, choices: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError where a field of `choices` (dotted name -> its values) that `config` has is none of them."""
+    fields = _flat(config.to_dict())
+    for name, allowed in choices.items():
+        if name in fields and fields[name] not in allowed:
+            raise UserError(f"{name}={fields[name]}: choose {', '.join(allowed)}")
+
+
+def check_at_least(config: ml_collections.ConfigDict, least: Mapping[str, float]) -> None:
+    """Raises UserError where a field of `least` (dotted name -> smallest value) that `config` has is below."""
+    fields = _flat(config.to_dict())
+    for name, smallest in least.items():
+        if name in fields and not fields[name] >= smallest:
+            raise UserError(f"{name}={fields[name]}: it must be {smallest} or more")
 
 
 def load(spec: str) -> ml_collections.ConfigDict:
@@ -137,8 +164,12 @@ def differences(old: ml_collections.ConfigDict, new: ml_collections.ConfigDict) 
     return {
         name: after.get(name)
         for name in sorted(set(before) | set(after))
-        if _plain(before.get(name)) != _plain(after.get(name)) and not name.startswith(_MAY_CHANGE)
+        if _plain(before.get(name)) != _plain(after.get(name)) and not _may_change(name)
     }
+
+
+def _may_change(name: str) -> bool:
+    return name not in _FIXED and any(f"{name}.".startswith(f"{prefix}.") for prefix in _MAY_CHANGE)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
+from launch import _checkpoint
 from launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
@@ -81,6 +82,7 @@ def main(argv: Sequence[str]) -> None:
         told=cast(ToldControl, CONTROL.value),
         temperature=TEMPERATURE.value,
         batch_size=BATCH_SIZE.value,
+        checkpoint=_checkpoint.chosen(),
     )
     data = candidate.config.data
     if DATA_DIR.value:
@@ -136,12 +138,12 @@ def _measure_pokes() -> None:
     if is_poke_model(config):
         if beside is not None:
             raise UserError("--beside: only next to a model that samples; evaluate each poke model by itself")
-        synthesizer = load_poke_synthesizer(WORKDIR.value)
+        synthesizer = load_poke_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen())
         clips = poke_measurements.held_out(count, synthesizer.size, synthesizer.poke_size, synthesizer.frames + 1)
         measured = poke_measurements.measure(synthesizer, clips)
     elif "control" in config and config.control == "poke":
         measured = poke_measurements.measure_samples(
-            load_synthesizer(WORKDIR.value),
+            load_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen()),
             count,
             config.data.poke.poke_size,
             samples=SAMPLES.value,

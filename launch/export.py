@@ -9,6 +9,7 @@ from typing import cast
 
 from absl import flags
 
+from launch import _checkpoint
 from launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.sampling.load import load_synthesizer
     from i2v_jax.sampling.synthesizer import Chain
 
-    synthesizer, out = load_synthesizer(WORKDIR.value), pathlib.Path(OUT.value)
+    synthesizer, out = load_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen()), pathlib.Path(OUT.value)
     chain = cast(Chain, CHAIN.value)
     exported = export.export_sampler(
         synthesizer, PLATFORMS.value, NUM_SAMPLES.value, FRAMES.value, TEMPERATURE.value, chain

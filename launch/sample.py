@@ -16,7 +16,7 @@ from absl import flags
 
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.controls import requested_control
-from launch import _poke, _synthesis
+from launch import _checkpoint, _poke, _synthesis
 from launch._app import run
 
 IMAGE = flags.DEFINE_multi_string("image", None, "A start frame; may be given several times.", required=True)
@@ -52,7 +52,7 @@ def _answer_pokes(config: Any) -> None:
     crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
     asked = _poke.requested(IMAGE.value, size, crop, impulse=config.data.poke.normalize == "impulse")
     start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
-    synthesizer = load_poke_synthesizer(_synthesis.WORKDIR.value, progress=True)
+    synthesizer = load_poke_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
     _poke.answer(synthesizer, _synthesis.unique_names(IMAGE.value), start_frames, asked, FRAMES.value)
 
 
@@ -75,7 +75,7 @@ def _draw_samples(config: Any) -> None:
     pokes = _poke.rows(IMAGE.value, start_frames, size, crop) if config.control == "poke" else []
     named = zip(_synthesis.unique_names(IMAGE.value), start_frames, strict=True)
     rows: Sequence[_synthesis.Row] = pokes or [_synthesis.Row(name, frame) for name, frame in named]
-    synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True)
+    synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
     if pokes:
         control = poke_control(synthesizer, [row.position for row in pokes], [row.displacement for row in pokes])
     elif control is None and config.control != "none":

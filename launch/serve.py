@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from i2v_jax.serving.start import address, listen, require_extra
+from launch import _checkpoint
 from launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     listener = listen(HOST.value, PORT.value)
     max_body = int(MAX_BODY.value * 2**20)
     application = app.create_app(
-        open_model(WORKDIR.value),
+        open_model(WORKDIR.value, _checkpoint.chosen()),
         examples.from_folder(EXAMPLES.value) if EXAMPLES.value else examples.from_data(data),
         fps=FPS.value,
         waiting=WAITING.value,

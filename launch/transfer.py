@@ -13,7 +13,7 @@ from absl import flags
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.controls import requested_control
 from i2v_jax.tasks.control import ControlKind
-from launch import _synthesis
+from launch import _checkpoint, _synthesis
 from launch._app import run
 
 CLIP = flags.DEFINE_string("clip", None, "Whose motion: a video file or a folder of frames, 17 or more.", required=True)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     start_frames = _synthesis.read_start_frames(IMAGE.value, data.size, crop) if IMAGE.value else clip[:1]
     own = own_control(config.control, clip)
     new = set_control(config.control, SET.value) if SET.value else own
-    synthesizer = load_synthesizer(_synthesis.WORKDIR.value)
+    synthesizer = load_synthesizer(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen())
     videos = synthesizer.transfer(synthesizer.residual(clip[None], own), start_frames, new, FRAMES.value)
 
     output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
@@ -73,7 +73,11 @@ def own_control(kind: ControlKind, clip: np.ndarray) -> np.ndarray | None:
 
 
 def set_control(kind: ControlKind, text: str) -> np.ndarray | None:
+    """What `--set` asks for, as eta [1, n]: direction=DEGREES or endpoint=x,y,z.
 
+    Raises:
+        UserError: it is neither, a value is not what its name needs, or the model is controlled by something else.
+    """
     name, _, value = text.partition("=")
     if name == "endpoint":
         return requested_control(kind, None, value)

@@ -118,12 +118,16 @@ def test_ablations_of_the_decoder():
 
 
 def test_arguments():
-    config = load("landscape:size=64,stage=flow,flow.network.blocks=4,video_vae.encoder.stride_t=1;2;2;2,data.flip=0")
+    config = load(
+        "landscape:size=64,stage=flow,flow.network.blocks=4,video_vae.encoder.stride_t=1;2;2;2,data.flip=0,seed=7,"
+        "dtype=bfloat16,flow.encode_once"
+    )
     assert config.data.size == 64
     assert config.stage == "flow"
     assert config.flow.network.blocks == 4
     assert config.video_vae.encoder.stride_t == (1, 2, 2, 2)
-    assert config.data.flip == 0.0
+    assert (config.data.flip, type(config.data.flip)) == (0.0, float)
+    assert (config.seed, config.dtype, config.flow.encode_once) == (7, "bfloat16", True)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +136,17 @@ def test_arguments():
         ("landscape:sice=64", "unknown config argument 'sice'"),
         ("landscape:size=65", "size=65: the networks exist for 32, 64, 128"),
         ("landscape:size=big", "a value of type int is needed"),
+        ("landscape:size=64.7", "size='64.7': a value of type int is needed"),
+        ("landscape:flow.network.blocks=True", "flow.network.blocks='True': a value of type int is needed"),
+        ("landscape:video_vae.encoder.stride_t=1;2;2;2.5", "a value of type tuple is needed"),
+        ("landscape:stages=flow", "stages='flow': a value of type tuple is needed"),
+        ("landscape:flow=4", "flow='4': a value of type ConfigDict is needed"),
         ("landscape:stage=gan", "stage=gan: this config has the stages video_vae, image_ae, flow"),
-        ("landscape:flow.blocks=4", "unknown config field 'flow.blocks'"),
-        ("landscape:nothing.at.all=4", "unknown config field 'nothing.at.all'"),
+        (
+            "landscape:flow.blocks=4",
+            "'flow.blocks': this config takes .*size, stage and its fields .*flow.network.blocks",
+        ),
+        ("landscape:nothing.at.all=4", "unknown config argument 'nothing.at.all'"),
         ("dtdb:texture=smoke", "texture=smoke: choose one of clouds, fire, vegetation, waterfall"),
         ("folder:model=gan", "model=gan: this config has cinn, poke"),
         ("poking_plants:model=cinn", "model=cinn: this config has poke"),
@@ -161,6 +173,10 @@ def test_a_work_directory_belongs_to_one_configuration(tmp_path):
         configs.claim_workdir(load("sky:demo,flow.network.blocks=4"), tmp_path)
     with pytest.raises(UserError, match=r"data\.size: 32 there, 64 here"):
         configs.claim_workdir(load("sky"), tmp_path)
+    with pytest.raises(UserError, match=r"another configuration \(train\.ema: 0.98 there, 0.0 here"):
+        configs.claim_workdir(load("sky:demo,train.ema=0"), tmp_path)  # the checkpoint holds averages, or none
+    with pytest.raises(UserError, match=r"another configuration .*stages: .* there, .* here"):
+        configs.claim_workdir(load("sky:demo,ablation=no_cinn"), tmp_path)
 
 
 def test_an_import_can_be_trained_on_in_another_way(tmp_path):

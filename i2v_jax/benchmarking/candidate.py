@@ -23,7 +23,7 @@ from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_syn
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks.control import clip_control
-from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.checkpoint import Choice, load_networks
 
 Array = NDArray[np.float32]
 # What a model with control is told: the true clip's own, or one drawn at random for each sample.
@@ -195,11 +195,12 @@ def load_candidate(
     told: ToldControl = "own",
     temperature: float = 1.0,
     batch_size: int = 8,
+    checkpoint: Choice = "latest",
 ) -> Candidate:
-    """The model of a work directory, on all devices of this process.
+    """The model of a work directory, on all devices of this process. `checkpoint` as in `sampling.load`.
 
     Raises:
-        UserError: not a work directory of a trained image-to-video model.
+        UserError: not a work directory of a trained image-to-video model, or no such checkpoint.
     """
     folder = pathlib.Path(workdir)
     config = read_workdir(folder)
@@ -208,14 +209,15 @@ def load_candidate(
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("clips",), axis_types=(AxisType.Auto,), devices=devices)
     poked = is_poke_model(config)
-    loaded = load_poke_synthesizer(folder) if poked else load_synthesizer(folder)
+    load = load_poke_synthesizer if poked else load_synthesizer
+    loaded = load(folder, checkpoint=checkpoint)
     synthesizer = dataclasses.replace(loaded, chunk=batch_size, mesh=mesh)
     common = {
         "name": name or folder.resolve().name,
         "synthesizer": synthesizer,
         "config": config,
         "checkpoint_sha256": variables_sha256(synthesizer.variables),
-        "step": int(load_networks(folder / config.stages[-1])["step"]),
+        "step": int(load_networks(folder / config.stages[-1], step=checkpoint)["step"]),
         "temperature": temperature,
     }
     return PokedCandidate(**common) if poked else StochasticCandidate(**common, told=told)

@@ -32,7 +32,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import cv2
 import grain
 import jax
 import numpy as np
@@ -41,7 +40,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
-from i2v_jax.input import plants, sky, sources, textures
+from i2v_jax.input import plants, sky, sources, textures, workers
 from i2v_jax.input.classes import ClassifiedSource, class_names
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
@@ -126,8 +125,11 @@ class BatchIterator(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         if self._iterator is None:
-            self._iterator = iter(self._dataset())
-        batch = next(self._iterator)
+            with workers.starting():
+                self._iterator = iter(self._dataset())
+                batch = next(self._iterator)
+        else:
+            batch = next(self._iterator)
         self._step += 1
         return batch
 
@@ -161,13 +163,7 @@ class BatchIterator(Iterator[Batch]):
         options = grain.MultiprocessingOptions(
             num_workers=pipeline.workers, per_worker_buffer_size=max(1, -(-pipeline.prefetch // pipeline.workers))
         )
-        return dataset.mp_prefetch(options, worker_init_fn=_start_worker)
-
-
-def _start_worker(worker_index: int, worker_count: int) -> None:
-    """The workers share the cores already: OpenCV must not start threads of its own."""
-    del worker_index, worker_count
-    cv2.setNumThreads(0)
+        return dataset.mp_prefetch(options, worker_init_fn=workers.set_up)
 
 
 def make_pipeline(

@@ -156,5 +156,6 @@ def open_source(name: str, data_dir: str, split: str) -> VideoSource:
 
 
 def check_crop(crop: str) -> None:
+    """Whether `data.crop` says how frames become square (`transforms.CROPS`). Raises UserError when it does not."""
     if crop not in transforms.CROPS:
         raise UserError(f"data.crop={crop!r}: must be one of {', '.join(transforms.CROPS)}")

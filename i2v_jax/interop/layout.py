@@ -109,7 +109,7 @@ def to_variables(
         "wrongly shaped": wrong,
     }
     if any(problems.values()):
-        lists = "; ".join(f"{name} keys: {_shortened(keys)}" for name, keys in problems.items() if keys)
+        lists = "; ".join(f"{name} keys: {', '.join(keys)}" for name, keys in problems.items() if keys)
         raise UserError(f"this state dict is not that of {network} with the given config; {lists}")
     return _nest(ours)
 
@@ -119,12 +119,6 @@ def without_prefix(state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     if not all(key.startswith("module.") for key in state):
         return state
     return {key.removeprefix("module."): value for key, value in state.items()}
-
-
-def _shortened(keys: list[str], shown: int = 20) -> str:
-    """A checkpoint of another network would fill pages."""
-    more = [f"and {len(keys) - shown} more"] if len(keys) > shown else []
-    return ", ".join(keys[:shown] + more)
 
 
 def to_state(entries: Iterable[Entry], variables: Variables) -> dict[str, np.ndarray]:

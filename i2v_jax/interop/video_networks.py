@@ -72,6 +72,11 @@ def _depth(config: Config) -> Any:
 
 
 def video_encoder(config: Config) -> VideoEncoder:
+    """The module for z_dim, channels, stride_t, stride_s, res_type_encoder and use_max_pool of the authors' config.
+
+    Raises:
+      UserError: an unknown res_type_encoder.
+    """
     return VideoEncoder(
         z_dim=config["z_dim"],
         channels=tuple(config["channels"]),
@@ -83,6 +88,7 @@ def video_encoder(config: Config) -> VideoEncoder:
 
 
 def video_encoder_entries(config: Config) -> list[Entry]:
+    """Its keys: the trunk's, conv_mu and conv_var."""
     return [
         *_trunk(config, _depth(config), spectral=False),
         *conv_entries("conv_mu", "mean", (4, 4), bias=True),
@@ -91,6 +97,11 @@ def video_encoder_entries(config: Config) -> list[Entry]:
 
 
 def temporal_discriminator(config: Config) -> TemporalDiscriminator:
+    """The module for channels, stride_t, stride_s and spectral_norm of the authors' config.
+
+    Raises:
+      UserError: the config asks for a trunk other than a resnet18 with max pool.
+    """
     if _depth(config) != "resnet18" or not config["use_max_pool"]:
         raise UserError("the temporal discriminator is a resnet18 with max pool; this config asks for another")
     return TemporalDiscriminator(
@@ -102,6 +113,7 @@ def temporal_discriminator(config: Config) -> TemporalDiscriminator:
 
 
 def temporal_discriminator_entries(config: Config) -> list[Entry]:
+    """Its keys: the trunk's, and the linear map fc without bias."""
     return [
         *_trunk(config, "resnet18", spectral=config["spectral_norm"]),
         Entry("fc.weight", "params/logits/kernel", LINEAR),
@@ -109,11 +121,13 @@ def temporal_discriminator_entries(config: Config) -> list[Entry]:
 
 
 def example_video(config: Config) -> tuple[jax.Array]:
+    """What encoder and temporal discriminator are initialised with: [1, frames, image_size, image_size, 3]."""
     size = config["image_size"]
     return (jnp.zeros((1, config["frames"], size, size, 3)),)
 
 
 def video_decoder(config: Config) -> VideoDecoder:
+    """The module for z_dim, channel_factor, upsample_t, upsample_s and spectral_norm of the authors' config."""
     return VideoDecoder(
         z_dim=config["z_dim"],
         channel_factor=config["channel_factor"],
@@ -124,6 +138,7 @@ def video_decoder(config: Config) -> VideoDecoder:
 
 
 def video_decoder_entries(config: Config) -> list[Entry]:
+    """Its keys: fc, the blocks head_0 and g_0 to g_4, conv_img."""
     width, spectral = config["channel_factor"], config["spectral_norm"]
     entries = [
         Entry("fc.weight", "params/fc/kernel", _channels_last_rows(4 * 4)),
@@ -168,17 +183,24 @@ def _channels_last_rows(positions: int) -> Transform:
 
 
 def example_start_frame_and_latent(config: Config) -> tuple[jax.Array, jax.Array]:
+    """What the decoder is initialised with: [1, image_size, image_size, 3] and [1, z_dim]."""
     size = config["image_size"]
     return jnp.zeros((1, size, size, 3)), jnp.zeros((1, config["z_dim"]))
 
 
 def patch_discriminator(config: Config) -> PatchDiscriminator:
+    """The module for ndf, n_layers and spectral_norm of the authors' config.
+
+    Raises:
+      UserError: use_actnorm is off: its batch norms are not read.
+    """
     if not config["use_actnorm"]:
         raise UserError("use_actnorm is False; only patch discriminators with ActNorm can be read")
     return PatchDiscriminator(width=config["ndf"], layers=config["n_layers"], spectral_norm=config["spectral_norm"])
 
 
 def patch_discriminator_entries(config: Config) -> list[Entry]:
+    """Its keys: main.N, counted over convolutions, norms and activations."""
     width, layers, spectral = config["ndf"], config["n_layers"], config["spectral_norm"]
     entries = [*conv_entries("main.0", "conv0", (4, 4), bias=True, spectral=spectral)]
     for layer in range(1, layers + 1):
@@ -198,5 +220,6 @@ def patch_discriminator_entries(config: Config) -> list[Entry]:
 
 
 def example_images(config: Config) -> tuple[jax.Array]:
+    """What networks of images are initialised with: [1, image_size, image_size, in_channels]."""
     size = config["image_size"]
     return (jnp.zeros((1, size, size, config["in_channels"])),)

@@ -11,6 +11,8 @@ from i2v_jax.models.layers import Conv, Linear, at_least_float32, leaky_relu
 from i2v_jax.models.norms import normalise_instances
 from i2v_jax.models.resnet3d import ResNet3D
 
+PatchNorm = Literal["actnorm", "instance"]
+
 
 class TemporalDiscriminator(nn.Module):
     """[B, T, H, W, 3] in [-1, 1] -> (logits [B, 1] float32, the outputs of the four stages)."""
@@ -93,7 +95,7 @@ class PatchDiscriminator(nn.Module):
 
     width: int = 64
     layers: int = 3
-    norm: Literal["actnorm", "instance"] = "actnorm"
+    norm: PatchNorm = "actnorm"
     spectral_norm: bool = True
     dtype: Any = jnp.float32
 

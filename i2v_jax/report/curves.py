@@ -12,8 +12,8 @@ Points = Sequence[tuple[float, float]]
 
 
 def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
-    """(step, value) of the lines of a metrics file that hold `name`."""
-    return [(line["step"], line[name]) for line in lines if name in line]
+    """(step, value) of the lines of a metrics file that hold a number under `name`."""
+    return [(line["step"], line[name]) for line in lines if line.get(name) is not None]
 
 
 def line_plot(curves: Mapping[str, Points], title: str, unit: str = "steps") -> str:

@@ -19,27 +19,33 @@ from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks import control, networks
 from i2v_jax.tasks.base import Networks
 from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
-from i2v_jax.training.checkpoint import averaged_variables, load_config, load_networks
+from i2v_jax.training.checkpoint import Choice, averaged_variables, load_config, load_networks
 
 
-def load_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> VideoSynthesizer:
+def load_synthesizer(
+    workdir: str | os.PathLike[str], progress: bool = False, checkpoint: Choice = "latest"
+) -> VideoSynthesizer:
     """The networks that were trained in `workdir`, with averaged (EMA) parameters where they were kept.
+
+    `checkpoint` is that of the last stage, as in `load_stages`.
 
     Raises:
         UserError: not a work directory, or that of a poke model; a stage that is not trained yet; a checkpoint that
-            does not fit `config.json`.
+            is not there, or does not fit `config.json`.
     """
     config = configuration.read_workdir(workdir)
-    stages = load_stages(config, workdir)
+    stages = load_stages(config, workdir, checkpoint)
     if is_poke_model(config):
         raise UserError(f"{workdir} holds a poke model, which answers to pokes: launch.sample --poke=x,y,dx,dy")
     return assemble(config, stages, origin=str(workdir), progress=progress)
 
 
-def load_poke_synthesizer(workdir: str | os.PathLike[str], progress: bool = False) -> PokeSynthesizer:
+def load_poke_synthesizer(
+    workdir: str | os.PathLike[str], progress: bool = False, checkpoint: Choice = "latest"
+) -> PokeSynthesizer:
     """As `load_synthesizer`, of a poke model."""
     config = configuration.read_workdir(workdir)
-    stages = load_stages(config, workdir)
+    stages = load_stages(config, workdir, checkpoint)
     if not is_poke_model(config):
         raise UserError(f"{workdir} holds no poke model: train one, for example with --config=configs/plants.py")
     return assemble_poke(config, stages["poke"], origin=str(workdir), progress=progress)
@@ -50,11 +56,15 @@ def is_poke_model(config: ConfigDict) -> bool:
     return "poke" in config.stages
 
 
-def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, Networks]:
+def load_stages(
+    config: ConfigDict, workdir: str | os.PathLike[str], checkpoint: Choice = "latest"
+) -> dict[str, Networks]:
     """Stage -> network -> variables, averaged where averages were kept, of a work directory with this configuration.
 
+    `checkpoint` ("latest", "best" or a step) is that of the last stage; it was trained with the latest of the others.
+
     Raises:
-        UserError: a stage is not trained yet, or was trained at another size.
+        UserError: a stage is not trained yet, has no such checkpoint, or was trained at another size.
     """
     folder = pathlib.Path(workdir)
     missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
@@ -69,7 +79,8 @@ def load_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str
             raise UserError(
                 f"{folder / stage} was trained at {trained} pixels, but config.json says {config.data.size}: restore it"
             )
-    return {stage: averaged_variables(load_networks(folder / stage)) for stage in config.stages}
+    chosen: dict[str, Choice] = {**dict.fromkeys(config.stages, "latest"), config.stages[-1]: checkpoint}
+    return {stage: averaged_variables(load_networks(folder / stage, step=chosen[stage])) for stage in config.stages}
 
 
 def assemble(

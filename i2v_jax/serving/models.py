@@ -18,7 +18,7 @@ from i2v_jax.input.coordinates import Scaling
 from i2v_jax.input.images import to_start_frame
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.sampling.controls import requested_control
-from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
+from i2v_jax.sampling.load import Choice, is_poke_model, load_poke_synthesizer, load_synthesizer
 from i2v_jax.sampling.poke_samples import poke_control
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer
@@ -82,13 +82,13 @@ class ServedModel(Protocol):
     def run(self, requests: Sequence[Any]) -> Iterator[Sequence[Array]]: ...
 
 
-def open_model(workdir: str | os.PathLike[str]) -> ServedModel:
-    """The trained model of a work directory. Raises UserError as the loaders of `sampling.load`."""
+def open_model(workdir: str | os.PathLike[str], checkpoint: Choice = "latest") -> ServedModel:
+    """The trained model of a work directory. Arguments and UserErrors are those of the loaders of `sampling.load`."""
     config = read_workdir(workdir)
     if is_poke_model(config):
-        return ServedPokes(load_poke_synthesizer(workdir), config.data.crop)
+        return ServedPokes(load_poke_synthesizer(workdir, checkpoint=checkpoint), config.data.crop)
     served = ServedPokeSamples if config.control == "poke" else ServedSamples
-    return served(load_synthesizer(workdir), config.data.crop)
+    return served(load_synthesizer(workdir, checkpoint=checkpoint), config.data.crop)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

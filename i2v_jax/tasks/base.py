@@ -28,7 +28,7 @@ class Update:
         outputs of the forward pass too.
       first_step, last_step: it runs while first_step <= step < last_step.
       every: and only where the step is a multiple of it.
-      monitor: the metric that a plateau schedule watches.
+      monitor: the metric that a plateau schedule watches, of this update or of one before it.
       optimizer: a name for its optimiser. Updates with the same name share a network's moments and step count; those
         of another keep their own.
     """

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from i2v_jax.perceptual.i3d import I3D
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
 
 
@@ -19,10 +18,10 @@ class Classifier:
     best = "cross_entropy"
     preview_rows: tuple[str, ...] = ("clips",)
 
-    def __init__(self, config: ConfigDict) -> None:
-        """`config` is the whole configuration; its `classifier.network` is what I3D takes."""
+    def __init__(self, config: ConfigDict, modules: dict[str, Any]) -> None:
+        """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
         self.classes = config.classifier.network.classes
-        self.modules: dict[str, Any] = {"classifier": I3D(**config.classifier.network, dtype=jnp.dtype(config.dtype))}
+        self.modules = modules
         self.frozen: Networks = {}
         self.updates: tuple[Update, ...] = (
             Update("classification", ("classifier",), self.loss, monitor="cross_entropy"),

@@ -6,7 +6,7 @@ as a control, are continuous: nearby pokes have nearby encodings.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from i2v_jax.errors import UserError
 
 ControlKind = Literal["none", "direction", "endpoint", "poke"]
+KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
 
 DIRECTION_BINS = 36
 ENDPOINT_BINS = 10  # for each of x, y and z

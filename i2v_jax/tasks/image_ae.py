@@ -46,7 +46,8 @@ class ImageAE:
         self.updates: tuple[Update, ...] = (
             Update("pretraining", networks, self.reconstruction_loss, last_step=start, monitor=monitor),
             Update("generator", networks, self.generator_loss, first_step=start, monitor=monitor),
-            Update("critic", ("patch_discriminator",), self.critic_loss, first_step=start, monitor="critic"),
+            # The spec has one rate for all: the critic's falls with the reconstruction too, not with its own loss.
+            Update("critic", ("patch_discriminator",), self.critic_loss, first_step=start, monitor=monitor),
         )
 
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
@@ -141,7 +142,7 @@ class ImageAE:
         distance = self.distance(networks, reconstruction, images)
         difference = jnp.abs(reconstruction - images)
         return {
-            "reconstruction": jnp.sum(difference + distance[:, None, None, None], axis=(1, 2, 3)),
+            "reconstruction": self._per_image(difference, distance),
             "l1": jnp.mean(difference, axis=(1, 2, 3)),
             "psnr": psnr(reconstruction[:, None], images[:, None]),
             "perceptual": distance,
@@ -156,11 +157,14 @@ class ImageAE:
         return self.modules["decoder"].apply(networks["decoder"], posterior.mean), posterior
 
     def _reconstruction(self, networks: Networks, images: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """(mean over images of the sum over pixels of |x - x'| + distance, mean distance)."""
+        """(mean over images of `_per_image`, mean distance)."""
         target = batch["video"][:, 0]
         distance = self.distance(networks, images, target)
-        per_pixel = jnp.abs(images - target) + distance[:, None, None, None]
-        return jnp.mean(jnp.sum(per_pixel, axis=(1, 2, 3))), jnp.mean(distance)
+        return jnp.mean(self._per_image(jnp.abs(images - target), distance)), jnp.mean(distance)
+
+    def _per_image(self, difference: jax.Array, distance: jax.Array) -> jax.Array:
+        """[B]: sum over the pixels and channels of |x - x'| [B, H, W, 3] + weighed distance [B]."""
+        return jnp.sum(difference + self.weights.perceptual * distance[:, None, None, None], axis=(1, 2, 3))
 
     def _critic(self, networks: Networks, images: jax.Array) -> Any:
         return self.modules["patch_discriminator"].apply(networks["patch_discriminator"], images)

@@ -14,6 +14,7 @@ from i2v_jax.perceptual.vgg_distance import vgg_distance
 from i2v_jax.tasks.base import Networks, Variables
 
 Distance = Callable[[Networks, jax.Array, jax.Array], Any]
+NAMES = ("lpips", "vgg19", "vgg16", "laplacian")
 
 
 def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
@@ -32,7 +33,17 @@ def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
     if name in ("vgg16", "vgg19"):
         vgg = VGG(int(name.removeprefix("vgg")), dtype=dtype)
         return lambda networks, a, b: vgg_distance(vgg, networks[name], a, b), {name: _vgg_variables(name)}
-    raise UserError(f"perceptual_network={name!r}: choose lpips, vgg16, vgg19 or laplacian")
+    raise UserError(f"perceptual_network={name!r}: choose {', '.join(NAMES)}")
+
+
+def description(name: str) -> str:
+    """What a log says of the distance of this name: what it is, and for the fallback what the paper's needs."""
+    if name != "laplacian":
+        return f"perceptual loss: {name}, by pretrained weights"
+    return (
+        "perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the paper's, "
+        "needs python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
+    )
 
 
 def _vgg_variables(name: str) -> Variables:

@@ -79,6 +79,10 @@ class VideoVAE:
         return {**networks, "patch_discriminator": {**variables, **changed}}
 
     def draws(self, batch: Batch, rng: jax.Array) -> Draws:
+        """What the critics see of a batch [B, T, H, W, 3] in the step of `rng`: the same for all updates of that step.
+
+        A window of `loss.window` of its T - 1 frames, and `loss.spatial_frames` of all B * (T - 1), with replacement.
+        """
         clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
         window_rng, frame_rng = jax.random.split(jax.random.fold_in(rng, 1))
         return Draws(

@@ -6,19 +6,26 @@ Everything that knows Orbax is in this file.
 import json
 import logging
 import math
+import operator
 import os
 import pathlib
 import traceback
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
 from i2v_jax.errors import UserError
 from i2v_jax.training.state import TrainState, split
+
+# Whether a checkpoint is the best is told by this number among its metrics, the highest being the best: which metric
+# it is made of, and whether that is to be low or high, is a matter of the training that wrote it.
+_SCORE = "score"
+Choice = Literal["latest", "best"] | int  # of a stage's checkpoints; a number is a step
 
 
 class _WithoutTracebacks(logging.Filter):
@@ -35,16 +42,17 @@ _WITHOUT_TRACEBACKS = _WithoutTracebacks()
 
 
 class Checkpointer:
-    """The checkpoints of a stage, `folder/checkpoints/STEP`: the latest `keep` and the one of lowest `best`.
+    """The checkpoints of a stage, `folder/checkpoints/STEP`: the latest `keep` and the one of lowest metric `best`.
 
     With `highest` the one of highest `best`.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str, highest: bool = False) -> None:
         self._folder = pathlib.Path(folder).absolute() / "checkpoints"
-        sign = 1 if highest else -1
+        self._best, self._sign = best, 1 if highest else -1
         for name in ("absl", "asyncio"):
             logging.getLogger(name).addFilter(_WITHOUT_TRACEBACKS)
+        by_score = operator.itemgetter(_SCORE)
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -52,19 +60,25 @@ class Checkpointer:
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
                         policies.LatestN(keep),
-                        policies.BestN(
-                            get_metric_fn=lambda metrics: sign * metrics.get(best, -sign * math.inf),
-                            n=1,
-                            keep_checkpoints_without_metrics=False,
-                        ),
+                        policies.BestN(get_metric_fn=by_score, n=1, keep_checkpoints_without_metrics=False),
                     ]
                 ),
+                best_fn=by_score,  # without it metrics are not written, and a resumed run forgets the best
                 cleanup_tmp_directories=True,  # what a killed process left half-written
             ),
         )
+        self._highest_score = max(_scores(self._manager).values(), default=-math.inf)
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
+
+    def is_best(self, metrics: dict[str, float]) -> bool:
+        """Whether metrics are better than those of every checkpoint so far; not where `best` is not among them."""
+        return self._score(metrics) > self._highest_score
+
+    def _score(self, metrics: dict[str, float]) -> float:
+        value = self._sign * metrics[self._best] if self._best in metrics else -math.inf
+        return value if math.isfinite(value) else -math.inf
 
     def save(self, state: TrainState, position: dict[str, Any], config: ConfigDict, metrics: dict[str, float]) -> None:
         """Writes a checkpoint in the background; a half-written one is never listed.
@@ -73,7 +87,7 @@ class Checkpointer:
           state: at any sharding.
           position: of the data pipeline, JSON.
           config: the resolved configuration.
-          metrics: of the latest evaluation; may be empty.
+          metrics: of the evaluation of this very state; may be empty.
         Raises:
           UserError: the checkpoint before this one could not be written (disk full, no permission).
         """
@@ -84,13 +98,16 @@ class Checkpointer:
             data=ocp.args.JsonSave(position),
             config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
         )
+        score = self._score(metrics)
+        self._highest_score = max(self._highest_score, score)
+        scored = {**metrics, _SCORE: score} if math.isfinite(score) else None
         try:
-            self._manager.save(int(state.step), args=args, metrics=metrics or None)
+            self._manager.save(int(state.step), args=args, metrics=scored)
         except (OSError, ValueError) as error:
             raise self._write_error(error) from error
 
-    def restore(self, abstract: TrainState, step: int) -> tuple[TrainState, dict[str, Any], dict[str, float]]:
-        """(state, data position, metrics) of checkpoint `step`.
+    def restore(self, abstract: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
+        """(state, data position) of checkpoint `step`.
 
         Args:
           abstract: ShapeDtypeStructs with the shardings wanted, which may differ from those saved.
@@ -107,12 +124,18 @@ class Checkpointer:
         try:
             restored = self._manager.restore(step, args=args)
         except (ValueError, KeyError, FileNotFoundError, OSError) as error:
+            path = self._folder / str(step)
+            if other := _difference(path / "networks", networks):
+                raise UserError(
+                    f"checkpoint {path} is whole, but of another configuration ({other}): continue with that one, or "
+                    "start in another --workdir"
+                ) from error
             raise UserError(
-                f"checkpoint {self._folder / str(step)} cannot be restored ({_first_line(error)}): "
+                f"checkpoint {path} cannot be restored ({_first_line(error)}): "
                 "delete that folder to continue from the one before, or start in another --workdir"
             ) from error
         state = TrainState(opt_state=restored.optimizer["opt_state"], **restored.networks)
-        return state, restored.data, self._manager.metrics(step) or {}
+        return state, restored.data
 
     def wait(self) -> None:
         """Returns when everything is on disk. Raises UserError when it could not be written."""
@@ -130,6 +153,23 @@ class Checkpointer:
             f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): the checkpoints before it are whole; "
             "free some space and run the same command to continue"
         )
+
+
+def _difference(path: pathlib.Path, wanted: dict[str, Any]) -> str:
+    """The first array of saved networks that is not as `wanted`; empty when all are, or when nothing can be read."""
+    try:
+        with ocp.PyTreeCheckpointer() as reader:
+            saved = reader.metadata(path).item_metadata.tree
+    except (ValueError, KeyError, OSError, AttributeError):
+        return ""
+    there, here = (
+        {name: tuple(leaf.shape) for name, leaf in flatten_dict(tree, sep="/").items() if hasattr(leaf, "shape")}
+        for tree in (saved, wanted)
+    )
+    different = sorted(name for name in there | here if there.get(name) != here.get(name))
+    return "".join(
+        f"{name}: {there.get(name, 'absent')} there, {here.get(name, 'absent')} here" for name in different[:1]
+    )
 
 
 def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], config: ConfigDict) -> None:
@@ -155,16 +195,16 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
         raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})") from error
 
 
-def load_networks(folder: str | os.PathLike[str], *, step: int | None = None) -> dict[str, Any]:
+def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") -> dict[str, Any]:
     """The networks of a stage's checkpoint as NumPy arrays, on any number of devices.
 
     Args:
       folder: a stage's folder in a work directory.
-      step: which checkpoint; by default the last.
+      step: which checkpoint: the latest, the best by what the training kept it for, or the one of a step.
     Returns:
       "step", and "params", "model_state", "ema": network name -> nested dict.
     Raises:
-      UserError: there is no whole checkpoint.
+      UserError: there is no whole checkpoint, or not that one.
     """
     path = _checkpoint_folder(folder, step) / "networks"
     try:
@@ -178,7 +218,7 @@ def load_networks(folder: str | os.PathLike[str], *, step: int | None = None) ->
 
 def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What a stage's last checkpoint was trained with: a resolved configuration. Raises as `load_networks`."""
-    path = _checkpoint_folder(folder, None) / "config"
+    path = _checkpoint_folder(folder, "latest") / "config"
     try:
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             return reader.restore(path)
@@ -186,15 +226,31 @@ def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}") from error
 
 
-def _checkpoint_folder(folder: str | os.PathLike[str], step: int | None) -> pathlib.Path:
+def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathlib.Path:
     root = pathlib.Path(folder).absolute() / "checkpoints"
     if not root.is_dir():
         raise UserError(f"no checkpoint in {folder}: train that stage with python -m launch.train")
     with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
-        step = manager.latest_step() if step is None else step
-    if step is None:
+        steps = sorted(manager.all_steps())
+        scores = _scores(manager) if choice == "best" else {}
+    if not steps:
         raise UserError(f"no whole checkpoint in {folder}: train that stage with python -m launch.train")
-    return root / str(step)
+    there = ", ".join(map(str, steps))
+    if choice == "latest":
+        return root / str(steps[-1])
+    if choice == "best":
+        if not scores:
+            raise UserError(f"no checkpoint in {folder} was evaluated: take the latest, or one of {there}")
+        return root / str(max(scores, key=scores.__getitem__))
+    if choice not in steps:
+        raise UserError(f"no checkpoint {choice} in {folder}: there are {there}")
+    return root / str(choice)
+
+
+def _scores(manager: ocp.CheckpointManager) -> dict[int, float]:
+    """Step -> score of the checkpoints that have one."""
+    metrics = {step: manager.metrics(step) or {} for step in manager.all_steps()}
+    return {step: values[_SCORE] for step, values in metrics.items() if _SCORE in values}
 
 
 def averaged_variables(networks: dict[str, Any]) -> dict[str, Any]:

@@ -12,15 +12,17 @@ from jax.experimental import multihost_utils
 class Interruption:
     """In its context a first SIGTERM or Ctrl-C is remembered instead of killing the process; a second Ctrl-C does kill.
 
-    With several processes the one that is told tells the others, and all stop at the same step.
+    With several processes the one that is told tells the others, and all see it at the same call of `reached`.
     """
 
     def __init__(self) -> None:
         self._asked = False
+        self._reached = False
+        self._calls = 0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        # With several processes jax's preemption service listens to SIGTERM and agrees with the others on a step.
+        # With several processes jax's preemption service listens to SIGTERM and agrees with the others on a call.
         signals = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGINT, signal.SIGTERM)
         self._previous = {number: signal.signal(number, self._remember) for number in signals}
         return self
@@ -36,8 +38,11 @@ class Interruption:
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def reached(self, step: int) -> bool:
-        """Whether to save and stop now. Every process calls it at every step."""
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
+    def reached(self) -> bool:
+        """Whether to save and stop now; once it is true it stays so. Every process calls it equally often."""
+        if jax.process_count() == 1:
+            return self._asked
+        # The processes agree on a number that none has asked about: it must go up by one with each call.
+        self._calls += 1
+        self._reached = self._reached or multihost_utils.reached_preemption_sync_point(self._calls)
+        return self._reached

@@ -1,5 +1,6 @@
 """The one training loop, in the order in which things happen. It knows tasks and nothing of what they learn."""
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -50,9 +51,9 @@ class Stage:
 class Trainer:
     """One stage on a mesh: parameters born sharded, compiled steps, checkpoints, logs."""
 
-    def __init__(self, stage: Stage, mesh: Mesh) -> None:
+    def __init__(self, stage: Stage, mesh: Mesh, interruption: Interruption) -> None:
         meshes.check_batch_size(stage.name, stage.train.global_batch_size, mesh)
-        self._stage, self._mesh = stage, mesh
+        self._stage, self._mesh, self._interruption = stage, mesh, interruption
         config, task = stage.config, stage.task
         optimizer = make_optimizer(config[stage.name].optimizer, stage.train.steps_per_epoch)
         self._optimizers = dict.fromkeys(task.modules, optimizer)
@@ -75,7 +76,6 @@ class Trainer:
             self._metric_weights = jax.device_put(self._sample_metric.weights, self._replicated)
             self._features = jax.jit(self._sample_features, out_shardings=self._replicated)
         self._checkpointer = Checkpointer(stage.folder, keep=config.train.keep, best=best, highest=highest)
-        self._metrics: dict[str, float] = {}  # of the last evaluation
 
     def _choose_sample_metric(self) -> SampleMetric | None:
         """That of `train.evaluate_metric`, unless this stage makes no clips that it fits."""
@@ -94,22 +94,22 @@ class Trainer:
           NonFiniteError: a metric is not a number; the checkpoints before it are kept.
           UserError: something cannot be read or written.
         """
-        state, iterator = self.restore_or_init()
-        writer = MetricWriter(self._stage.folder, int(state.step)) if jax.process_index() == 0 else None
-        try:
-            with Interruption() as interruption:
-                return self._loop(state, iterator, writer, interruption)
-        finally:
-            iterator.close()
-            self.close()
-            if writer:
-                writer.close()
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.close)
+            state, iterator = self.restore_or_init()
+            opened.callback(iterator.close)
+            if self._interruption.reached():  # before the first compilation, which takes long
+                return False
+            writer = None
+            if jax.process_index() == 0:
+                writer = opened.enter_context(MetricWriter(self._stage.folder, int(state.step)))
+            return self._loop(state, iterator, writer)
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written. Raises UserError when it could not be written."""
         self._checkpointer.close()
 
-    def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None, interruption: Interruption) -> bool:
+    def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None) -> bool:
         start, steps = int(state.step), self._stage.steps
         watch = _Watch(self._stage.name, start)
         progress = tqdm.tqdm(
@@ -120,14 +120,15 @@ class Trainer:
                 batch = meshes.global_batch(next(iterator), self._mesh)
                 state, metrics = self.compiled_step(done - 1, state, batch)(state, self.frozen, batch)
                 seen = watch.see(done, metrics)
-                stopped = interruption.reached(done) and done < steps
+                stopped = self._interruption.reached() and done < steps
+                held_out: dict[str, float] = {}
                 if self._is_due("evaluate_every", done):
-                    self._run_evaluation(state, done, writer)
+                    held_out = self._run_evaluation(state, done, writer)
                 if self._is_due("preview_every", done):
                     self._write_preview(state, done)
-                if self._is_due("checkpoint_every", done) or stopped:
+                if self._is_due("checkpoint_every", done) or stopped or self._checkpointer.is_best(held_out):
                     seen |= watch.flush()
-                    self._checkpointer.save(state, iterator.get_state(), self._stage.config, self._metrics)
+                    self._checkpointer.save(state, iterator.get_state(), self._stage.config, held_out)
                 for step, values in seen.items():
                     if writer and self._is_due("log_every", step):
                         writer.write(step, values)
@@ -165,7 +166,7 @@ class Trainer:
         iterator = self._stage.train.iterator()
         latest = self._checkpointer.latest_step()
         if latest:
-            state, position, self._metrics = self._checkpointer.restore(self._abstract, latest)
+            state, position = self._checkpointer.restore(self._abstract, latest)
             iterator.set_state(position)
             tqdm.tqdm.write(f"{self._stage.name}: continuing after step {latest} of {self._stage.steps}")
             return state, iterator
@@ -248,7 +249,7 @@ class Trainer:
         finally:
             iterator.close()
 
-    def _run_evaluation(self, state: TrainState, step: int, writer: MetricWriter | None) -> None:
+    def _run_evaluation(self, state: TrainState, step: int, writer: MetricWriter | None) -> dict[str, float]:
         """Means over the held-out clips, the same clips and random numbers every time."""
         totals: dict[str, Any] = {}
         count = 0
@@ -263,17 +264,18 @@ class Trainer:
                 rows, chosen = self._features(state, self.frozen, self._metric_weights, batch, rng)
                 features.append(tuple(np.asarray(row)[np.asarray(chosen)] for row in rows))
         matrices = {name: total for name, total in totals.items() if np.ndim(total)}
-        self._metrics = {name: float(total) / count for name, total in totals.items() if name not in matrices}
+        metrics = {name: float(total) / count for name, total in totals.items() if name not in matrices}
         if self._sample_metric:
             whole = tuple(np.concatenate(parts) for parts in zip(*features, strict=True))
-            self._metrics[self._sample_metric.name] = self._sample_metric.value(whole)
+            metrics[self._sample_metric.name] = self._sample_metric.value(whole)
         if writer:
-            writer.write(step, self._metrics, prefix="eval/")
+            writer.write(step, metrics, prefix="eval/")
             write_curves(self._stage.folder)
             for name, matrix in matrices.items():
                 write_matrix(self._stage.folder, step, name, matrix, self._stage.classes)
-        summary = ", ".join(f"{name} {value:.4g}" for name, value in self._metrics.items())
+        summary = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         tqdm.tqdm.write(f"{self._stage.name}: step {step}, {count} held-out clips: {summary}")
+        return metrics
 
     def _write_preview(self, state: TrainState, step: int) -> None:
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _PREVIEW)

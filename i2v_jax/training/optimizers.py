@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
 
+OPTIMIZERS = ("adam", "amsgrad", "muon")
 _SMALLEST_RATE = 1e-8  # of the plateau schedule, spec of the image autoencoder
 
 
@@ -20,8 +21,8 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
     Raises:
       UserError: an unknown name.
     """
-    if config.name not in ("adam", "amsgrad", "muon"):
-        raise UserError(f"optimizer.name={config.name}: choose adam, amsgrad or muon")
+    if config.name not in OPTIMIZERS:
+        raise UserError(f"optimizer.name={config.name}: choose {', '.join(OPTIMIZERS)}")
     schedule = learning_rate_schedule(config, steps_per_epoch)
     parts: list[optax.GradientTransformation] = []
     if config.clip_norm > 0:

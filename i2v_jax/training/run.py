@@ -5,6 +5,7 @@ import pathlib
 
 import jax
 import tqdm
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from i2v_jax.config import claim_workdir, sole_user
@@ -12,15 +13,16 @@ from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
 from i2v_jax.input.classes import class_names
 from i2v_jax.input.pipeline import Pipeline, make_pipeline, open_split
-from i2v_jax.tasks import networks
+from i2v_jax.tasks import networks, perceptual_loss
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.classifier import Classifier
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.poke import Poke
 from i2v_jax.tasks.video_vae import VideoVAE
-from i2v_jax.training import latents
+from i2v_jax.training import latents, preflight
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks
+from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import Stage, Trainer
 
 
@@ -31,43 +33,59 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
       config: see configs/common.py.
       workdir: made if needed; one configuration each.
     Returns:
-      False when it was asked to stop (SIGTERM, Ctrl-C) before the end; everything is saved then.
+      False when it was asked to stop (SIGTERM, Ctrl-C); everything is saved then.
     Raises:
-      UserError: the work directory is of another configuration, data or an earlier stage is missing, a loss is not a
-        number, something cannot be written, another process is training there.
+      UserError: a field of the configuration cannot be what it is, the work directory is of another configuration,
+        data or an earlier stage is missing, a loss is not a number, something cannot be written, another process is
+        training there.
     """
     folder = pathlib.Path(workdir)
-    if jax.process_index() > 0:
-        return _train_stages(config, folder)
-    with sole_user(folder):
-        claim_workdir(config, folder)
-        return _train_stages(config, folder)
-
-
-def _train_stages(config: ConfigDict, folder: pathlib.Path) -> bool:
     mesh = make_mesh(config.mesh)
+    preflight.check_config(config, mesh)
+    if "flow" in config.stages and config.control != "none":
+        preflight.check_control(config, _pipeline(config, "video_vae", "train"))  # whose clips are those of the flow
+    with Interruption() as interruption:
+        if jax.process_index() > 0:
+            return _train_stages(config, folder, mesh, interruption)
+        with sole_user(folder):
+            claim_workdir(config, folder)
+            return _train_stages(config, folder, mesh, interruption)
+
+
+def _train_stages(config: ConfigDict, folder: pathlib.Path, mesh: Mesh, interruption: Interruption) -> bool:
     for name in (config.stage,) if config.stage else config.stages:
-        train, evaluation = (_pipeline(config, name, split) for split in ("train", "eval"))
-        steps = config[name].steps or config[name].epochs * train.steps_per_epoch
-        done = _steps_done(config, name, folder)
-        if done >= steps:
-            tqdm.tqdm.write(f"{name}: finished already ({done} of {steps} steps), nothing to do")
-            continue
-        task = make_task(config, name, folder, train.steps_per_epoch)
-        if isinstance(task, Flow) and config.flow.encode_once:
-            train = latents.encoded_pipeline(task, train, seed=config.seed)
-        stage = Stage(name, task, train, evaluation, steps, config, folder / name, _class_names(config))
-        if not Trainer(stage, mesh).run():
+        if not interruption.reached():
+            _train_stage(config, name, folder, mesh, interruption)
+        if interruption.reached():
             tqdm.tqdm.write(f"{name}: stopped and saved; the same command continues")
             return False
     return True
 
 
+def _train_stage(config: ConfigDict, name: str, folder: pathlib.Path, mesh: Mesh, interruption: Interruption) -> None:
+    train, evaluation = (_pipeline(config, name, split) for split in ("train", "eval"))
+    steps = config[name].steps or config[name].epochs * train.steps_per_epoch
+    done = _steps_done(config, name, folder)
+    if done >= steps:
+        tqdm.tqdm.write(f"{name}: finished already ({done} of {steps} steps), nothing to do")
+        return
+    task = make_task(config, name, folder, train.steps_per_epoch)
+    if "loss" in config[name]:
+        tqdm.tqdm.write(f"{name}: {perceptual_loss.description(config[name].loss.perceptual_network)}")
+    if isinstance(task, Flow) and config.flow.encode_once:
+        encoded = latents.encoded_pipeline(task, train, interruption, seed=config.seed)
+        if encoded is None:
+            return
+        train = encoded
+    stage = Stage(name, task, train, evaluation, steps, config, folder / name, _class_names(config))
+    Trainer(stage, mesh, interruption).run()
+
+
 def make_task(config: ConfigDict, stage: str, workdir: pathlib.Path, steps_per_epoch: int) -> Task:
     """The task of a stage. Raises UserError when weights or an earlier stage that it needs are missing."""
-    if stage == "classifier":
-        return Classifier(config)
     modules = networks.build(config)
+    if stage == "classifier":
+        return Classifier(config, modules[stage])
     if stage == "video_vae":
         return VideoVAE(config, modules[stage], steps_per_epoch)
     if stage == "image_ae":

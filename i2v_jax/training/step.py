@@ -31,17 +31,18 @@ def make_step(
             has_aux=True,
         )
         networks = merge_collections(networks, changed)
-        opt_state, metrics = dict(state.opt_state), {}
+        opt_state: dict[str, Any] = dict(state.opt_state)
+        metrics: Metrics = {}
         for update in updates:
             grads, changed, terms = _gradients(update, networks, outputs, pullback, batch, rng)
+            metrics.update(terms)
             networks = merge_collections(networks, changed)
             for name in update.networks:
                 optimizer, params, key = optimizers[name], networks[name]["params"], update.opt_state_key(name)
-                value = terms[update.monitor] if update.monitor else jnp.zeros(())
+                value = metrics[update.monitor] if update.monitor else jnp.zeros(())
                 delta, opt_state[key] = optimizer.update(grads[name], opt_state[key], params, value=value)
                 networks = replace_params(networks, {name: optax.apply_updates(params, delta)})
-                terms[f"gradient_norm/{name}"] = optax.global_norm(grads[name])
-            metrics.update(terms)
+                metrics[f"gradient_norm/{name}"] = optax.global_norm(grads[name])
         params, model_state = split({name: networks[name] for name in state.params})
         ema = _average(state.ema, params, state.step, ema_decay)
         return TrainState(state.step + 1, params, model_state, opt_state, ema), metrics

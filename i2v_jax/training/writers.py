@@ -1,6 +1,8 @@
 """Where a run can be followed: JSON lines, TensorBoard events, and pictures."""
 
+import contextlib
 import json
+import math
 import os
 import pathlib
 import time
@@ -16,7 +18,10 @@ _FPS = 8
 
 
 class MetricWriter:
-    """Appends scalars to `folder/metrics.jsonl`, and to TensorBoard event files where TensorBoard is installed."""
+    """Appends scalars to `folder/metrics.jsonl`, and to TensorBoard event files where TensorBoard is installed.
+
+    A context, at whose end the files are closed.
+    """
 
     def __init__(self, folder: pathlib.Path, step: int) -> None:
         """Continues at `step`: lines of later steps, which a killed run wrote after its last checkpoint, are dropped.
@@ -32,23 +37,37 @@ class MetricWriter:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
             os.replace(temporary, self._path)
             self._file = self._path.open("a")
+            self._events = _event_writer(folder)
         except OSError as error:
             raise UserError(f"cannot write {self._path}: {error.strerror}") from error
-        self._events = _event_writer(folder)
+
+    def __enter__(self) -> "MetricWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # Every line was flushed when it was written; what a full disk refused then would only be refused again.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def write(self, step: int, scalars: Mapping[str, float], prefix: str = "") -> None:
-        """One line {"step", "time", name: value, ...}. Raises UserError when it cannot be written."""
-        named = {prefix + name: float(value) for name, value in scalars.items()}
-        try:
-            self._file.write(json.dumps({"step": step, "time": round(time.time(), 3), **named}) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise UserError(f"cannot write {self._path}: {error.strerror}") from error
-        if self._events is not None:
-            self._events(step, named)
+        """One line {"step", "time", name: value, ...}, null for what is not a finite number.
 
-    def close(self) -> None:
-        self._file.close()
+        Raises:
+          UserError: it cannot be written.
+        """
+        named = {prefix + name: float(value) for name, value in scalars.items()}
+        numbers = {name: value if math.isfinite(value) else None for name, value in named.items()}
+        try:
+            line = json.dumps({"step": step, "time": round(time.time(), 3), **numbers}, allow_nan=False)
+            self._file.write(line + "\n")
+            self._file.flush()
+            if self._events is not None:
+                self._events(step, named)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the log in {self._path.parent} ({error.strerror}): the checkpoints there are whole; "
+                "free some space and run the same command to continue"
+            ) from error
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -86,7 +105,7 @@ def write_curves(folder: pathlib.Path) -> None:
     for key in sorted({key for line in lines for key in line if key.startswith("eval/")}):
         name = key.removeprefix("eval/")
         curves = {
-            label: [(line["step"], line[field]) for line in lines if np.isfinite(line.get(field, np.nan))]
+            label: [(line["step"], line[field]) for line in lines if line.get(field) is not None]
             for label, field in (("held out", key), ("training", name))
         }
         drawn = {label: points for label, points in curves.items() if points}

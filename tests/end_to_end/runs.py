@@ -1,5 +1,6 @@
 """Training as a user starts it, watched from outside."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -19,7 +20,7 @@ def train_command(spec: str, workdir: pathlib.Path) -> list[str]:
 
 
 def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
-    """A training run in the background; its output is read with `finish`."""
+    """A training run in the background, in a process group of its own; its output is read with `finish`."""
     return subprocess.Popen(
         train_command(spec, workdir),
         cwd=ROOT,
@@ -27,7 +28,30 @@ def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Po
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
+
+
+def signal_group(process: subprocess.Popen[str], number: int) -> None:
+    """To the run and its workers, as a terminal's Ctrl-C and a scheduler's SIGTERM are."""
+    os.killpg(process.pid, number)
+
+
+def orphans(process: subprocess.Popen[str], timeout: float = 20) -> list[int]:
+    """The processes of a run's group that outlive it; each has some time to notice."""
+    deadline = time.monotonic() + timeout
+    while _alive(process) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return _alive(process)
+
+
+def _alive(process: subprocess.Popen[str]) -> list[int]:
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended just now
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+            found += [int(path.parent.name)] if int(group) == process.pid and state != "Z" else []
+    return found
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 900) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from tests.end_to_end import runs
 # Batch norm, spectral norm, a critic and averaged parameters are all in this stage.
 _SPEC = (
     "sky.py:runlocal,size=32,stage=image_ae,data.num_clips.train=40,data.num_clips.eval=4,train.checkpoint_every=5,"
+    "data.workers=1,"
     "train.evaluate_every=1000000,train.preview_every=1000000,image_ae.steps="
 )
 _ENDLESS = f"{_SPEC}1000000"
@@ -35,11 +36,12 @@ def test_stopped_twice_and_killed_once_is_the_same_run(tmp_path: pathlib.Path) -
     for number in (signal.SIGTERM, signal.SIGINT):
         before = max(runs.checkpoints(folder), default=0)
         process = _start_and_take_steps(parts, 7)
-        process.send_signal(number)
+        runs.signal_group(process, number)
         status, output = runs.finish(process)
         assert status == 0, output
         assert "image_ae: stopped and saved; the same command continues" in output
-        assert "Traceback" not in output
+        assert "Traceback" not in output and "Worker process" not in output
+        assert not runs.orphans(process)
         assert (f"image_ae: continuing after step {before} of" in output) == (before > 0)
         # The log ends where the checkpoint does: nothing that was trained is lost.
         assert runs.checkpoints(folder)[-1] == runs.steps(folder)[-1] >= before + 7
@@ -47,7 +49,9 @@ def test_stopped_twice_and_killed_once_is_the_same_run(tmp_path: pathlib.Path) -
     before = runs.checkpoints(folder)[-1]
     process = _start_and_take_steps(parts, 12)
     process.kill()
-    assert runs.finish(process)[0] == -signal.SIGKILL
+    # The pipe that `finish` reads to its end stays open as long as a worker lives.
+    assert runs.finish(process, timeout=60)[0] == -signal.SIGKILL
+    assert not runs.orphans(process)
     last = runs.checkpoints(folder)[-1]
     assert last > before
 

@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import multiprocessing
+import os
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -173,12 +176,18 @@ def test_the_position_is_the_step_and_moves_between_host_counts() -> None:
 
 
 def test_worker_processes_deliver_the_same_batches() -> None:
+    """Whatever is signalled to the workers, as a terminal and a scheduler do: the parent decides when they end."""
     in_threads, in_processes = sky_pipeline().iterator(), sky_pipeline(workers=2).iterator()
     try:
-        for _ in range(4):
+        for step in range(4):
             assert_equal(next(in_threads), next(in_processes))
+            workers = multiprocessing.active_children()
+            assert len(workers) == 2
+            for worker in workers:
+                os.kill(worker.pid, (signal.SIGINT, signal.SIGTERM)[step % 2])
     finally:
         in_processes.close()
+    assert not multiprocessing.active_children()
 
 
 def test_prefetch_can_be_off() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from i2v_jax.errors import UserError
 from i2v_jax.interop import layout
 
 
@@ -25,6 +26,22 @@ def test_keys_that_share_an_array_fill_their_columns():
     np.testing.assert_array_equal(variables["params"]["both"], [[1, 1, 2, 2, 2]] * 3)
     back = layout.to_state(entries, variables)
     assert all(np.array_equal(back[key], state[key]) for key in state)
+
+
+def test_every_key_that_does_not_fit_is_listed():
+    entries = [layout.Entry(f"gamma{n}", f"params/{n}") for n in range(60)]
+    expected = {"params": {str(n): np.zeros(2, np.float32) for n in range(60)}}
+    state = {f"gamma{n}": np.zeros(3 if n < 25 else 2) for n in range(35)} | {
+        f"beta{n}": np.zeros(1) for n in range(30)
+    }
+    with pytest.raises(UserError) as raised:
+        layout.to_variables("pair", entries, state, expected)
+    message = str(raised.value)
+    assert "\n" not in message
+    unknown, missing, wrong = message.partition("; ")[2].split("; ")
+    assert unknown == "unknown keys: " + ", ".join(sorted(f"beta{n}" for n in range(30)))
+    assert missing == "missing keys: " + ", ".join(sorted(f"gamma{n}" for n in range(35, 60)))
+    assert wrong == "wrongly shaped keys: " + ", ".join(f"gamma{n} (3,), needed (2,)" for n in range(25))
 
 
 def test_a_table_must_fill_every_array():

@@ -148,7 +148,7 @@ def test_weights_without_a_published_hash_are_identified_by_their_own(cache, tmp
     assert weights.source_sha256("i3d_dynamic_textures_32") == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_checkpoint_of_another_network_is_one_short_message(cache, tmp_path):
+def test_a_checkpoint_of_another_network_is_one_message_that_lists_its_keys(cache, tmp_path):
     file = tmp_path / "model_rgb.pth"
     state = fixtures.state("i3d_dynamic_textures_16")
     torch_files.write(file, state)
@@ -156,8 +156,8 @@ def test_a_checkpoint_of_another_network_is_one_short_message(cache, tmp_path):
         UserError, match=r"this state dict is not that of i3d .*unknown keys: .*missing keys: "
     ) as caught:
         weights.import_file("i3d_port", file)
-    assert f"and {len(state) - 20} more" in str(caught.value)
-    assert len(str(caught.value)) < 2500
+    assert "\n" not in str(caught.value)
+    assert all(key in str(caught.value) for key in state)
     assert not cache.exists()
 
 

@@ -1,15 +1,21 @@
 """From a work directory to a synthesizer, and what is said when something is missing."""
 
+import operator
 import pathlib
 import shutil
+import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import sky
 from i2v_jax.errors import UserError
-from i2v_jax.sampling.load import assemble, load_synthesizer
+from i2v_jax.sampling.load import assemble, load_stages, load_synthesizer
+from i2v_jax.training.checkpoint import Checkpointer, Choice, load_networks
+from i2v_jax.training.state import TrainState
+from launch import _checkpoint
 from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
 
 ARGUMENT = "demo,runlocal"
@@ -36,6 +42,36 @@ def test_averaged_parameters_are_loaded(run: pathlib.Path) -> None:
     for field, variables in expected.items():
         averaged = {**variables, "params": jax.tree.map(lambda leaf: EMA_FACTOR * leaf, variables["params"])}
         jax.tree.map(np.testing.assert_array_equal, synthesizer.variables[field], averaged)
+
+
+def test_a_checkpoint_can_be_chosen_of_the_last_stage(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The stages before it are the latest, with which it was trained."""
+    copy, config = tmp_path / "run", sky.get_config(ARGUMENT)
+    shutil.copytree(run, copy)
+    params = load_networks(run / "flow")["params"]
+    checkpointer = Checkpointer(copy / "flow", keep=1, best="nll")
+    for step, nll in ((6, 1.0), (8, 2.0)):
+        scaled = jax.tree.map(lambda leaf, factor=step: factor * leaf, params)
+        state = TrainState(jnp.asarray(step), scaled, {}, {}, {})
+        checkpointer.save(state, {"step": step}, config, {"nll": nll})
+    checkpointer.close()
+    chosen: tuple[tuple[Choice, int], ...] = (("latest", 8), ("best", 6), (6, 6))
+    for choice, factor in chosen:
+        stages = load_stages(config, copy, choice)
+        expected = jax.tree.map(operator.methodcaller("__mul__", factor), params["flow"])
+        jax.tree.map(np.testing.assert_array_equal, stages["flow"]["flow"]["params"], expected)
+        assert stages["video_vae"].keys() == {"encoder", "decoder"}
+    with pytest.raises(UserError, match=r"no checkpoint 7 in .*flow: there are 6, 8"):
+        load_stages(config, copy, 7)
+
+
+@pytest.mark.parametrize(("text", "meant"), [("latest", "latest"), ("best", "best"), ("120", 120)])
+def test_the_flag_that_chooses_it(text: str, meant: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_checkpoint, "CHECKPOINT", types.SimpleNamespace(value=text))
+    assert _checkpoint.chosen() == meant
+    monkeypatch.setattr(_checkpoint, "CHECKPOINT", types.SimpleNamespace(value=f"-{text}"))
+    with pytest.raises(UserError, match=f"--checkpoint=-{text}: give latest, best or a step"):
+        _checkpoint.chosen()
 
 
 def test_a_missing_stage_is_named(run: pathlib.Path, tmp_path: pathlib.Path) -> None:

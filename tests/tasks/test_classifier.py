@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 
 from configs import dtdb_i3d
+from i2v_jax.tasks import networks
 from i2v_jax.tasks.classifier import Classifier
+
+
+def classifier(arguments):
+    config = dtdb_i3d.get_config(arguments)
+    return Classifier(config, networks.build(config)["classifier"])
 
 
 @pytest.fixture(scope="module")
 def task():
-    return Classifier(dtdb_i3d.get_config("embedded,classifier.network.narrower=16"))
+    return classifier("embedded,classifier.network.narrower=16")
 
 
 def test_the_release_s_network_is_the_default():
-    network = Classifier(dtdb_i3d.get_config("frames=32")).modules["classifier"]
+    network = classifier("frames=32").modules["classifier"]
     assert (network.classes, network.pool_frames, network.eps, network.dropout) == (18, 4, 1e-5, 0.5)
     assert network.narrower == 1
     assert network.shortest_clip == 25

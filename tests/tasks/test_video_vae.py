@@ -98,6 +98,57 @@ def check(fixture, terms, gradients):
             assert np.linalg.norm(ours[key]) == pytest.approx(norm, rel=1e-3, abs=1e-6), (short, key)
 
 
+def small_task(steps_per_epoch=10):
+    config = common.base(64)
+    config.video_vae.loss.perceptual_network = "laplacian"
+    config.video_vae.adversarial_epoch = 1.25
+    return VideoVAE(config, {}, steps_per_epoch)
+
+
+def test_critics_are_updated_first_and_begin_after_their_epoch():
+    """1.25 epochs of 10 steps: 13 steps of the autoencoder alone."""
+    updates = small_task().updates
+    active = {step: [update.name for update in updates if update.runs_at(step)] for step in (0, 12, 13, 10**6)}
+    assert active == {
+        0: ["pretraining"],
+        12: ["pretraining"],
+        13: ["critics", "generator"],
+        10**6: ["critics", "generator"],
+    }
+    networks = {update.name: update.networks for update in updates}
+    assert networks["critics"] == ("temporal_discriminator", "patch_discriminator")
+    assert networks["generator"] == networks["pretraining"] == ("encoder", "decoder")
+
+
+def test_critics_see_the_same_part_of_truth_and_reconstruction():
+    """Frames are numbered: those of clip c from 100 c on, the start frame first; reconstructed ones have 1000 more."""
+    task = small_task()
+    numbers = 100.0 * np.arange(3)[:, None] + np.arange(17)
+    batch = {"video": jnp.asarray(np.broadcast_to(numbers[..., None, None, None], (3, 17, 1, 1, 1)))}
+    outputs = Outputs(Posterior(jnp.zeros((3, 2)), jnp.zeros((3, 2))), batch["video"][:, 1:] + 1000)
+
+    @jax.jit
+    def look(seed):
+        rng = jax.random.key(seed)
+        frames = (task._frames(video, batch, rng) for video in (batch["video"][:, 1:], outputs.video))
+        return [jnp.squeeze(seen) for seen in (*task._windows(outputs, batch, rng), *frames)]
+
+    starts, repeated, seen = set(), 0, set()
+    for seed in range(60):
+        real_window, fake_window, real_frames, fake_frames = map(np.asarray, look(seed))
+        start = int(real_window[0, 0])
+        np.testing.assert_array_equal(real_window, numbers[:, start : start + 12])
+        np.testing.assert_array_equal(fake_window, real_window + 1000)
+        np.testing.assert_array_equal(fake_frames, real_frames + 1000)
+        assert real_frames.shape == (20,)
+        starts.add(start)
+        repeated += len(set(real_frames)) < 20
+        seen |= set(real_frames)
+    assert starts == set(range(1, 6))
+    assert repeated > 50  # of 48 frames, 20 are all different once in a hundred draws
+    assert seen == set(numbers[:, 1:].ravel())
+
+
 @pytest.mark.slow
 def test_generator_objective(objective):
     task, networks, fixture, batch = objective

@@ -13,9 +13,11 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation.extractors import Extractor, make_extractor
 from i2v_jax.evaluation.metrics import psnr
 from i2v_jax.input.pipeline import make_pipeline
+from i2v_jax.report.curves import series
 from i2v_jax.training import loop, sample_metric
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
-from i2v_jax.training.writers import read_metrics
+from i2v_jax.training.interrupt import Interruption
+from i2v_jax.training.writers import MetricWriter, read_metrics, write_curves
 from tests.training.tiny import MeanColour, tiny_config, tiny_trainer
 
 
@@ -166,10 +168,11 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_saves_and_stops(tmp_path, number):
-    trainer = tiny_trainer(tmp_path, 50)
-    evaluate = trainer._run_evaluation
-    trainer._run_evaluation = lambda *args: (os.kill(os.getpid(), number), evaluate(*args))
-    assert not trainer.run()
+    with Interruption() as interruption:
+        trainer = tiny_trainer(tmp_path, 50, interruption=interruption)
+        evaluate = trainer._run_evaluation
+        trainer._run_evaluation = lambda *args: (os.kill(os.getpid(), number), evaluate(*args))[1]
+        assert not trainer.run()
     stopped = int(saved(tmp_path)["step"])
     assert 3 <= stopped < 50
     tiny_trainer(tmp_path / "whole", stopped + 2).run()
@@ -195,6 +198,73 @@ def test_damaged_checkpoint_is_one_clear_line(tmp_path):
         tiny_trainer(tmp_path, 4).run()
     with pytest.raises(UserError, match=r"checkpoints/3.*cannot be read"):
         saved(tmp_path)
+
+
+def test_a_whole_checkpoint_of_another_configuration_is_not_called_damaged(tmp_path):
+    tiny_trainer(tmp_path, 3).run()
+    with pytest.raises(
+        UserError, match=r"checkpoints/3 is whole, but of another.*ema/predictor/bias: \(3,\) there, abs"
+    ):
+        tiny_trainer(tmp_path, 4, config=tiny_config(ema=0.0)).run()
+    assert saved(tmp_path)["step"] == 3
+
+
+def test_a_full_disk_while_logging_is_one_clear_line(tmp_path):
+    """What the file refused at the write it refuses again when it is closed."""
+    with MetricWriter(tmp_path, 3) as writer:
+        writer._file.close()
+        writer._file = open("/dev/full", "w")  # noqa: SIM115
+        with pytest.raises(
+            UserError, match=r"cannot write the log in .*No space left on device.*whole; free some space"
+        ):
+            writer.write(4, {"error": 0.5})
+    with MetricWriter(tmp_path, 3) as writer:
+        writer._events = full
+        with pytest.raises(UserError, match=r"cannot write the log in .*No space left on device"):
+            writer.write(4, {"error": 0.5})
+    assert read_metrics(tmp_path)[-1]["step"] == 4
+
+
+def full(*_):
+    with open("/dev/full", "w") as file:
+        file.write("event")
+
+
+def test_what_is_not_a_number_is_null_in_the_log(tmp_path):
+    with MetricWriter(tmp_path, 0) as writer:
+        writer.write(1, {"psnr": float("inf"), "error": float("nan"), "l1": 0.25}, prefix="eval/")
+    (text,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    line = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert (line["eval/psnr"], line["eval/error"], line["eval/l1"]) == (None, None, 0.25)
+    write_curves(tmp_path)
+    assert [path.name for path in (tmp_path / "curves").iterdir()] == ["l1.png"]
+    assert series(read_metrics(tmp_path), "eval/psnr") == []
+
+
+def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
+    """Evaluations between the regular checkpoints: those that are the best so far are saved, with their own metrics."""
+    config = tiny_config(keep=1)
+    config.train.update(evaluate_every=2, checkpoint_every=5)
+    trainer = tiny_trainer(tmp_path, 11, config=config)
+    errors = iter([5.0, 3.0, 4.0, 1.0, 2.0, 9.0])
+    evaluate = trainer._run_evaluation
+    trainer._run_evaluation = lambda *args: {**evaluate(*args), "error": next(errors)}
+    assert trainer.run()
+    with pytest.raises(UserError, match=r"no checkpoint 5 in .*: there are 8, 11"):
+        load_networks(tmp_path, step=5)
+    assert load_networks(tmp_path, step="best")["step"] == load_networks(tmp_path, step=8)["step"] == 8
+    assert load_networks(tmp_path)["step"] == load_networks(tmp_path, step="latest")["step"] == 11
+    resumed = tiny_trainer(tmp_path, 12, config=config)
+    assert not resumed._checkpointer.is_best({"error": 1.5})
+    assert resumed._checkpointer.is_best({"error": 0.5})
+    assert not resumed._checkpointer.is_best({"error": float("nan")})
+    resumed.close()
+
+
+def test_the_best_of_checkpoints_that_were_not_evaluated(tmp_path):
+    save_imported(tmp_path, {"predictor": {"params": {"bias": np.zeros(3, np.float32)}}}, tiny_config())
+    with pytest.raises(UserError, match=r"no checkpoint in .* was evaluated: take the latest, or one of 0"):
+        load_networks(tmp_path, step="best")
 
 
 def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import plants, sky
+from configs import common, plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.training.optimizers import learning_rate_schedule, make_optimizer
 
@@ -44,10 +44,90 @@ def test_muon_takes_stacked_kernels_one_by_one_and_their_biases_as_vectors():
             np.testing.assert_allclose(together[name][member], update, rtol=1e-5, atol=1e-7)
 
 
+def optimizer_config(**changes):
+    config = common.optimizer(b1=0.7, b2=0.9)
+    config.update(changes)
+    return config
+
+
+def moments(gradients, b1, b2):
+    """Bias-corrected first and second moments after each gradient (Kingma and Ba 2015, algorithm 1)."""
+    first, second = np.zeros_like(gradients[0]), np.zeros_like(gradients[0])
+    for step, gradient in enumerate(gradients, start=1):
+        first, second = b1 * first + (1 - b1) * gradient, b2 * second + (1 - b2) * gradient**2
+        yield first / (1 - b1**step), second / (1 - b2**step)
+
+
+def updates_of(config, gradients, params=None):
+    optimizer = make_optimizer(config, steps_per_epoch=100)
+    params = np.zeros_like(gradients[0]) if params is None else params
+    state = optimizer.init({"w": jnp.asarray(params)})
+    for gradient in gradients:
+        update, state = optimizer.update({"w": jnp.asarray(gradient)}, state, {"w": jnp.asarray(params)})
+        yield np.asarray(update["w"])
+
+
+GRADIENTS = np.float32([[3.0, -1.0, 0.2], [0.1, -2.0, 0.1], [-0.5, 0.3, 0.1], [0.2, 0.1, -0.3]])
+
+
+def test_adam_and_amsgrad_are_their_formulas():
+    largest = np.zeros(3)
+    adam = list(updates_of(optimizer_config(), GRADIENTS))
+    amsgrad = list(updates_of(optimizer_config(name="amsgrad"), GRADIENTS))
+    for step, (mean, square) in enumerate(moments(GRADIENTS, 0.7, 0.9)):
+        largest = np.maximum(largest, square)
+        np.testing.assert_allclose(adam[step], -2e-4 * mean / np.sqrt(square), rtol=1e-5)
+        np.testing.assert_allclose(amsgrad[step], -2e-4 * mean / np.sqrt(largest), rtol=1e-5)
+    assert np.all(np.abs(amsgrad[3][:2]) < np.abs(adam[3][:2]))  # the large first gradients are not forgotten
+
+
+def test_weight_decay_is_added_to_the_gradient():
+    params = np.float32([100.0, -50.0, 0.0])
+    decayed = list(updates_of(optimizer_config(weight_decay=0.1), GRADIENTS, params))
+    for ours, (mean, square) in zip(decayed, moments(GRADIENTS + 0.1 * params, 0.7, 0.9), strict=True):
+        np.testing.assert_allclose(ours, -2e-4 * mean / np.sqrt(square), rtol=1e-5)
+
+
+def test_gradients_are_clipped_by_their_norm_before_the_moments():
+    norms = np.linalg.norm(GRADIENTS, axis=1, keepdims=True)
+    assert norms.min() < 1 < norms.max()
+    clipped = GRADIENTS / np.maximum(1, norms)
+    ours = list(updates_of(optimizer_config(clip_norm=1.0), GRADIENTS))
+    for update, (mean, square) in zip(ours, moments(clipped, 0.7, 0.9), strict=True):
+        np.testing.assert_allclose(update, -2e-4 * mean / np.sqrt(square), rtol=1e-5)
+
+
+def test_the_rate_is_halved_where_the_reconstruction_stops_improving():
+    """As PyTorch's plateau schedule with patience 1, an absolute threshold of 1e-4 and a smallest rate of 1e-8."""
+    epochs = [9.0, 8.0, 8.0, 7.0, 7.5, 7.2, 6.99995, 6.99, 6.99, 6.98995, 7.0, 7.1, 6.0, 6.1, 6.2, 6.3, 6.4, 6.5, 6.6]
+    rate, best, bad, expected = 1e-7, np.inf, 0, []
+    for value in epochs:
+        best, bad = (value, 0) if value < best - 1e-4 else (best, bad + 1)
+        if bad > 1:
+            rate, bad = max(rate / 2, 1e-8), 0
+        expected.append(rate)
+    assert expected[-1] == 1e-8 and len(set(expected)) == 5
+    optimizer = make_optimizer(optimizer_config(learning_rate=1e-7, plateau=True), steps_per_epoch=2)
+    params = {"w": jnp.zeros(())}
+    step = jax.jit(lambda state, value: optimizer.update({"w": jnp.ones(())}, state, params, value=value))
+    state, rates = optimizer.init(params), []
+    for value in epochs:
+        for deviation in (0.5, -0.5):  # the mean of an epoch's steps counts
+            update, state = step(state, value + deviation)
+        rates.append(-float(update["w"]))
+    np.testing.assert_allclose(rates, expected, rtol=1e-4)
+
+
+def test_the_image_autoencoder_has_pytorchs_betas():
+    """The spec names Adam at 2e-4 and nothing else of it."""
+    fields = common.base(64).image_ae.optimizer
+    assert (fields.name, fields.learning_rate, fields.b1, fields.b2, fields.plateau) == ("adam", 2e-4, 0.9, 0.999, True)
+
+
 def test_an_unknown_optimizer_is_one_clear_line():
     config = sky.get_config("demo").video_vae.optimizer
     config.name = "sgd"
-    with pytest.raises(UserError, match=r"optimizer\.name=sgd: choose adam, amsgrad or muon"):
+    with pytest.raises(UserError, match=r"optimizer\.name=sgd: choose adam, amsgrad, muon"):
         make_optimizer(config, steps_per_epoch=10)
 
 

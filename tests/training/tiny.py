@@ -10,6 +10,7 @@ from jax.sharding import AxisType
 from configs import common
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.base import Update
+from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import Stage, Trainer
 
 
@@ -79,7 +80,7 @@ def tiny_config(**train):
     return config
 
 
-def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None):
+def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, interruption=None):
     """A trainer of `MeanColour` on the first `devices` virtual devices."""
     config = config or tiny_config()
     mesh = jax.make_mesh(
@@ -90,4 +91,4 @@ def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None):
         for split in ("train", "eval")
     ]
     stage = Stage("video_vae", task or MeanColour(), *pipelines, steps, config, pathlib.Path(folder))
-    return Trainer(stage, mesh)
+    return Trainer(stage, mesh, interruption or Interruption())

@@ -1,0 +1,127 @@
+"""The stages of a run: one after the other, and a request to stop is heard whenever it comes."""
+
+import itertools
+import os
+import signal
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from i2v_jax.input.pipeline import make_pipeline
+from i2v_jax.tasks.flow import Encoded
+from i2v_jax.training import latents, loop, run
+from i2v_jax.training.interrupt import Interruption
+from tests.training.tiny import MeanColour, tiny_config
+
+
+def two_stages():
+    config = tiny_config()
+    config.data.size = 32
+    config.image_ae.loss.perceptual_network = "laplacian"
+    config.stages = ("video_vae", "image_ae")
+    for stage in config.stages:
+        config[stage].update(batch_size=8, steps=3)
+    return config
+
+
+@pytest.fixture(autouse=True)
+def tiny_tasks(monkeypatch):
+    monkeypatch.setattr(run, "make_task", lambda *_: MeanColour())
+    pipeline = run._pipeline
+    monkeypatch.setattr(run, "_pipeline", lambda config, _, split: pipeline(config, "video_vae", split))
+
+
+def steps(folder, stage):
+    return sorted(int(path.name) for path in (folder / stage / "checkpoints").glob("[0-9]*"))
+
+
+def tell(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path, monkeypatch, capsys, number):
+    preview = loop.Trainer._write_preview
+
+    def last_step(self, state, step):
+        if step == 3:
+            tell(number)
+        preview(self, state, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Trainer, "_write_preview", last_step)
+        assert not run.train_stages(two_stages(), tmp_path)
+    assert steps(tmp_path, "video_vae") == [3]
+    assert not (tmp_path / "image_ae").exists()
+    log = capsys.readouterr().out.splitlines()
+    assert "video_vae: perceptual loss: lpips, by pretrained weights" in log
+    assert "video_vae: stopped and saved; the same command continues" in log
+    assert run.train_stages(two_stages(), tmp_path)
+    assert steps(tmp_path, "image_ae") == [3]
+    log = capsys.readouterr().out.splitlines()
+    assert "video_vae: finished already (3 of 3 steps), nothing to do" in log
+    assert (
+        "image_ae: perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the "
+        "paper's, needs python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
+    ) in log
+
+
+def test_a_signal_while_the_last_checkpoint_is_written_does_not_interrupt_it(tmp_path, monkeypatch):
+    close = loop.Trainer.close
+    monkeypatch.setattr(loop.Trainer, "close", lambda self: (tell(signal.SIGTERM), close(self)))
+    assert not run.train_stages(two_stages(), tmp_path)
+    assert steps(tmp_path, "video_vae") == [3]
+
+
+def test_a_signal_during_the_start_is_heard_before_the_first_step(tmp_path, monkeypatch):
+    restore = loop.Trainer.restore_or_init
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Trainer, "restore_or_init", lambda self: (tell(signal.SIGTERM), restore(self))[1])
+        patched.setattr(loop.Trainer, "compiled_step", lambda *_: pytest.fail("a program was compiled"))
+        assert not run.train_stages(two_stages(), tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert run.train_stages(two_stages(), tmp_path)
+    assert steps(tmp_path, "image_ae") == [3]
+
+
+class _Encoders:
+    """In place of the flow's task: the "posterior" of a clip is made of its colours."""
+
+    control, frozen = "direction", {"scale": jnp.float32(2.0)}
+
+    def encode(self, frozen, batch):
+        video = batch["video"]
+        mean = frozen["scale"] * jnp.mean(video[:, 1:], axis=(1, 2, 3))
+        return Encoded(mean, jnp.log(1 + mean**2), jnp.mean(video[:, 0], axis=(1, 2)))
+
+
+def clips():
+    return make_pipeline(two_stages().data, split="train", batch_size=8, seed=3, train=True)
+
+
+def test_encoding_once_is_encoding_each_clip():
+    task, names = _Encoders(), ("mean", "logvar", "embedding")
+    encoded, source = latents.encoded_pipeline(task, clips(), Interruption(), seed=3), clips().iterator()
+    expected = []
+    for batch in itertools.islice(source, 3):
+        parts = jax.device_get(task.encode(task.frozen, {"video": batch["video"]}))
+        expected.append({**{name: getattr(parts, name) for name in names}, "direction": batch["direction"]})
+    known = {name: np.concatenate([part[name] for part in expected]) for name in expected[0]}
+    assert (encoded.steps_per_epoch, len(known["mean"])) == (3, 24)
+    clips_seen = []
+    for batch in itertools.islice(encoded.iterator(), 3):
+        distances = np.abs(batch["embedding"][:, None] - known["embedding"]).sum(axis=-1)
+        which = np.argmin(distances, axis=1)
+        clips_seen += [*which]
+        for name in names:
+            np.testing.assert_allclose(batch[name], known[name][which], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(batch["direction"], known["direction"][which])
+    assert sorted(clips_seen) == list(range(24))
+
+
+def test_encoding_stops_when_it_is_asked_to():
+    asked = types.SimpleNamespace(reached=lambda: True)
+    assert latents.encoded_pipeline(_Encoders(), clips(), asked, seed=3) is None
