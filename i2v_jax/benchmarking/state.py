@@ -1,6 +1,6 @@
-"""What an evaluation has found so far: files that are written once each, so that a killed one goes on.
+"""What an evaluation has found so far: files that are replaced whole, so that a killed one goes on.
 
-Every file holds tables of some clips. Processes write files of their own; what is done is the union of all.
+Every file holds what one process of one run has found; what is done is the union of all.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ from typing import Any
 
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import accumulators
-from i2v_jax.evaluation.accumulators import ClipTable
+from i2v_jax.evaluation.accumulators import Accumulator, ClipTable
 
-Tables = dict[str, ClipTable]
+Tables = dict[str, Accumulator]
 
 
 class State:
@@ -26,8 +26,8 @@ class State:
         Raises:
             UserError: the folder cannot be made.
         """
-        text = json.dumps(settings, sort_keys=True)
-        self.folder = folder / f"unfinished-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        self.key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+        self.folder = folder / f"unfinished-{self.key}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -35,22 +35,26 @@ class State:
 
     def load(self) -> Tables:
         """The tables of all files, merged."""
-        merged: Tables = {}
+        found: Tables = {}
         for path in sorted(self.folder.glob("clips-*.npz")):
-            for name, table in accumulators.load(path)[0].items():
-                assert isinstance(table, ClipTable)
-                merged[name] = merged[name].merge(table) if name in merged else table
-        return merged
+            found = merged(found, accumulators.load(path))
+        return found
 
     def save(self, tables: Tables) -> None:
-        """Adds a file, whole or not at all. Raises UserError when it cannot be written."""
-        first = min(int(table.index[0]) for table in tables.values() if len(table.index))
+        """All that this process has found in this run, in place of what it saved before.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        clips = [table.index for table in tables.values() if isinstance(table, ClipTable)]
+        first = min(int(index[0]) for index in clips if len(index))
         accumulators.save(self.folder / f"clips-{first:06d}.npz", tables)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def merged(tables: Tables, more: Mapping[str, ClipTable]) -> Tables:
-    """`tables` with the clips of `more`, each table by itself."""
-    return {**tables, **{name: tables[name].merge(table) if name in tables else table for name, table in more.items()}}
+def merged(tables: Tables, more: Mapping[str, Accumulator]) -> Tables:
+    """`tables` with what `more` has, each table by itself."""
+    both = {name: accumulators.merge(tables[name], table) for name, table in more.items() if name in tables}
+    return {**tables, **more, **both}

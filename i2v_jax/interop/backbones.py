@@ -127,6 +127,6 @@ BACKBONES: dict[str, Backbone] = {
         TorchFile("inception_v3_google-0cc3c7bd.pth", "torchvision"),
         "0cc3c7bd",
         "BSD-3-Clause",
-        "the FID that the poke model was evaluated with",
+        "the FID of each frame; of the poke release too, which puts average pools into the stem",
     ),
 }

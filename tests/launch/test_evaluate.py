@@ -56,7 +56,7 @@ def test_numbers_table_curves_and_page(sky_run: pathlib.Path, tmp_path: pathlib.
     assert {"curve_psnr.png", "curve_ssim.png"} <= files
     assert len([file for file in files if file.endswith(".mp4")]) == 2 * 4
     assert all((tmp_path / file).stat().st_size > 0 for file in files)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png", ".mp4", ".html"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png", ".mp4", ".html", ".csv"}
 
 
 def test_missing_weights_that_were_asked_for_are_one_line(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -66,6 +66,22 @@ def test_missing_weights_that_were_asked_for_are_one_line(sky_run: pathlib.Path,
     assert "python -m launch.weights --fetch i3d" in last_line(done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_release_quirks_reach_the_records_beside_earlier_ones(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    usual = ("--metrics=psnr,log_likelihood", "--shown=0", "--clips=2")
+    assert launch(*_arguments(sky_run, tmp_path, *usual)).returncode == 0
+    before = read_records(tmp_path / "metrics.json")
+    done = launch(*_arguments(sky_run, tmp_path, *usual, "--release_quirks", "--protocol=dtdb"))
+    assert done.returncode == 0, done.stderr
+    *kept, psnr, nats = read_records(tmp_path / "metrics.json")
+    assert tuple(kept) == before
+    assert (psnr.protocol.metric, nats.protocol.metric) == ("psnr", "log_likelihood_release")
+    assert psnr.protocol.pairing.startswith("generated frame t with true frame t - 1; told")
+    assert before[0].protocol.pairing.startswith("aligned; told")
+    assert nats.protocol.layer == "log-determinant without the activations"
+    assert len(list(tmp_path.glob("clips-*.csv"))) == 2
 
 
 @pytest.mark.slow
