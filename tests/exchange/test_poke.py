@@ -82,7 +82,16 @@ def test_other_models_are_named(release: pathlib.Path):
         poke.read_release(file, release / "config.yaml")
     with pytest.raises(UserError, match=r"there is no file .*b\.pt"):
         poke.read_release(release / "b.pt", release / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "known"),
+    [("levels", 1, "0"), ("image_norm", "layer", "instance"), ("image_norm", "none", "instance")],
+)
+def test_models_that_the_authors_do_not_have_are_refused(tmp_path: pathlib.Path, field: str, value, known: str):
     config = iper.get_config("model=poke")
-    config.poke.model.levels = 1
-    with pytest.raises(UserError, match=r"poke\.model\.levels is 1: the authors' code only has models with 0"):
-        poke.write_release(config, {}, release / "out")
+    config.poke.model[field] = value
+    message = rf"poke\.model\.{field} is {value}: the authors' code only has models with {known}"
+    with pytest.raises(UserError, match=message):
+        poke.write_release(config, {}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
