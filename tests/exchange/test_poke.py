@@ -9,6 +9,7 @@ from configs import iper
 from i2v_jax.errors import UserError
 from i2v_jax.exchange import documents, poke
 from i2v_jax.interop import load_torch, torch_files
+from tests.launch.synthesis import last_line, launch
 from tests.reference import fixtures
 
 CONFIG = """
@@ -62,6 +63,25 @@ def test_there_and_back_is_bit_equal(release: pathlib.Path):
     assert all(np.array_equal(written[key], fixture.state[key]) for key in written)
     back = poke.configure(iper.get_config("model=poke"), documents.read(release / "out" / "config.yaml"))
     assert back.to_dict() == imported.config.to_dict()
+
+
+@pytest.mark.slow
+def test_there_and_back_by_command(release: pathlib.Path):
+    fixture = fixtures.load("poke_model_64")
+    file, run = release / "reg_ckpt_checkpoint_3000.pt", release / "run"
+    torch_files.write(file, {"model": fixture.state, "optimizer_dyn": {"state": {}}})
+    arguments = (f"--checkpoint={file}", f"--config={release / 'config.yaml'}", f"--workdir={run}")
+    done = launch("launch.import_torch", "--kind=poke", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "poke/model" in done.stdout and "all equal" in done.stdout and "--poke=x,y,dx,dy" in done.stdout
+    assert (run / "parity.txt").is_file() and (run / "config.json").is_file()
+    done = launch("launch.export_torch", f"--workdir={run}", f"--out={release / 'out'}")
+    assert done.returncode == 0, done.stderr
+    written = torch_files.read_state_dict(release / "out" / "reg_ckpt_checkpoint_0.pt", "model")
+    assert written.keys() == fixture.state.keys()
+    assert all(np.array_equal(written[key], fixture.state[key]) for key in written)
+    again = launch("launch.import_torch", "--kind=poke", *arguments)
+    assert again.returncode == 2 and "exists and is not an empty folder" in last_line(again.stderr)
 
 
 def assert_same(ours, expected):
