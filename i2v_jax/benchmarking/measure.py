@@ -109,13 +109,14 @@ def measure(
     mine = batches[jax.process_index() :: jax.process_count()]
     if done and progress:
         tqdm.tqdm.write(f"continuing after {len(done)} of {len(reader)} clips")
-    found: Tables = {}
+    unsaved: Tables = {}
     bar = tqdm.tqdm(total=len(reader), initial=len(done), desc="evaluation", unit="clip", disable=not progress)
     with bar:
         for index, numbers in enumerate(mine):
-            found = merged(found, worker.tables(numbers))
+            unsaved = merged(unsaved, worker.tables(numbers))
             if (index + 1) % save_every == 0 or index + 1 == len(mine):
-                state.save(found)
+                state.save(unsaved)
+                unsaved = {}
             bar.update(sum(map(len, batches[index * jax.process_count() : (index + 1) * jax.process_count()])))
     _wait("measured")
     tables = state.load()
