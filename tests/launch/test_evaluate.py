@@ -84,6 +84,32 @@ def test_release_quirks_reach_the_records_beside_earlier_ones(sky_run: pathlib.P
     assert len(list(tmp_path.glob("clips-*.csv"))) == 2
 
 
+_COPIES = """
+from i2v_jax.benchmarking.candidate import StochasticCandidate
+StochasticCandidate.sample = lambda self, clips, numbers, seed, samples, frames: clips["video"][:, None, 1:1 + frames]
+from launch import _app, evaluate
+_app.run(evaluate.main)
+"""
+
+
+@pytest.mark.slow
+def test_a_metric_without_a_number_fails_after_the_others_are_written(
+    sky_run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Of a model that copies the truth PSNR is infinite."""
+    arguments = _arguments(sky_run, tmp_path, "--metrics=psnr,ssim", "--clips=2", "--shown=1", "--train_clips=0")[1:]
+    command = [sys.executable, "-c", _COPIES, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert "psnr of clip 0 (sky-test-000000 from frame 0) is not finite" in last_line(done.stderr)
+    assert "Traceback" not in done.stderr
+    (record,) = read_records(tmp_path / "metrics.json")
+    assert (record.protocol.metric, record.mean) == ("ssim", pytest.approx(1))
+    (clips,) = tmp_path.glob("clips-*.csv")
+    assert ",inf,1" in clips.read_text()
+    assert (tmp_path / "index.html").is_file() and not list(tmp_path.glob("unfinished-*"))
+
+
 @pytest.mark.slow
 def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     one_answer, samples = tmp_path / "poke", tmp_path / "cinn"
