@@ -26,7 +26,7 @@ def names(table: str, numbers: Sequence[int], count: int, real: bool) -> list[st
         table: of the metric and set, "fid/real".
         numbers: of the clips, below `count`.
         count: clips of the metric.
-        real: whether it is the real set, which a floor is computed of.
+        real: whether they are true clips, which a floor is computed of.
     """
     if not real:
         return [table] * len(numbers)
@@ -48,15 +48,15 @@ def distance(tables: Tables, real: str, generated: str, ddof: int) -> float:
     return frechet_distance(*(_merged(tables, part).gaussian(ddof) for part in (sorted(groups), [generated])))
 
 
-def floor(tables: Tables, real: str, clips: int, ddof: int) -> Floor:
-    """Between halves of the real set of `clips` clips."""
+def floor(tables: Tables, sets: Sequence[str], clips: int, ddof: int) -> Floor:
+    """Between halves of sets of `clips` true clips each: of the real one alone, or with the spare one."""
 
     def distances() -> Iterator[float]:
         for halves in _DIVISIONS:
-            one, other = (_merged(tables, [f"{real}/{group}" for group in half]).gaussian(ddof) for half in halves)
-            yield frechet_distance(one, other)
+            one, other = (_merged(tables, [f"{name}/{group}" for name in sets for group in half]) for half in halves)
+            yield frechet_distance(one.gaussian(ddof), other.gaussian(ddof))
 
-    return floor_of(distances(), 2 * (clips // _GROUPS))
+    return floor_of(distances(), 2 * (clips // _GROUPS) * len(sets))
 
 
 def _merged(tables: Tables, chosen: Sequence[str]) -> Moments:

@@ -24,7 +24,7 @@ from i2v_jax.evaluation.diversity import SAMPLES
 from i2v_jax.evaluation.extractors import Extractor, check_weights, make_extractor
 from i2v_jax.evaluation.protocols import Protocol
 
-REAL, EXTREMES = "real", "extremes"  # parts of the names of tables
+REAL, SPARE, EXTREMES = "real", "spare", "extremes"  # parts of the names of tables
 _FEWEST = {"frechet": 4, "paired": 2, "diversity": 2, "likelihood": 2}  # clips
 
 
@@ -42,10 +42,11 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Table "METRIC/real" or "METRIC/REPEAT" -> the values of every clip, or the moments of all their frames."""
+    """Table "METRIC/real", "METRIC/spare" or "METRIC/REPEAT" -> each clip's values, or the moments of all frames."""
 
     request: Request
     reader: ClipReader
+    spare: ClipReader  # of further true clips, for the floors; it may have none
     state: State
     tables: Tables
     weights_sha256: dict[str, str]  # metric -> of its backbone
@@ -100,17 +101,23 @@ def measure(
     """
     reader = _reader(candidate, request)
     _check_request(request, reader)
-    worker = _Worker(candidate, request, reader, batch_size)
+    spare = reader.spare(request.protocol, request.seed, _frechet_clips(request, reader))
+    worker = _Worker(candidate, request, reader, spare, batch_size)
     state = worker.state(folder)
     done = _done(state.load())
     _wait("read")  # nobody writes before all have read what is done
-    remaining = [number for number in range(len(reader)) if number not in done]
-    batches = [remaining[first : first + batch_size] for first in range(0, len(remaining), batch_size)]
+    total = len(reader) + len(spare)
+    batches = [
+        remaining[first : first + batch_size]
+        for numbers in (range(len(reader)), range(len(reader), total))
+        for remaining in ([number for number in numbers if number not in done],)
+        for first in range(0, len(remaining), batch_size)
+    ]
     mine = batches[jax.process_index() :: jax.process_count()]
     if done and progress:
-        tqdm.tqdm.write(f"continuing after {len(done)} of {len(reader)} clips")
+        tqdm.tqdm.write(f"continuing after {len(done)} of {total} clips")
     unsaved: Tables = {}
-    bar = tqdm.tqdm(total=len(reader), initial=len(done), desc="evaluation", unit="clip", disable=not progress)
+    bar = tqdm.tqdm(total=total, initial=len(done), desc="evaluation", unit="clip", disable=not progress)
     with bar:
         for index, numbers in enumerate(mine):
             unsaved = merged(unsaved, worker.tables(numbers))
@@ -122,14 +129,16 @@ def measure(
     tables = state.load()
     _check_ranges(tables, request.repeats)
     shas = {extractor.metric: extractor.weights_sha256 for extractor in worker.extractors}
-    return Measured(request, reader, state, tables, shas)
+    return Measured(request, reader, spare, state, tables, shas)
 
 
 class _Worker:
     """Measures batches of clips."""
 
-    def __init__(self, candidate: Candidate, request: Request, reader: ClipReader, batch_size: int) -> None:
-        self._candidate, self._request, self._reader = candidate, request, reader
+    def __init__(
+        self, candidate: Candidate, request: Request, reader: ClipReader, spare: ClipReader, batch_size: int
+    ) -> None:
+        self._candidate, self._request, self._reader, self._spare = candidate, request, reader, spare
         likelihoods = {metric for metric in request.metrics if convention(metric).kind == "likelihood"}
         self._likelihoods = sorted({likelihood_table(metric) for metric in likelihoods})
         mesh = candidate.mesh
@@ -151,7 +160,9 @@ class _Worker:
         return State(folder, _settings(self._candidate, self._request, self._reader, shas))
 
     def tables(self, numbers: Sequence[int]) -> Tables:
-        """What these clips, in rising order, add to the metrics that take any of them."""
+        """What these clips, in rising order, add to the metrics that take any of them; spare ones are numbered last."""
+        if numbers[0] >= len(self._reader):
+            return self._spare_tables(numbers)
         clips = self._reader.read(numbers)
         checks.check_batch("real", clips["video"], numbers[0])
         found = self._extremes(REAL, numbers, clips["video"])
@@ -170,6 +181,18 @@ class _Worker:
                 found |= self._extremes(str(repeat), numbers, samples)
                 for extractor in extractors:
                     found |= self._extracted(extractor, numbers, clips, samples, repeat)
+        return found
+
+    def _spare_tables(self, numbers: Sequence[int]) -> Tables:
+        own = [number - len(self._reader) for number in numbers]
+        video = self._spare.read(own)["video"]
+        checks.check_batch("real", video, numbers[0])
+        found = self._extremes(REAL, numbers, video)
+        for extractor in self.extractors:
+            metric = extractor.metric
+            if extractor.convention.kind == "frechet" and own[0] < self._counts[metric]:
+                truth, _ = scoring.compared(metric, self._request.protocol, video, video[:, 1:])
+                found |= self._kept(metric, SPARE, own, self._apply(extractor, truth))
         return found
 
     def _extracted(
@@ -200,7 +223,7 @@ class _Worker:
         taken = [number for number in numbers if number < count]
         rows = rows[: len(taken)]
         if convention(metric).pools_frames:
-            return frame_sets.moments_of(rows, frame_sets.names(name, taken, count, real=part == REAL))
+            return frame_sets.moments_of(rows, frame_sets.names(name, taken, count, real=part in (REAL, SPARE)))
         return {name: ClipTable.empty(*rows.shape[1:]).add(taken, rows)}
 
     @staticmethod
@@ -221,6 +244,12 @@ def _reader(candidate: Candidate, request: Request) -> ClipReader:
     return open_clips(
         candidate.config.data, request.protocol, request.split, seed=request.seed, paired=paired, limit=request.clips
     )
+
+
+def _frechet_clips(request: Request, reader: ClipReader) -> int:
+    """The most that a distance between sets has."""
+    metrics = [metric for metric in request.metrics if convention(metric).kind == "frechet"]
+    return max((scoring.scored_clips(metric, request.protocol, len(reader)) for metric in metrics), default=0)
 
 
 def _check_request(request: Request, reader: ClipReader) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from i2v_jax.benchmarking import frame_sets
 from i2v_jax.benchmarking.candidate import Candidate
-from i2v_jax.benchmarking.measure import REAL, Measured
+from i2v_jax.benchmarking.measure import REAL, SPARE, Measured
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
 from i2v_jax.evaluation.conventions import convention
@@ -51,7 +51,7 @@ def values_of(measured: Measured, metric: str, part: int | str) -> NDArray[np.fl
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if not finite.all():
         number = int(table.index[np.argmin(finite)])
-        clip = measured.reader.clip(number)
+        clip = (measured.spare if part == SPARE else measured.reader).clip(number)
         raise UserError(
             f"{metric} of clip {number} ({clip.video} from frame {clip.start}) is not finite, "
             f"as of {int((~finite).sum()) - 1} others: it has no number on these clips, leave it out of --metrics"
@@ -86,15 +86,17 @@ def _record(candidate: Candidate, measured: Measured, metric: str) -> Record:
     chosen, request = convention(metric), measured.request
     protocol = metric_protocol(candidate, measured, metric)
     model = candidate.identity(request.seed)
-    repeats = range(request.repeats)
+    repeats, true_sets = range(request.repeats), (REAL, SPARE) if len(measured.spare) else (REAL,)
     if chosen.pools_frames:
-        whole = f"{metric}/{REAL}"
+        whole, *spare = (f"{metric}/{part}" for part in true_sets)
         values = tuple(frame_sets.distance(measured.tables, whole, f"{metric}/{r}", _DDOF) for r in repeats)
-        return Record(protocol, model, values, frame_sets.floor(measured.tables, whole, protocol.num_real, _DDOF))
+        floor = frame_sets.floor(measured.tables, [whole, *spare], protocol.num_real, _DDOF)
+        return Record(protocol, model, values, floor)
     if chosen.kind == "frechet":
         real = values_of(measured, metric, REAL)
         distances = [frechet_distance_of_table(metric, real, values_of(measured, metric, r), _DDOF) for r in repeats]
-        floor = real_floor(lambda a, b: frechet_distance_of_table(metric, a, b, _DDOF)[0], real, len(real))
+        true = np.concatenate([values_of(measured, metric, part) for part in true_sets])
+        floor = real_floor(lambda a, b: frechet_distance_of_table(metric, a, b, _DDOF)[0], true, len(real))
         curves = [curve for _, curve in distances]
         return Record(protocol, model, tuple(value for value, _ in distances), floor, _mean_curve(curves))
     rows = [values_of(measured, metric, repeat) for repeat in repeats]

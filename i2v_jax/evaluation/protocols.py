@@ -223,6 +223,19 @@ def clip_list(
     return ClipList(clips[: limit or None], tuple(sorted(set(lengths) - set(rooms))))
 
 
+def spare_clips(protocol: Protocol, videos: Sequence[tuple[str, int]], seed: int, taken: Sequence[Clip]) -> ClipList:
+    """As many clips more by the same rule, all different and none of them taken; none at all where there are fewer.
+
+    Args:
+        protocol, videos, seed: of `clip_list`.
+        taken: its first clips, as many as a distance between sets has.
+    """
+    twice = dataclasses.replace(protocol, clips=2 * protocol.clips, clips_per_video=2 * protocol.clips_per_video)
+    known = set(taken)
+    more = [clip for clip in dict.fromkeys(clip_list(twice, videos, seed).clips) if clip not in known]
+    return ClipList(tuple(more[: len(taken)]) if len(more) >= len(taken) else (), ())
+
+
 def _in_turn(protocol: Protocol, rooms: Mapping[str, int], seed: int, total: int) -> Iterator[tuple[str, int]]:
     rounds = -(-total // len(rooms))
     starts = {name: _starts(protocol.starts, seed, name, room, rounds) for name, room in rooms.items()}

@@ -80,11 +80,11 @@ class ModelIdentity:
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
-    """The metric between two disjoint halves of the real clips: more than a perfect model gets at all of them."""
+    """The metric between two disjoint sets of real clips: what a perfect model gets at as many clips."""
 
     mean: float
     std: float | None  # over repeats
-    clips: int  # in each half, half of the record's `num_real`; the floor falls as they grow
+    clips: int  # in each set: `num_real` of the record, or half of them where the split has no more
     repeats: int  # divisions into halves
 
 

@@ -112,7 +112,9 @@ def compare_runs(records: Sequence[Record]) -> tuple[Comparison, ...]:
     for record in records:
         key = (record.model.label, record.protocol.sha256)
         if key in seen:
-            raise UserError(f"two results of {key[0]} for {record.protocol.metric}: give one of them another --name")
+            raise UserError(
+                f"two results of {key[0]} for {record.protocol.metric}: give one another --name, or delete it"
+            )
         seen.add(key)
         groups.setdefault(tuple(getattr(record.protocol, field) for field in _SETTING), []).append(record)
     return tuple(Comparison(tuple(group)) for group in groups.values())

@@ -118,9 +118,9 @@ def write_page(
 
 
 _NUMBERS = (
-    "Real against real is the same distance between two disjoint halves of the true clips, so with half as many clips "
-    "as the value, which makes it larger: a perfect model comes out below it. Numbers of other hashes are measured "
-    "otherwise and cannot be compared."
+    "Real against real is the same distance between two disjoint sets of true clips, as many in each as the brackets "
+    "say: what a perfect model gets at that number. Where it is half of the clips of the value, the split has no more, "
+    "and a perfect model comes out below. Numbers of other hashes are measured otherwise and cannot be compared."
 )
 _FOOTER = (
     "All numbers with all that they depend on are in metrics.json. Samples are those that were measured: they depend "

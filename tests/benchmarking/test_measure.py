@@ -136,6 +136,36 @@ def test_frames_are_kept_as_moments(candidate: Candidate, measured: Measured) ->
     assert len(kept) == 2 + 4 + 1
 
 
+def test_floors_are_of_as_many_clips_where_the_split_has_them(
+    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of ten: four others are measured for the floors, also when it was interrupted among them."""
+    protocol = dataclasses.replace(get_protocol("sky"), clips=4)
+    request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=("fvd", "fid", "ssim"), repeats=1)
+    tables = driver._Worker.tables
+
+    def interrupted(self, numbers):
+        if numbers[0] == 6:
+            raise KeyboardInterrupt
+        return tables(self, numbers)
+
+    monkeypatch.setattr(driver._Worker, "tables", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(candidate, request, tmp_path, batch_size=2, save_every=1)
+    monkeypatch.setattr(driver._Worker, "tables", tables)
+    found = measure(candidate, request, tmp_path, batch_size=2, save_every=1)
+    fvd, fid, ssim = results.records(candidate, found)
+    assert (fvd.protocol.num_real, fid.protocol.num_real, ssim.protocol.num_real) == (4, 4, 4)
+    for record in (fvd, fid):
+        assert record.floor is not None and record.floor.clips == 4 and record.floor.mean > 0
+    assert not set(found.spare.listed.clips) & set(found.reader.listed.clips)
+    both = np.concatenate([reader.read(range(4))["video"] for reader in (found.reader, found.spare)])
+    rows = np.concatenate([found.clip_table("fvd", part).values for part in ("real", "spare")])
+    np.testing.assert_allclose(
+        rows, both.mean(axis=(2, 3, 4))[:, :16].reshape(8, 4, 4).mean(axis=2), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_floors_of_frames_are_of_disjoint_halves() -> None:
     for count in (4, 10, 39):
         names = frame_sets.names("fid/real", list(range(count)), count, real=True)
@@ -186,7 +216,7 @@ def test_sets_are_smaller_than_the_paired_list(
     request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=metrics, repeats=1)
     small = measure(candidate, request, tmp_path, batch_size=2)
     assert seen.count(("psnr", 2)) == 4
-    assert seen.count(("fid", 2)) == 2 * 2  # real and generated; no batch behind the fourth clip
+    assert seen.count(("fid", 2)) == 3 * 2  # real, generated and spare; no batch behind the fourth clip
     assert seen.count(("diversity_i3d", 2)) == 2
     assert asked == [5, 5, 1, 1]
     records = {record.protocol.metric: record for record in results.records(candidate, small)}

@@ -10,7 +10,7 @@ from configs import bair, dtdb, human36m, iper, landscape, poking_plants, taichi
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import protocols, scoring
 from i2v_jax.evaluation.conventions import CONVENTIONS, convention, release_name
-from i2v_jax.evaluation.protocols import PROTOCOLS, Clip, clip_list, get_protocol
+from i2v_jax.evaluation.protocols import PROTOCOLS, Clip, clip_list, get_protocol, spare_clips
 from i2v_jax.evaluation.published import PUBLISHED, published
 
 
@@ -169,6 +169,24 @@ def test_videos_take_turns_and_limits_cut_the_end() -> None:
     assert clip_list(poke, _videos(3, 5000)).clips == paired.clips[:1000]
     assert clip_list(poke, _videos(3, 5000), limit=10).clips == paired.clips[:10]
     assert paired.distinct(8000) == 8000
+
+
+def test_spare_clips_are_as_many_others() -> None:
+    for name, videos in (("iper", _videos(40, 1200)), ("dtdb", _videos(20, 200)), ("landscape", _videos(20, 90))):
+        listed = clip_list(PROTOCOLS[name], videos, seed=1)
+        spare = spare_clips(PROTOCOLS[name], videos, 1, listed.clips)
+        assert len(set(spare.clips)) == len(spare) == len(listed)
+        assert not set(spare.clips) & set(listed.clips)
+    poke = PROTOCOLS["poke"]
+    listed = clip_list(poke, _videos(3, 5000), paired=True)
+    assert spare_clips(poke, _videos(3, 5000), 0, listed.clips[:1000]).clips == listed.clips[1000:2000]
+    few = clip_list(poke, _videos(3, 5000), limit=10).clips
+    assert spare_clips(poke, _videos(3, 5000), 0, few).clips == listed.clips[10:20]
+
+
+def test_a_split_without_as_many_clips_has_no_spare_ones() -> None:
+    for name, videos in (("bair", _videos(256, 30)), ("landscape", _videos(20, 33)), ("iper", _videos(2, 600))):
+        assert not spare_clips(PROTOCOLS[name], videos, 0, clip_list(PROTOCOLS[name], videos).clips).clips
 
 
 def test_stride() -> None:
