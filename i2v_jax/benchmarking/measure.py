@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,18 +12,19 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from i2v_jax.benchmarking import frame_sets
 from i2v_jax.benchmarking.candidate import Candidate
 from i2v_jax.benchmarking.clips import Batch, ClipReader, open_clips
 from i2v_jax.benchmarking.state import State, Tables, merged
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation import checks
+from i2v_jax.evaluation import checks, scoring
 from i2v_jax.evaluation.accumulators import ClipTable
 from i2v_jax.evaluation.conventions import convention
 from i2v_jax.evaluation.diversity import SAMPLES
 from i2v_jax.evaluation.extractors import Extractor, check_weights, make_extractor
 from i2v_jax.evaluation.protocols import Protocol
 
-REAL, EXTREMES = "real", "extremes"  # parts of the names of tables
+REAL, SPARE, EXTREMES = "real", "spare", "extremes"  # parts of the names of tables
 _FEWEST = {"frechet": 4, "paired": 2, "diversity": 2, "likelihood": 2}  # clips
 
 
@@ -41,12 +42,24 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Values of every clip: table "METRIC/real" or "METRIC/REPEAT" -> rows by clip number."""
+    """Table "METRIC/real", "METRIC/spare" or "METRIC/REPEAT" -> each clip's values, or the moments of all frames."""
 
     request: Request
     reader: ClipReader
+    spare: ClipReader  # of further true clips, for the floors; it may have none
+    state: State
     tables: Tables
     weights_sha256: dict[str, str]  # metric -> of its backbone
+
+    def clip_table(self, metric: str, part: int | str) -> ClipTable:
+        """Of a metric that keeps each clip's values."""
+        table = self.tables[f"{likelihood_table(metric)}/{part}"]
+        assert isinstance(table, ClipTable)
+        return table
+
+    def scored_clips(self, metric: str) -> int:
+        """How many clips, the first ones, a metric takes."""
+        return scoring.scored_clips(metric, self.request.protocol, len(self.reader))
 
 
 def available_metrics(metrics: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -78,7 +91,7 @@ def measure(
     Args:
         candidate: the model.
         request: what to measure.
-        folder: for the state, until `State.remove`.
+        folder: for the state, until `Measured.state.remove`.
         batch_size: clips at a time on each process.
         save_every: batches after which the state is written.
         progress: show a bar.
@@ -88,17 +101,23 @@ def measure(
     """
     reader = _reader(candidate, request)
     _check_request(request, reader)
-    worker = _Worker(candidate, request, reader, batch_size)
+    spare = reader.spare(request.protocol, request.seed, _frechet_clips(request, reader))
+    worker = _Worker(candidate, request, reader, spare, batch_size)
     state = worker.state(folder)
     done = _done(state.load())
     _wait("read")  # nobody writes before all have read what is done
-    remaining = [number for number in range(len(reader)) if number not in done]
-    batches = [remaining[first : first + batch_size] for first in range(0, len(remaining), batch_size)]
+    total = len(reader) + len(spare)
+    batches = [
+        remaining[first : first + batch_size]
+        for numbers in (range(len(reader)), range(len(reader), total))
+        for remaining in ([number for number in numbers if number not in done],)
+        for first in range(0, len(remaining), batch_size)
+    ]
     mine = batches[jax.process_index() :: jax.process_count()]
     if done and progress:
-        tqdm.tqdm.write(f"continuing after {len(done)} of {len(reader)} clips")
+        tqdm.tqdm.write(f"continuing after {len(done)} of {total} clips")
     unsaved: Tables = {}
-    bar = tqdm.tqdm(total=len(reader), initial=len(done), desc="evaluation", unit="clip", disable=not progress)
+    bar = tqdm.tqdm(total=total, initial=len(done), desc="evaluation", unit="clip", disable=not progress)
     with bar:
         for index, numbers in enumerate(mine):
             unsaved = merged(unsaved, worker.tables(numbers))
@@ -110,44 +129,16 @@ def measure(
     tables = state.load()
     _check_ranges(tables, request.repeats)
     shas = {extractor.metric: extractor.weights_sha256 for extractor in worker.extractors}
-    return Measured(request, reader, tables, shas)
-
-
-def clip_counts(request: Request, reader: ClipReader) -> dict[str, int]:
-    """How many clips, the first ones, each metric takes."""
-    sets = len(reader)
-    if request.protocol.clips:
-        sets = min(sets, request.protocol.clips)
-    counts = {}
-    for metric in request.metrics:
-        if convention(metric).kind == "paired":
-            counts[metric] = len(reader)
-        else:
-            counts[metric] = request.protocol.frechet_clips(sets) if _compares_videos(metric) else sets
-    return counts
-
-
-def scored_frames(metric: str, protocol: Protocol) -> int:
-    """Length of the clips that a metric sees."""
-    return protocol.frechet_frames if _compares_videos(metric) else protocol.frames
-
-
-def _compares_videos(metric: str) -> bool:
-    """A Fréchet distance between sets of videos, not of frames."""
-    chosen = convention(metric)
-    return chosen.kind == "frechet" and "inception" not in chosen.backbone
-
-
-def finish(folder: pathlib.Path, measured: Measured, candidate: Candidate) -> None:
-    """Removes the state: the results are written."""
-    State(folder, _settings(candidate, measured.request, measured.reader, measured.weights_sha256)).remove()
+    return Measured(request, reader, spare, state, tables, shas)
 
 
 class _Worker:
     """Measures batches of clips."""
 
-    def __init__(self, candidate: Candidate, request: Request, reader: ClipReader, batch_size: int) -> None:
-        self._candidate, self._request, self._reader = candidate, request, reader
+    def __init__(
+        self, candidate: Candidate, request: Request, reader: ClipReader, spare: ClipReader, batch_size: int
+    ) -> None:
+        self._candidate, self._request, self._reader, self._spare = candidate, request, reader, spare
         likelihoods = {metric for metric in request.metrics if convention(metric).kind == "likelihood"}
         self._likelihoods = sorted({likelihood_table(metric) for metric in likelihoods})
         mesh = candidate.mesh
@@ -159,50 +150,65 @@ class _Worker:
             dataclasses.replace(item, weights=jax.device_put(item.weights, everywhere), function=jax.jit(item.function))
             for item in made
         ]
-        self._counts = clip_counts(request, reader)
-        kinds = {item.convention.kind for item in self.extractors}
-        self._samples = SAMPLES if "diversity" in kinds else 1 if kinds else 0
+        self._counts = {
+            likelihood_table(metric): scoring.scored_clips(metric, request.protocol, len(reader))
+            for metric in request.metrics
+        }
 
     def state(self, folder: pathlib.Path) -> State:
         shas = {extractor.metric: extractor.weights_sha256 for extractor in self.extractors}
         return State(folder, _settings(self._candidate, self._request, self._reader, shas))
 
     def tables(self, numbers: Sequence[int]) -> Tables:
-        """The values of these clips."""
+        """What these clips, in rising order, add to the metrics that take any of them; spare ones are numbered last."""
+        if numbers[0] >= len(self._reader):
+            return self._spare_tables(numbers)
         clips = self._reader.read(numbers)
         checks.check_batch("real", clips["video"], numbers[0])
-        values: dict[str, NDArray[Any]] = {f"{EXTREMES}/{REAL}": _extremes(clips["video"])}
+        found = self._extremes(REAL, numbers, clips["video"])
+        extractors = [item for item in self.extractors if numbers[0] < self._counts[item.metric]]
+        kinds = {item.convention.kind for item in extractors}
         for repeat in range(self._request.repeats):
             seed = self._request.seed + repeat
             for name in self._likelihoods:
-                exact = name == "log_likelihood"
-                values[f"{name}/{repeat}"] = self._candidate.log_likelihood(clips, numbers, seed, exact)
-            if self._samples:
-                frames = self._request.protocol.frames
-                samples = self._candidate.sample(clips, numbers, seed, self._samples, frames)
-                checks.check_batch("generated", samples.reshape(-1, *samples.shape[2:]), numbers[0] * self._samples)
-                values[f"{EXTREMES}/{repeat}"] = _extremes(samples)
-                for extractor in self.extractors:
-                    values |= self._extracted(extractor, clips, samples, repeat)
-        return {name: self._table(name, numbers, rows) for name, rows in values.items()}
+                if numbers[0] < self._counts[name]:
+                    nats = self._candidate.log_likelihood(clips, numbers, seed, exact=name == "log_likelihood")
+                    found |= self._kept(name, repeat, numbers, nats)
+            if kinds:
+                count, frames = SAMPLES if "diversity" in kinds else 1, self._request.protocol.clip_frames
+                samples = self._candidate.sample(clips, numbers, seed, count, frames)
+                checks.check_batch("generated", samples.reshape(-1, *samples.shape[2:]), numbers[0] * count)
+                found |= self._extremes(str(repeat), numbers, samples)
+                for extractor in extractors:
+                    found |= self._extracted(extractor, numbers, clips, samples, repeat)
+        return found
+
+    def _spare_tables(self, numbers: Sequence[int]) -> Tables:
+        own = [number - len(self._reader) for number in numbers]
+        video = self._spare.read(own)["video"]
+        checks.check_batch("real", video, numbers[0])
+        found = self._extremes(REAL, numbers, video)
+        for extractor in self.extractors:
+            metric = extractor.metric
+            if extractor.convention.kind == "frechet" and own[0] < self._counts[metric]:
+                truth, _ = scoring.compared(metric, self._request.protocol, video, video[:, 1:])
+                found |= self._kept(metric, SPARE, own, self._apply(extractor, truth))
+        return found
 
     def _extracted(
-        self, extractor: Extractor, clips: Batch, samples: NDArray[Any], repeat: int
-    ) -> Iterator[tuple[str, NDArray[Any]]]:
-        metric, protocol, video = extractor.metric, self._request.protocol, clips["video"]
-        kind = extractor.convention.kind
+        self, extractor: Extractor, numbers: Sequence[int], clips: Batch, samples: NDArray[Any], repeat: int
+    ) -> Tables:
+        metric, kind = extractor.metric, extractor.convention.kind
         if kind == "diversity":
-            yield f"{metric}/{repeat}", self._apply(extractor, samples)
-            return
-        chosen = protocol.frechet if _compares_videos(metric) else protocol.paired
-        truth, generated = chosen(video, samples[:, 0])
+            return self._kept(metric, repeat, numbers, self._apply(extractor, samples))
+        truth, generated = scoring.compared(metric, self._request.protocol, clips["video"], samples[:, 0])
         checks.check_same_shape("real", truth, "generated", generated)
         if kind == "paired":
-            yield f"{metric}/{repeat}", self._apply(extractor, truth, generated)
-            return
+            return self._kept(metric, repeat, numbers, self._apply(extractor, truth, generated))
+        found = self._kept(metric, repeat, numbers, self._apply(extractor, generated))
         if repeat == 0:
-            yield f"{metric}/{REAL}", self._apply(extractor, truth)
-        yield f"{metric}/{repeat}", self._apply(extractor, generated)
+            found |= self._kept(metric, REAL, numbers, self._apply(extractor, truth))
+        return found
 
     def _apply(self, extractor: Extractor, *arrays: Any) -> NDArray[Any]:
         """In batches of one size, the last rows repeated, so that one program serves."""
@@ -211,10 +217,21 @@ class _Worker:
         placed = [jax.device_put(np.asarray(array)[rows], self._over_devices) for array in arrays]
         return np.asarray(extractor.function(extractor.weights, *placed))[:count]
 
-    def _table(self, name: str, numbers: Sequence[int], rows: NDArray[Any]) -> ClipTable:
-        metric = name.split("/", maxsplit=1)[0]
-        valid = np.asarray(numbers) < self._counts.get(metric, len(self._reader))
-        return ClipTable.empty(*rows.shape[1:]).add(numbers, rows, valid)
+    def _kept(self, metric: str, part: int | str, numbers: Sequence[int], rows: NDArray[Any]) -> Tables:
+        """The rows of the clips that the metric takes."""
+        count, name = self._counts[metric], f"{metric}/{part}"
+        taken = [number for number in numbers if number < count]
+        rows = rows[: len(taken)]
+        if convention(metric).pools_frames:
+            return frame_sets.moments_of(rows, frame_sets.names(name, taken, count, real=part in (REAL, SPARE)))
+        return {name: ClipTable.empty(*rows.shape[1:]).add(taken, rows)}
+
+    @staticmethod
+    def _extremes(part: str, numbers: Sequence[int], videos: NDArray[Any]) -> Tables:
+        """The smallest and the largest value of each clip."""
+        flat = videos.reshape(len(videos), -1)
+        rows = np.stack([flat.min(axis=1), flat.max(axis=1)], axis=1)
+        return {f"{EXTREMES}/{part}": ClipTable.empty(2).add(numbers, rows)}
 
 
 def likelihood_table(metric: str) -> str:
@@ -229,9 +246,16 @@ def _reader(candidate: Candidate, request: Request) -> ClipReader:
     )
 
 
+def _frechet_clips(request: Request, reader: ClipReader) -> int:
+    """The most that a distance between sets has."""
+    metrics = [metric for metric in request.metrics if convention(metric).kind == "frechet"]
+    return max((scoring.scored_clips(metric, request.protocol, len(reader)) for metric in metrics), default=0)
+
+
 def _check_request(request: Request, reader: ClipReader) -> None:
-    for metric, count in clip_counts(request, reader).items():
-        chosen, frames = convention(metric), scored_frames(metric, request.protocol)
+    for metric in request.metrics:
+        chosen, frames = convention(metric), scoring.scored_frames(metric, request.protocol)
+        count = scoring.scored_clips(metric, request.protocol, len(reader))
         checks.check_clip_length(f"{metric} ({chosen.backbone})", frames, chosen.min_frames)
         if chosen.max_frames and frames > chosen.max_frames:
             raise UserError(f"{metric} is defined for clips of {chosen.max_frames} frames, these have {frames}")
@@ -261,21 +285,16 @@ def _settings(
 
 def _done(tables: Tables) -> set[int]:
     table = tables.get(f"{EXTREMES}/{REAL}")
-    return set() if table is None else set(table.index.tolist())
-
-
-def _extremes(videos: NDArray[Any]) -> NDArray[np.float32]:
-    """[B, ...] -> [B, 2], the smallest and the largest value."""
-    flat = videos.reshape(len(videos), -1)
-    return np.stack([flat.min(axis=1), flat.max(axis=1)], axis=1).astype(np.float32)
+    return set(table.index.tolist()) if isinstance(table, ClipTable) else set()
 
 
 def _check_ranges(tables: Tables, repeats: int) -> None:
     """Of whole sets: frames in [0, 1] cannot be told from a bright batch."""
     for name, parts in ((REAL, (REAL,)), ("generated", tuple(map(str, range(repeats))))):
-        found = [tables[f"{EXTREMES}/{part}"].values for part in parts if f"{EXTREMES}/{part}" in tables]
-        if found:
-            extremes = np.concatenate(found)
+        found = [tables.get(f"{EXTREMES}/{part}") for part in parts]
+        rows = [table.values for table in found if isinstance(table, ClipTable)]
+        if rows:
+            extremes = np.concatenate(rows)
             checks.check_range(name, float(extremes[:, 0].min()), float(extremes[:, 1].max()))
 
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from i2v_jax.benchmarking import frame_sets
 from i2v_jax.benchmarking.candidate import Candidate
-from i2v_jax.benchmarking.measure import REAL, Measured, clip_counts, likelihood_table, scored_frames
+from i2v_jax.benchmarking.measure import REAL, SPARE, Measured
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation.conventions import CONVENTIONS, Convention, convention
+from i2v_jax.evaluation import scoring
+from i2v_jax.evaluation.conventions import convention
 from i2v_jax.evaluation.diversity import SAMPLES
 from i2v_jax.evaluation.extractors import NO_WEIGHTS
 from i2v_jax.evaluation.frechet import TRACE_METHOD, frechet_distance_of_table
@@ -25,20 +27,34 @@ def records(candidate: Candidate, measured: Measured) -> tuple[Record, ...]:
     Raises:
         UserError: a value is not finite, with its clip; too few clips for a floor.
     """
-    return tuple(_record(candidate, measured, metric) for metric in measured.request.metrics)
+    found, refused = records_and_refusals(candidate, measured)
+    if refused:
+        raise refused[0]
+    return found
 
 
-def values_of(measured: Measured, metric: str, repeat: int | str) -> NDArray[np.float64]:
+def records_and_refusals(candidate: Candidate, measured: Measured) -> tuple[tuple[Record, ...], tuple[UserError, ...]]:
+    """The records of the metrics that have a number, and why each of the others has none."""
+    found, refused = [], []
+    for metric in measured.request.metrics:
+        try:
+            found.append(_record(candidate, measured, metric))
+        except UserError as error:
+            refused.append(error)
+    return tuple(found), tuple(refused)
+
+
+def values_of(measured: Measured, metric: str, part: int | str) -> NDArray[np.float64]:
     """What was measured of each clip, in order; [N, ...]. Raises UserError for a value that is not finite."""
-    table = measured.tables[f"{likelihood_table(metric)}/{repeat}"]
+    table = measured.clip_table(metric, part)
     values = table.values.astype(np.float64)
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if not finite.all():
         number = int(table.index[np.argmin(finite)])
-        clip = measured.reader.clip(number)
+        clip = (measured.spare if part == SPARE else measured.reader).clip(number)
         raise UserError(
             f"{metric} of clip {number} ({clip.video} from frame {clip.start}) is not finite, "
-            f"as of {int((~finite).sum()) - 1} others"
+            f"as of {int((~finite).sum()) - 1} others: it has no number on these clips, leave it out of --metrics"
         )
     return values
 
@@ -46,32 +62,48 @@ def values_of(measured: Measured, metric: str, repeat: int | str) -> NDArray[np.
 def ranking(measured: Measured) -> tuple[str, NDArray[np.int64], NDArray[np.float64]]:
     """(metric, clip numbers from best to worst, their values) by the first repeat's LPIPS, SSIM or PSNR.
 
-    Without any of them the metric is "" and the order that of the clips.
+    Without any of them the metric is "" and the order that of the clips. Infinite values are the best PSNRs.
     """
     for metric in _RANKED_BY:
         if metric in measured.request.metrics:
-            values = values_of(measured, metric, 0).mean(axis=1)
+            table = measured.clip_table(metric, 0)
+            values = table.values.astype(np.float64).mean(axis=1)
             order = np.argsort(-values if convention(metric).higher_is_better else values, kind="stable")
-            return metric, measured.tables[f"{metric}/0"].index[order], values[order]
+            return metric, table.index[order], values[order]
     return "", np.arange(len(measured.reader)), np.zeros(len(measured.reader))
 
 
+def values_by_clip(candidate: Candidate, measured: Measured, metric: str, repeat: int) -> dict[int, float]:
+    """Clip number -> its value, the mean over frames of a curve; of a metric that is no Fréchet distance."""
+    table = measured.clip_table(metric, repeat)
+    values = table.values.astype(np.float64).reshape(len(table.index), -1).mean(axis=1)
+    if metric.startswith("bits_per_dimension"):
+        values = bits_per_dimension(values, candidate.latent_dimensions)
+    return dict(zip(table.index.tolist(), values.tolist(), strict=True))
+
+
 def _record(candidate: Candidate, measured: Measured, metric: str) -> Record:
-    chosen, request = CONVENTIONS[metric], measured.request
+    chosen, request = convention(metric), measured.request
     protocol = metric_protocol(candidate, measured, metric)
     model = candidate.identity(request.seed)
-    repeats = range(request.repeats)
+    repeats, true_sets = range(request.repeats), (REAL, SPARE) if len(measured.spare) else (REAL,)
+    if chosen.pools_frames:
+        whole, *spare = (f"{metric}/{part}" for part in true_sets)
+        values = tuple(frame_sets.distance(measured.tables, whole, f"{metric}/{r}", _DDOF) for r in repeats)
+        floor = frame_sets.floor(measured.tables, [whole, *spare], protocol.num_real, _DDOF)
+        return Record(protocol, model, values, floor)
     if chosen.kind == "frechet":
         real = values_of(measured, metric, REAL)
         distances = [frechet_distance_of_table(metric, real, values_of(measured, metric, r), _DDOF) for r in repeats]
-        floor = real_floor(lambda a, b: frechet_distance_of_table(metric, a, b, _DDOF)[0], real, len(real))
+        true = np.concatenate([values_of(measured, metric, part) for part in true_sets])
+        floor = real_floor(lambda a, b: frechet_distance_of_table(metric, a, b, _DDOF)[0], true, len(real))
         curves = [curve for _, curve in distances]
         return Record(protocol, model, tuple(value for value, _ in distances), floor, _mean_curve(curves))
-    values = [values_of(measured, metric, repeat) for repeat in repeats]
+    rows = [values_of(measured, metric, repeat) for repeat in repeats]
     if metric.startswith("bits_per_dimension"):
-        values = [bits_per_dimension(nats, candidate.latent_dimensions) for nats in values]
-    curves = [rows.mean(axis=0) for rows in values] if chosen.kind == "paired" else []
-    return Record(protocol, model, tuple(float(rows.mean()) for rows in values), None, _mean_curve(curves))
+        rows = [bits_per_dimension(nats, candidate.latent_dimensions) for nats in rows]
+    curves = [row.mean(axis=0) for row in rows] if chosen.kind == "paired" else []
+    return Record(protocol, model, tuple(float(row.mean()) for row in rows), None, _mean_curve(curves))
 
 
 def _mean_curve(curves: Sequence[NDArray[np.float64]]) -> tuple[float, ...]:
@@ -80,9 +112,8 @@ def _mean_curve(curves: Sequence[NDArray[np.float64]]) -> tuple[float, ...]:
 
 def metric_protocol(candidate: Candidate, measured: Measured, metric: str) -> MetricProtocol:
     """All that makes the number what it is."""
-    chosen, request, reader = CONVENTIONS[metric], measured.request, measured.reader
-    protocol, count = request.protocol, clip_counts(measured.request, measured.reader)[metric]
-    likelihood = chosen.kind == "likelihood"
+    chosen, request, listed = convention(metric), measured.request, measured.reader.listed
+    protocol, count = request.protocol, measured.scored_clips(metric)
     return MetricProtocol(
         metric=metric,
         version=chosen.version,
@@ -91,29 +122,26 @@ def metric_protocol(candidate: Candidate, measured: Measured, metric: str) -> Me
         layer=chosen.layer,
         precision="float32",
         input_range=chosen.input_range,
-        input_dtype="float32",
+        input_dtype=scoring.input_dtype(metric, protocol),
         resize_kernel=chosen.resize_kernel,
         resize_corners=chosen.resize_corners,
         resize=chosen.resize,
         protocol=f"{protocol.name}, first {request.clips} clips" if request.clips else protocol.name,
-        pairing=_pairing(candidate, chosen, protocol.pairing),
-        frames=scored_frames(metric, protocol),
+        pairing="; ".join(filter(None, (scoring.pairing(metric, protocol), candidate.condition))),
+        frames=scoring.scored_frames(metric, protocol),
         stride=protocol.stride,
         start_rule=protocol.starts,
-        start_frame_scored=protocol.start_frame_scored and chosen.kind == "frechet",
+        start_frame_scored=scoring.sees_start_frame(metric, protocol),
         size=candidate.synthesizer.size,
         num_real=count,
-        num_generated=0 if likelihood else count,
+        num_generated=0 if chosen.kind == "likelihood" else count,
         samples_per_condition=SAMPLES if chosen.kind == "diversity" else 1,
-        dropped=len(reader) - count,
+        dropped=scoring.available_clips(metric, protocol, len(listed)) - count,
+        distinct_clips=listed.distinct(count),
+        videos_too_short=len(listed.too_short),
         data=candidate.data_name,
         split=request.split,
-        clip_list_sha256=reader.listed.sha256,
+        clip_list_sha256=listed.sha256,
         covariance_ddof=_DDOF if chosen.kind == "frechet" else None,
         matrix_square_root=TRACE_METHOD if chosen.kind == "frechet" else "none",
     )
-
-
-def _pairing(candidate: Candidate, chosen: Convention, pairing: str) -> str:
-    rule = "one posterior sample of z for each clip" if chosen.kind == "likelihood" else pairing
-    return "; ".join(filter(None, (rule, candidate.condition)))

@@ -1,15 +1,14 @@
-"""Metrics over more clips than fit in memory, on any number of hosts, through interruptions.
+"""What an evaluation keeps of the clips that it has seen: little, on any number of hosts, through interruptions.
 
-An accumulator is an immutable value: `add` a batch, `merge` what two hosts or two runs have, `save`, `load`, `gather`.
-Sums are float64. The result depends on which clips were added, not on how they were cut into batches or hosts.
+An accumulator is an immutable value: `add` a batch, `merge` what two hosts or two runs have, `save`, `load`. Sums are
+float64. The result depends on which clips were added, not on how they were cut into batches or hosts.
 
-`Moments` serves every metric: the features of a Fréchet distance ([B, D]), the curves of LPIPS, PSNR and SSIM ([B, T])
-and the diversity of each start frame ([B]). `ClipTable` keeps every clip's values under the clip's number, for what
-needs them singly: ranking clips, splitting the real ones into halves.
+`Moments` is for Fréchet distances between sets of frames: 34 MB for 2048 features, whatever the number of frames.
+`ClipTable` keeps every clip's values under the clip's number: of the other metrics, where they are few, and where
+clips are needed singly: ranking them, splitting the real ones into halves.
 """
 
 import dataclasses
-import functools
 import io
 import json
 import math
@@ -19,9 +18,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any, Self
 
-import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from numpy.typing import ArrayLike, NDArray
 
 from i2v_jax.errors import UserError
@@ -76,26 +73,10 @@ class Moments:
         return type(self)(count, mean, self.scatter + other.scatter + between)
 
     def gaussian(self, ddof: int = 1) -> Gaussian:
-        """For `frechet_distance`. Raises UserError for fewer than two clips."""
-        return Gaussian(self.mean, self.scatter / self._divisor(ddof), self.count)
-
-    def deviation(self, ddof: int = 1) -> Float64:
-        """Standard deviation over clips of each entry, [D]. Raises UserError for fewer than two clips."""
-        return np.sqrt(np.diag(self.scatter) / self._divisor(ddof))
-
-    def overall(self, ddof: int = 1) -> tuple[float, float]:
-        """Mean and standard deviation over clips of a clip's average entry, the metric of a curve.
-
-        Raises:
-            UserError: fewer than two clips.
-        """
-        variance = self.scatter.mean() / self._divisor(ddof)
-        return float(self.mean.mean()), float(np.sqrt(max(variance, 0.0)))
-
-    def _divisor(self, ddof: int) -> int:
+        """For `frechet_distance`. Raises UserError for fewer than two vectors."""
         if self.count < 2:
-            raise UserError(f"{self.count} clips are too few for a standard deviation: evaluate 2 or more")
-        return self.count - ddof
+            raise UserError(f"{self.count} clips are too few for a covariance: evaluate 2 or more")
+        return Gaussian(self.mean, self.scatter / (self.count - ddof), self.count)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,10 +118,17 @@ Accumulator = Moments | ClipTable
 _KINDS: Mapping[str, type[Accumulator]] = {"moments": Moments, "clip_table": ClipTable}
 
 
-def save(
-    path: str | os.PathLike[str], accumulators: Mapping[str, Accumulator], progress: Mapping[str, Any] | None = None
-) -> None:
-    """Writes named accumulators and `progress` (JSON: where to go on) as one .npz, whole or not at all.
+def merge(one: Accumulator, other: Accumulator) -> Accumulator:
+    """Of both sets together. Raises UserError for accumulators of different kinds or shapes."""
+    if isinstance(one, Moments) and isinstance(other, Moments):
+        return one.merge(other)
+    if isinstance(one, ClipTable) and isinstance(other, ClipTable):
+        return one.merge(other)
+    raise UserError("moments and values of clips cannot be merged: start this evaluation again in an empty folder")
+
+
+def save(path: str | os.PathLike[str], accumulators: Mapping[str, Accumulator]) -> None:
+    """Writes named accumulators as one .npz, whole or not at all.
 
     Raises:
         UserError: the file cannot be written.
@@ -148,14 +136,14 @@ def save(
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        temporary.write_bytes(_to_bytes(accumulators, progress or {}))
+        temporary.write_bytes(_to_bytes(accumulators))
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, Accumulator], dict[str, Any]]:
-    """What `save` wrote: accumulators and progress. Raises UserError for a file that is missing or something else."""
+def load(path: str | os.PathLike[str]) -> dict[str, Accumulator]:
+    """What `save` wrote. Raises UserError for a file that is missing or something else."""
     try:
         return _from_bytes(pathlib.Path(path).read_bytes())
     except OSError as error:
@@ -164,45 +152,26 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Accumulator], dict[str
         raise UserError(f"{path} holds no metric state: delete it to evaluate from the start") from error
 
 
-def gather(accumulators: Mapping[str, Accumulator]) -> dict[str, Accumulator]:
-    """Merged over all processes, the same on each; every process calls this with the same names."""
-    if jax.process_count() == 1:
-        return dict(accumulators)
-    # As bytes: jax would round float64 to float32, and tables differ in length.
-    own = np.frombuffer(_to_bytes(accumulators, {}), np.uint8)
-    lengths = np.asarray(multihost_utils.process_allgather(np.array(len(own), np.int32))).ravel()
-    padded = np.zeros(lengths.max(), np.uint8)
-    padded[: len(own)] = own
-    rows = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(lengths), -1)
-    parts = [_from_bytes(row[:length].tobytes())[0] for row, length in zip(rows, lengths, strict=True)]
-    return {name: functools.reduce(_merge, (part[name] for part in parts)) for name in accumulators}
-
-
-def _merge(one: Any, other: Any) -> Accumulator:
-    return one.merge(other)
-
-
-def _to_bytes(accumulators: Mapping[str, Accumulator], progress: Mapping[str, Any]) -> bytes:
+def _to_bytes(accumulators: Mapping[str, Accumulator]) -> bytes:
     names = {kind: name for name, kind in _KINDS.items()}
-    header = {"kinds": {name: names[type(value)] for name, value in accumulators.items()}, "progress": dict(progress)}
+    kinds = {name: names[type(value)] for name, value in accumulators.items()}
     arrays: dict[str, Any] = {
         f"{name}/{field.name}": np.asarray(getattr(value, field.name))
         for name, value in accumulators.items()
         for field in dataclasses.fields(value)
     }
     buffer = io.BytesIO()
-    np.savez(buffer, header=np.array(json.dumps(header)), **arrays)
+    np.savez(buffer, kinds=np.array(json.dumps(kinds)), **arrays)
     return buffer.getvalue()
 
 
-def _from_bytes(content: bytes) -> tuple[dict[str, Accumulator], dict[str, Any]]:
+def _from_bytes(content: bytes) -> dict[str, Accumulator]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        header = json.loads(str(file["header"]))
         accumulators: dict[str, Accumulator] = {}
-        for name, kind in header["kinds"].items():
+        for name, kind in json.loads(str(file["kinds"])).items():
             fields = {field.name: file[f"{name}/{field.name}"] for field in dataclasses.fields(_KINDS[kind])}
             accumulators[name] = _rebuilt(kind, fields)
-    return accumulators, header["progress"]
+    return accumulators
 
 
 def _rebuilt(kind: str, fields: Mapping[str, NDArray[Any]]) -> Accumulator:

@@ -21,20 +21,25 @@ from i2v_jax.perceptual.vgg import VGG
 
 NO_WEIGHTS = "none"
 
-# Which of `python -m launch.weights` a metric needs. VGG16 is part of LPIPS, whose weights are the easier ones to get.
+# Which of `python -m launch.weights` a metric needs. VGG16 is part of LPIPS.
 _WEIGHTS: Mapping[str, str] = {
     "fvd": "i3d",
     "pfvd": "i3d_port",
     "dtfvd_16": "i3d_dynamic_textures_16",
     "dtfvd_32": "i3d_dynamic_textures_32",
+    "dtfvd_16_release": "i3d_dynamic_textures_16",
+    "dtfvd_32_release": "i3d_dynamic_textures_32",
     "fid": "inception_fid",
     "fid_release": "inception_fid",
     "fid_per_frame": "inception_v3",
+    "fid_per_frame_release": "inception_v3",
     "lpips": "lpips",
     "diversity_vgg": "lpips",
     "diversity_i3d": "i3d",
     "diversity_dti3d_16": "i3d_dynamic_textures_16",
     "diversity_dti3d_32": "i3d_dynamic_textures_32",
+    "diversity_dti3d_16_release": "i3d_dynamic_textures_16",
+    "diversity_dti3d_32_release": "i3d_dynamic_textures_32",
 }
 _CORNERS: Mapping[str, Corners] = {"tf1_legacy": "legacy", "half_pixel": "half_pixel", "aligned": "aligned"}
 _RANGES: Mapping[str, Callable[[jax.Array], jax.Array]] = {
@@ -94,11 +99,13 @@ def _function(metric: str, chosen: Convention, name: str) -> Function:
     if metric == "diversity_vgg":
         return lambda variables, samples: frame_diversity(lambda x: _vgg_layers(chosen, variables, x), samples)
     module: Any = weights.module(name)
+    if metric == "fid_per_frame_release":
+        module = module.clone(variant="torchvision_average_stem")
     if "inception" in chosen.backbone:
         return lambda variables, videos: _of_each_frame(lambda x: module.apply(variables, _seen(chosen, x)), videos)
 
     def clip_features(variables: Any, videos: jax.Array) -> jax.Array:
-        return module.apply(variables, _seen(chosen, videos)).logits
+        return getattr(module.apply(variables, _seen(chosen, videos)), chosen.layer)
 
     if chosen.kind == "diversity":
         return lambda variables, samples: clip_diversity(lambda x: clip_features(variables, x), samples)

@@ -32,16 +32,6 @@ class Gaussian:
     count: int
 
 
-def gaussian_of(features: ArrayLike, ddof: int = 1) -> Gaussian:
-    """Mean and covariance, the sums divided by N - ddof, of features [N, D].
-
-    Raises:
-        UserError: features that are not finite, or fewer than two.
-    """
-    mean, factor = _factor_of_features("these", features, ddof)
-    return Gaussian(mean, factor @ factor.T, len(np.asarray(features)))
-
-
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """d^2 of two Gaussians. For clips at hand `frechet_distance_of_features` is more exact where N <= D.
 
@@ -72,14 +62,15 @@ def frechet_distance_of_table(metric: str, a: ArrayLike, b: ArrayLike, ddof: int
     """A metric's d^2 from what its extractor gives for each clip, and its curve over time ([T], or [0] without one).
 
     Args:
-        metric: "fid_per_frame" averages distances at each time; any other takes the frames of all times as one set.
+        metric: "fid_per_frame" and its release's form average distances at each time; any other takes the frames of all
+            times as one set.
         a, b: features [N, D] and [M, D] of clips, or [N, T, D] and [M, T, D] of frames.
         ddof: of the covariances.
 
     Raises:
         UserError: as `frechet_distance_of_features`.
     """
-    if metric == "fid_per_frame":
+    if metric.startswith("fid_per_frame"):
         curve = frechet_distance_per_frame(a, b, ddof)
         return float(curve.mean()), curve
     a, b = (np.asarray(features).reshape(-1, np.shape(features)[-1]) for features in (a, b))

@@ -34,7 +34,8 @@ class Protocol:
     paired_clips: int = 0  # for LPIPS, PSNR, SSIM; 0: the same clips
     stride: int = 1
     truth_offset: int = 1  # number of the true frame that the first generated one is held against; 1 is aligned
-    batch: int = 1  # a Fréchet distance over videos drops what does not fill a batch of so many
+    release: bool = False  # as the authors' scripts: whole batches, x0 among the frames (`conventions` says of what)
+    video_dtype: Literal["float32", "uint8"] = "float32"  # of the frames of a Fréchet distance over videos
     metrics: tuple[str, ...] = ()
     least_frames: int = 0  # after x0 that clips have, also where fewer are scored: a model's latent needs them
 
@@ -49,21 +50,12 @@ class Protocol:
         return self.clip_frames * self.stride + 1
 
     @property
-    def frechet_frames(self) -> int:
-        """Length of the clips that a Fréchet distance over videos sees."""
-        return self.frames + self.start_frame_scored
-
-    @property
     def pairing(self) -> str:
         """For the record."""
         return "aligned" if self.truth_offset == 1 else "generated frame t with true frame t - 1"
 
-    def frechet_clips(self, count: int) -> int:
-        """How many of `count` clips a Fréchet distance over videos keeps."""
-        return count - count % self.batch
-
     def paired(self, clips: ArrayLike, generated: ArrayLike) -> tuple[jax.Array, jax.Array]:
-        """True and generated frames that LPIPS, PSNR and SSIM compare; x0 is never among them.
+        """True and generated frames that meet each other, without x0.
 
         Args:
             clips: [B, 1 + T, H, W, 3], x0 first, T at least `frames`.
@@ -85,11 +77,9 @@ class Protocol:
             )
         return clips[:, self.truth_offset : self.truth_offset + self.frames], generated[:, : self.frames]
 
-    def frechet(self, clips: ArrayLike, generated: ArrayLike) -> tuple[jax.Array, jax.Array]:
-        """True and generated videos [B, frechet_frames, H, W, 3] of a Fréchet distance; arguments as in `paired`."""
-        truth, video = self.paired(clips, generated)
-        if not self.start_frame_scored:
-            return truth, video
+    def with_start_frame(self, clips: ArrayLike, generated: ArrayLike) -> tuple[jax.Array, jax.Array]:
+        """The same with x0 first in both, [B, 1 + frames, H, W, 3]; arguments as in `paired`."""
+        _, video = self.paired(clips, generated)
         clips = jnp.asarray(clips)
         return clips[:, : 1 + self.frames], jnp.concatenate([clips[:, :1], video], axis=1)
 
@@ -125,9 +115,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
     ),
 }  # fmt: skip
 
-# The cINN release cuts the last true frame off instead of x0 where x0 is not scored. All scripts run FVD on batches.
+# The cINN release cuts the last true frame off instead of x0 where x0 is not scored.
 _SHIFTED = ("landscape", "dtdb")
-_RELEASE_BATCH = 16
 
 
 def get_protocol(name: str, release_quirks: bool = False) -> Protocol:
@@ -142,7 +131,9 @@ def get_protocol(name: str, release_quirks: bool = False) -> Protocol:
     if not release_quirks:
         return protocol
     offset = 0 if name in _SHIFTED else protocol.truth_offset
-    return dataclasses.replace(protocol, truth_offset=offset, batch=_RELEASE_BATCH)
+    # The poke release stores the videos of its FVD as bytes.
+    dtype: Literal["float32", "uint8"] = "uint8" if name == "poke" else "float32"
+    return dataclasses.replace(protocol, truth_offset=offset, release=True, video_dtype=dtype)
 
 
 def of_whole_videos(protocol: Protocol, frames: int) -> Protocol:
@@ -190,10 +181,9 @@ class ClipList:
         rows = [[clip.video, clip.start, clip.frames, clip.stride] for clip in self.clips]
         return hashlib.sha256(json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
-    @property
-    def distinct(self) -> int:
-        """A video with fewer starts than draws gives some clips again."""
-        return len(set(self.clips))
+    def distinct(self, count: int) -> int:
+        """How many of the first `count` differ: a video with fewer starts than draws gives some clips again."""
+        return len(set(self.clips[:count]))
 
 
 def clip_list(
@@ -231,6 +221,19 @@ def clip_list(
     drawn = _in_turn(protocol, rooms, seed, total) if total else _video_by_video(protocol, rooms, seed)
     clips = tuple(Clip(name, start, 1 + protocol.clip_frames, protocol.stride) for name, start in drawn)
     return ClipList(clips[: limit or None], tuple(sorted(set(lengths) - set(rooms))))
+
+
+def spare_clips(protocol: Protocol, videos: Sequence[tuple[str, int]], seed: int, taken: Sequence[Clip]) -> ClipList:
+    """As many clips more by the same rule, all different and none of them taken; none at all where there are fewer.
+
+    Args:
+        protocol, videos, seed: of `clip_list`.
+        taken: its first clips, as many as a distance between sets has.
+    """
+    twice = dataclasses.replace(protocol, clips=2 * protocol.clips, clips_per_video=2 * protocol.clips_per_video)
+    known = set(taken)
+    more = [clip for clip in dict.fromkeys(clip_list(twice, videos, seed).clips) if clip not in known]
+    return ClipList(tuple(more[: len(taken)]) if len(more) >= len(taken) else (), ())
 
 
 def _in_turn(protocol: Protocol, rooms: Mapping[str, int], seed: int, total: int) -> Iterator[tuple[str, int]]:

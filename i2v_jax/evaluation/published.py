@@ -14,7 +14,9 @@ class Published:
     method: str
     data: str
     size: int  # height and width of the frames
-    metric: str  # a name of `conventions`; diversity of DTI3D is here as printed, times 1000
+    metric: (
+        str  # a name of `conventions`, as the authors' scripts compute it; diversity of DTI3D times 1000, as printed
+    )
     value: float
     source: str
     protocol: str  # a name of `protocols`, or "" where the source's differs or does not say
@@ -39,13 +41,13 @@ def _table(
 _CINN, _POKE = "cINN paper, table {}", "poke paper, table {}"
 _OURS_CINN, _OURS_POKE = "cINN (paper)", "poke (paper)"
 _DIVERSITY = ("fvd", "diversity_vgg", "diversity_i3d")
-_TEXTURE = ("lpips", "fid", "fvd", "dtfvd_16", "diversity_vgg")
+_TEXTURE = ("lpips", "fid_release", "fvd", "dtfvd_16_release", "diversity_vgg")
 _QUALITY = ("fvd", "lpips", "psnr", "ssim")
 _ABLATION = ("lpips", "psnr", "fvd")
 
 _CINN_ROWS = (
     *_table(_CINN.format(1), "landscape", 128, "landscape",
-            ("lpips", "fid", "dtfvd_32", "fvd", "diversity_vgg", "diversity_i3d"), {
+            ("lpips", "fid_release", "dtfvd_32_release", "fvd", "diversity_vgg", "diversity_i3d"), {
         "MDGAN": (0.49, 68.9, 2.35, 385.1, None, None),
         "DTVNet": (0.35, 74.5, 2.78, 693.4, 0.00, 0.00),
         "DeepLandscape": (0.41, 41.1, 1.73, 351.5, None, None),
@@ -94,7 +96,7 @@ _CINN_ROWS = (
         f"{_OURS_CINN} without x0": (272.6, 2.40, 2.48),
         f"{_OURS_CINN} without ADAIN": (131.2, 0.78, 1.73),
     }),
-    *_table(_CINN.format(5), "landscape", 128, "landscape", ("diversity_dti3d_32",), {
+    *_table(_CINN.format(5), "landscape", 128, "landscape", ("diversity_dti3d_32_release",), {
         "Animating Landscape": (1.49,), _OURS_CINN: (3.41,),
     }),
     *(
@@ -102,7 +104,7 @@ _CINN_ROWS = (
         for texture, animating, ours in (
             ("fire", 0.36, 1.42), ("vegetation", 0.30, 0.98), ("waterfall", 0.80, 1.11), ("clouds", 1.22, 1.51),
         )
-        for row in _table(_CINN.format(5), f"dtdb_{texture}", 128, "dtdb", ("diversity_dti3d_16",), {
+        for row in _table(_CINN.format(5), f"dtdb_{texture}", 128, "dtdb", ("diversity_dti3d_16_release",), {
             "Animating Landscape": (animating,), _OURS_CINN: (ours,),
         })
     ),
@@ -113,7 +115,7 @@ _POKE_ROWS = (
         row
         for data, savp, ivrnn, srvp, ours in (
             ("poking_plants", 136.81, 184.54, 283.90, 89.67), ("iper", 150.39, 181.50, 245.13, 144.92),
-            ("tai_chi_hd", 309.62, 202.33, 238.71, 171.74), ("human36m", 160.32, 465.55, 174.65, 107.73),
+            ("taichi", 309.62, 202.33, 238.71, 171.74), ("human36m", 160.32, 465.55, 174.65, 107.73),
         )
         for row in _table(_POKE.format(1), data, 64, "poke", ("fvd",), {
             "SAVP": (savp,), "IVRNN": (ivrnn,), "SRVP": (srvp,), _OURS_POKE: (ours,),
@@ -124,7 +126,7 @@ _POKE_ROWS = (
         for data, ours, other in (
             ("poking_plants", (137.78, 0.10, 20.68, 0.78), (361.51, 0.16, 21.28, 0.72)),
             ("iper", (93.28, 0.06, 23.99, 0.91), (235.08, 0.11, 21.09, 0.88)),
-            ("tai_chi_hd", (152.76, 0.12, 20.58, 0.75), (341.79, 0.12, 20.41, 0.78)),
+            ("taichi", (152.76, 0.12, 20.58, 0.75), (341.79, 0.12, 20.41, 0.78)),
             ("human36m", (100.36, 0.08, 23.71, 0.92), (259.92, 0.10, 22.81, 0.93)),
         )
         for row in _table(_POKE.format(2), data, 128, "poke", _QUALITY, {_OURS_POKE: ours, "Hao et al.": other})
@@ -166,7 +168,7 @@ _OTHER_ROWS = (
         row
         for data, poke, ipoke in (
             ("poking_plants", (174.18, 89.76), (63.06, 56.59)), ("iper", (220.34, 144.92), (74.53, 81.49)),
-            ("human36m", (129.62, 119.89), (119.77, 111.55)), ("tai_chi_hd", (167.94, 182.28), (100.69, 96.09)),
+            ("human36m", (129.62, 119.89), (119.77, 111.55)), ("taichi", (167.94, 182.28), (100.69, 96.09)),
         )
         for size, released, successor in zip((128, 64), poke, ipoke, strict=True)
         for row in (

@@ -44,7 +44,9 @@ class MetricProtocol:
     num_real: int
     num_generated: int
     samples_per_condition: int
-    dropped: int  # clips that the protocol left out of the list
+    dropped: int  # clips that did not fill a batch of the authors' script
+    distinct_clips: int  # of the real ones: a video with fewer starts than draws gives some again
+    videos_too_short: int  # of the split, for x0 and the frames of the protocol
     data: str
     split: str
     clip_list_sha256: str
@@ -68,15 +70,22 @@ class ModelIdentity:
     seed: int
     temperature: float = 1.0
 
+    @property
+    def label(self) -> str:
+        """For tables."""
+        seed = f", seed {self.seed}" if self.seed else ""
+        temperature = f", temperature {self.temperature:g}" if self.temperature != 1 else ""
+        return f"{self.name}, step {self.step}{seed}{temperature}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
-    """The metric between two disjoint halves of the real clips: what a perfect model would get."""
+    """The metric between two disjoint sets of real clips: what a perfect model gets at as many clips."""
 
     mean: float
     std: float | None  # over repeats
-    clips: int  # in each half; the floor falls as they grow
-    repeats: int
+    clips: int  # in each set: `num_real` of the record, or half of them where the split has no more
+    repeats: int  # divisions into halves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +199,16 @@ def floor_of(distances: Iterable[float], clips: int) -> Floor:
     values = list(distances)
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Floor(math.fsum(values) / len(values), std, clips, len(values))
+
+
+def replaced(earlier: Sequence[Record], new: Sequence[Record]) -> tuple[Record, ...]:
+    """Both, of the same protocol and model only the new one."""
+
+    def key(record: Record) -> tuple[str, ModelIdentity]:
+        return record.protocol.sha256, record.model
+
+    again = {key(record) for record in new}
+    return (*(record for record in earlier if key(record) not in again), *new)
 
 
 def write_records(path: str | os.PathLike[str], records: Sequence[Record]) -> None:

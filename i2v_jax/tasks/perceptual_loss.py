@@ -47,7 +47,7 @@ def description(name: str) -> str:
 
 
 def _vgg_variables(name: str) -> Variables:
-    """VGG16 is part of LPIPS, whose weights are the easier ones to get."""
+    """VGG16 is part of LPIPS."""
     if name == "vgg16":
         return {"params": _load(name, "lpips")["params"]["vgg"]}
     return _load(name, name)

@@ -19,7 +19,7 @@ from i2v_jax.models.flow import standard_normal_log_prob
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from tests.sampling.stand_ins import MeanBrightness, MeanChange, Shift
 
-METRICS = ("fvd", "psnr", "ssim", "diversity_i3d", "log_likelihood", "bits_per_dimension")
+METRICS = ("fvd", "fid", "psnr", "ssim", "diversity_i3d", "log_likelihood", "bits_per_dimension")
 SIZE = 16
 
 
@@ -80,6 +80,10 @@ def request_of_sky() -> Iterator[Request]:
     def make(metric: str) -> Extractor:
         if metric == "fvd":
             return Extractor(metric, "ab" * 32, {}, brightness)
+        if metric == "fid":
+            return Extractor(
+                metric, "ab" * 32, {}, lambda _, videos: videos[:, :, 8, 4:6].reshape(*videos.shape[:2], 6)
+            )
         if metric == "diversity_i3d":
             return Extractor(metric, "ab" * 32, {}, lambda _, samples: jnp.var(brightness(_, samples), axis=(1, 2)))
         return make_extractor(metric)

@@ -1,11 +1,6 @@
-"""Accumulators against the whole set at once; saving, merging, and two real processes."""
+"""Accumulators against the whole set at once; saving and merging."""
 
-import os
 import pathlib
-import socket
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -69,21 +64,6 @@ def test_frechet_distance_of_moments(dimensions: int) -> None:
     assert found == pytest.approx(frechet_distance_of_features(a, b), rel=1e-9)
 
 
-def test_curves() -> None:
-    """[B, T]: the mean curve, its spread over clips, and the mean and spread of a clip's average."""
-    curve = np.random.default_rng(1).standard_normal((30, 4)).astype(np.float32)
-    moments = _accumulated(_split(curve, [11, 19]))
-    exact = curve.astype(np.float64)
-    np.testing.assert_allclose(moments.mean, exact.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(moments.deviation(), exact.std(0, ddof=1), rtol=1e-12)
-    assert moments.overall() == pytest.approx((exact.mean(), exact.mean(1).std(ddof=1)), rel=1e-12)
-
-
-def test_one_number_per_clip() -> None:
-    numbers = np.arange(5.0)
-    assert Moments.empty(1).add(numbers[:2]).add(numbers[2:]).overall() == pytest.approx((2, np.std(numbers, ddof=1)))
-
-
 def test_values_that_are_not_numbers() -> None:
     values = _values()[:3]
     values[1, 2] = np.inf
@@ -109,6 +89,8 @@ def test_clip_table_is_in_the_order_of_the_clips() -> None:
         merged.merge(table)
     with pytest.raises(UserError, match="cannot be merged"):
         merged.add([7], [1.0])
+    with pytest.raises(UserError, match="moments and values of clips cannot be merged"):
+        accumulators.merge(merged, Moments.empty(2))
 
 
 def _state() -> dict:
@@ -129,9 +111,8 @@ def _assert_equal(found: dict, expected: dict) -> None:
 def test_saved_state_continues_exactly(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "state.npz"
     accumulators.save(path, {"real": Moments.empty(1)})
-    accumulators.save(path, _state(), {"next_batch": 3, "protocol": "abc"})
-    found, progress = accumulators.load(path)
-    assert progress == {"next_batch": 3, "protocol": "abc"}
+    accumulators.save(path, _state())
+    found = accumulators.load(path)
     _assert_equal(found, _state())
     assert list(tmp_path.iterdir()) == [path]
     more = _values() + 1
@@ -153,65 +134,3 @@ def test_files_that_are_no_state(tmp_path: pathlib.Path) -> None:
         accumulators.load(path)
     with pytest.raises(UserError, match="cannot write"):
         accumulators.save(tmp_path / "missing" / "state.npz", _state())
-
-
-def test_gathering_on_one_process_changes_nothing() -> None:
-    _assert_equal(accumulators.gather(_state()), _state())
-
-
-def test_gathering_from_a_process_that_holds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accumulators.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(accumulators.multihost_utils, "process_allgather", lambda array: np.stack([array, array]))
-    found = accumulators.gather({"real": _state()["real"]})["real"]
-    assert found.count == 120
-    np.testing.assert_array_equal(found.mean, _state()["real"].mean)
-    np.testing.assert_array_equal(found.scatter, 2 * _state()["real"].scatter)
-
-
-_PROCESS = """
-    import sys
-    import jax, numpy as np
-    from i2v_jax.distributed.runtime import initialize_distributed
-    initialize_distributed()
-    from i2v_jax.evaluation import accumulators
-    from i2v_jax.evaluation.accumulators import ClipTable, Moments
-    rank = jax.process_index()
-    values = np.load(sys.argv[1])[rank::2][: 20 - 5 * rank]  # of different numbers
-    index = np.arange(len(values)) * 2 + rank
-    own = {"real": Moments.empty(7).add(values), "clips": ClipTable.empty(7, dtype=np.float64).add(index, values)}
-    accumulators.save(f"{sys.argv[2]}/{rank}.npz", accumulators.gather(own))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes(tmp_path: pathlib.Path) -> None:
-    values = _values()
-    np.save(tmp_path / "values.npy", values)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    job = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", textwrap.dedent(_PROCESS), str(tmp_path / "values.npy"), str(tmp_path)]
-    processes = [
-        subprocess.Popen(
-            command, env={**os.environ, **job, "JAX_PROCESS_ID": str(rank)}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        for process in processes:
-            output, _ = process.communicate(timeout=300)
-            assert process.returncode == 0, output
-    finally:
-        for process in processes:
-            process.kill()
-    numbers = np.sort([*range(0, 40, 2), *range(1, 31, 2)])
-    expected = values[numbers]
-    for rank in range(2):
-        found, _ = accumulators.load(tmp_path / f"{rank}.npz")
-        np.testing.assert_array_equal(found["clips"].index, numbers)
-        np.testing.assert_array_equal(found["clips"].values, expected)  # every bit of the float64
-        assert found["real"].count == 35
-        np.testing.assert_allclose(found["real"].mean, expected.mean(0), rtol=1e-13)
-        np.testing.assert_allclose(found["real"].scatter, np.cov(expected, rowvar=False) * 34, rtol=1e-10, atol=1e-9)

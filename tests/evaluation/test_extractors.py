@@ -19,9 +19,11 @@ _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.2
 class Corner(nn.Module):
     """As features the second pixel of what it is given, of clips or of images."""
 
+    variant: str = "torchvision"
+
     def __call__(self, x):
         if x.ndim == 4:
-            return x[:, 1, 1] + x.shape[1] / 1000
+            return x[:, 1, 1] + x.shape[1] / 1000 + (100 if self.variant == "torchvision_average_stem" else 0)
         pixel = x[:, 0, 1, 1] + x.shape[2] / 1000
         return I3DFeatures(logits=pixel, pooled=-pixel)
 
@@ -62,6 +64,23 @@ def test_frames(metric, weights, to_range):
     assert extractor.weights_sha256 == f"sha of {weights}"
     seen = resize(jnp.asarray(to_range(_FRAMES), jnp.float32), 299, 299, "half_pixel")[:, :, 1, 1] + 0.299
     np.testing.assert_allclose(extractor.function(extractor.weights, _FRAMES), seen, atol=1e-5)
+
+
+def test_the_poke_release_s_inception_pools_averages_in_its_stem():
+    usual, release = (extractors.make_extractor(f"fid_per_frame{end}") for end in ("", "_release"))
+    assert usual.weights_sha256 == release.weights_sha256
+    np.testing.assert_allclose(release.function({}, _FRAMES), usual.function({}, _FRAMES) + 100, atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [16, 32])
+def test_the_release_s_features_of_dynamic_textures_are_the_pooled_ones(frames):
+    usual, release = (extractors.make_extractor(f"dtfvd_{frames}{end}") for end in ("", "_release"))
+    assert usual.weights_sha256 == release.weights_sha256
+    np.testing.assert_allclose(release.function({}, _FRAMES), -usual.function({}, _FRAMES), atol=1e-6)
+    samples = np.stack([_FRAMES, _FRAMES / 2], axis=1)
+    pixel = resize(jnp.asarray(_FRAMES), 224, 224, "aligned")[:, 0, 1, 1]
+    diversity = extractors.make_extractor(f"diversity_dti3d_{frames}_release")
+    np.testing.assert_allclose(diversity.function({}, samples), np.mean((pixel / 2) ** 2, axis=-1), rtol=1e-4)
 
 
 def test_diversity_compares_samples_of_one_start_frame():

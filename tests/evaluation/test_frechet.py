@@ -5,12 +5,12 @@ import pytest
 import scipy.linalg
 
 from i2v_jax.errors import UserError
+from i2v_jax.evaluation.accumulators import Moments
 from i2v_jax.evaluation.frechet import (
     Gaussian,
     frechet_distance,
     frechet_distance_of_features,
     frechet_distance_per_frame,
-    gaussian_of,
 )
 
 RNG = np.random.default_rng
@@ -25,6 +25,10 @@ def _features(seed: int, count: int, dimensions: int) -> np.ndarray:
 
 def _rotation(dimensions: int) -> np.ndarray:
     return np.linalg.qr(RNG(7).standard_normal((dimensions, dimensions)))[0]
+
+
+def gaussian_of(features: np.ndarray, ddof: int = 1) -> Gaussian:
+    return Moments.empty(features.shape[1]).add(features).gaussian(ddof)
 
 
 def _both(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

@@ -6,10 +6,11 @@ import hashlib
 import numpy as np
 import pytest
 
+from configs import bair, dtdb, human36m, iper, landscape, poking_plants, taichi
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation import protocols
-from i2v_jax.evaluation.conventions import CONVENTIONS, convention
-from i2v_jax.evaluation.protocols import PROTOCOLS, Clip, clip_list, get_protocol
+from i2v_jax.evaluation import protocols, scoring
+from i2v_jax.evaluation.conventions import CONVENTIONS, convention, release_name
+from i2v_jax.evaluation.protocols import PROTOCOLS, Clip, clip_list, get_protocol, spare_clips
 from i2v_jax.evaluation.published import PUBLISHED, published
 
 
@@ -31,13 +32,15 @@ def test_numbers_of_the_papers(
     name: str, videos: list, frames: int, clips: int, paired: int, scored: int, kept_by_release: int
 ) -> None:
     protocol, release = get_protocol(name), get_protocol(name, release_quirks=True)
-    assert protocol.frechet_frames == frames
-    assert protocol.frames == scored
+    assert scoring.scored_frames("fvd", protocol) == frames
+    assert protocol.frames == scoring.scored_frames("lpips", protocol) == scored
     listed = clip_list(protocol, videos)
     assert len(listed) == clips
     assert len(clip_list(protocol, videos, paired=True)) == paired
-    assert protocol.frechet_clips(clips) == clips
-    assert release.frechet_clips(clips) == kept_by_release
+    assert scoring.scored_clips("fvd", protocol, clips) == clips
+    assert scoring.scored_clips("fvd", release, clips) == kept_by_release
+    assert scoring.scored_clips("fvd", release, paired) == kept_by_release
+    assert scoring.scored_clips("lpips", release, paired) == scoring.scored_clips("lpips", protocol, paired) == paired
     lengths = dict(videos)
     assert all(clip.start >= 0 and clip.indices[-1] < lengths[clip.video] for clip in listed.clips)
     assert all(len(clip.indices) == max(scored, protocol.least_frames) + 1 for clip in listed.clips)
@@ -46,10 +49,24 @@ def test_numbers_of_the_papers(
 def test_release_quirks() -> None:
     shifted = {name for name in PROTOCOLS if get_protocol(name, release_quirks=True).truth_offset == 0}
     assert shifted == {"landscape", "dtdb"}
-    assert all(protocol.truth_offset == 1 and protocol.batch == 1 for protocol in PROTOCOLS.values())
-    assert get_protocol("dtdb").pairing == "aligned"
-    assert get_protocol("dtdb", True).pairing == "generated frame t with true frame t - 1"
-    assert get_protocol("iper", True).pairing == "aligned"
+    assert all(protocol.truth_offset == 1 and not protocol.release for protocol in PROTOCOLS.values())
+    dtdb, release = get_protocol("dtdb"), get_protocol("dtdb", True)
+    assert scoring.pairing("lpips", dtdb) == "aligned"
+    assert scoring.pairing("lpips", release) == "generated frame t with true frame t - 1"
+    assert scoring.pairing("fvd", get_protocol("iper", True)) == "aligned"
+    assert scoring.pairing("diversity_vgg", release) == scoring.pairing("diversity_vgg", dtdb)
+
+
+def test_batches_of_the_authors_scripts() -> None:
+    release = get_protocol("dtdb", True)
+    metrics = ("fvd", "dtfvd_16_release", "diversity_i3d", "diversity_dti3d_16_release", "diversity_vgg", "lpips")
+    assert [scoring.scored_clips(metric, release, 90) for metric in metrics] == [80, 80, 80, 80, 90, 90]
+    assert {scoring.scored_clips(metric, get_protocol("dtdb"), 90) for metric in metrics} == {90}
+
+
+def test_diversity_is_of_all_generated_frames() -> None:
+    assert scoring.scored_frames("diversity_vgg", get_protocol("bair")) == 16
+    assert scoring.scored_frames("diversity_i3d", get_protocol("landscape")) == 32
 
 
 def _numbered(start: int, frames: int, count: int = 2) -> np.ndarray:
@@ -59,27 +76,45 @@ def _numbered(start: int, frames: int, count: int = 2) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "quirks", "paired", "real", "generated"),
-    [
-        ("bair", False, range(1, 16), range(16), [0, *range(101, 116)]),
-        ("iper", False, range(1, 17), range(17), [0, *range(101, 117)]),
-        ("iper", True, range(1, 17), range(17), [0, *range(101, 117)]),
-        ("dtdb", False, range(1, 17), range(1, 17), range(101, 117)),
-        ("dtdb", True, range(16), range(16), range(101, 117)),
-        ("landscape", False, range(1, 33), range(1, 33), range(101, 133)),
-        ("poke", True, range(1, 11), range(1, 11), range(101, 111)),
-    ],
-)
-def test_which_frames_meet(name: str, quirks: bool, paired: range, real: range, generated: list) -> None:
+_ROWS = [
+    ("fvd", "bair", False, range(16), [0, *range(101, 116)]),
+    ("lpips", "bair", False, range(1, 16), range(101, 116)),
+    ("lpips", "bair", True, range(16), [0, *range(101, 116)]),
+    ("psnr", "bair", True, range(1, 16), range(101, 116)),
+    ("fvd", "iper", False, range(17), [0, *range(101, 117)]),
+    ("fid", "iper", False, range(1, 17), range(101, 117)),
+    ("fid_release", "iper", True, range(17), [0, *range(101, 117)]),
+    ("fvd", "dtdb", False, range(1, 17), range(101, 117)),
+    ("lpips", "dtdb", True, range(16), range(101, 117)),
+    ("dtfvd_16_release", "dtdb", True, range(16), range(101, 117)),
+    ("fvd", "landscape", False, range(1, 33), range(101, 133)),
+    ("fid_per_frame_release", "poke", True, range(1, 11), range(101, 111)),
+]
+
+
+@pytest.mark.parametrize(("metric", "name", "quirks", "real", "generated"), _ROWS)
+def test_which_frames_meet(metric: str, name: str, quirks: bool, real: range, generated: list) -> None:
     protocol = get_protocol(name, quirks)
-    clips, video = _numbered(0, 33), _numbered(101, 32)
-    truth, scored = protocol.paired(clips, video)
-    assert np.asarray(truth)[1, :, 0, 0, 0].tolist() == list(paired)
-    assert np.asarray(scored)[1, :, 0, 0, 0].tolist() == list(range(101, 101 + protocol.frames))
-    one, other = protocol.frechet(clips, video)
-    assert np.asarray(one)[0, :, 0, 0, 2].tolist() == list(real)
-    assert np.asarray(other)[0, :, 0, 0, 2].tolist() == list(generated)
+    one, other = scoring.compared(metric, protocol, _numbered(0, 33), _numbered(101, 32))
+    assert np.asarray(one)[1, :, 0, 0, 2].tolist() == list(real)
+    assert np.asarray(other)[0, :, 0, 0, 0].tolist() == list(generated)
+    assert scoring.scored_frames(metric, protocol) == len(real)
+    assert scoring.sees_start_frame(metric, protocol) == (real[0] == 0 and generated[0] == 0)
+
+
+def test_the_poke_release_scores_videos_of_bytes() -> None:
+    protocol = get_protocol("poke", True)
+    clips = np.full((1, 11, 1, 1, 3), 100.7 / 127.5 - 1, np.float32)
+    exact = np.full((1, 10, 1, 1, 3), 0.5, np.float32)
+    truth, video = scoring.compared("fvd", protocol, clips, exact)
+    np.testing.assert_allclose(truth, 100 / 127.5 - 1, rtol=1e-5)
+    np.testing.assert_allclose(video, 191 / 127.5 - 1, rtol=1e-5)
+    assert scoring.input_dtype("fvd", protocol) == "uint8"
+    for metric, other in (("lpips", protocol), ("fvd", get_protocol("poke")), ("fvd", get_protocol("bair", True))):
+        assert scoring.input_dtype(metric, other) == "float32"
+        np.testing.assert_array_equal(
+            np.unique(scoring.compared(metric, other, clips.repeat(2, 1), exact.repeat(2, 1))[1][:, 1:]), [0.5]
+        )
 
 
 def test_clips_that_do_not_fit() -> None:
@@ -87,7 +122,7 @@ def test_clips_that_do_not_fit() -> None:
     with pytest.raises(UserError, match="needs x0 and 16 frames: there are 16 true and 16 generated"):
         protocol.paired(_numbered(0, 16), _numbered(0, 16))
     with pytest.raises(UserError, match="2 true but 3 generated clips"):
-        protocol.frechet(_numbered(0, 17), _numbered(0, 16, 3))
+        protocol.with_start_frame(_numbered(0, 17), _numbered(0, 16, 3))
 
 
 def test_clip_lists_depend_on_names_and_seed_alone() -> None:
@@ -118,7 +153,7 @@ def test_starts_repeat_only_when_all_were_drawn() -> None:
     assert sorted(starts["b"]) == [0, 0, 1, 1, 2, 2]
     assert sorted(starts["c"]) == [0, 1, 2, 3, 4, 5]
     assert len(set(starts["d"])) == 6
-    assert listed.distinct == 1 + 3 + 6 + 6
+    assert listed.distinct(24) == 1 + 3 + 6 + 6
 
 
 def test_starts_of_dtdb_are_spread_and_of_bair_first() -> None:
@@ -133,7 +168,25 @@ def test_videos_take_turns_and_limits_cut_the_end() -> None:
     assert [clip.video for clip in paired.clips[:4]] == ["video_0000", "video_0001", "video_0002", "video_0000"]
     assert clip_list(poke, _videos(3, 5000)).clips == paired.clips[:1000]
     assert clip_list(poke, _videos(3, 5000), limit=10).clips == paired.clips[:10]
-    assert paired.distinct == 8000
+    assert paired.distinct(8000) == 8000
+
+
+def test_spare_clips_are_as_many_others() -> None:
+    for name, videos in (("iper", _videos(40, 1200)), ("dtdb", _videos(20, 200)), ("landscape", _videos(20, 90))):
+        listed = clip_list(PROTOCOLS[name], videos, seed=1)
+        spare = spare_clips(PROTOCOLS[name], videos, 1, listed.clips)
+        assert len(set(spare.clips)) == len(spare) == len(listed)
+        assert not set(spare.clips) & set(listed.clips)
+    poke = PROTOCOLS["poke"]
+    listed = clip_list(poke, _videos(3, 5000), paired=True)
+    assert spare_clips(poke, _videos(3, 5000), 0, listed.clips[:1000]).clips == listed.clips[1000:2000]
+    few = clip_list(poke, _videos(3, 5000), limit=10).clips
+    assert spare_clips(poke, _videos(3, 5000), 0, few).clips == listed.clips[10:20]
+
+
+def test_a_split_without_as_many_clips_has_no_spare_ones() -> None:
+    for name, videos in (("bair", _videos(256, 30)), ("landscape", _videos(20, 33)), ("iper", _videos(2, 600))):
+        assert not spare_clips(PROTOCOLS[name], videos, 0, clip_list(PROTOCOLS[name], videos).clips).clips
 
 
 def test_stride() -> None:
@@ -157,7 +210,7 @@ def test_metrics_of_a_protocol_fit_its_clips() -> None:
     for protocol in protocols.PROTOCOLS.values():
         for metric in protocol.metrics:
             chosen = convention(metric)
-            frames = protocol.frechet_frames if chosen.kind == "frechet" else protocol.frames
+            frames = scoring.scored_frames(metric, protocol)
             assert chosen.min_frames <= frames
             assert not chosen.max_frames or frames <= chosen.max_frames
 
@@ -167,10 +220,17 @@ def test_conventions() -> None:
     assert {name for name, rule in corners.items() if rule == "tf1_legacy"} == {"fvd", "diversity_i3d"}
     assert corners["pfvd"] == corners["dtfvd_16"] == corners["dtfvd_32"] == "aligned"
     assert convention("fvd").min_frames == 9
-    assert {name for name, item in CONVENTIONS.items() if item.printed_times == 1000} == {
-        "diversity_dti3d_16",
-        "diversity_dti3d_32",
-    }
+    thousandfold = {name for name, item in CONVENTIONS.items() if item.printed_times == 1000}
+    assert thousandfold == {f"diversity_dti3d_{frames}{end}" for frames in (16, 32) for end in ("", "_release")}
+
+
+def test_the_release_takes_other_features_of_dynamic_textures() -> None:
+    """The paper's logits are the default; the authors' scripts take the pooled features."""
+    for metric in ("dtfvd_16", "dtfvd_32", "diversity_dti3d_16", "diversity_dti3d_32"):
+        assert (convention(metric).layer, convention(release_name(metric)).layer) == ("logits", "pooled")
+        assert release_name(metric) == f"{metric}_release"
+    assert release_name("fid_per_frame") == "fid_per_frame_release"
+    assert release_name("fvd") == "fvd"
 
 
 def test_printed_numbers() -> None:
@@ -184,12 +244,12 @@ def test_printed_numbers() -> None:
     assert value("bair", "fvd", ours, 64, "cINN paper, table 4") == 99.3
     assert value("bair", "fvd", "Video Transformer", 64, "cINN paper, table 4") == 94
     assert value("bair", "fvd", "MAGVIT-L", 64, "the methods' own papers") == 62
-    assert value("landscape", "dtfvd_32", ours, 128, "cINN paper, table 1") == 0.59
+    assert value("landscape", "dtfvd_32_release", ours, 128, "cINN paper, table 1") == 0.59
     assert value("iper", "diversity_i3d", f"{ours} without x0", 64, "cINN paper, table 2") == 2.15
-    assert value("dtdb_waterfall", "fid", ours, 128, "cINN paper, table 3") == 66.8
-    assert value("dtdb_clouds", "diversity_dti3d_16", ours, 128, "cINN paper, table 5") == 1.51
+    assert value("dtdb_waterfall", "fid_release", ours, 128, "cINN paper, table 3") == 66.8
+    assert value("dtdb_clouds", "diversity_dti3d_16_release", ours, 128, "cINN paper, table 5") == 1.51
     assert value("human36m", "fvd", "poke (paper)", 64, "poke paper, table 1") == 107.73
-    assert value("tai_chi_hd", "ssim", "Hao et al.", 128, "poke paper, table 2") == 0.78
+    assert value("taichi", "ssim", "Hao et al.", 128, "poke paper, table 2") == 0.78
     assert value("iper", "fvd", "poke (released weights)", 128, "poke release") == 220.34
     assert value("poking_plants", "fvd", "iPOKE", 64, "iPOKE paper") == 56.59
 
@@ -202,3 +262,20 @@ def test_printed_numbers_are_told_apart() -> None:
     assert all(row.protocol in {"poke", ""} for row in PUBLISHED if "poke" in row.source.lower())
     assert {row.method for row in published("bair", protocol="")} >= {"FitVid", "MCVD"}
     assert not any(row.method == "iPOKE" for row in published("iper", protocol="poke"))
+
+
+def test_printed_numbers_are_named_as_the_authors_scripts_compute_them() -> None:
+    metrics = {row.metric for row in PUBLISHED}
+    assert metrics == {release_name(metric) for metric in metrics}
+
+
+def test_printed_data_sets_are_those_of_configs() -> None:
+    textures = [f"dtdb_{texture}" for texture in ("fire", "vegetation", "waterfall", "clouds")]
+    arguments = {"dtdb": [f"texture={name.removeprefix('dtdb_')}" for name in textures]}
+    modules = (bair, dtdb, human36m, iper, landscape, poking_plants, taichi)
+    names = {
+        module.get_config(argument).data.name
+        for module in modules
+        for argument in arguments.get(module.__name__.rpartition(".")[2], [""])
+    }
+    assert {row.data for row in PUBLISHED} == names

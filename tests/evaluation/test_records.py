@@ -18,7 +18,8 @@ _PROTOCOL = MetricProtocol(
     metric="fvd", version=1, backbone="i3d_kinetics", backbone_sha256="ab" * 32, layer="logits", precision="float32",
     input_range="[-1, 1]", input_dtype="float32", resize_kernel="bilinear", resize_corners="tf1_legacy", resize=224,
     protocol="bair", pairing="aligned", frames=16, stride=1, start_rule="first", start_frame_scored=True, size=64,
-    num_real=256, num_generated=256, samples_per_condition=1, dropped=0, data="bair", split="test",
+    num_real=256, num_generated=256, samples_per_condition=1, dropped=0, distinct_clips=256, videos_too_short=0,
+    data="bair", split="test",
     clip_list_sha256="cd" * 32, covariance_ddof=1, matrix_square_root="singular_values_of_factors",
 )  # fmt: skip
 _MODEL = ModelIdentity("cinn", "ef" * 32, step=1000, seed=0)
@@ -132,3 +133,11 @@ def test_the_floor_falls_with_the_number_of_clips() -> None:
 def test_a_floor_needs_two_halves() -> None:
     with pytest.raises(UserError, match="3 real clips are too few for a floor"):
         records.real_floor(frechet_distance_of_features, np.zeros((3, 2)), 256)
+
+
+def test_new_records_replace_those_of_the_same_protocol_and_model_alone() -> None:
+    old, other = _record(1.0), _record(2.0, protocol=dataclasses.replace(_PROTOCOL, split="train"))
+    seed = dataclasses.replace(old, model=dataclasses.replace(old.model, seed=1))
+    assert records.replaced((old, other), (_record(3.0),)) == (other, _record(3.0))
+    assert records.replaced((old,), (seed,)) == (old, seed)
+    assert (old.model.label, seed.model.label) == ("cinn, step 1000", "cinn, step 1000, seed 1")

@@ -9,6 +9,7 @@ from configs import iper
 from i2v_jax.errors import UserError
 from i2v_jax.exchange import documents, poke
 from i2v_jax.interop import load_torch, torch_files
+from tests.launch.synthesis import last_line, launch
 from tests.reference import fixtures
 
 CONFIG = """
@@ -64,6 +65,25 @@ def test_there_and_back_is_bit_equal(release: pathlib.Path):
     assert back.to_dict() == imported.config.to_dict()
 
 
+@pytest.mark.slow
+def test_there_and_back_by_command(release: pathlib.Path):
+    fixture = fixtures.load("poke_model_64")
+    file, run = release / "reg_ckpt_checkpoint_3000.pt", release / "run"
+    torch_files.write(file, {"model": fixture.state, "optimizer_dyn": {"state": {}}})
+    arguments = (f"--checkpoint={file}", f"--config={release / 'config.yaml'}", f"--workdir={run}")
+    done = launch("launch.import_torch", "--kind=poke", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "poke/model" in done.stdout and "all equal" in done.stdout and "--poke=x,y,dx,dy" in done.stdout
+    assert (run / "parity.txt").is_file() and (run / "config.json").is_file()
+    done = launch("launch.export_torch", f"--workdir={run}", f"--out={release / 'out'}")
+    assert done.returncode == 0, done.stderr
+    written = torch_files.read_state_dict(release / "out" / "reg_ckpt_checkpoint_0.pt", "model")
+    assert written.keys() == fixture.state.keys()
+    assert all(np.array_equal(written[key], fixture.state[key]) for key in written)
+    again = launch("launch.import_torch", "--kind=poke", *arguments)
+    assert again.returncode == 2 and "exists and is not an empty folder" in last_line(again.stderr)
+
+
 def assert_same(ours, expected):
     assert ours.keys() == expected.keys()
     for name, value in ours.items():
@@ -82,7 +102,16 @@ def test_other_models_are_named(release: pathlib.Path):
         poke.read_release(file, release / "config.yaml")
     with pytest.raises(UserError, match=r"there is no file .*b\.pt"):
         poke.read_release(release / "b.pt", release / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "known"),
+    [("levels", 1, "0"), ("image_norm", "layer", "instance"), ("image_norm", "none", "instance")],
+)
+def test_models_that_the_authors_do_not_have_are_refused(tmp_path: pathlib.Path, field: str, value, known: str):
     config = iper.get_config("model=poke")
-    config.poke.model.levels = 1
-    with pytest.raises(UserError, match=r"poke\.model\.levels is 1: the authors' code only has models with 0"):
-        poke.write_release(config, {}, release / "out")
+    config.poke.model[field] = value
+    message = rf"poke\.model\.{field} is {value}: the authors' code only has models with {known}"
+    with pytest.raises(UserError, match=message):
+        poke.write_release(config, {}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

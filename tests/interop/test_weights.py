@@ -123,17 +123,49 @@ def test_damaged_weights_say_what_to_do(cache):
         weights.load("lpips")
 
 
-def test_vgg_is_imported_from_a_torch_file(cache, tmp_path, monkeypatch):
-    state = fixtures.state("torchvision_vgg16")
-    file = tmp_path / "vgg16.pth"
+@pytest.mark.parametrize(
+    ("name", "fixture"),
+    [("vgg19", "torchvision_vgg19"), ("inception_fid", "inception_fid"), ("i3d_dynamic_textures_16", None)],
+)
+def test_networks_are_imported_from_a_torch_file(cache, tmp_path, monkeypatch, name, fixture):
+    state = fixtures.state(fixture or name)
+    file = tmp_path / "network.pth"
     torch_files.write(file, state)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    row = dataclasses.replace(weights.BACKBONES["vgg16"], sha256=digest[:8])
-    monkeypatch.setitem(weights.BACKBONES, "vgg16", row)
-    weights.import_file("vgg16", file)
-    _, expected = load_torch("vgg16", state, {})
-    jax.tree.map(np.testing.assert_array_equal, weights.load("vgg16"), expected)
-    assert weights.source_sha256("vgg16") == digest
+    row = dataclasses.replace(weights.BACKBONES[name], sha256=digest[:8])
+    monkeypatch.setitem(weights.BACKBONES, name, row)
+    weights.import_file(name, file)
+    _, expected = load_torch(row.network, state, row.config)
+    jax.tree.map(np.testing.assert_array_equal, weights.load(name), expected)
+    assert weights.source_sha256(name) == digest
+
+
+def test_lpips_is_joined_from_vgg16_and_its_heads(cache, tmp_path, monkeypatch):
+    """The files as torchvision and the lpips package have them, made of the fixture of the whole."""
+    state = fixtures.state("lpips_vgg16")
+    heads = {key: value for key, value in state.items() if key.startswith("lin")}
+    convolutions = {f"features.{key.split('.', 2)[2]}": value for key, value in state.items() if key.startswith("net.")}
+    assert len(heads) == 5 and len(convolutions) == 26
+    vgg16, vgg = tmp_path / "vgg16.pth", tmp_path / "vgg.pth"
+    torch_files.write(vgg16, {**convolutions, "classifier.0.bias": np.zeros(3, np.float32)})
+    torch_files.write(vgg, heads)
+    with pytest.raises(UserError, match=r"vgg16\.pth has the SHA-256 .* expected 397923af"):
+        weights.import_parts("lpips", [vgg16, vgg])
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vgg16, vgg)]
+    row = weights.BACKBONES["lpips"]
+    parts = (dataclasses.replace(row.parts[0], sha256=digests[0][:8]), row.parts[1])
+    monkeypatch.setitem(weights.BACKBONES, "lpips", dataclasses.replace(row, parts=parts))
+    with pytest.raises(UserError, match=r"not that of lpips .*missing keys: lin0\.model\.1\.weight"):
+        weights.import_parts("lpips", [vgg16, vgg16])
+    with pytest.raises(UserError, match=r"lpips is not published in 3 files: give 2, vgg16-397923af\.pth,vgg\.pth"):
+        weights.import_parts("lpips", [vgg16, vgg, vgg])
+    with pytest.raises(UserError, match="vgg19 is not published in 2 files: give one"):
+        weights.import_parts("vgg19", [vgg16, vgg])
+    assert not cache.exists()
+    weights.import_parts("lpips", [vgg16, vgg])
+    _, expected = load_torch("lpips", state, {})
+    jax.tree.map(np.testing.assert_array_equal, weights.load("lpips"), expected)
+    assert weights.source_sha256("lpips") == "+".join(digests)
 
 
 def test_weights_without_a_published_hash_are_identified_by_their_own(cache, tmp_path):

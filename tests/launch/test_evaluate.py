@@ -56,7 +56,7 @@ def test_numbers_table_curves_and_page(sky_run: pathlib.Path, tmp_path: pathlib.
     assert {"curve_psnr.png", "curve_ssim.png"} <= files
     assert len([file for file in files if file.endswith(".mp4")]) == 2 * 4
     assert all((tmp_path / file).stat().st_size > 0 for file in files)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png", ".mp4", ".html"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png", ".mp4", ".html", ".csv"}
 
 
 def test_missing_weights_that_were_asked_for_are_one_line(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -66,6 +66,48 @@ def test_missing_weights_that_were_asked_for_are_one_line(sky_run: pathlib.Path,
     assert "python -m launch.weights --fetch i3d" in last_line(done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_release_quirks_reach_the_records_beside_earlier_ones(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    usual = ("--metrics=psnr,log_likelihood", "--shown=0", "--clips=2")
+    assert launch(*_arguments(sky_run, tmp_path, *usual)).returncode == 0
+    before = read_records(tmp_path / "metrics.json")
+    done = launch(*_arguments(sky_run, tmp_path, *usual, "--release_quirks", "--protocol=dtdb"))
+    assert done.returncode == 0, done.stderr
+    *kept, psnr, nats = read_records(tmp_path / "metrics.json")
+    assert tuple(kept) == before
+    assert (psnr.protocol.metric, nats.protocol.metric) == ("psnr", "log_likelihood_release")
+    assert psnr.protocol.pairing.startswith("generated frame t with true frame t - 1; told")
+    assert before[0].protocol.pairing.startswith("aligned; told")
+    assert nats.protocol.layer == "log-determinant without the activations"
+    assert len(list(tmp_path.glob("clips-*.csv"))) == 2
+
+
+_COPIES = """
+from i2v_jax.benchmarking.candidate import StochasticCandidate
+StochasticCandidate.sample = lambda self, clips, numbers, seed, samples, frames: clips["video"][:, None, 1:1 + frames]
+from launch import _app, evaluate
+_app.run(evaluate.main)
+"""
+
+
+@pytest.mark.slow
+def test_a_metric_without_a_number_fails_after_the_others_are_written(
+    sky_run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Of a model that copies the truth PSNR is infinite."""
+    arguments = _arguments(sky_run, tmp_path, "--metrics=psnr,ssim", "--clips=2", "--shown=1", "--train_clips=0")[1:]
+    command = [sys.executable, "-c", _COPIES, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert "psnr of clip 0 (sky-test-000000 from frame 0) is not finite" in last_line(done.stderr)
+    assert "Traceback" not in done.stderr
+    (record,) = read_records(tmp_path / "metrics.json")
+    assert (record.protocol.metric, record.mean) == ("ssim", pytest.approx(1))
+    (clips,) = tmp_path.glob("clips-*.csv")
+    assert ",inf,1" in clips.read_text()
+    assert (tmp_path / "index.html").is_file() and not list(tmp_path.glob("unfinished-*"))
 
 
 @pytest.mark.slow

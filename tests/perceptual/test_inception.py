@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.perceptual.inception import Block, InceptionV3, Pool, blocks, pool_stem
+from tests.models.random_variables import random_variables
 
 
 @pytest.mark.parametrize("variant", ["fid", "torchvision", "torchvision_average_stem"])
@@ -51,3 +52,24 @@ def test_which_pools_a_variant_has(variant, last):
     reducing = [name for name, pools in kinds.items() if pools == ["reduce"]]
     assert reducing == ["mixed_6a", "mixed_7a"]
     assert all(pools == ["average"] for name, pools in kinds.items() if name not in reducing)
+
+
+@pytest.mark.parametrize("variant", ["fid", "torchvision"])
+@pytest.mark.parametrize("name", ["mixed_7b", "mixed_7c"])
+def test_the_pooled_branch_of_the_last_blocks_is_pytorch_s(variant, name):
+    """Where the networks differ: the FID network leaves the padding out of averages, and ends with a maximum."""
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(1).uniform(0, 1, (2, 5, 4, 24)).astype(np.float32)
+    block = Block(blocks(variant)[name][-1:], variant == "fid", jnp.float32)
+    variables = jax.tree.map(np.float32, random_variables(block, x))
+    (params, statistics) = (variables[kind]["branch_pool"] for kind in ("params", "batch_stats"))
+    y, kernel = (torch.tensor(np.asarray(a)) for a in (x.transpose(0, 3, 1, 2), params["conv"]["kernel"]))
+    if (variant, name) == ("fid", "mixed_7c"):
+        y = torch.nn.functional.max_pool2d(y, 3, stride=1, padding=1)
+    else:
+        y = torch.nn.functional.avg_pool2d(y, 3, stride=1, padding=1, count_include_pad=variant != "fid")
+    y = torch.nn.functional.conv2d(y, kernel.permute(3, 2, 0, 1))
+    norm = [torch.tensor(np.asarray(a)) for a in (*(statistics["norm"][k] for k in ("mean", "var")),
+                                                  *(params["norm"][k] for k in ("scale", "bias")))]  # fmt: skip
+    y = torch.relu(torch.nn.functional.batch_norm(y, *norm, eps=1e-3)).numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(block.apply(variables, x), y, rtol=1e-4, atol=1e-5)

@@ -15,7 +15,8 @@ _FVD = MetricProtocol(
     metric="fvd", version=1, backbone="i3d_kinetics", backbone_sha256="ab" * 32, layer="logits", precision="float32",
     input_range="[-1, 1]", input_dtype="float32", resize_kernel="bilinear", resize_corners="tf1_legacy", resize=224,
     protocol="bair", pairing="aligned", frames=16, stride=1, start_rule="first", start_frame_scored=True, size=64,
-    num_real=256, num_generated=256, samples_per_condition=1, dropped=0, data="bair", split="test",
+    num_real=256, num_generated=256, samples_per_condition=1, dropped=0, distinct_clips=256, videos_too_short=0,
+    data="bair", split="test",
     clip_list_sha256="cd" * 32, covariance_ddof=1, matrix_square_root="singular_values_of_factors",
 )  # fmt: skip
 _PSNR = dataclasses.replace(_FVD, metric="psnr", backbone="none", covariance_ddof=None, matrix_square_root="none")
@@ -56,6 +57,47 @@ def test_models_share_a_table_with_the_papers(tmp_path: pathlib.Path) -> None:
     assert '<tr class="printed"><td>cINN (paper) [cINN paper, table 4]</td><td>99.3</td>' in page
     (curve,) = re.findall(r'src="([^"]+)"', page)
     assert (tmp_path / "out" / curve).stat().st_size > 0
+
+
+_SHIFTED = "generated frame t with true frame t - 1"
+_TEXTURES = dataclasses.replace(
+    _FVD, protocol="dtdb", pairing=_SHIFTED, start_frame_scored=False, data="dtdb_fire", size=128
+)
+_POKE = dataclasses.replace(
+    _FVD, protocol="poke", pairing="aligned; told a true poke", data="taichi", start_frame_scored=False
+)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "changes", "printed"),
+    [
+        (_FVD, {}, "99.3"),
+        (_FVD, {"split": "train"}, ""),
+        (_FVD, {"pairing": "aligned; told the true endpoint"}, ""),
+        (_TEXTURES, {}, "376.8"),
+        (_TEXTURES, {"pairing": "aligned"}, ""),
+        (_TEXTURES, {"metric": "fid_release"}, "24.2"),
+        (_TEXTURES, {"metric": "fid"}, ""),
+        (_TEXTURES, {"metric": "dtfvd_16_release"}, "0.79"),
+        (_TEXTURES, {"metric": "dtfvd_16"}, ""),
+        (_TEXTURES, {"metric": "diversity_dti3d_16_release", "pairing": "samples of one start frame"}, "1.42"),
+        (_POKE, {}, "171.74"),
+        (_POKE, {"pairing": "aligned"}, ""),
+    ],
+)
+def test_printed_numbers_stand_beside_what_they_are(protocol: MetricProtocol, changes: dict, printed: str) -> None:
+    column = dataclasses.replace(protocol, **changes)
+    (comparison,) = compare_runs([_record(column, "a", 1.0)])
+    paper = "poke" if column.protocol == "poke" else "cINN"
+    cells = [row[1] for row in comparison.table().rows if re.match(rf"{paper} \(paper\) \[", row[0])]
+    assert cells == [printed] * bool(printed)
+
+
+def test_a_printed_number_is_beside_the_column_of_its_pairing_alone() -> None:
+    aligned = dataclasses.replace(_TEXTURES, pairing="aligned")
+    (comparison,) = compare_runs([_record(aligned, "a", 1.0), _record(_TEXTURES, "a", 2.0)])
+    (row,) = [row[1:] for row in comparison.table().rows if row[0].startswith("cINN (paper)")]
+    assert row == ("", "376.8")
 
 
 def test_other_clips_get_a_table_of_their_own_and_the_reason_is_named(tmp_path: pathlib.Path) -> None:
