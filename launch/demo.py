@@ -59,7 +59,7 @@ def _report(config: Any, workdir: pathlib.Path) -> "Report":
     from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
 
     if is_poke_model(config):
-        return plants_demo.report(load_poke_synthesizer(workdir), workdir, CLIPS.value)
+        return plants_demo.report(load_poke_synthesizer(workdir), config.data, workdir, CLIPS.value)
     return sky_demo.report(load_synthesizer(workdir), workdir, CLIPS.value)
 
 
