@@ -48,6 +48,26 @@ class Clip:
         return video
 
 
+def enlargement(pixels: int, height: int, form: str, scale: int = 0) -> int:
+    """How many times as large a file shows frames; arguments as of `encode`, `pixels` those of all frames together.
+
+    Raises:
+        UserError: the file would hold more than `MAX_PIXELS`.
+    """
+    chosen = 1 if form == "npz" else scale or usual_scale(height)
+    if pixels * chosen**2 > MAX_PIXELS:
+        raise UserError(
+            f"{pixels * chosen**2 / 1e6:.0f} million pixels (scale={chosen}) are too many for a file, "
+            f"{MAX_PIXELS / 1e6:.0f} million at most; give a smaller scale, or fewer frames"
+        )
+    return chosen
+
+
+def usual_scale(height: int) -> int:
+    """To about 256 pixels."""
+    return max(1, round(256 / height))
+
+
 def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> bytes:
     """Clips of one size and length in one file.
 
@@ -59,19 +79,14 @@ def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> byte
         scale: enlargement; 0: to about 256 pixels.
 
     Raises:
-        UserError: the file would hold more than `MAX_PIXELS`.
+        UserError: as `enlargement`.
     """
+    pixels = sum(clip.frames.size // 3 for clip in clips)
+    scale = enlargement(pixels, clips[0].frames.shape[1], form, scale)
     if form == "npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, video=np.stack([clip.frames for clip in clips]), fps=np.float32(fps))
         return buffer.getvalue()
-    scale = scale or max(1, round(256 / clips[0].frames.shape[1]))
-    pixels = sum(clip.frames.size // 3 for clip in clips) * scale**2
-    if pixels > MAX_PIXELS:
-        raise UserError(
-            f"scale={scale}: {pixels / 1e6:.0f} million pixels are too many, {MAX_PIXELS / 1e6:.0f} million at most; "
-            "give a smaller scale, or fewer frames"
-        )
     if form == "strip":
         rows = [media.strip(clip.drawn(max(1, scale // 2)), _STRIP_FRAMES) for clip in clips]
         return media.png_bytes(np.concatenate(rows))

@@ -91,6 +91,19 @@ def wait_until(condition, seconds=120.0):
         time.sleep(0.01)
 
 
+def hold(model):
+    """Its answers are held back from now on: (event when one is begun, event to set for them to go on)."""
+    begun, may, run = threading.Event(), threading.Event(), model.run
+
+    def held(requests):
+        begun.set()
+        may.wait(20)
+        yield from run(requests)
+
+    model.run = held
+    return begun, may
+
+
 def png(width=SIZE, height=SIZE, value=100, mode="RGB"):
     buffer = io.BytesIO()
     Image.new(mode, (width, height), (value,) * 3 if mode == "RGB" else value).save(buffer, "PNG")

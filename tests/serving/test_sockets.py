@@ -97,6 +97,25 @@ def test_a_failure_here_is_told():
         assert answer(socket)[0][-1]["status"] == 500
 
 
+def test_a_runtime_error_of_the_model_is_told():
+    """jax's errors are RuntimeErrors, and so are some of Starlette's when a client has left."""
+    model = stand_ins.pokes()
+    requests = model.requests
+
+    def failing(values, pixels):
+        raise RuntimeError("out of memory")
+
+    with stand_ins.client(model) as client, client.websocket_connect("/v1/stream") as socket:
+        model.requests = failing
+        socket.send_json(WISH)
+        texts, _ = answer(socket)
+        assert (texts[-1]["id"], texts[-1]["status"]) == (5, 500)
+        assert "RuntimeError" in texts[-1]["error"]
+        model.requests = requests
+        socket.send_json(WISH)
+        assert len(answer(socket)[1]) == 6
+
+
 def slow(model, seconds=0.02):
     run = model.run
 
@@ -135,6 +154,27 @@ def test_a_new_wish_ends_the_one_before():
     numbers = [HEADER.unpack(message["bytes"][: HEADER.size])[0] for message in seen if message.get("bytes")]
     assert numbers.count(6) == 6
     assert numbers.count(5) < 63
+
+
+def test_an_answer_can_be_given_up():
+    """Nothing comes of it any more, nor is it computed; the next wish is answered."""
+    with (
+        stand_ins.client(slow(stand_ins.pokes(), 0.05)) as client,
+        client.websocket_connect("/v1/stream") as socket,
+    ):
+        frames = client.app.state.engine._metrics.frames
+        socket.send_json({**WISH, "frames": 64})
+        socket.receive()  # start
+        socket.receive()  # the first frame
+        socket.send_json({"id": 6, "cancel": True})
+        socket.send_json({**WISH, "id": 7})
+        texts, pictures = [], []
+        while not texts or texts[-1]["type"] != "end":
+            more, seen = answer(socket)
+            texts, pictures = texts + more, pictures + seen
+        assert [text["id"] for text in texts] == [7, 7]
+        assert [picture[0] for picture in pictures if picture[0] != 5] == [7] * 6
+        assert len(pictures) < 64 > frames._value.get()
 
 
 def test_pages_of_others_are_refused(client):
