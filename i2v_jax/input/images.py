@@ -44,12 +44,6 @@ def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_
     return _read(io.BytesIO(content), name, formats=UPLOAD_FORMATS, pixels=pixels)
 
 
-def pixels_of(content: bytes, name: str) -> int:
-    """Width times height of an image of `UPLOAD_FORMATS`, from its header alone. Raises UserError as `decode_upload`."""
-    with _opened(io.BytesIO(content), name, UPLOAD_FORMATS) as image:
-        return image.width * image.height
-
-
 def upload_size(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> tuple[int, int]:
     """(width, height) of an upload, from its header alone. Arguments and errors as of `decode_upload`."""
     if not content:
@@ -66,7 +60,7 @@ def _read(file: BinaryIO, name: str, formats: tuple[str, ...] | None = None, pix
 
 @contextlib.contextmanager
 def _opened(file: BinaryIO, name: str, formats: tuple[str, ...] | None, pixels: int) -> Iterator[Image.Image]:
-    """An image of at most `pixels` (0: any) of which the header was read. Whatever fails with it is told in one line."""
+    """An image of at most `pixels` (0: any), its header read. Whatever fails with it is told in one line."""
     try:
         with Image.open(file, formats=formats) as image:
             if pixels and image.width * image.height > pixels:
