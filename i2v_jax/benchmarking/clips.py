@@ -13,7 +13,7 @@ from i2v_jax.evaluation.protocols import Clip, ClipList, Protocol, clip_list
 from i2v_jax.input import transforms
 from i2v_jax.input.clips import Cut
 from i2v_jax.input.pipeline import open_split
-from i2v_jax.input.pokes import ClipPokes, PokeSettings
+from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
 from i2v_jax.input.sources import VideoSource
 
 Batch = dict[str, NDArray[Any]]

@@ -1,6 +1,7 @@
 """`python -m launch.sample` with a poke model: coordinates of the image as it is, files, and bad pokes."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from configs import plants
 from i2v_jax import media
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling, numbers
+from i2v_jax.sampling.chunks import checked_pokes
 from tests.launch.synthesis import frames_of, last_line, launch
 from tests.sampling.random_run import write_run
 
@@ -52,6 +54,34 @@ def test_pokes_are_in_pixels_of_the_image() -> None:
 def test_bad_pokes_are_one_clear_line(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Scaling(80, 40, 20, "center").poke(*numbers("--poke", text, "x,y,dx,dy"), impulse=False)
+
+
+@pytest.mark.parametrize("crop", ["resize", "center"])
+@pytest.mark.parametrize("size", [(80, 40), (40, 80), (33, 57), (16, 16)])
+def test_a_poke_of_the_image_is_one_of_the_model(size: tuple[int, int], crop: str) -> None:
+    """The bound on lengths is the same before and after, in every direction; places at the very edge stay inside."""
+    middle = ((size[0] - 1) / 2, (size[1] - 1) / 2)
+    scaling = Scaling(*size, 32, crop)
+    for angle in np.linspace(0, 2 * np.pi, 13):
+        way = np.array([np.cos(angle), np.sin(angle)])
+        with pytest.raises(UserError, match=r"at most \d+ in this direction") as error:
+            scaling.poke(*middle, *(1000 * way), impulse=False)
+        most = float(re.search("at most ([0-9]+)", str(error.value))[1])
+        checked_pokes(*([side] for side in scaling.poke(*middle, *((most - 0.5) * way), impulse=False)), 32)
+        with pytest.raises(UserError, match="pixels long"):
+            scaling.poke(*middle, *((most + 0.5) * way), impulse=False)
+    edge = np.nextafter(size[0] / 2 + min(size) / 2 if crop == "center" else size[0], 0) - 0.5
+    checked_pokes(*([side] for side in scaling.poke(edge, middle[1], 1, 0, impulse=False)), 32)
+
+
+def test_lengths_are_told_in_pixels_of_the_image() -> None:
+    with pytest.raises(UserError, match="0,80: it is 80 pixels long, the image is 80x40: at most 57 in this direction"):
+        Scaling(80, 40, 32, "resize").poke(40, 2, 0, 80, impulse=False)
+    with pytest.raises(UserError, match="1,1: this model was trained with impulses, whose length is 1 at most"):
+        Scaling(80, 40, 32, "resize").poke(40, 2, 1, 1, impulse=True)
+    rounded = np.float32([0.6, 0.8]) * np.float32(1 + 1e-7)
+    assert np.hypot(*rounded) > 1
+    checked_pokes([[3, 3]], [rounded], 32, impulse=True)
 
 
 def test_bad_places_of_a_heat_map() -> None:
