@@ -28,6 +28,7 @@ class Mark:
     first: int
     position: np.ndarray  # [2], in pixels before the enlargement
     displacement: np.ndarray  # [2]
+    impulse: bool = False  # see `media.poked`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Clip:
         ends = [mark.first for mark in self.marks[1:]] + [len(video)]
         for mark, end in zip(self.marks, ends, strict=False):
             if mark.first < end:
-                part = media.poked(video[mark.first : end], scale, mark.position, mark.displacement)
-                video[mark.first : end] = part
+                part = video[mark.first : end]
+                part[:] = media.poked(part, scale, mark.position, mark.displacement, impulse=mark.impulse)
         return video
 
 

@@ -102,7 +102,7 @@ class Api:
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
         fields = Fields(values, ("samples", "mark"))
         samples = fields.integer("samples", 1, 1, 64)
-        marks = tuple(_mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT))
+        marks = tuple(self._mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT))
         if not contents or len(contents) % samples or not all(isinstance(item, bytes) for item in contents):
             raise UserError(f"frame: {len(contents)} pictures do not make {samples} videos of equal length")
         clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, output, limiter=self.files)
@@ -136,7 +136,7 @@ class Api:
         jobs = self.engine.submit(requests)
         answers = await _wholes(jobs)
         return [
-            Clip(_with_start(asked.start_frame, video), _marks(asked))
+            Clip(_with_start(asked.start_frame, video), self._marks(asked))
             for asked, answer in zip(requests, answers, strict=True)
             for video in answer
         ]
@@ -151,7 +151,7 @@ class Api:
             asked: Any = first
             if number:
                 asked = dataclasses.replace(asked, start_frame=parts[-1][-1])
-            marks.extend(_marks(asked, sum(map(len, parts))))
+            marks.extend(self._marks(asked, sum(map(len, parts))))
             (answer,) = await _wholes(self.engine.submit([asked]))
             parts.append(_with_start(asked.start_frame, answer[0]))
         return [Clip(np.concatenate(parts), tuple(marks))]
@@ -163,6 +163,21 @@ class Api:
             encode, clips, output.form, output.fps, output.scale, limiter=self.files
         )
         return Response(content, media_type=CONTENT_TYPES[output.form])
+
+    def _marks(self, asked: Asked, first: int = 0) -> tuple[Mark, ...]:
+        return () if asked.poke is None else (Mark(first, *asked.poke, self._impulse),)
+
+    def _mark(self, numbers: Sequence[float]) -> Mark:
+        first, x, y, dx, dy = numbers
+        if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
+            raise UserError("mark: first,x,y,dx,dy is needed, numbers of a poke")
+        return Mark(int(first), np.array([x, y]), np.array([dx, dy]), self._impulse)
+
+    @property
+    def _impulse(self) -> bool:
+        """Whether the model's pokes are directions."""
+        poke = self.model.describe()["poke"]
+        return poke is not None and poke["impulse"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,17 +225,6 @@ async def _wholes(jobs: Sequence[Job]) -> list[Array]:
     finally:
         for job in jobs:
             job.cancel()
-
-
-def _marks(asked: Asked, first: int = 0) -> tuple[Mark, ...]:
-    return () if asked.poke is None else (Mark(first, *asked.poke),)
-
-
-def _mark(numbers: Sequence[float]) -> Mark:
-    first, x, y, dx, dy = numbers
-    if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
-        raise UserError("mark: first,x,y,dx,dy is needed, numbers of a poke")
-    return Mark(int(first), np.array([x, y]), np.array([dx, dy]))
 
 
 def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...], output: "_Output") -> list[Clip]:

@@ -102,9 +102,14 @@ def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*videos, "wide_correlation_00.png"}
     assert frames_of(tmp_path / "out" / "wide_01.mp4") == [(64, 64)] * 5
 
-    done = launch("launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'none'}")
-    assert done.returncode == 2
-    assert "this is a poke model: give --poke=x,y,dx,dy" in last_line(done.stderr)
+    arguments = ("launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'none'}")
+    for more, message in (
+        ((), "this is a poke model: give --poke=x,y,dx,dy"),
+        (("--poke=20,20,6,0", "--chain=fresh", "--seed=0"), "--seed, --chain: a poke model has one answer to a poke"),
+    ):
+        done = launch(*arguments, *more)
+        assert done.returncode == 2
+        assert message in last_line(done.stderr)
     assert not (tmp_path / "none").exists()
 
 
@@ -122,7 +127,10 @@ def test_a_cinn_draws_samples_of_every_poke(image: str, tmp_path: pathlib.Path) 
     red = (np.abs(grid - media.ACCENT) < 30).all(axis=-1)  # the ring around each target
     assert red[:34].any() and red[34:].any()
 
-    for more, message in (((), "give --poke=x,y,dx,dy"), (("--poke=1,2,3,4", "--in_turn"), "--in_turn: these are for")):
+    for more, message in (
+        ((), "give --poke=x,y,dx,dy"),
+        (("--poke=1,2,3,4", "--in_turn"), "--in_turn: for the poke model"),
+    ):
         done = launch(*arguments, f"--out={tmp_path / 'none'}", *more)
         assert done.returncode == 2
         assert message in last_line(done.stderr)
@@ -132,8 +140,8 @@ def test_a_cinn_draws_samples_of_every_poke(image: str, tmp_path: pathlib.Path) 
 def test_a_model_without_pokes_says_so(work: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = launch(
         "launch.sample", f"--workdir={work / 'run'}", f"--image={work / 'a.png'}", f"--out={tmp_path / 'out'}",
-        "--poke=3,3,4,0",
+        "--poke=3,3,4,0", "--in_turn",
     )  # fmt: skip
     assert done.returncode == 2
-    assert "was not trained with pokes" in last_line(done.stderr)
+    assert re.match(r"error: --poke, --in_turn: .* was not trained with pokes", last_line(done.stderr))
     assert not (tmp_path / "out").exists()

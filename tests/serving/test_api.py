@@ -68,6 +68,20 @@ def test_a_form_asks_the_same(poke_client):
     np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
 
 
+def test_impulses_are_drawn_as_arrows_of_one_length():
+    """Of a model of 16 pixels and a poke of half a pixel; what the page saves is drawn alike."""
+    with stand_ins.client(stand_ins.pokes(impulse=True)) as client:
+        asked = ask(client, poke="3,3,0.5,0", format="strip", scale=4, frames=1)
+        frames = [("frame", (f"{n}.png", png(), "image/png")) for n in range(2)]
+        saved = client.post("/v1/render", files=frames, data={"mark": "0,3,3,6,0", "format": "strip", "scale": "4"})
+        for response in (asked, saved):
+            first, second = np.split(
+                np.asarray(Image.open(io.BytesIO(response.content)))[2:-2, 2:].astype(int), 2, axis=1
+            )
+            assert np.ptp(first[:, :-2]) > 50 > np.ptp(second[:, :-2])
+        assert "whose length is 1 at most" in ask(client, poke="3,3,1,1").json()["error"]
+
+
 def test_formats(poke_client):
     mp4 = poke_client.post("/v1/poke", json={"example": "grey", "poke": "3,3,2,0", "scale": 4})
     assert mp4.headers["content-type"] == "video/mp4"

@@ -180,7 +180,8 @@ function show(clip, number) {
   chosen = clip === start ? null : clip;
   position = number;
   const marked = chosen && model.poke;
-  stage.show(clip.bitmaps[number], marked ? clip.arrowsAt(number) : [], marked ? clip.targetsAt(number) : []);
+  const aimed = marked && !model.poke.impulse; // an impulse has no target
+  stage.show(clip.bitmaps[number], marked ? clip.arrowsAt(number) : [], aimed ? clip.targetsAt(number) : []);
   refresh();
 }
 
