@@ -2,9 +2,11 @@
 
     python -m launch.serve --workdir=RUN                                    # in another terminal
     python -m benchmarks.serving [--url=http://127.0.0.1:8000] [--repeats=50] [--clients=1]
+    python -m benchmarks.serving --browser [--repeats=50]
 
 Every client sends the server's examples with a random poke (or, to a cINN, random seeds) and asks again as soon as it
-has its answer. What a browser adds is the decoding of one PNG.
+has its answer. With --browser it is the page in headless Chromium that asks, dragged at random, and the time is that
+from release to the first frame decoded and drawn.
 """
 
 import base64
@@ -21,10 +23,13 @@ from typing import Any
 
 from absl import app, flags
 
+from benchmarks import browser
+
 URL = flags.DEFINE_string("url", "http://127.0.0.1:8000", "Address of the server.")
 REPEATS = flags.DEFINE_integer("repeats", 50, "Wishes of each client.", lower_bound=1)
 CLIENTS = flags.DEFINE_integer("clients", 1, "How many ask at the same time.", lower_bound=1)
 FRAMES = flags.DEFINE_integer("frames", 0, "Frames of an answer; 0: as many as the server gives unless told otherwise.")
+BROWSER = flags.DEFINE_bool("browser", False, "Measure the page in headless Chromium, one client.")
 _WARM_UP = 3  # wishes that do not count
 
 
@@ -78,6 +83,44 @@ def client(seed: int, model: dict[str, Any]) -> list[tuple[float, float]]:
     return times
 
 
+def page_times(model: dict[str, Any]) -> list[float]:
+    """Seconds from release to the first frame on the page, as the page itself measures them."""
+    if words := browser.missing():
+        raise SystemExit(words)
+    rng, times = random.Random(0), []
+    with browser.launched() as running:
+        page = running.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(URL.value)
+        page.wait_for_selector("html[data-ready]", timeout=120_000)
+        if FRAMES.value:
+            page.evaluate(f"document.getElementById('frames').value = {FRAMES.value}")
+        box = page.locator("#picture").bounding_box()
+        for number in range(-_WARM_UP, REPEATS.value):
+            page.evaluate("performance.clearMeasures('first frame')")
+            if model["poke"]:
+                drag(page, box, rng)
+            else:
+                page.click("#run")
+            page.wait_for_function(
+                """() => performance.getEntriesByName("first frame").length
+                    && !document.querySelector("#save button").disabled""",
+                timeout=60_000,
+            )
+            if number >= 0:
+                times.append(1e-3 * page.evaluate("performance.getEntriesByName('first frame')[0].duration"))
+    return times
+
+
+def drag(page: Any, box: dict[str, float], rng: random.Random) -> None:
+    """From a random place of the picture, a tenth of its width in a random direction."""
+    x, y = (box[corner] + rng.uniform(0.1, 0.9) * box[side] for corner, side in (("x", "width"), ("y", "height")))
+    angle, reach = rng.uniform(0, 2 * math.pi), box["width"] / 10
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + reach * math.cos(angle), y + reach * math.sin(angle), steps=4)
+    page.mouse.up()
+
+
 def percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
@@ -85,12 +128,21 @@ def percentile(values: list[float], percent: int) -> float:
 def main(argv: list[str]) -> None:
     del argv
     model = json.loads(fetch("/v1/model"))
+    if BROWSER.value:
+        shown = page_times(model)
+        print(f"{model['model']} model, {model['size']}x{model['size']}, the page in Chromium, {len(shown)} answers")
+        tell("first frame", shown)
+        return
     with concurrent.futures.ThreadPoolExecutor(CLIENTS.value) as pool:
         times = [pair for part in pool.map(client, range(CLIENTS.value), [model] * CLIENTS.value) for pair in part]
     print(f"{model['model']} model, {model['size']}x{model['size']}, {CLIENTS.value} client(s), {len(times)} answers")
     for name, values in zip(("first frame", "whole answer"), map(list, zip(*times, strict=True)), strict=True):
-        middle, high = 1e3 * statistics.median(values), 1e3 * percentile(values, 95)
-        print(f"{name:13} median {middle:7.1f} ms, 95th percentile {high:7.1f} ms")
+        tell(name, values)
+
+
+def tell(name: str, values: list[float]) -> None:
+    middle, high = 1e3 * statistics.median(values), 1e3 * percentile(values, 95)
+    print(f"{name:13} median {middle:7.1f} ms, 95th percentile {high:7.1f} ms")
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def _flow() -> ConfigDict:
 
 
 def poke_data(size: int) -> ConfigDict:
-    """The fields of `data.poke`: how clips are poked and augmented (`input/pokes.py`)."""
+    """The fields of `data.poke`: how clips are poked and augmented (`input/poke_reader.py`)."""
     return ConfigDict(
         {
             "flow": "dis",  # estimated while reading; "stored": by launch.prepare; "exact": of embedded data sets

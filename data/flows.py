@@ -33,6 +33,12 @@ class FlowOptions:
     least_motion: float  # videos in which nothing moves so far are left out; share of the shorter side
     given: Path | None = None  # folder of precomputed files; None: estimated by DIS
 
+    @property
+    def recorded(self) -> dict[str, object]:
+        """What decides how the flows look, in words of the command line."""
+        given = "dis" if self.given is None else str(self.given.resolve())
+        return {"flow": given, "flow_size": self.size, "flow_motion": self.least_motion}
+
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """The size at which the flow of frames is stored."""
         scale = min(1.0, self.size / min(height, width))
@@ -59,7 +65,7 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
     """Stores the flow of every video of a split, those that an earlier run stored excepted.
 
     Raises:
-        UserError: no such folder of flows, no video that can be used, or the disk is full (what is done is kept).
+        UserError: no such folder of flows, flows of other options there, or the disk is full (what is done is kept).
     """
     if options.given is not None and not options.given.is_dir():
         raise UserError(f"{options.given}: no such folder (--flow is 'dis' or a folder of flow files)")
@@ -67,6 +73,7 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
     store = flow.FlowStore(flow.stored_folder(prepared, split, options.distance))
     with staging.writing_to(prepared):
         store.folder.mkdir(parents=True, exist_ok=True)
+        _claim(store.folder, options)
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             outcomes = pool.map(lambda video: _attempt(source, video, store, options), range(len(source)))
             try:
@@ -79,14 +86,36 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
     return FlowSummary(store.folder, len(source) - len(skipped), skipped)
 
 
+class StillError(UserError):
+    """Nothing moves in a video. That will not change, so it is written down."""
+
+
+def _claim(folder: Path, options: FlowOptions) -> None:
+    """Writes down of which options the flows of a folder are. Raises UserError for flows of others."""
+    path, wanted = folder / "options.json", options.recorded
+    there = json.loads(path.read_text()) if path.is_file() else wanted
+    different = [f"{name}={there[name]} there, {wanted[name]} here" for name in wanted if there[name] != wanted[name]]
+    if different:
+        raise UserError(
+            f"{folder} holds flows of other options ({'; '.join(different)}): delete that folder to store them anew"
+        )
+    path.write_text(json.dumps(wanted))
+
+
 def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: FlowOptions) -> str:
     """Stores one video's flows; the reason why not, or nothing."""
     if video in store:
         return ""
+    still = store.path(video).with_suffix(".still")
+    if still.is_file():
+        return still.read_text()
     partial = store.path(video).with_suffix(".partial")
     try:
         _write(source, video, partial, options)
         os.replace(partial, store.path(video))
+    except StillError as error:
+        still.write_text(str(error))
+        return str(error)
     except UserError as error:
         return str(error)
     finally:
@@ -98,7 +127,7 @@ def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -
     """Writes float16 [starts, h, w, 2].
 
     Raises:
-        UserError: the video cannot be used.
+        UserError: the video cannot be used, as StillError when nothing moves in it.
     """
     starts = source.num_frames(video) - options.distance
     if starts < 1:
@@ -113,7 +142,7 @@ def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -
         furthest = max(furthest, float(np.abs(stored[start]).max()))
     stored.flush()
     if furthest < options.least_motion * min(height, width):
-        raise UserError(f"no motion: at most {furthest:.2f} pixels at {width}x{height}")
+        raise StillError(f"no motion: at most {furthest:.2f} pixels at {width}x{height}")
 
 
 def _estimated(source: RecordSource, video: int, options: FlowOptions) -> Iterator[np.ndarray]:

@@ -27,6 +27,7 @@ BACKGROUND = 255
 _INK = 32
 Colour = tuple[int, int, int]
 ACCENT: Colour = (255, 64, 32)
+_IMPULSE = 0.15  # frame widths, length of the arrow of an impulse
 _LABEL_SIZE = 13  # pixels, height of the text
 
 
@@ -144,12 +145,19 @@ def target(video: ArrayLike, point: ArrayLike, radius: float, colour: Colour = A
     return _painted(video, draw, colour)
 
 
-def poked(video: ArrayLike, scale: int, position: ArrayLike, displacement: ArrayLike) -> Pixels:
+def poked(
+    video: ArrayLike, scale: int, position: ArrayLike, displacement: ArrayLike, *, impulse: bool = False
+) -> Pixels:
     """A video [T, H, W, 3], enlarged `scale` times, with its poke: an arrow in the first frame, a ring at the target.
 
-    Position and displacement are (x, y) in pixels before the enlargement, pixel (0, 0) having its middle at (0, 0).
+    Position and displacement are (x, y) in pixels before the enlargement, pixel (0, 0) having its middle at (0, 0). An
+    `impulse` says where to and not how far: its arrow is as long as any other's, and there is no target.
     """
     tail = (np.asarray(position, np.float64) + 0.5) * scale
+    if impulse:
+        way = np.asarray(displacement, np.float64)
+        tip = tail + _IMPULSE * np.shape(video)[2] * way / max(np.hypot(*way), 1e-6)
+        return np.concatenate([arrow_between(np.asarray(video)[:1], tail, tip), to_uint8(np.asarray(video)[1:])])
     tip = tail + np.asarray(displacement, np.float64) * scale
     marked = target(video, tip, max(2.0, 0.03 * np.shape(video)[1]))
     return np.concatenate([arrow_between(marked[:1], tail, tip), marked[1:]])

@@ -59,7 +59,7 @@ class Row(_synthesis.Row):
 
     @property
     def draw(self) -> _synthesis.Draw:
-        return _marks(self.position[None], self.displacement[None])
+        return _marks(self.position[None], self.displacement[None], impulse=False)
 
 
 def rows(paths: Sequence[str], start_frames: np.ndarray, size: int, crop: str) -> list[Row]:
@@ -68,8 +68,7 @@ def rows(paths: Sequence[str], start_frames: np.ndarray, size: int, crop: str) -
     Raises:
         UserError: as `requested`; for flags of the poke model, whose answer is one.
     """
-    if CORRELATION.value or IN_TURN.value:
-        raise UserError("--correlation, --in_turn: these are for the poke model; this one draws samples of each poke")
+    _synthesis.refuse("correlation", "in_turn", why="for the poke model; this one draws samples of each poke")
     if not POKE.value:
         raise UserError("this model answers to pokes: give --poke=x,y,dx,dy")
     images_asked = zip(
@@ -112,7 +111,7 @@ def _write_each(
     videos = synthesizer.respond(start_frame[None], asked.positions, asked.displacements, frames)
     for number, video in enumerate(videos):
         chosen = slice(number, number + 1)
-        marks = _marks(asked.positions[chosen], asked.displacements[chosen])
+        marks = _marks(asked.positions[chosen], asked.displacements[chosen], impulse=synthesizer.impulse)
         output.video(f"{name}_{number:02d}", _synthesis.with_start(start_frame, video), marks)
 
 
@@ -129,14 +128,15 @@ def _write_in_turn(
     answers = np.split(video, len(asked.positions))
     starts = [start_frame, *(part[-1] for part in answers[:-1])]
     whole = np.concatenate([_synthesis.with_start(*both) for both in zip(starts, answers, strict=True)])
-    output.video(f"{name}_in_turn", whole, _marks(asked.positions, asked.displacements))
+    marks = _marks(asked.positions, asked.displacements, impulse=synthesizer.impulse)
+    output.video(f"{name}_in_turn", whole, marks)
 
 
-def _marks(positions: np.ndarray, displacements: np.ndarray) -> _synthesis.Draw:
+def _marks(positions: np.ndarray, displacements: np.ndarray, *, impulse: bool) -> _synthesis.Draw:
     """Cuts a video into a part for every poke and draws it there."""
 
     def draw(video: media.Pixels, scale: int) -> media.Pixels:
         parts = zip(np.split(video, len(positions)), positions, displacements, strict=True)
-        return np.concatenate([media.poked(part, scale, *poke) for part, *poke in parts])
+        return np.concatenate([media.poked(part, scale, *poke, impulse=impulse) for part, *poke in parts])
 
     return draw

@@ -8,6 +8,7 @@ import numpy as np
 from absl import flags
 
 from i2v_jax import media
+from i2v_jax.errors import UserError
 from i2v_jax.input import images
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
@@ -17,6 +18,13 @@ ENDPOINT = flags.DEFINE_string("endpoint", None, "End effector in the last frame
 CROP = flags.DEFINE_enum("crop", None, ["resize", "center"], "How images become square; by default as in training.")
 FPS = flags.DEFINE_float("fps", 8, "Frames per second of the files written.", lower_bound=0.1)
 SCALE = flags.DEFINE_integer("scale", 0, "Enlarge by this factor; 0: to about 256 pixels.", lower_bound=0)
+
+
+def refuse(*names: str, why: str) -> None:
+    """Raises UserError when one of these flags was given, which the model has no use for."""
+    given = [f"--{name}" for name in names if flags.FLAGS[name].present]
+    if given:
+        raise UserError(f"{', '.join(given)}: {why}")
 
 
 def read_start_frames(paths: Sequence[str], size: int, crop: str) -> np.ndarray:

@@ -6,6 +6,8 @@ A second run continues what was interrupted, reuses what is finished, and writes
 """
 
 import pathlib
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
     folder = pathlib.Path(WORKDIR.value)
     runtime.initialize_distributed()
     reports: dict[str, Report] = {}
+    started = time.monotonic()
     for name, config in configs.items():
         began = time.monotonic()
         if (folder / name / "config.json").is_file():
@@ -51,7 +54,16 @@ def main(argv: Sequence[str]) -> None:
         print(f"{name}: measured in {(time.monotonic() - trained) / 60:.1f} min")
     write_page(folder, reports)
     print(f"the page: {folder / 'index.html'}")
-    print(f"to play with it: python -m launch.serve --workdir={folder / list(reports)[-1]}")
+    print(f"all of it took {(time.monotonic() - started) / 60:.1f} min")
+    print(f"to play with it: {serve_command(folder / list(reports)[-1])}")
+
+
+def serve_command(workdir: pathlib.Path) -> str:
+    """What opens the page of a model, in a shell that knows nothing of the environment that this runs in."""
+    interpreter, here = pathlib.Path(sys.executable), pathlib.Path.cwd()
+    if interpreter.is_relative_to(here):
+        interpreter = interpreter.relative_to(here)
+    return shlex.join([str(interpreter), "-m", "launch.serve", f"--workdir={workdir}"])
 
 
 def _report(config: Any, workdir: pathlib.Path) -> "Report":
@@ -59,7 +71,7 @@ def _report(config: Any, workdir: pathlib.Path) -> "Report":
     from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
 
     if is_poke_model(config):
-        return plants_demo.report(load_poke_synthesizer(workdir), workdir, CLIPS.value)
+        return plants_demo.report(load_poke_synthesizer(workdir), config.data, workdir, CLIPS.value)
     return sky_demo.report(load_synthesizer(workdir), workdir, CLIPS.value)
 
 

@@ -5,9 +5,9 @@ python -m launch.evaluate --workdir=RUN --protocol=bair [--metrics=fvd,lpips] [-
 Adds its results to metrics.json and metrics.md in RUN/evaluations/PROTOCOL, and writes the values of each clip, curves
 and index.html. A killed evaluation goes on when the same command is given again.
 
-python -m launch.evaluate --workdir=RUN --protocol=plants [--samples=5 --beside=POKE_RUN]
+python -m launch.evaluate --workdir=RUN --protocol=targets [--samples=5 --beside=POKE_RUN]
 
-measures instead how a model answers to pokes of the embedded plants, and writes RUN/evaluations/plants/numbers.json.
+measures instead where the pokes of a model's held-out clips end, and writes RUN/evaluations/targets/numbers.json.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained mode
 PROTOCOL = flags.DEFINE_string(
     "protocol",
     "",
-    "bair, iper, landscape, dtdb, poke, sky or folder: which clips and frames; plants: where pokes of embedded plants "
-    "end; by default that of the data, and poke where the model answers to pokes.",
+    "bair, iper, landscape, dtdb, poke, sky or folder: which clips and frames; targets: where pokes end; by default "
+    "that of the data, poke where the model answers to pokes, and targets where it does so on plants.",
 )
 METRICS = flags.DEFINE_list(
     "metrics", [], "Names separated by commas; by default those of the protocol whose weights are there."
@@ -45,9 +45,9 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips at a time; does not ch
 SAVE_EVERY = flags.DEFINE_integer("save_every", 10, "Batches after which progress is saved.", lower_bound=1)
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Prepared data, if it is elsewhere than in training.")
 NAME = flags.DEFINE_string("name", "", "Of the model in tables; by default that of the work directory.")
-SAMPLES = flags.DEFINE_integer("samples", 5, "Protocol plants: of each poke, of a model that samples.", lower_bound=2)
+SAMPLES = flags.DEFINE_integer("samples", 5, "Protocol targets: of each poke, of a model that samples.", lower_bound=2)
 BESIDE = flags.DEFINE_string(
-    "beside", "", "Protocol plants: work directory of a poke model to measure on the same pokes."
+    "beside", "", "Protocol targets: work directory of a poke model to measure on the same pokes."
 )
 OUT = flags.DEFINE_string("out", "", "Folder for the results; by default RUN/evaluations/PROTOCOL.")
 SHOWN = flags.DEFINE_integer("shown", 4, "Best and worst samples on the page; 0: no page.", lower_bound=0)
@@ -72,9 +72,9 @@ def main(argv: Sequence[str]) -> None:
     first = jax.process_index() == 0
     config = read_workdir(WORKDIR.value)
     name = PROTOCOL.value or _default_protocol(config)
-    if name == "plants":
+    if name == "targets":
         if first:
-            _measure_pokes()
+            _measure_targets(config)
         return
     candidate = load_candidate(
         WORKDIR.value,
@@ -124,44 +124,44 @@ def _default_protocol(config: ConfigDict) -> str:
     from i2v_jax.evaluation.protocols import protocol_of
 
     if config.data.name == "plants":
-        return "plants"
+        return "targets"
     return "poke" if answers_to_pokes(config) else protocol_of(config.data.name)
 
 
-def _measure_pokes() -> None:
-    """What a poke model, or a cINN that is controlled by pokes, makes of pokes of held-out plants."""
+def _measure_targets(config: ConfigDict) -> None:
+    """What a poke model, or a cINN that is controlled by pokes, makes of the pokes of held-out clips."""
     import json
 
     from i2v_jax import media
-    from i2v_jax.config import read_workdir
-    from i2v_jax.report import plants_demo, poke_measurements
+    from i2v_jax.benchmarking import poked_clips
+    from i2v_jax.benchmarking.candidate import answers_to_pokes
+    from i2v_jax.report import poke_measurements
     from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
 
-    count = CLIPS.value or plants_demo.CLIPS
+    if not answers_to_pokes(config):
+        raise UserError(f"{WORKDIR.value} was not trained with pokes, which protocol targets measures the answers to")
+    data, count = config.data, CLIPS.value or poked_clips.CLIPS
+    data.dir = DATA_DIR.value or data.dir
     beside = load_poke_synthesizer(BESIDE.value) if BESIDE.value else None
-    config = read_workdir(WORKDIR.value)
     if is_poke_model(config):
         if beside is not None:
             raise UserError("--beside: only next to a model that samples; evaluate each poke model by itself")
         synthesizer = load_poke_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen())
-        clips = poke_measurements.held_out(count, synthesizer.size, synthesizer.poke_size, synthesizer.frames + 1)
-        measured = poke_measurements.measure(synthesizer, clips)
-    elif "control" in config and config.control == "poke":
+        measured = poke_measurements.measure(synthesizer, poked_clips.held_out(data, count, SPLIT.value))
+    else:
         measured = poke_measurements.measure_samples(
             load_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen()),
+            data,
             count,
-            config.data.poke.poke_size,
+            split=SPLIT.value,
             samples=SAMPLES.value,
             seed=SEED.value,
             temperature=TEMPERATURE.value,
-            breeze=config.data.breeze,
             beside=beside,
         )
-    else:
-        raise UserError(f"{WORKDIR.value} was not trained with pokes, which protocol plants measures the answers to")
     for name, value in measured.numbers.items():
         print(f"{name:32s} {value:9.4f}")
-    path = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / "plants") / "numbers.json"
+    path = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / "targets") / "numbers.json"
     media.write_text(path, json.dumps({**measured.numbers, "per_frame": measured.curves}, indent=1) + "\n")
     print(f"wrote {path}")
 

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from absl import flags
 
-from i2v_jax.errors import UserError
 from i2v_jax.sampling.controls import requested_control
 from launch import _checkpoint, _poke, _synthesis
 from launch._app import run
@@ -48,6 +47,9 @@ def main(argv: Sequence[str]) -> None:
 def _answer_pokes(config: Any) -> None:
     from i2v_jax.sampling.load import load_poke_synthesizer
 
+    _synthesis.refuse(
+        "num_samples", "seed", "temperature", "chain", why="a poke model has one answer to a poke; leave this out"
+    )
     requested_control("none", _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
     crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
     asked = _poke.requested(IMAGE.value, size, crop, impulse=config.data.poke.normalize == "impulse")
@@ -65,11 +67,9 @@ def _draw_samples(config: Any) -> None:
     from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain
 
     crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
-    if config.control != "poke" and (_poke.POKE.value or _poke.CORRELATION.value):
-        raise UserError(
-            f"--poke, --correlation: {_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, "
-            "for example with --config=configs/plants.py"
-        )
+    if config.control != "poke":
+        why = f"{_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, for example with "
+        _synthesis.refuse("poke", "correlation", "in_turn", why=f"{why}--config=configs/plants.py")
     control = requested_control(config.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
     start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
     pokes = _poke.rows(IMAGE.value, start_frames, size, crop) if config.control == "poke" else []

@@ -219,6 +219,10 @@ def test_a_split_too_small_is_one_clear_line():
 
 
 def test_control_by_pokes_needs_pokes_in_pixels():
+    for half in ("data.poke.normalize=impulse", "poke.model.poke_over_time=impulse"):
+        with pytest.raises(UserError, match=r"poke_over_time=\w+ and data\.poke\.normalize=\w+ do not go together"):
+            networks.build(load(f"plants:demo,{half}"))
+    networks.build(load("plants:demo,data.poke.normalize=impulse,poke.model.poke_over_time=impulse"))
     unpoked, impulses = load("sky:demo"), load("plants:model=cinn,demo,data.poke.normalize=impulse")
     unpoked.control = "poke"
     for config in (unpoked, impulses):

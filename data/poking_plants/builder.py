@@ -1,23 +1,54 @@
 """`poking_plants`: recordings of pot plants that are pushed; every video gives parts to all splits."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from data import raw
 from data.video_builder import VideoBuilder
+from i2v_jax.errors import UserError
 
 # Shares of each video, in order: a fifth is test, as in the paper, and eval is held out of the rest.
 _PARTS = {"train": (0.0, 0.7), "eval": (0.7, 0.8), "test": (0.8, 1.0)}
 
 
 class PokingPlants(VideoBuilder):
-    """Video files, or folders of frames, one for each recording of a plant."""
+    """Video files, or folders of frames, one for each recording of a plant; `objects.txt` may say of which."""
 
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
         found, skipped = raw.find_videos(raw_dir)
+        object_of = _plants(raw_dir, found)
         return [
-            dataclasses.replace(video, name=f"{video.name} ({split})", split=split, part=part, object=video.name)
+            dataclasses.replace(
+                video, name=f"{video.name} ({split})", split=split, part=part, object=object_of[video.name]
+            )
             for video in found
             for split, part in _PARTS.items()
         ], skipped
+
+
+def _plants(raw_dir: Path, videos: Sequence[raw.RawVideo]) -> dict[str, str]:
+    """Video -> the plant that it shows: what `objects.txt` says, or else what its file name begins with, up to "_".
+
+    Raises:
+        UserError: `objects.txt` lacks a video, or has a line that is not `VIDEO PLANT`.
+    """
+    path = raw_dir / "objects.txt"
+    if not path.is_file():
+        return {video.name: Path(video.name).stem.partition("_")[0] for video in videos}
+    listed = {}
+    for number, line in enumerate(filter(None, map(str.strip, path.read_text().splitlines())), 1):
+        name, _, plant = line.rpartition(" ")
+        if not name.strip():
+            raise UserError(f"{path}: line {number} is {line!r}, where VIDEO PLANT is needed")
+        listed[name.strip()] = plant
+    objects = {video.name: listed.get(video.name, listed.get(_without_suffix(video))) for video in videos}
+    missing = [name for name, plant in objects.items() if plant is None]
+    if missing:
+        raise UserError(f"{path}: no line says which plant {missing[0]} shows ({len(missing)} videos are missing)")
+    return {name: plant for name, plant in objects.items() if plant is not None}
+
+
+def _without_suffix(video: raw.RawVideo) -> str:
+    return video.name if video.path.is_dir() else str(Path(video.name).with_suffix(""))

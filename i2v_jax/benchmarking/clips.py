@@ -13,7 +13,7 @@ from i2v_jax.evaluation.protocols import Clip, ClipList, Protocol, clip_list, sp
 from i2v_jax.input import transforms
 from i2v_jax.input.clips import Cut
 from i2v_jax.input.pipeline import open_split
-from i2v_jax.input.pokes import ClipPokes, PokeSettings
+from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
 from i2v_jax.input.sources import VideoSource
 
 Batch = dict[str, NDArray[Any]]
@@ -45,7 +45,7 @@ class ClipReader:
         Raises:
             UserError: a video cannot be read.
         """
-        rows = [self._read(self.clip(number)) for number in numbers]
+        rows = [self._read(number) for number in numbers]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def spare(self, protocol: Protocol, seed: int, count: int) -> Self:
@@ -54,21 +54,31 @@ class ClipReader:
         listed = spare_clips(protocol, videos, seed, self.listed.clips[:count])
         return dataclasses.replace(self, listed=listed, pokes=None)
 
-    def _read(self, clip: Clip) -> dict[str, Any]:
+    def cut(self, number: int) -> Cut:
+        """A clip as it is, x0 first; `rng` depends on the clip alone."""
+        clip = self.clip(number)
         video = self.videos[clip.video]
         pixels = self.source.read(video, clip.indices, self.size)
         crop = "center" if self.crop == "random" else self.crop
-        pixels = transforms.fit(pixels, self.size, crop)
-        row = {"video": transforms.to_float(pixels), **self.source.labels(video, clip.indices)}
+        digest = hashlib.sha256(f"{clip.video}/{clip.start}".encode()).digest()
+        return Cut(
+            video=video,
+            indices=clip.indices,
+            pixels=transforms.fit(pixels, self.size, crop),
+            labels=self.source.labels(video, clip.indices),
+            crop=crop,
+            place=(0.5, 0.5),
+            rng=np.random.default_rng(int.from_bytes(digest[:8])),
+        )
+
+    def _read(self, number: int) -> dict[str, Any]:
+        cut = self.cut(number)
+        row = {"video": transforms.to_float(cut.pixels), **cut.labels}
         if self.pokes is None:
             return row
-        digest = hashlib.sha256(f"{clip.video}/{clip.start}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8]))
         until = self.poke_frames
-        return {
-            **row,
-            **self.pokes.poke(Cut(video, clip.indices[:until], pixels[:until], {}, crop, (0.5, 0.5), rng), rng),
-        }
+        poked = dataclasses.replace(cut, indices=cut.indices[:until], pixels=cut.pixels[:until])
+        return {**row, **self.pokes.poke(poked, cut.rng)}
 
 
 def open_clips(

@@ -5,6 +5,8 @@ import numpy as np
 from i2v_jax.errors import UserError
 from i2v_jax.input import pokes
 
+_EDGE = 1e-3  # pixels: in float32 a place just inside the edge would be on it
+
 
 class Scaling:
     """How `transforms.fit` brings an image of `width` x `height` to a square: the same for places and displacements.
@@ -19,14 +21,15 @@ class Scaling:
         if crop != "resize":
             across = down = min(height, width)
             self._top, self._left = round((height - down) / 2), round((width - across) / 2)
+        self._seen = across, down
         self._size, self._scale = size, np.array([size / across, size / down])
 
     def poke(self, x: float, y: float, dx: float, dy: float, *, impulse: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Position and displacement [2] in the model's pixels; `impulse`: displacements are directions, not scaled.
+        """Position and displacement [2] in the model's pixels; `impulse`: as of `pokes.check_poke`, and not scaled.
 
         Raises UserError for what is no poke of this image.
         """
-        pokes.check_poke((x, y), (dx, dy), self.width, self.height)
+        pokes.check_poke((x, y), (dx, dy), self.width, self.height, seen=self._seen, impulse=impulse)
         displacement = np.array([dx, dy]) if impulse else np.array([dx, dy]) * self._scale
         return self._inside(x, y), displacement
 
@@ -39,7 +42,7 @@ class Scaling:
         place = (np.array([x - self._left, y - self._top]) + 0.5) * self._scale - 0.5
         if (place < -0.5).any() or (place >= self._size - 0.5).any():
             raise UserError(f"position {x:g},{y:g} is cut off with crop=center, give crop=resize")
-        return place
+        return np.minimum(place, self._size - 0.5 - _EDGE)
 
 
 def numbers(name: str, text: str, form: str) -> list[float]:

@@ -1,7 +1,9 @@
 """Reading images as they come: grey, palette, transparent, 16-bit, turned by a camera."""
 
+import contextlib
 import io
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,27 +44,52 @@ def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_
     return _read(io.BytesIO(content), name, formats=UPLOAD_FORMATS, pixels=pixels)
 
 
+def upload_size(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> tuple[int, int]:
+    """(width, height) of an upload, from its header alone. Arguments and errors as of `decode_upload`."""
+    if not content:
+        raise UserError(f"{name}: the file is empty")
+    with _opened(io.BytesIO(content), name, UPLOAD_FORMATS, pixels) as image:
+        return image.size
+
+
 def _read(file: BinaryIO, name: str, formats: tuple[str, ...] | None = None, pixels: int = 0) -> np.ndarray:
+    with _opened(file, name, formats, pixels) as image:
+        image.load()
+        return _to_rgb(_upright(image))
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO, name: str, formats: tuple[str, ...] | None, pixels: int) -> Iterator[Image.Image]:
+    """An image of at most `pixels` (0: any), its header read. Whatever fails with it is told in one line."""
     try:
         with Image.open(file, formats=formats) as image:
             if pixels and image.width * image.height > pixels:
                 raise UserError(
                     f"{name}: {image.width}x{image.height} pixels are too many, {pixels / 1e6:.0f} million at most"
                 )
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            yield image
+    except UserError:
+        raise
     except UnidentifiedImageError as error:
         known = f" (known here: {', '.join(formats)})" if formats else ""
         raise UserError(f"{name}: not an image that can be read{known}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: the image has too many pixels to be read") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{name}: damaged or truncated image ({error})") from error
+    except Exception as error:  # decoders raise what they stumble over: struct.error, TypeError, KeyError, ...
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{name}: damaged or truncated image ({words})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF says nothing about the picture, which stays as it is
+        return image
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more of grey
-        values = np.asarray(image, np.float64)
+        values = np.nan_to_num(np.asarray(image, np.float64))
         grey = np.rint(values * (255.0 / 65535.0) if values.max() > 255 else values)
         return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     if image.has_transparency_data:
@@ -150,4 +177,9 @@ def _steady(crop: str) -> str:
 def is_plain_jpeg(path: Path) -> bool:
     """Whether the file's own bytes decode to what `read_rgb` gives: a colour JPEG that is not turned."""
     with Image.open(path) as image:
-        return image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        if image.format != "JPEG" or image.mode != "RGB":
+            return False
+        try:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        except Exception:  # damaged EXIF: `read_rgb` does not turn it either
+            return True

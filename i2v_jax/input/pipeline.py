@@ -10,7 +10,7 @@ A batch is a dict of NumPy arrays:
     class      int32 [B], the place of the video's folder (`input/classes.py`), with `data.classified`
     valid      bool [B], False for clips that only fill up the last batch, in evaluation
 
-and, where the configuration has `data.poke` (`input/pokes.py`) and T > 1, instead of the labels:
+and, where the configuration has `data.poke` (`input/poke_reader.py`) and T > 1, instead of the labels:
 
     poke               float32 [B, H, W, 2], (dx, dy) in pixels in a square around the poked pixel, zero elsewhere
     poke_position      int32 [B, 2], (x, y)
@@ -24,7 +24,7 @@ the number of hosts, workers or devices: host p of P gets rows p * B/P to (p + 1
 
 Fields of `data` (configs/common.py): name, dir, frames, frame_stride, size, clips_per_video, flip, jitter, crop,
 workers, prefetch, num_clips, breeze; and of `data.poke`: object_weighting, geometry (probability, rotation, shift) and
-the other fields of `pokes.PokeSettings`.
+the other fields of `poke_reader.PokeSettings`.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ from i2v_jax.input import plants, sky, sources, textures, workers
 from i2v_jax.input.classes import ClassifiedSource, class_names
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
-from i2v_jax.input.pokes import KnownMotion, PokeSettings, ReadPokedClip
+from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
 
 Batch = dict[str, np.ndarray]
 _FOREVER = 2**40  # steps

@@ -5,25 +5,30 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from i2v_jax import media
+from i2v_jax.benchmarking.poked_clips import CLIPS, PokedClips, held_out
+from i2v_jax.input import plants
 from i2v_jax.report import curves, poke_measurements
 from i2v_jax.report.exhibits import Exhibits, Figure
 from i2v_jax.report.page import Number, Part, Report, Section
-from i2v_jax.report.poke_measurements import Measured, PokedClips
+from i2v_jax.report.poke_measurements import Measured
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
 from i2v_jax.training.writers import read_metrics
 
-CLIPS = 64  # held-out clips that the numbers come from
 SHOWN = 3  # the clip that is poked in many ways
 _STRENGTHS = (0.25, 0.5, 1.0, 1.5)
 
 
-def report(synthesizer: PokeSynthesizer, workdir: str | os.PathLike[str], clips: int = CLIPS) -> Report:
+def report(
+    synthesizer: PokeSynthesizer, data: ConfigDict, workdir: str | os.PathLike[str], clips: int = CLIPS
+) -> Report:
     """Measures, and writes clips into the work directory.
 
     Args:
         synthesizer: of a model of `plants`.
+        data: of its configuration.
         workdir: where the model was trained; its metrics become the loss curves.
         clips: held-out clips to measure on, at least 4.
 
@@ -34,9 +39,9 @@ def report(synthesizer: PokeSynthesizer, workdir: str | os.PathLike[str], clips:
         UserError: a file cannot be written.
     """
     folder = pathlib.Path(workdir)
-    held_out = poke_measurements.held_out(clips, synthesizer.size, synthesizer.poke_size, synthesizer.frames + 1)
-    measured = poke_measurements.measure(synthesizer, held_out)
-    sections = [*_sections(synthesizer, PokeGallery(folder, held_out), measured), _training(folder)]
+    poked = held_out(data, clips)
+    measured = poke_measurements.measure(synthesizer, poked)
+    sections = [*_sections(synthesizer, PokeGallery(folder, poked), measured), _training(folder)]
     part = Part("Poke an image", _LEAD, _tiles(measured.numbers), sections, _FOOTER)
     return Report(measured.numbers, part, measured.curves)
 
@@ -133,6 +138,14 @@ def _training(folder: pathlib.Path) -> Section:
     )
 
 
+def spread_places(index: int, size: int, count: int) -> np.ndarray:
+    """Places [count, 2] on the plants of a test clip, from left to right, in their upper parts."""
+    rows, columns = np.nonzero(plants.plants_mask("test", index, size))
+    groups = np.array_split(np.argsort(columns, kind="stable"), count)
+    chosen = [group[np.argsort(rows[group], kind="stable")[len(group) // 4]] for group in groups]
+    return np.stack([columns[chosen], rows[chosen]], axis=-1).astype(np.float32)
+
+
 class PokeGallery(Exhibits):
     """Answers to pokes as files, arrow and target drawn."""
 
@@ -177,7 +190,7 @@ class PokeGallery(Exhibits):
 
     def places(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
         """Four pixels of the plants, from left to right, pulled to the right."""
-        chosen = poke_measurements.spread_places(index, synthesizer.size, 4)
+        chosen = spread_places(index, synthesizer.size, 4)
         shift = np.array([0.07 * synthesizer.size, 0.0], np.float32)
         return self._answer(synthesizer, "place", index, [(place, shift, "") for place in chosen])
 
@@ -192,7 +205,7 @@ class PokeGallery(Exhibits):
     def structures(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
         """Heat maps of four places."""
         start, figures = self._clips.video[index, 0], []
-        for number, place in enumerate(poke_measurements.spread_places(index, synthesizer.size, 4)):
+        for number, place in enumerate(spread_places(index, synthesizer.size, 4)):
             heat = media.enlarge(media.heat(start, likeness(synthesizer.structure(start, place)))[None], self.scale)
             ringed = media.target(heat, (place + 0.5) * self.scale, 0.03 * heat.shape[1], (255, 255, 255))
             figures.append(self.drawn(f"structure_{number}", ringed, ""))

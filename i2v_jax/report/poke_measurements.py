@@ -1,4 +1,4 @@
-"""What models that answer to pokes are measured by: held-out clips of `plants`, whose every motion is known."""
+"""What models that answer to pokes are measured by: the pokes of held-out clips of their own data set."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,64 +6,23 @@ from collections.abc import Callable, Sequence
 import cv2
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from i2v_jax import media
+from i2v_jax.benchmarking.poked_clips import PokedClips, held_out
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.diversity import SAMPLES, pairwise_diversity
 from i2v_jax.evaluation.metrics import image_distance_per_frame, psnr_per_frame, ssim_per_frame
 from i2v_jax.evaluation.motion import track
-from i2v_jax.input import flow, plants, pokes
+from i2v_jax.input import flow, plants
 from i2v_jax.sampling.poke_samples import sample_pokes
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
+from i2v_jax.sampling.synthesizer import VideoSynthesizer
 from i2v_jax.tasks.perceptual_loss import make_distance
 
 Floats = NDArray[np.floating]
 _CHUNK = 16  # clips at a time in the distance
-
-
-@dataclasses.dataclass(frozen=True)
-class PokedClips:
-    """Held-out clips, what moves furthest in them, and a place of their background."""
-
-    video: Floats  # [N, 1 + T, H, W, 3] in [-1, 1], the start frame first
-    position: Floats  # [N, 2] as (x, y): a pixel drawn among those that training would poke
-    displacement: Floats  # [N, 2], exactly how far what it shows has gone in the last frame
-    background: Floats  # [N, 2]: a pixel that shows no plant
-
-
-def held_out(
-    count: int, size: int, poke_size: int, frames: int = plants.LAST_FRAME + 1, breeze: float = 0.0
-) -> PokedClips:
-    """The first `count` test clips of `plants` at `size` pixels, each with a poke drawn as in training.
-
-    With another number of `frames` they show the same motion, and are poked in the same way. `breeze` is that of
-    `plants.plants_motion`.
-    """
-    videos, chosen, empty = [], [], []
-    for index in range(count):
-        rng = np.random.default_rng(index)
-        pulls = plants.plants_motion("test", index, breeze)
-        exact = plants.plants_flow("test", index, size, pulls=pulls)
-        chosen.append(pokes.draw_poke(exact, poke_size, False, rng))
-        places = pokes.background(exact, poke_size, plants.plants_mask("test", index, size))
-        empty.append(places[rng.integers(len(places))])
-        videos.append(plants.render("test", index, size, plants.clip_times(frames), pulls))
-    return PokedClips(
-        video=np.stack(videos).astype(np.float32) / 127.5 - 1,
-        position=np.array([poke.position for poke in chosen], np.float32),
-        displacement=np.stack([poke.displacement for poke in chosen]),
-        background=np.array(empty, np.float32),
-    )
-
-
-def spread_places(index: int, size: int, count: int) -> Floats:
-    """Places [count, 2] on the plants of a test clip, from left to right, in their upper parts."""
-    rows, columns = np.nonzero(plants.plants_mask("test", index, size))
-    groups = np.array_split(np.argsort(columns, kind="stable"), count)
-    chosen = [group[np.argsort(rows[group], kind="stable")[len(group) // 4]] for group in groups]
-    return np.stack([columns[chosen], rows[chosen]], axis=-1).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,28 +61,28 @@ def measure(synthesizer: PokeSynthesizer, clips: PokedClips) -> Measured:
 
 def measure_samples(
     synthesizer: VideoSynthesizer,
+    data: ConfigDict,
     count: int,
-    poke_size: int,
     *,
+    split: str = "test",
     samples: int = SAMPLES,
     seed: int = 0,
     temperature: float = 1.0,
-    breeze: float = 0.0,
     beside: PokeSynthesizer | None = None,
 ) -> Measured:
-    """As `measure`, of a cINN that is controlled by pokes, on `held_out` clips of 17 frames in the same `breeze`.
+    """As `measure`, of a cINN that is controlled by pokes, on `held_out` clips of `data`.
 
     Numbers named "model" are then means over `samples` samples of each poke, and there are more:
     "reconstruction" is what the video autoencoder makes of the true clips, which is the best that its samples can be;
     `diversity_model` the mean squared difference of pixels in [-1, 1] between two samples of a poke
     (`evaluation.diversity`), and `diversity_motion_model` the root of the mean squared difference between their flows
-    from start to last frame, in pixels; "truth" has them of as many answers of the scene itself, in which the poked
-    plant goes where it was sent and the breeze is drawn anew for the others. Where a deterministic model is given
-    `beside`, its own numbers on the same pokes, and clips as long as those that it was trained on, are named
-    "deterministic".
+    from start to last frame, in pixels; "truth", on `plants` alone, has them of as many answers of the scene itself, in
+    which the poked plant goes where it was sent and the breeze is drawn anew for the others. Where a deterministic
+    model is given `beside`, its own numbers on the same pokes are named "deterministic".
 
     Raises:
-        UserError: the model is not controlled by pokes; `beside` is of another size.
+        UserError: the model is not controlled by pokes; `beside` is of another size, or of another length on data
+            other than `plants`, whose clips show the same motion in any number of frames.
     """
 
     def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
@@ -132,33 +91,44 @@ def measure_samples(
             synthesizer, start, position, displacement, key, samples, frames=frames, temperature=temperature
         )
 
-    size = synthesizer.size
-    if beside is not None and beside.size != size:
-        raise UserError(
-            f"the models have {size} and {beside.size} pixels: errors in pixels can be compared at one size only"
-        )
-    clips = held_out(count, size, poke_size, CLIP_FRAMES + 1, breeze)
+    if beside is not None:
+        _check_beside(beside, synthesizer.size, data)
+    clips = held_out(data, count, split)
     measured = _measure(respond, clips, {"reconstruction": synthesizer.reconstruct(clips.video)})
-    if samples > 1:
-        truth = true_answers(clips, samples, breeze, seed)
+    if samples > 1 and data.name == "plants":
+        truth = true_answers(clips, samples, data.breeze, seed, split)
         measured.numbers.update(_diversity(clips.video[:, 0], truth, "truth"))
     if beside is None:
         return measured
-    other = measure(beside, held_out(count, size, poke_size, beside.frames + 1, breeze)).numbers
+    theirs = data.copy_and_resolve_references()
+    theirs.frames = beside.frames + 1
+    other = measure(beside, held_out(theirs, count, split)).numbers
     own = {name.removesuffix("model") + "deterministic": other[name] for name in other if name.endswith("_model")}
     # one answer to each poke
     none = {f"{name}_deterministic": 0.0 for name in ("diversity", "diversity_motion")}
     return dataclasses.replace(measured, numbers={**measured.numbers, **own, **none})
 
 
+def _check_beside(beside: PokeSynthesizer, size: int, data: ConfigDict) -> None:
+    if beside.size != size:
+        raise UserError(
+            f"the models have {size} and {beside.size} pixels: errors in pixels can be compared at one size only"
+        )
+    if data.name != "plants" and beside.frames + 1 != data.frames:
+        raise UserError(
+            f"the models have clips of {data.frames} and {beside.frames + 1} frames, after which a point is elsewhere: "
+            f"train the poke model with data.frames={data.frames}"
+        )
+
+
 def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> Measured:
     """Measures a model, the baselines, and other videos [N, T, H, W, 3] of the clips."""
     start, truth = clips.video[:, 0], clips.video[:, 1:]
     frames = truth.shape[1]
-    answers = respond(start, clips.position, clips.displacement, frames)
+    answers = respond(start, clips.position, clips.told, frames)
     single = {name: videos[:, None] for name, videos in {**others, **baselines(clips)}.items()}
     candidates = {"model": answers, **single}
-    after_background = respond(start, clips.background, clips.displacement, frames)
+    after_background = respond(start, clips.background, clips.told, frames)
     numbers = {
         "clips": float(len(start)),
         **{f"target_error_{name}": target_error(clips, videos) for name, videos in candidates.items()},
@@ -188,15 +158,15 @@ def _diversity(start: Floats, answers: Floats, name: str) -> dict[str, float]:
     }
 
 
-def true_answers(clips: PokedClips, count: int, breeze: float, seed: int = 0) -> Floats:
-    """What the scenes of `held_out` clips may do when poked: [N, count, T, H, W, 3], the breeze drawn for each."""
+def true_answers(clips: PokedClips, count: int, breeze: float, seed: int = 0, split: str = "test") -> Floats:
+    """What scenes of `plants` may do when poked: [N, count, T, H, W, 3], the breeze drawn for each."""
     size, times = clips.video.shape[2], plants.clip_times(clips.video.shape[1])[1:]
     videos = []
-    for index, poke in enumerate(zip(clips.position, clips.displacement, strict=True)):
+    for index, *poke in zip(clips.number.tolist(), clips.position, clips.displacement, strict=True):
         rng = np.random.default_rng([seed, index])
-        (pull,) = plants.pull_at("test", index, size, *poke)
-        outcomes = [plants.in_breeze("test", index, pull, breeze, rng) for _ in range(count)]
-        videos.append([plants.render("test", index, size, times, pulls) for pulls in outcomes])
+        (pull,) = plants.pull_at(split, index, size, *poke)
+        outcomes = [plants.in_breeze(split, index, pull, breeze, rng) for _ in range(count)]
+        videos.append([plants.render(split, index, size, times, pulls) for pulls in outcomes])
     return np.array(videos, np.float32) / 127.5 - 1
 
 

@@ -66,8 +66,12 @@ def checked_frames(frames: ArrayLike, size: int) -> Array:
     return array
 
 
-def checked_pokes(positions: ArrayLike, displacements: ArrayLike, size: int) -> tuple[Array, Array]:
+def checked_pokes(
+    positions: ArrayLike, displacements: ArrayLike, size: int, *, impulse: bool = False
+) -> tuple[Array, Array]:
     """Positions [B, 2] and displacements [B, 2] as float32, in pixels of frames of `size` x `size`.
+
+    `impulse`: displacements are directions of a length of at most 1.
 
     Raises:
         UserError: another shape; what is no poke (`input.pokes.check_poke`).
@@ -78,7 +82,7 @@ def checked_pokes(positions: ArrayLike, displacements: ArrayLike, size: int) -> 
             f"positions and displacements of shape [B, 2] are needed, got {list(places.shape)} and {list(shifts.shape)}"
         )
     for position, displacement in zip(places, shifts, strict=True):
-        pokes.check_poke(tuple(position), tuple(displacement), size, size)
+        pokes.check_poke(tuple(position), tuple(displacement), size, size, impulse=impulse)
     return places, shifts
 
 

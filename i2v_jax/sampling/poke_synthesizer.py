@@ -136,20 +136,12 @@ class PokeSynthesizer:
         return in_chunks(self._deepest, self._placed, images, chunk=self.chunk, mesh=self.mesh)
 
     def _checked(self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike) -> Sequence[Array]:
-        places, shifts = checked_pokes(positions, displacements, self.size)
-        self._check_impulses(shifts)
+        places, shifts = checked_pokes(positions, displacements, self.size, impulse=self.impulse)
         return frame_for_each(start_frames, len(places), self.size), places, shifts
 
     def check_pokes(self, positions: Array, displacements: Array) -> None:
         """Raises UserError when one of the pokes [B, 2], [B, 2] is none, or none for this model."""
-        self._check_impulses(checked_pokes(positions, displacements, self.size)[1])
-
-    def _check_impulses(self, displacements: Array) -> None:
-        for dx, dy in displacements:
-            if self.impulse and np.hypot(dx, dy) > 1.0:
-                raise UserError(
-                    f"displacement {dx:g},{dy:g}: this model was trained with impulses, whose length is 1 at most"
-                )
+        checked_pokes(positions, displacements, self.size, impulse=self.impulse)
 
     def _maps(self, positions: Array, displacements: Array) -> Array:
         return np.stack(

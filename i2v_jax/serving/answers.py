@@ -28,6 +28,7 @@ class Mark:
     first: int
     position: np.ndarray  # [2], in pixels before the enlargement
     displacement: np.ndarray  # [2]
+    impulse: bool = False  # see `media.poked`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +44,29 @@ class Clip:
         ends = [mark.first for mark in self.marks[1:]] + [len(video)]
         for mark, end in zip(self.marks, ends, strict=False):
             if mark.first < end:
-                part = media.poked(video[mark.first : end], scale, mark.position, mark.displacement)
-                video[mark.first : end] = part
+                part = video[mark.first : end]
+                part[:] = media.poked(part, scale, mark.position, mark.displacement, impulse=mark.impulse)
         return video
+
+
+def enlargement(pixels: int, height: int, form: str, scale: int = 0) -> int:
+    """How many times as large a file shows frames; arguments as of `encode`, `pixels` those of all frames together.
+
+    Raises:
+        UserError: the file would hold more than `MAX_PIXELS`.
+    """
+    chosen = 1 if form == "npz" else scale or usual_scale(height)
+    if pixels * chosen**2 > MAX_PIXELS:
+        raise UserError(
+            f"{pixels * chosen**2 / 1e6:.0f} million pixels (scale={chosen}) are too many for a file, "
+            f"{MAX_PIXELS / 1e6:.0f} million at most; give a smaller scale, or fewer frames"
+        )
+    return chosen
+
+
+def usual_scale(height: int) -> int:
+    """To about 256 pixels."""
+    return max(1, round(256 / height))
 
 
 def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> bytes:
@@ -59,19 +80,14 @@ def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> byte
         scale: enlargement; 0: to about 256 pixels.
 
     Raises:
-        UserError: the file would hold more than `MAX_PIXELS`.
+        UserError: as `enlargement`.
     """
+    pixels = sum(clip.frames.size // 3 for clip in clips)
+    scale = enlargement(pixels, clips[0].frames.shape[1], form, scale)
     if form == "npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, video=np.stack([clip.frames for clip in clips]), fps=np.float32(fps))
         return buffer.getvalue()
-    scale = scale or max(1, round(256 / clips[0].frames.shape[1]))
-    pixels = sum(clip.frames.size // 3 for clip in clips) * scale**2
-    if pixels > MAX_PIXELS:
-        raise UserError(
-            f"scale={scale}: {pixels / 1e6:.0f} million pixels are too many, {MAX_PIXELS / 1e6:.0f} million at most; "
-            "give a smaller scale, or fewer frames"
-        )
     if form == "strip":
         rows = [media.strip(clip.drawn(max(1, scale // 2)), _STRIP_FRAMES) for clip in clips]
         return media.png_bytes(np.concatenate(rows))

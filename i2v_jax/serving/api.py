@@ -19,8 +19,8 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.serving import metrics as metrics_module
-from i2v_jax.serving.answers import CONTENT_TYPES, MAX_SCALE, Clip, Mark, encode
-from i2v_jax.serving.bodies import read_body, take_image
+from i2v_jax.serving.answers import CONTENT_TYPES, MAX_PIXELS, MAX_SCALE, Clip, Mark, encode, enlargement, usual_scale
+from i2v_jax.serving.bodies import MAX_FRAMES_SENT, MAX_MARKS_SENT, read_body, take_image
 from i2v_jax.serving.engine import Engine, Job
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.fields import Fields
@@ -28,7 +28,6 @@ from i2v_jax.serving.models import CROPS, Asked, ServedModel
 
 _OUTPUT = ("format", "fps", "scale", "arrows")
 _RENDERED_PIXELS = 1024 * 1024  # of a frame that comes back to be saved
-MAX_MARKS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +40,9 @@ class Api:
     examples: Mapping[str, Example]
     fps: float  # of files, unless told otherwise
     max_body: int  # bytes
-    work: anyio.CapacityLimiter  # of decoding and encoding: few at a time, because large ones need much memory
+    # Few at a time, because large ones need much memory; a file that takes long keeps nobody's picture waiting.
+    pictures: anyio.CapacityLimiter  # that are decoded
+    files: anyio.CapacityLimiter  # that are written
 
     async def healthz(self, request: Request) -> Response:
         """200 when requests are taken, 503 before that."""
@@ -56,7 +57,14 @@ class Api:
 
     async def describe(self, request: Request) -> Response:
         """What the model is, the names of the examples, and how much may be sent."""
-        about = {"fps": self.fps, "max_body": self.max_body, "examples": list(self.examples)}
+        size = self.model.size
+        most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * usual_scale(size)) ** 2)
+        about = {
+            "fps": self.fps,
+            "max_body": self.max_body,
+            "examples": list(self.examples),
+            "save": {"frames": most, "pokes": MAX_MARKS_SENT},
+        }
         return JSONResponse({**self.model.describe(), **about})
 
     async def example(self, request: Request) -> Response:
@@ -75,7 +83,7 @@ class Api:
         def fitted() -> bytes:
             return media.png_bytes(images.to_start_frame(pixels, self.model.size, crop))
 
-        content = await anyio.to_thread.run_sync(fitted, limiter=self.work)
+        content = await anyio.to_thread.run_sync(fitted, limiter=self.pictures)
         size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
         return Response(content, media_type="image/png", headers=size)
 
@@ -94,19 +102,19 @@ class Api:
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
         fields = Fields(values, ("samples", "mark"))
         samples = fields.integer("samples", 1, 1, 64)
-        marks = tuple(_mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS))
+        marks = tuple(self._mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT))
         if not contents or len(contents) % samples or not all(isinstance(item, bytes) for item in contents):
             raise UserError(f"frame: {len(contents)} pictures do not make {samples} videos of equal length")
-        clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, limiter=self.work)
+        clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, output, limiter=self.files)
         return await self._encoded(clips, output)
 
     async def asked(self, values: dict[str, Any]) -> Sequence[Asked]:
         """What the parameters of a request, its image among them, ask of the model. Raises UserError."""
         pixels = await self._image_of(values)
-        return await anyio.to_thread.run_sync(self.model.requests, values, pixels, limiter=self.work)
+        return await anyio.to_thread.run_sync(self.model.requests, values, pixels, limiter=self.pictures)
 
     async def _image_of(self, values: dict[str, Any]) -> np.ndarray:
-        return await take_image(values, self.examples, self.work)
+        return await take_image(values, self.examples, self.pictures)
 
     async def _generated(self, request: Request, route: str) -> Response:
         if self.model.name != route:
@@ -128,7 +136,7 @@ class Api:
         jobs = self.engine.submit(requests)
         answers = await _wholes(jobs)
         return [
-            Clip(_with_start(asked.start_frame, video), _marks(asked))
+            Clip(_with_start(asked.start_frame, video), self._marks(asked))
             for asked, answer in zip(requests, answers, strict=True)
             for video in answer
         ]
@@ -143,7 +151,7 @@ class Api:
             asked: Any = first
             if number:
                 asked = dataclasses.replace(asked, start_frame=parts[-1][-1])
-            marks.extend(_marks(asked, sum(map(len, parts))))
+            marks.extend(self._marks(asked, sum(map(len, parts))))
             (answer,) = await _wholes(self.engine.submit([asked]))
             parts.append(_with_start(asked.start_frame, answer[0]))
         return [Clip(np.concatenate(parts), tuple(marks))]
@@ -152,9 +160,24 @@ class Api:
         if not output.arrows:
             clips = [Clip(clip.frames) for clip in clips]
         content = await anyio.to_thread.run_sync(
-            encode, clips, output.form, output.fps, output.scale, limiter=self.work
+            encode, clips, output.form, output.fps, output.scale, limiter=self.files
         )
         return Response(content, media_type=CONTENT_TYPES[output.form])
+
+    def _marks(self, asked: Asked, first: int = 0) -> tuple[Mark, ...]:
+        return () if asked.poke is None else (Mark(first, *asked.poke, self._impulse),)
+
+    def _mark(self, numbers: Sequence[float]) -> Mark:
+        first, x, y, dx, dy = numbers
+        if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
+            raise UserError("mark: first,x,y,dx,dy is needed, numbers of a poke")
+        return Mark(int(first), np.array([x, y]), np.array([dx, dy]), self._impulse)
+
+    @property
+    def _impulse(self) -> bool:
+        """Whether the model's pokes are directions."""
+        poke = self.model.describe()["poke"]
+        return poke is not None and poke["impulse"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,18 +227,10 @@ async def _wholes(jobs: Sequence[Job]) -> list[Array]:
             job.cancel()
 
 
-def _marks(asked: Asked, first: int = 0) -> tuple[Mark, ...]:
-    return () if asked.poke is None else (Mark(first, *asked.poke),)
-
-
-def _mark(numbers: Sequence[float]) -> Mark:
-    first, x, y, dx, dy = numbers
-    if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
-        raise UserError("mark: first,x,y,dx,dy is needed, numbers of a poke")
-    return Mark(int(first), np.array([x, y]), np.array([dx, dy]))
-
-
-def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...]) -> list[Clip]:
+def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...], output: "_Output") -> list[Clip]:
+    """Decodes frames that came back, once their headers say that they fit into a file."""
+    sizes = [images.upload_size(item, f"frame {number}", _RENDERED_PIXELS) for number, item in enumerate(contents)]
+    enlargement(sum(width * height for width, height in sizes), sizes[0][1], output.form, output.scale)
     frames: list[np.ndarray] = []
     for number, content in enumerate(contents):
         frames.append(images.decode_upload(content, f"frame {number}", _RENDERED_PIXELS))

@@ -48,7 +48,7 @@ def create_app(
     """
     metrics = Metrics()
     engine = Engine(model, metrics, waiting)
-    api = Api(engine, model, metrics, examples, fps, max_body, anyio.CapacityLimiter(2))
+    api = Api(engine, model, metrics, examples, fps, max_body, anyio.CapacityLimiter(2), anyio.CapacityLimiter(2))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -18,7 +18,8 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.serving.examples import Example
 
-MAX_FRAMES_SENT = 8 * 64 + 8  # of an answer that comes back to be saved: samples, frames, start frames
+# Of answers that come back to be saved, poked again and again; a file holds fewer where frames are large.
+MAX_FRAMES_SENT, MAX_MARKS_SENT = 4096, 512
 _LISTS = ("poke", "frame", "mark")
 
 
@@ -71,7 +72,7 @@ async def read_body(request: Request) -> dict[str, Any]:
         values = parse_json(await request.body())
     elif kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         values = {}
-        async with request.form(max_files=MAX_FRAMES_SENT, max_fields=128) as form:
+        async with request.form(max_files=MAX_FRAMES_SENT, max_fields=MAX_MARKS_SENT + 64) as form:
             for name in form:
                 items = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
                 values[name] = items if name in _LISTS else items[-1]

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from i2v_jax.errors import UserError
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.serving.metrics import Metrics
 
@@ -140,7 +141,15 @@ class Engine:
             self._thread.join(timeout)
 
     def submit(self, requests: Sequence[Request]) -> list[Job]:
-        """Queues all of them or none. Raises BusyError, NotReadyError."""
+        """Queues all of them or none.
+
+        Raises:
+            UserError: so many never fit into the queue.
+            BusyError: too many wait already.
+            NotReadyError: the model is not compiled yet, or the server is stopping.
+        """
+        if len(requests) > self._capacity:
+            raise UserError(f"{len(requests)} answers at once are too many for this server, {self._capacity} at most")
         if not self.ready:
             raise NotReadyError("the model is still being compiled" if not self._stopping else "the server is stopping")
         with self._changed:

@@ -13,6 +13,7 @@ A new wish ends the answer to the one before on the same socket; {"id", "cancel"
 import asyncio
 import contextlib
 import struct
+from collections.abc import Awaitable
 from typing import Any
 
 import anyio.to_thread
@@ -69,13 +70,21 @@ async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
             raise UserError("id: a whole number is needed")
         if not values.pop("cancel", False):
             await _answer(api, socket, number, values)
-    except (WebSocketDisconnect, RuntimeError):  # the client went away while we were sending
+    except WebSocketDisconnect:  # the client went away while we were sending
         return
     except Exception as error:  # of one wish: the socket serves the next
         status, words = status_of(error)
         api.metrics.requests.labels("/v1/stream", str(status)).inc()
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await socket.send_json({"id": number, "type": "error", "status": status, "error": words})
+        with contextlib.suppress(WebSocketDisconnect):
+            await _sent(socket.send_json({"id": number, "type": "error", "status": status, "error": words}))
+
+
+async def _sent(sending: Awaitable[None]) -> None:
+    """Raises WebSocketDisconnect when the client went away, which Starlette may call a RuntimeError."""
+    try:
+        await sending
+    except RuntimeError as error:
+        raise WebSocketDisconnect(1006) from error
 
 
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
@@ -86,13 +95,13 @@ async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, An
     start = {"id": number, "type": "start", "frames": asked[0].frames, "samples": asked[0].samples}
     parts = job.parts()
     try:
-        await socket.send_json(start)
+        await _sent(socket.send_json(start))
         first = 0
         async for part in parts:
             for message in await anyio.to_thread.run_sync(_messages, number, first, part):
-                await socket.send_bytes(message)
+                await _sent(socket.send_bytes(message))
             first += part.shape[1]
-        await socket.send_json({"id": number, "type": "end"})
+        await _sent(socket.send_json({"id": number, "type": "end"}))
         api.metrics.requests.labels("/v1/stream", "200").inc()
     finally:
         await parts.aclose()  # type: ignore[attr-defined]

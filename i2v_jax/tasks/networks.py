@@ -58,8 +58,8 @@ def build(config: ConfigDict) -> dict[str, Modules]:
     """The modules of every stage of `config`.
 
     Raises:
-      UserError: for a field that cannot be what it is, sizes that do not fit each other, and control by pokes where
-        clips have none.
+      UserError: for a field that cannot be what it is, sizes that do not fit each other, control by pokes where clips
+        have none, and impulses in a model alone or in its data alone.
     """
     check_choices(config, _CHOICES)
     check_at_least(config, _LEAST)
@@ -109,7 +109,12 @@ def _classifier(config: ConfigDict, dtype: Any) -> Modules:
 
 
 def _poke(config: ConfigDict, dtype: Any) -> Modules:
-    stage = config.poke
+    stage, normalize = config.poke, config.data.poke.normalize
+    if (stage.model.poke_over_time == "impulse") != (normalize == "impulse"):
+        raise UserError(
+            f"poke.model.poke_over_time={stage.model.poke_over_time} and data.poke.normalize={normalize} do not go "
+            "together: a poke is an impulse in both, or in neither"
+        )
     return {
         **poke_model.build(size=config.data.size, **stage.model, dtype=dtype),
         "temporal_discriminator": PatchTemporalDiscriminator(**stage.temporal_discriminator, dtype=dtype),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs import poking_plants
 from data.bair.builder import Bair
 from data.dtdb.builder import DtdbClouds, DtdbFire
 from data.human36m.builder import Human36M
@@ -13,7 +14,7 @@ from data.landscape.builder import Landscape
 from data.poking_plants.builder import PokingPlants
 from data.taichi.builder import Taichi
 from i2v_jax.errors import UserError
-from i2v_jax.input import directions, sky
+from i2v_jax.input import directions, pipeline, sky
 from i2v_jax.input.sources import RecordSource, VideoSource, open_source
 from tests.data.conftest import Prepare
 from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_video
@@ -112,11 +113,43 @@ def test_poking_plants_is_split_inside_each_video(tmp_path: Path, prepared: Prep
     assert summary.num_videos == {"train": 2, "eval": 2, "test": 2}
     sources = {split: RecordSource(summary.folder, split) for split in summary.num_videos}
     assert names(sources["eval"]) == ["fern.mp4 (eval)", "palm (eval)"]
-    assert [sources["eval"].object_name(video) for video in range(2)] == ["fern.mp4", "palm"]
+    assert [sources["eval"].object_name(video) for video in range(2)] == ["fern", "palm"]
     for video, total in ((0, 40), (1, 30)):
         read = [frame_numbers(source.read(video, range(source.num_frames(video)))) for source in sources.values()]
         assert [len(part) for part in read] == [round(0.7 * total), round(0.1 * total), round(0.2 * total)]
         assert [number for part in read for number in part] == list(range(total))
+
+
+@pytest.mark.parametrize("objects", ["", "one.mp4 fern\ntwo fern\n\nlast palm\n"])
+def test_videos_of_one_plant_share_its_probability(tmp_path: Path, prepared: Prepare, objects: str) -> None:
+    """Two of the three videos show one plant: it is drawn as often as the other one."""
+    names_of = ("one", "two", "last") if objects else ("fern_1", "fern_2", "palm_1")
+    for name in names_of:
+        write_video(tmp_path / "raw" / f"{name}.mp4", numbered_frames(40))
+    if objects:
+        (tmp_path / "raw" / "objects.txt").write_text(objects)
+    prepared(PokingPlants, min_frames=3)
+    source = open_source("poking_plants", str(tmp_path / "out"), "train")
+    found = {source.name(video).partition(".")[0]: source.object_name(video) for video in range(3)}
+    assert found == dict(zip(names_of, ("fern", "fern", "palm"), strict=True))
+
+    data = poking_plants.get_config("data.frames=3,data.poke.flow=dis").data
+    data.dir = str(tmp_path / "out")
+    order = pipeline.make_pipeline(data, split="train", batch_size=3, seed=0, train=True).reader.order
+    clips = [order.at(position)[1] // data.clips_per_video.train for position in range(3000)]
+    drawn = {name: sum(source.object_name(video) == name for video in clips) / 3000 for name in ("fern", "palm")}
+    assert drawn == pytest.approx({"fern": 0.5, "palm": 0.5}, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("objects", "message"), [("a fern\n", "which plant b.mp4 shows"), ("fern\n", "line 1 is 'fern'")]
+)
+def test_a_list_of_plants_that_lacks_something(tmp_path: Path, prepared: Prepare, objects: str, message: str) -> None:
+    for name in ("a", "b"):
+        write_video(tmp_path / "raw" / f"{name}.mp4", numbered_frames(20))
+    (tmp_path / "raw" / "objects.txt").write_text(objects)
+    with pytest.raises(UserError, match=f"objects.txt: .*{message}"):
+        prepared(PokingPlants)
 
 
 def test_parts_of_videos_cannot_be_stored_as_files(tmp_path: Path, prepared: Prepare) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -59,6 +60,31 @@ def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
     assert store.path(0).stat().st_mtime_ns == times[0]
     assert 1 in store
     assert not list(store.folder.glob("*.partial"))
+
+
+def test_flows_of_other_options_are_refused(tmp_path: Path, folder: Path) -> None:
+    flows.store_flows(folder, "train", OPTIONS, threads=1)
+    before = flow.FlowStore(flow.stored_folder(folder, "train", 4)).read(0, 0)
+    given = tmp_path / "given"
+    given.mkdir()
+    for changed, words in (
+        ({"given": given}, f"flow=dis there, {given} here"),
+        ({"size": 24}, "flow_size=32 there, 24 here"),
+        ({"least_motion": 0.5}, "flow_motion=0.008 there, 0.5 here"),
+    ):
+        with pytest.raises(UserError, match=f"{words}.*: delete that folder"):
+            flows.store_flows(folder, "train", dataclasses.replace(OPTIONS, **changed), threads=1)
+    assert np.array_equal(flow.FlowStore(flow.stored_folder(folder, "train", 4)).read(0, 0), before)
+    flows.store_flows(
+        folder, "train", dataclasses.replace(OPTIONS, distance=8, size=24), threads=1
+    )  # a folder of its own
+
+
+def test_still_videos_are_not_estimated_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = flows.store_flows(folder, "train", OPTIONS, threads=1)
+    monkeypatch.setattr(flow, "estimate", lambda *frames: pytest.fail("estimated again"))
+    second = flows.store_flows(folder, "train", OPTIONS, threads=1)
+    assert (second.stored, second.skipped) == (2, first.skipped)
 
 
 def test_precomputed_files_are_taken_and_bad_ones_are_counted(tmp_path: Path, folder: Path) -> None:

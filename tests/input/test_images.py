@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,76 @@ def test_real_frames_are_sorted_by_number(real_videos: Path) -> None:
     clip = images.read_clip(real_videos / "landscape" / "clip01", 17, 64, "center")
     step = np.abs(np.diff(clip, axis=0)).mean((1, 2, 3))
     assert step.max() < 0.1  # neighbours look alike
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_a_decoder_raises_is_a_damaged_image() -> None:
+    """Each byte of a small TIFF changed in turn: at one of them Pillow raises a TypeError."""
+    content = encoded(Image.fromarray(np.arange(108, dtype=np.uint8).reshape(6, 6, 3)), "TIFF")
+    refused = []
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        try:
+            assert images.decode_upload(bytes(damaged)).shape[2] == 3
+        except UserError as error:
+            refused.append(str(error))
+    assert len(refused) > 50
+    assert all(message.startswith("the image: ") and "\n" not in message for message in refused)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_picture_with_damaged_exif_stays_as_it_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    image = Image.fromarray(np.full((8, 16, 3), 51, np.uint8))
+    assert images.decode_upload(encoded(image, "PNG", exif=exif.tobytes())).shape == (16, 8, 3)
+    for length in range(1, len(exif.tobytes())):
+        cut = images.decode_upload(encoded(image, "PNG", exif=exif.tobytes()[:length]))
+        assert cut.min() == cut.max() == 51
+    assert images.decode_upload(encoded(image, "PNG", exif=exif.tobytes()[:10])).shape == (8, 16, 3)
+    image.save(tmp_path / "a.jpg", exif=b"Exif\0\0" + exif.tobytes()[6:10])
+    assert images.is_plain_jpeg(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("image", "form", "expected"),
+    [
+        (Image.new("CMYK", (5, 4), (0, 255, 255, 0)), "JPEG", [255, 0, 0]),
+        (Image.new("CMYK", (5, 4), (0, 0, 0, 255)), "TIFF", [0, 0, 0]),
+        (Image.new("1", (5, 4), 1), "PNG", [255, 255, 255]),
+        (Image.new("LA", (5, 4), (51, 255)), "PNG", [51, 51, 51]),
+        (Image.new("LA", (5, 4), (51, 0)), "PNG", [255, 255, 255]),  # transparent
+        (Image.new("F", (5, 4), 51.4), "TIFF", [51, 51, 51]),
+        (Image.new("F", (5, 4), float("nan")), "TIFF", [0, 0, 0]),
+        (Image.fromarray(np.full((4, 5), 51 * 257, np.uint16)), "TIFF", [51, 51, 51]),
+        (Image.fromarray(np.full((4, 5), 51 * 257, np.uint16)), "PNG", [51, 51, 51]),
+    ],
+)  # fmt: skip
+def test_modes(image: Image.Image, form: str, expected: list[int]) -> None:
+    pixels = images.decode_upload(encoded(image, form))
+    assert pixels.shape == (4, 5, 3)
+    assert np.abs(pixels.astype(int) - expected).max() <= 3  # of a JPEG
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1)])
+@pytest.mark.parametrize("crop", ["resize", "center"])
+def test_an_image_of_one_line_is_a_start_frame(size: tuple[int, int], crop: str) -> None:
+    pixels = images.decode_upload(encoded(Image.new("RGB", size, (51, 51, 51)), "PNG"))
+    assert pixels.shape == (size[1], size[0], 3)
+    np.testing.assert_allclose(images.to_start_frame(pixels, 16, crop), np.full((16, 16, 3), -0.6), atol=1e-5)
+
+
+def test_the_size_is_told_by_the_header() -> None:
+    content = encoded(Image.new("RGB", (300, 200)), "PNG")[:60]
+    assert images.upload_size(content) == (300, 200)
+    with pytest.raises(UserError, match="frame 3: 300x200 pixels are too many"):
+        images.upload_size(content, "frame 3", 59_999)
+    with pytest.raises(UserError, match="frame 3: not an image"):
+        images.upload_size(b"hello", "frame 3")

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from configs import common
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
-from i2v_jax.input import pipeline, plants, pokes, transforms
+from i2v_jax.input import pipeline, plants, poke_reader, pokes, transforms
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
 
 POKE = {
@@ -222,14 +222,14 @@ def test_background_pokes_leave_everything_still() -> None:
     assert [batch["mask"][clip, y, x] for clip, (x, y) in enumerate(batch["poke_position"])] == [0] * 4
 
 
-def poked_reader(train: bool = True, source: Any = None, **changes: object) -> pokes.ReadPokedClip:
+def poked_reader(train: bool = True, source: Any = None, **changes: object) -> poke_reader.ReadPokedClip:
     source = source or plants.PlantsSource("train", 4, 11, 32)
     jitter = dict.fromkeys(("brightness", "contrast", "saturation", "hue"), 0.0)
     clips = ReadClip(
         source, tuple(range(len(source))), ClipOrder(len(source), 2, 0, train), 1, 11, 1, 32, "resize",
         Augmentation(0.0, jitter),
     )  # fmt: skip
-    return pokes.ReadPokedClip(clips, pokes.PokeSettings.of(ConfigDict(POKE | changes)))
+    return poke_reader.ReadPokedClip(clips, poke_reader.PokeSettings.of(ConfigDict(POKE | changes)))
 
 
 def test_one_poke_in_eight_is_on_the_background() -> None:

@@ -2,9 +2,12 @@
 
 import json
 import pathlib
+import re
+import sys
 
 import pytest
 
+from launch import demo
 from tests.launch.synthesis import last_line, launch
 
 
@@ -13,6 +16,19 @@ def test_an_unknown_argument_is_refused(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 2
     assert "sise" in last_line(done.stderr)
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "told"), [("here/.venv/bin/python", ".venv/bin/python"), ("other/python", "{}/other/python")]
+)
+def test_the_command_at_the_end_runs_in_any_shell(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, interpreter: str, told: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / interpreter))
+    command = demo.serve_command(pathlib.Path("runs/my demo"))
+    assert command == f"{told.format(tmp_path)} -m launch.serve '--workdir=runs/my demo'"
 
 
 @pytest.mark.slow
@@ -28,6 +44,7 @@ def test_the_demo_and_its_second_run(tmp_path: pathlib.Path) -> None:
     assert 0 <= numbers["sky"]["control_error_degrees"] <= 180
     assert numbers["plants"]["target_error_still"] > 1
     assert f"launch.serve --workdir={folder / 'plants'}" in last_line(first.stdout)
+    assert re.search(r"^all of it took [\d.]+ min$", first.stdout, re.MULTILINE)
 
     second = launch(*arguments, timeout=1500)
     assert second.returncode == 0, second.stderr

@@ -11,8 +11,10 @@ import time
 
 import pytest
 
-from configs import plants, sky
+from configs import folder, plants, sky
 from i2v_jax.evaluation.records import compare, read_records
+from i2v_jax.input import plants as plants_source
+from tests.input.helpers import write_frames
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
 
@@ -119,7 +121,7 @@ def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pa
         "launch.evaluate", f"--workdir={samples}", "--clips=2", "--samples=2", f"--beside={one_answer}", timeout=900
     )
     assert done.returncode == 0, done.stderr
-    numbers = json.loads((samples / "evaluations" / "plants" / "numbers.json").read_text())
+    numbers = json.loads((samples / "evaluations" / "targets" / "numbers.json").read_text())
     kinds = ("model", "deterministic", "reconstruction", "still", "translation", "truth")
     assert {f"target_error_{kind}" for kind in kinds} | {"diversity_model", "diversity_motion_model"} <= numbers.keys()
     assert numbers["samples"] == numbers["clips"] == 2
@@ -132,9 +134,32 @@ def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pa
     found = json.loads((tmp_path / "numbers.json").read_text())
     assert found["target_error_model"] == pytest.approx(numbers["target_error_deterministic"])
 
-    refused = launch("launch.evaluate", f"--workdir={sky_run}", "--protocol=plants", f"--out={tmp_path / 'none'}")
+    refused = launch("launch.evaluate", f"--workdir={sky_run}", "--protocol=targets", f"--out={tmp_path / 'none'}")
     assert refused.returncode == 2
-    assert "was not trained with pokes, which protocol plants measures" in last_line(refused.stderr)
+    assert "was not trained with pokes, which protocol targets measures" in last_line(refused.stderr)
+
+
+@pytest.mark.slow
+def test_answers_to_pokes_of_clips_of_a_folder(tmp_path: pathlib.Path) -> None:
+    for index in range(3):
+        frames = plants_source.render("train", index, 32, range(0, 12, 2))
+        write_frames(tmp_path / "raw" / f"v{index}", frames)
+    out = tmp_path / "out"
+    done = launch(
+        "launch.prepare", "--dataset=folder", f"--raw_dir={tmp_path / 'raw'}", f"--data_dir={out}", "--min_frames=6"
+    )
+    assert done.returncode == 0, done.stderr
+    config = folder.get_config("model=poke,size=32,runlocal,data.frames=6")
+    config.data.dir = str(out)
+    write_run(tmp_path / "run", config)
+    done = launch("launch.evaluate", f"--workdir={tmp_path / 'run'}", "--protocol=targets")
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "run" / "evaluations" / "targets" / "numbers.json").read_text())
+    assert numbers["clips"] == 1
+    kinds = ("model", "still", "translation")
+    assert {f"{name}_{kind}" for name in ("target_error", "psnr_db", "ssim") for kind in kinds} <= numbers.keys()
+    assert numbers["target_error_still"] > 1 > numbers["target_error_translation"]
+    assert "background_motion_model" in done.stdout
 
 
 _NUMBERS = ("--metrics=psnr,ssim,log_likelihood", "--shown=0", "--repeats=2")

@@ -1,6 +1,7 @@
 """`python -m launch.sample` with a poke model: coordinates of the image as it is, files, and bad pokes."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from configs import plants
 from i2v_jax import media
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling, numbers
+from i2v_jax.sampling.chunks import checked_pokes
 from tests.launch.synthesis import frames_of, last_line, launch
 from tests.sampling.random_run import write_run
 
@@ -54,6 +56,34 @@ def test_bad_pokes_are_one_clear_line(text: str, message: str) -> None:
         Scaling(80, 40, 20, "center").poke(*numbers("--poke", text, "x,y,dx,dy"), impulse=False)
 
 
+@pytest.mark.parametrize("crop", ["resize", "center"])
+@pytest.mark.parametrize("size", [(80, 40), (40, 80), (33, 57), (16, 16)])
+def test_a_poke_of_the_image_is_one_of_the_model(size: tuple[int, int], crop: str) -> None:
+    """The bound on lengths is the same before and after, in every direction; places at the very edge stay inside."""
+    middle = ((size[0] - 1) / 2, (size[1] - 1) / 2)
+    scaling = Scaling(*size, 32, crop)
+    for angle in np.linspace(0, 2 * np.pi, 13):
+        way = np.array([np.cos(angle), np.sin(angle)])
+        with pytest.raises(UserError, match=r"at most \d+ in this direction") as error:
+            scaling.poke(*middle, *(1000 * way), impulse=False)
+        most = float(re.search("at most ([0-9]+)", str(error.value))[1])
+        checked_pokes(*([side] for side in scaling.poke(*middle, *((most - 0.5) * way), impulse=False)), 32)
+        with pytest.raises(UserError, match="pixels long"):
+            scaling.poke(*middle, *((most + 0.5) * way), impulse=False)
+    edge = np.nextafter(size[0] / 2 + min(size) / 2 if crop == "center" else size[0], 0) - 0.5
+    checked_pokes(*([side] for side in scaling.poke(edge, middle[1], 1, 0, impulse=False)), 32)
+
+
+def test_lengths_are_told_in_pixels_of_the_image() -> None:
+    with pytest.raises(UserError, match="0,80: it is 80 pixels long, the image is 80x40: at most 57 in this direction"):
+        Scaling(80, 40, 32, "resize").poke(40, 2, 0, 80, impulse=False)
+    with pytest.raises(UserError, match="1,1: this model was trained with impulses, whose length is 1 at most"):
+        Scaling(80, 40, 32, "resize").poke(40, 2, 1, 1, impulse=True)
+    rounded = np.float32([0.6, 0.8]) * np.float32(1 + 1e-7)
+    assert np.hypot(*rounded) > 1
+    checked_pokes([[3, 3]], [rounded], 32, impulse=True)
+
+
 def test_bad_places_of_a_heat_map() -> None:
     with pytest.raises(UserError, match="--correlation=3: 2 numbers are needed, x,y"):
         numbers("--correlation", "3", "x,y")
@@ -72,9 +102,14 @@ def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*videos, "wide_correlation_00.png"}
     assert frames_of(tmp_path / "out" / "wide_01.mp4") == [(64, 64)] * 5
 
-    done = launch("launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'none'}")
-    assert done.returncode == 2
-    assert "this is a poke model: give --poke=x,y,dx,dy" in last_line(done.stderr)
+    arguments = ("launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'none'}")
+    for more, message in (
+        ((), "this is a poke model: give --poke=x,y,dx,dy"),
+        (("--poke=20,20,6,0", "--chain=fresh", "--seed=0"), "--seed, --chain: a poke model has one answer to a poke"),
+    ):
+        done = launch(*arguments, *more)
+        assert done.returncode == 2
+        assert message in last_line(done.stderr)
     assert not (tmp_path / "none").exists()
 
 
@@ -92,7 +127,10 @@ def test_a_cinn_draws_samples_of_every_poke(image: str, tmp_path: pathlib.Path) 
     red = (np.abs(grid - media.ACCENT) < 30).all(axis=-1)  # the ring around each target
     assert red[:34].any() and red[34:].any()
 
-    for more, message in (((), "give --poke=x,y,dx,dy"), (("--poke=1,2,3,4", "--in_turn"), "--in_turn: these are for")):
+    for more, message in (
+        ((), "give --poke=x,y,dx,dy"),
+        (("--poke=1,2,3,4", "--in_turn"), "--in_turn: for the poke model"),
+    ):
         done = launch(*arguments, f"--out={tmp_path / 'none'}", *more)
         assert done.returncode == 2
         assert message in last_line(done.stderr)
@@ -102,8 +140,8 @@ def test_a_cinn_draws_samples_of_every_poke(image: str, tmp_path: pathlib.Path) 
 def test_a_model_without_pokes_says_so(work: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = launch(
         "launch.sample", f"--workdir={work / 'run'}", f"--image={work / 'a.png'}", f"--out={tmp_path / 'out'}",
-        "--poke=3,3,4,0",
+        "--poke=3,3,4,0", "--in_turn",
     )  # fmt: skip
     assert done.returncode == 2
-    assert "was not trained with pokes" in last_line(done.stderr)
+    assert re.match(r"error: --poke, --in_turn: .* was not trained with pokes", last_line(done.stderr))
     assert not (tmp_path / "out").exists()

@@ -103,6 +103,13 @@ def test_the_benchmark(server) -> None:
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_the_page(server, chromium) -> None:
+    done = launch("benchmarks.serving", f"--url={server[1]}", "--browser", "--repeats=3")
+    found = re.search(r"in Chromium, 3 answers\nfirst frame   median +([\d.]+) ms", done.stdout)
+    assert found and 1 < float(found[1]) < 20_000, done
+
+
+@pytest.mark.slow
 def test_it_ends_when_told(server) -> None:
     process, address = server
     assert ask(address, "/healthz")[0] == 200

@@ -140,3 +140,14 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(
         media.write_mp4(path, drifting)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_impulse_is_an_arrow_of_one_length_and_has_no_target() -> None:
+    """Half a pixel and a whole one are drawn alike; of a displacement of half a pixel nothing could be seen."""
+    video = np.zeros((3, 80, 80, 3), np.uint8)
+    half, whole = (media.poked(video, 4, (4, 9), (length, 0), impulse=True) for length in (0.5, 1.0))
+    assert np.array_equal(half, whole)
+    columns = np.nonzero(whole[0, ..., 0].max(axis=0) > 100)[0]
+    assert (columns.min(), columns.max()) == pytest.approx((18, 18 + 0.15 * 80), abs=1)
+    assert not whole[1:].any()
+    assert media.poked(video, 4, (4, 9), (3, 0))[1:].any()  # the ring of a displacement

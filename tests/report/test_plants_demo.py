@@ -8,6 +8,8 @@ import re
 import numpy as np
 import pytest
 
+from configs import plants as plants_config
+from i2v_jax.benchmarking.poked_clips import held_out
 from i2v_jax.input import plants
 from i2v_jax.report import plants_demo, poke_measurements
 from i2v_jax.report.page import write_page
@@ -18,13 +20,20 @@ SIZE, COUNT = 64, 4
 SHORT = 0.5
 
 
+def data_of_plants(frames=11, breeze=0.0):
+    """`COUNT` test clips of `SIZE` pixels."""
+    data = plants_config.get_config(f"size={SIZE}").data
+    data.num_clips.test, data.frames, data.breeze = COUNT, frames, breeze
+    return data
+
+
 class Oracle(PokeSynthesizer):
     """What the scene would do, but for `share` of the poke's displacement."""
 
     share = 1.0
 
     def respond(self, start_frames, positions, displacements, frames=None):
-        known = poke_measurements.held_out(COUNT, SIZE, 3).video[:, 0]
+        known = held_out(data_of_plants(), COUNT).video[:, 0]
         videos = []
         for frame, position, shift in zip(
             np.broadcast_to(start_frames, (len(positions), SIZE, SIZE, 3)), positions, displacements, strict=True
@@ -51,13 +60,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     (folder / "plants" / "poke").mkdir(parents=True)
     lines = [{"step": step, "perceptual": 1 / step} for step in (10, 20)]
     (folder / "plants" / "poke" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_page(folder, {"plants": plants_demo.report(oracle(SHORT), folder / "plants", clips=COUNT)})
+    write_page(folder, {"plants": plants_demo.report(oracle(SHORT), data_of_plants(), folder / "plants", clips=COUNT)})
     return folder
 
 
 def test_the_target_error_is_what_the_motion_falls_short_of(folder: pathlib.Path) -> None:
     numbers = json.loads((folder / "numbers.json").read_text())["plants"]
-    clips = poke_measurements.held_out(COUNT, SIZE, 3)
+    clips = held_out(data_of_plants(), COUNT)
     lengths = np.hypot(*clips.displacement.T)
     assert numbers["target_error_still"] == pytest.approx(lengths.mean(), abs=1e-3)
     assert numbers["target_error_truth"] < 0.8

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from i2v_jax.benchmarking.poked_clips import held_out
 from i2v_jax.errors import UserError
 from i2v_jax.input import plants
 from i2v_jax.report import poke_measurements
 from i2v_jax.sampling.synthesizer import VideoSynthesizer
-from tests.report.test_plants_demo import COUNT, SHORT, SIZE
+from tests.report.test_plants_demo import COUNT, SHORT, SIZE, data_of_plants
 from tests.report.test_plants_demo import oracle as deterministic
 from tests.sampling import stand_ins
 
@@ -20,7 +21,7 @@ class Oracle(VideoSynthesizer):
     """Knows the scenes by their start frames, and what is asked by the encoding alone."""
 
     def sample(self, start_frames, rng, num_samples, *, frames=16, control=None, **_):
-        known = poke_measurements.held_out(COUNT, SIZE, 3).video[:, 0]
+        known = held_out(data_of_plants(), COUNT).video[:, 0]
         nodes = np.arange(8) * SIZE / 7
         answers = []
         for frame, eta in zip(start_frames, np.asarray(control).reshape(-1, 8, 8, 3), strict=True):
@@ -54,8 +55,8 @@ def test_samples_are_measured_next_to_the_deterministic_model(
 ) -> None:
     monkeypatch.setattr(poke_measurements, "_metrics", lambda: {"psnr_db": _psnr})  # nothing to compile
     beside = deterministic(SHORT)
-    numbers = poke_measurements.measure_samples(oracle, COUNT, 3, samples=2, beside=beside).numbers
-    lengths = np.hypot(*poke_measurements.held_out(COUNT, SIZE, 3).displacement.T)
+    numbers = poke_measurements.measure_samples(oracle, data_of_plants(17), COUNT, samples=2, beside=beside).numbers
+    lengths = np.hypot(*held_out(data_of_plants(), COUNT).displacement.T)
     assert numbers["target_error_still"] == pytest.approx(lengths.mean(), abs=1e-3)
     assert abs(numbers["target_error_model"] - 0.5 * lengths.mean()) < 0.8  # each sample is off by half
     assert abs(numbers["target_error_deterministic"] - SHORT * lengths.mean()) < 0.8
@@ -79,7 +80,7 @@ def test_equal_samples_have_no_diversity() -> None:
 
 
 def test_true_answers_obey_the_poke_and_differ_elsewhere() -> None:
-    clips = poke_measurements.held_out(COUNT, SIZE, 3, breeze=0.5)
+    clips = held_out(data_of_plants(breeze=0.5), COUNT)
     still = np.repeat(poke_measurements.true_answers(clips, 1, 0.0), 2, axis=1)
     windy = poke_measurements.true_answers(clips, 4, 0.5)
     assert poke_measurements._diversity(clips.video[:, 0], still, "truth")["diversity_motion_truth"] == 0
@@ -91,4 +92,4 @@ def test_true_answers_obey_the_poke_and_differ_elsewhere() -> None:
 def test_models_of_two_sizes_are_not_compared(oracle: VideoSynthesizer) -> None:
     beside = dataclasses.replace(deterministic(SHORT), size=16)
     with pytest.raises(UserError, match="the models have 64 and 16 pixels"):
-        poke_measurements.measure_samples(oracle, COUNT, 3, beside=beside)
+        poke_measurements.measure_samples(oracle, data_of_plants(17), COUNT, beside=beside)

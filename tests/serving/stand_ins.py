@@ -2,9 +2,12 @@
 
 import contextlib
 import io
+import json
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -89,6 +92,47 @@ def wait_until(condition, seconds=120.0):
     while not condition():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.01)
+
+
+def hold(model):
+    """Its answers are held back from now on: (event when one is begun, event to set for them to go on)."""
+    begun, may, run = threading.Event(), threading.Event(), model.run
+
+    def held(requests):
+        begun.set()
+        may.wait(20)
+        yield from run(requests)
+
+    model.run = held
+    return begun, may
+
+
+def slow(model, seconds=0.02):
+    run = model.run
+
+    def slowly(requests):
+        for parts in run(requests):
+            time.sleep(seconds)
+            yield parts
+
+    model.run = slowly
+    return model
+
+
+def told(address, path):
+    try:
+        with urllib.request.urlopen(address + path, timeout=10) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+
+
+def post(address, **values):
+    """The status of an answer to a poke of the example."""
+    body = json.dumps({"example": "grey", **values}).encode()
+    request = urllib.request.Request(f"{address}/v1/poke", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.status
 
 
 def png(width=SIZE, height=SIZE, value=100, mode="RGB"):

@@ -1,6 +1,7 @@
 """The HTTP API on stand-in models: values worked out by hand, formats, and every kind of bad input."""
 
 import base64
+import concurrent.futures
 import io
 import threading
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2v_jax.serving import api
 from tests.serving import stand_ins
 from tests.serving.stand_ins import SIZE, png, video_of
 
@@ -64,6 +66,20 @@ def test_a_form_asks_the_same(poke_client):
         files={"image": ("a.png", png(mode="L"), "image/png")},
     )
     np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
+
+
+def test_impulses_are_drawn_as_arrows_of_one_length():
+    """Of a model of 16 pixels and a poke of half a pixel; what the page saves is drawn alike."""
+    with stand_ins.client(stand_ins.pokes(impulse=True)) as client:
+        asked = ask(client, poke="3,3,0.5,0", format="strip", scale=4, frames=1)
+        frames = [("frame", (f"{n}.png", png(), "image/png")) for n in range(2)]
+        saved = client.post("/v1/render", files=frames, data={"mark": "0,3,3,6,0", "format": "strip", "scale": "4"})
+        for response in (asked, saved):
+            first, second = np.split(
+                np.asarray(Image.open(io.BytesIO(response.content)))[2:-2, 2:].astype(int), 2, axis=1
+            )
+            assert np.ptp(first[:, :-2]) > 50 > np.ptp(second[:, :-2])
+        assert "whose length is 1 at most" in ask(client, poke="3,3,1,1").json()["error"]
 
 
 def test_formats(poke_client):
@@ -217,7 +233,7 @@ def test_what_was_seen_can_be_saved(poke_client):
         {"mark": "1,2"},
         {"mark": "0,nan,1,1,1"},
         {"mark": "0,1e300,1,1,1"},
-        {"mark": ["0,1,1,1,1"] * 65},
+        {"mark": ["0,1,1,1,1"] * 513},
     )
     for data in bad:
         refused = poke_client.post("/v1/render", files=frames, data=data)
@@ -234,11 +250,43 @@ def test_what_would_need_too_much_memory_is_refused(poke_client):
 
     assert "frame 1: 2000x2000 pixels are too many" in refused([png(), header_of_a_bomb(2000)])
     assert "frame 1: all pictures must be of one size" in refused([png(), png(8, 8)])
-    assert "102 million pixels are too many, 100 million at most" in refused([png(200, 200)] * 10, scale="16")
+    assert "102 million pixels (scale=16) are too many for a file" in refused([png(200, 200)] * 10, scale="16")
+    undecodable = header_of_a_bomb(1000)  # so they are counted before they are decoded
+    for form in ("gif", "npz"):
+        assert "101 million pixels (scale=1) are too many" in refused([undecodable] * 101, scale="1", format=form)
+
+
+def test_long_chains_can_be_saved(poke_client):
+    """Eight samples poked nine times, twelve frames each."""
+    limits = poke_client.get("/v1/model").json()["save"]
+    frames = [("frame", (f"{n}.png", png(), "image/png")) for n in range(8 * 9 * 12)]
+    marks = [f"{12 * n},3,3,4,0" for n in range(9)] * 8
+    assert limits["frames"] > len(frames) and limits["pokes"] > len(marks)
+    saved = poke_client.post("/v1/render", files=frames, data={"format": "npz", "samples": "8", "mark": marks})
+    assert video_of(saved).shape == (8, 9 * 12, SIZE, SIZE, 3)
+
+
+def test_writing_large_files_keeps_no_picture_waiting(poke_client, monkeypatch):
+    may, begun, encode = threading.Event(), threading.Semaphore(0), api.encode
+
+    def held(*arguments):
+        begun.release()
+        may.wait(20)
+        return encode(*arguments)
+
+    monkeypatch.setattr(api, "encode", held)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        files = [pool.submit(ask, poke_client, poke="3,3,1,0") for _ in range(4)]
+        assert begun.acquire(timeout=20) and begun.acquire(timeout=20)
+        picture = poke_client.post("/v1/image", files={"image": ("a.png", png(), "image/png")})
+        assert picture.status_code == 200
+        assert not begun.acquire(blocking=False)  # two files at a time
+        may.set()
+        assert [file.result().status_code for file in files] == [200] * 4
 
 
 def test_pages_of_others_are_refused(poke_client):
-    for origin in ("http://evil.example", "null"):
+    for origin in ("http://evil.example", "null", "http://["):
         assert poke_client.get("/v1/model", headers={"Origin": origin}).status_code == 403
     assert poke_client.get("/v1/model", headers={"Origin": "http://testserver"}).status_code == 200
     with stand_ins.client(stand_ins.pokes(), hosts=frozenset({"localhost"})) as client:
@@ -271,7 +319,7 @@ def test_description_and_examples(poke_client, sample_client):
     assert poke_client.get("/v1/examples/none").status_code == 404
 
 
-def test_it_is_not_ready_before_it_is_compiled_and_says_when_it_is_full():
+def test_it_is_not_ready_before_it_is_compiled_and_says_what_never_fits():
     model, may = stand_ins.pokes(), threading.Event()
     warm_up, run = model.warm_up, model.run
     model.warm_up = lambda: (may.wait(20), warm_up())
@@ -281,13 +329,32 @@ def test_it_is_not_ready_before_it_is_compiled_and_says_when_it_is_full():
         assert (early.status_code, early.json()["error"]) == (503, "the model is still being compiled")
         may.set()
         stand_ins.wait_until(lambda: client.get("/healthz").status_code == 200)
-        full = ask(client, poke=[[3, 3, 1, 0], [3, 3, 2, 0]])
-        assert full.status_code == 429
-        assert full.headers["retry-after"] == "1"
+        never = ask(client, poke=[[3, 3, 1, 0], [3, 3, 2, 0]])
+        assert (never.status_code, never.json()["error"][:48]) == (
+            400,
+            "2 answers at once are too many for this server, ",
+        )
         model.run = lambda requests: 1 / 0
         broken = ask(client, poke="3,3,1,0")
         assert (broken.status_code, "ZeroDivisionError" in broken.json()["error"]) == (500, True)
         model.run = run
+        assert ask(client, poke="3,3,1,0").status_code == 200
+
+
+def test_a_full_queue_is_told_over_http_and_empties_again():
+    """One request is computed, one waits, and the third is refused."""
+    model = stand_ins.pokes()
+    with stand_ins.client(model, waiting=1) as client, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        begun, may = stand_ins.hold(model)
+        answers = [pool.submit(ask, client, poke="3,3,1,0")]
+        assert begun.wait(20)
+        answers.append(pool.submit(ask, client, poke="3,3,1,0"))
+        stand_ins.wait_until(lambda: len(client.app.state.engine._waiting) == 1)
+        full = ask(client, poke="3,3,1,0")
+        assert (full.status_code, full.headers["retry-after"]) == (429, "1")
+        assert full.json()["error"] == "1 requests are waiting already: try again in a moment"
+        may.set()
+        assert [answer.result().status_code for answer in answers] == [200, 200]
         assert ask(client, poke="3,3,1,0").status_code == 200
 
 

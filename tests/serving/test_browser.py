@@ -1,5 +1,6 @@
 """The page in a headless browser: what a hand does, what a stand-in model is asked, what is seen and saved."""
 
+import concurrent.futures
 import contextlib
 import io
 import threading
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2v_jax.serving import api
 from i2v_jax.serving.examples import Example
 from tests.serving import stand_ins
 from tests.serving.stand_ins import SIZE, png
@@ -336,6 +338,123 @@ def test_stochastic_pokes(open_page):
         seen.wait_for_answer(8)
         assert seen.requests[-1]["seed"] != 0
         assert seen.requests[-1]["poke"] == seen.requests[-2]["poke"]
+
+
+def test_a_new_seed_asks_the_poke_of_its_own_frame(open_page):
+    """Whatever was held in between: by the choice of the next poke's frame, by a drag that was too short."""
+    with recorded(stand_ins.poke_samples()) as server:
+        seen = open_page(server).open()
+        seen.slide("frames", 4)
+        seen.slide("samples", 2)
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(4)
+        seen.page.check("[name=from][value=last]", force=True)
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(8)
+        poked = seen.requests[-1]["made"][0].start_frame
+        assert np.abs(poked - seen.requests[-2]["made"][0].start_frame).min() > 0.01
+        seen.page.check("[name=from][value=start]", force=True)
+        seen.page.click("#new-seed")
+        seen.wait_for_answer(8)
+        np.testing.assert_array_equal(seen.requests[-1]["made"][0].start_frame, poked)
+        seen.page.check("[name=from][value=last]", force=True)
+        seen.drag((0.5, 0.5), (0.502, 0.5))
+        seen.page.click("#new-seed")
+        seen.wait_for_answer(8)
+        np.testing.assert_array_equal(seen.requests[-1]["made"][0].start_frame, poked)
+        assert not seen.trouble
+
+
+def test_another_picture_or_setting_ends_an_answer(open_page):
+    model = stand_ins.slow(stand_ins.pokes(), 0.05)
+    examples = {"grey": Example("grey", stand_ins.EXAMPLE), "dark": Example("dark", stand_ins.EXAMPLE // 4)}
+    with recorded(model, examples=examples) as server:
+        seen = open_page(server)
+        sent = []
+        seen.page.on("websocket", lambda socket: socket.on("framesent", lambda text: sent.append('"cancel"' in text)))
+        seen.open()
+
+        def begin():
+            seen.slide("frames", 60)
+            seen.drag((0.25, 0.25), (0.5, 0.25))
+            seen.page.wait_for_function("() => document.getElementById('time').max > 1")
+
+        begin()
+        seen.page.click("#examples button[value=dark]")
+        seen.page.wait_for_function("() => document.querySelectorAll('#clips button').length === 0")
+        begin()
+        seen.slide("frames", 3)
+        assert seen.message() == "Stopped: a setting was changed."
+        assert seen.page.locator("#clips button").count() == 0
+        assert sent == [False, True, False, True]
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(3)
+        assert not seen.trouble
+
+
+def test_what_is_too_much_is_told_in_words(open_page, monkeypatch):
+    """A file of too many frames, before it is sent; a queue that is full."""
+    monkeypatch.setattr(api, "MAX_FRAMES_SENT", 6)
+    model = stand_ins.pokes()
+    with recorded(model, waiting=1) as server, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        seen = open_page(server).open()
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(4)
+        assert seen.saved("gif")[0] == "video.gif"
+        seen.slide("frames", 7)
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(7)
+        seen.page.click("#save button[value=gif]")
+        seen.page.wait_for_selector("#message.error")
+        assert seen.message() == "These are 8 frames, and a file takes 6: begin anew from the picture."
+        assert [url for url in seen.fetched if "render" in url] == [f"{seen.address}/v1/render"]
+
+        begun, may = stand_ins.hold(model)
+        one = pool.submit(stand_ins.post, seen.address, poke=[3, 3, 1, 0])
+        assert begun.wait(20)
+        other = pool.submit(stand_ins.post, seen.address, poke=[3, 3, 1, 0])
+        stand_ins.wait_until(lambda: "i2v_waiting_requests 1.0" in stand_ins.told(seen.address, "/metrics"))
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.page.wait_for_function("() => document.getElementById('message').textContent.includes('are waiting')")
+        assert seen.message() == "1 requests are waiting already: try again in a moment"
+        may.set()
+        assert (one.result(), other.result()) == (200, 200)
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        seen.wait_for_answer(7)
+        assert not seen.trouble
+
+
+def test_a_dropped_file_is_squeezed_or_cut(poke_server, open_page):
+    """Twice as wide as high, black at its left quarter and light elsewhere: cutting takes the black away."""
+    seen = open_page(poke_server).open()
+    wide = Image.new("RGB", (64, 32), (200, 200, 200))
+    wide.paste((0, 0, 0), (0, 0, 16, 32))
+    buffer = io.BytesIO()
+    wide.save(buffer, "PNG")
+    seen.page.evaluate(
+        """content => {
+            const files = new DataTransfer();
+            files.items.add(new File([Uint8Array.from(content)], "wide.png", { type: "image/png" }));
+            document.dispatchEvent(new DragEvent("drop", { dataTransfer: files, cancelable: true }));
+        }""",
+        list(buffer.getvalue()),
+    )
+    seen.page.wait_for_selector("#fit", state="visible")
+    assert seen.page.input_value("#fit") == "resize"
+    assert (seen.colour(0.05, 0.5), seen.colour(0.9, 0.5)) == ([0] * 3, [200] * 3)
+    for crop, left in (("center", 200), ("resize", 0)):
+        with seen.page.expect_response("**/v1/image"):
+            seen.page.select_option("#fit", crop)
+        seen.page.wait_for_function(
+            """left => {
+                const canvas = document.getElementById("picture");
+                return canvas.getContext("2d").getImageData(9, 99, 1, 1).data[0] === left;
+            }""",
+            arg=left,
+        )
+    seen.drag((0.25, 0.25), (0.5, 0.25))
+    seen.wait_for_answer(4)
+    assert not seen.trouble
 
 
 def test_it_waits_for_the_model_and_tells_what_fails(open_page):

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from i2v_jax.errors import UserError
 from i2v_jax.serving.engine import AnswerError, BusyError, Engine, NotReadyError
 from i2v_jax.serving.metrics import Metrics
 from tests.serving.stand_ins import wait_until
@@ -105,6 +106,14 @@ def test_a_full_queue_refuses_all_or_none():
 
     assert with_engine(model, use, capacity=2).ravel().tolist() == [4, 5, 6]
     assert [2, 3] not in model.batches
+
+
+def test_what_never_fits_is_not_asked_to_come_again():
+    async def use(engine):
+        with pytest.raises(UserError, match="3 answers at once are too many for this server, 2 at most"):
+            engine.submit([Asked(value) for value in range(3)])
+
+    with_engine(Counting(), use, capacity=2)
 
 
 def test_nobody_computes_what_nobody_waits_for():

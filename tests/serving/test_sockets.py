@@ -3,9 +3,6 @@
 import http.client
 import io
 import json
-import time
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
@@ -97,20 +94,27 @@ def test_a_failure_here_is_told():
         assert answer(socket)[0][-1]["status"] == 500
 
 
-def slow(model, seconds=0.02):
-    run = model.run
+def test_a_runtime_error_of_the_model_is_told():
+    """jax's errors are RuntimeErrors, and so are some of Starlette's when a client has left."""
+    model = stand_ins.pokes()
+    requests = model.requests
 
-    def slowly(requests):
-        for parts in run(requests):
-            time.sleep(seconds)
-            yield parts
+    def failing(values, pixels):
+        raise RuntimeError("out of memory")
 
-    model.run = slowly
-    return model
+    with stand_ins.client(model) as client, client.websocket_connect("/v1/stream") as socket:
+        model.requests = failing
+        socket.send_json(WISH)
+        texts, _ = answer(socket)
+        assert (texts[-1]["id"], texts[-1]["status"]) == (5, 500)
+        assert "RuntimeError" in texts[-1]["error"]
+        model.requests = requests
+        socket.send_json(WISH)
+        assert len(answer(socket)[1]) == 6
 
 
 def test_a_closed_socket_ends_the_work():
-    model = slow(stand_ins.pokes())
+    model = stand_ins.slow(stand_ins.pokes())
     with stand_ins.client(model) as client:
         frames = client.app.state.engine._metrics.frames
         with client.websocket_connect("/v1/stream") as socket:
@@ -123,7 +127,7 @@ def test_a_closed_socket_ends_the_work():
 
 def test_a_new_wish_ends_the_one_before():
     with (
-        stand_ins.client(slow(stand_ins.pokes())) as client,
+        stand_ins.client(stand_ins.slow(stand_ins.pokes())) as client,
         client.websocket_connect("/v1/stream") as socket,
     ):
         socket.send_json({**WISH, "frames": 64})
@@ -137,6 +141,27 @@ def test_a_new_wish_ends_the_one_before():
     assert numbers.count(5) < 63
 
 
+def test_an_answer_can_be_given_up():
+    """Nothing comes of it any more, nor is it computed; the next wish is answered."""
+    with (
+        stand_ins.client(stand_ins.slow(stand_ins.pokes(), 0.05)) as client,
+        client.websocket_connect("/v1/stream") as socket,
+    ):
+        frames = client.app.state.engine._metrics.frames
+        socket.send_json({**WISH, "frames": 64})
+        socket.receive()  # start
+        socket.receive()  # the first frame
+        socket.send_json({"id": 6, "cancel": True})
+        socket.send_json({**WISH, "id": 7})
+        texts, pictures = [], []
+        while not texts or texts[-1]["type"] != "end":
+            more, seen = answer(socket)
+            texts, pictures = texts + more, pictures + seen
+        assert [text["id"] for text in texts] == [7, 7]
+        assert [picture[0] for picture in pictures if picture[0] != 5] == [7] * 6
+        assert len(pictures) < 64 > frames._value.get()
+
+
 def test_pages_of_others_are_refused(client):
     with (
         pytest.raises(WebSocketDisconnect),
@@ -147,8 +172,8 @@ def test_pages_of_others_are_refused(client):
 
 def test_an_http_client_that_leaves_ends_the_work():
     """Of its one answer of 64 frames most are never computed, and the next client is served."""
-    with stand_ins.server(slow(stand_ins.pokes(), 0.05)) as address:
-        stand_ins.wait_until(lambda: told(address, "/healthz") == '{"status":"ready"}')
+    with stand_ins.server(stand_ins.slow(stand_ins.pokes(), 0.05)) as address:
+        stand_ins.wait_until(lambda: stand_ins.told(address, "/healthz") == '{"status":"ready"}')
         before = frames_computed(address)
         connection = http.client.HTTPConnection(address.removeprefix("http://"))
         body = json.dumps({"example": "grey", "poke": [3, 3, 2, 0], "frames": 64})
@@ -160,14 +185,6 @@ def test_an_http_client_that_leaves_ends_the_work():
         assert frames_computed(address) - before < 60
 
 
-def told(address, path):
-    try:
-        with urllib.request.urlopen(address + path, timeout=10) as answer:
-            return answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return str(error.code)
-
-
 def frames_computed(address):
-    (line,) = [line for line in told(address, "/metrics").splitlines() if line.startswith("i2v_frames_total")]
+    (line,) = [line for line in stand_ins.told(address, "/metrics").splitlines() if line.startswith("i2v_frames_total")]
     return float(line.split()[1])

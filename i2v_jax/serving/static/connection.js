@@ -30,6 +30,11 @@ export class Connection {
     return this.id;
   }
 
+  // Nobody waits for the answer to the last wish any more.
+  cancel() {
+    this.send({ cancel: true });
+  }
+
   received(data) {
     if (typeof data === "string") {
       const told = JSON.parse(data);

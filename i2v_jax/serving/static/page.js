@@ -1,20 +1,15 @@
 // The page: what the model can do decides what is shown. No state is kept on the server.
 
+import { describe, pressExample } from "./about.js";
 import { Clip } from "./clip.js";
 import { Connection } from "./connection.js";
+import { saveClips } from "./saving.js";
 import { base64, request, untilReady } from "./server.js";
 import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST_CLIPS = 24;
-const HINTS = {
-  poke: "Press on something, drag it to where it should go, and let go.",
-  direction: "One picture, many videos of what may happen next. Drag across the picture to say where it should move.",
-  sample: "One picture, many videos of what may happen next.",
-};
-const FILES = { mp4: "video.mp4", gif: "video.gif", strip: "stills.png" };
-
 let model = null; // of /v1/model
 let ready = false; // compiled
 let start = null; // the clip of the picture alone
@@ -23,11 +18,11 @@ let chosen = null; // the one on the stage
 let position = 0; // its frame there
 let playing = false;
 let held = null; // {clip, number}: the frame that was pressed
-let poked = null; // the last poke, to be asked again with another seed
+let poked = null; // {poke, frame}: the last poke and what was held then, to be asked again with another seed
 let wish = null; // {id, made, first, before, released}: what is being answered
 let upload = null; // the file of the picture, if it was uploaded
 
-const settings = new Settings();
+const settings = new Settings(() => { if (wish) stopAnswer(); });
 const stage = new Stage($("picture"), {
   onStart: hold,
   onShort: () => { if (model.poke) say("Drag a little further: the arrow says where the point should go."); },
@@ -56,6 +51,7 @@ function attempt(work) {
 // --- pictures
 
 async function begin(blob, file) {
+  if (wish) connection.cancel();
   start = new Clip(blob, await createImageBitmap(blob));
   clips = [];
   chosen = wish = held = poked = null;
@@ -88,10 +84,6 @@ const sendUpload = attempt(async (file) => {
   pressExample(null);
 });
 
-function pressExample(name) {
-  for (const button of $("examples").children) button.ariaPressed = button.value === name;
-}
-
 function enable() {
   stage.enabled = ready && start !== null && (model.poke !== null || model.control === "direction");
   $("picture").classList.toggle("idle", !stage.enabled);
@@ -108,9 +100,9 @@ function hold() {
   show(held.clip, held.number);
 }
 
-const ask = attempt(async (poke = null) => {
+const ask = attempt(async (poke = null, frame = held) => {
   const released = performance.now();
-  const { clip: source, number } = held;
+  const { clip: source, number } = frame;
   const values = settings.values();
   const wishes = { image: await base64(source.blobs[number]), ...values };
   if (poke) wishes.poke = [poke.x, poke.y, ...strength(poke)];
@@ -122,7 +114,7 @@ const ask = attempt(async (poke = null) => {
   if (model.samples) clips = made;
   else if (source === start) clips = [...made, ...clips].slice(0, MOST_CLIPS);
   else clips = clips.map((clip) => (clip === source ? made[0] : clip));
-  poked = poke;
+  poked = poke && { poke, frame };
   wish = { id, made, before, first: number + 1, released };
   say(model.samples ? "Making videos…" : "");
   show(made[0], number);
@@ -166,6 +158,13 @@ const connection = new Connection({
   },
 });
 
+// What is being answered is no longer what the settings say.
+function stopAnswer() {
+  connection.cancel();
+  giveUp();
+  say("Stopped: a setting was changed.");
+}
+
 // An answer that failed leaves what there was before it.
 function giveUp() {
   ({ clips, chosen } = wish.before);
@@ -181,7 +180,8 @@ function show(clip, number) {
   chosen = clip === start ? null : clip;
   position = number;
   const marked = chosen && model.poke;
-  stage.show(clip.bitmaps[number], marked ? clip.arrowsAt(number) : [], marked ? clip.targetsAt(number) : []);
+  const aimed = marked && !model.poke.impulse; // an impulse has no target
+  stage.show(clip.bitmaps[number], marked ? clip.arrowsAt(number) : [], aimed ? clip.targetsAt(number) : []);
   refresh();
 }
 
@@ -239,39 +239,11 @@ function listClips() {
 
 const save = attempt(async (format) => {
   const saved = model.samples && $("all").checked ? clips : [chosen];
-  const length = Math.min(...saved.map((clip) => clip.length));
-  const form = new FormData();
-  for (const clip of saved) for (const blob of clip.blobs.slice(0, length)) form.append("frame", blob);
-  for (const mark of chosen.marks) form.append("mark", mark.map((value) => value.toFixed(3)).join(","));
-  form.append("samples", saved.length);
-  form.append("format", format);
   say("Writing the file…");
-  const answer = await request("/v1/render", { method: "POST", body: form });
-  const link = document.createElement("a");
-  Object.assign(link, { href: URL.createObjectURL(await answer.blob()), download: FILES[format] });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  say(`Saved ${link.download}.`);
+  say(`Saved ${await saveClips(saved, chosen, format, model)}.`);
 });
 
 // --- beginning
-
-function describe() {
-  const kind = model.poke ? "poke" : model.control === "direction" ? "direction" : "sample";
-  document.title = $("title").textContent = model.poke ? "Poke the picture" : "What happens next";
-  $("what").textContent = HINTS[kind];
-  document.querySelector(".keyboard").hidden = kind === "sample";
-  $("answers-title").textContent = model.samples ? "Samples" : "Answers";
-  $("empty").textContent = model.poke ? "What you poke answers here." : "The videos appear here.";
-  $("run").hidden = model.poke !== null;
-  $("examples").replaceChildren(...model.examples.map((name) => {
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", value: name, title: name, ariaLabel: `Example ${name}` });
-    button.append(Object.assign(document.createElement("img"), { src: `/v1/examples/${encodeURIComponent(name)}`, alt: "" }));
-    button.addEventListener("click", () => chooseExample(name));
-    return button;
-  }));
-}
 
 function wire() {
   $("file").addEventListener("change", () => {
@@ -299,8 +271,9 @@ function wire() {
   $("new-seed").addEventListener("click", () => {
     settings.newSeed();
     if ($("run").disabled || (model.poke && !poked)) return;
-    if (!model.poke) hold();
-    ask(poked);
+    if (model.poke) return ask(poked.poke, poked.frame);
+    hold();
+    return ask();
   });
   for (const button of $("save").children) button.addEventListener("click", () => save(button.value));
   for (const radio of document.getElementsByName("from")) radio.addEventListener("change", () => { if (start) hold(); });
@@ -309,7 +282,7 @@ function wire() {
 const main = attempt(async () => {
   model = await (await request("/v1/model")).json();
   settings.adapt(model);
-  describe();
+  describe(model, chooseExample);
   wire();
   if (model.examples.length) await chooseExample(model.examples[0]);
   else say("Upload a picture to begin.");

@@ -6,9 +6,11 @@ const $ = (id) => document.getElementById(id);
 const MOST_SEED = 1e6; // of new ones, short enough to be read out
 
 export class Settings {
-  constructor() {
-    this.wheel = new Wheel($("wheel"), { needle: $("needle"), output: $("degrees"), any: $("any-direction") });
+  // `onChange()` is called when somebody changes what a wish is made of.
+  constructor(onChange) {
+    this.wheel = new Wheel($("wheel"), { needle: $("needle"), output: $("degrees"), any: $("any-direction"), onChange });
     this.model = null;
+    for (const id of ["frames", "samples", "temperature", "seed", "endpoint-value"]) $(id).addEventListener("input", onChange);
   }
 
   adapt(model) {

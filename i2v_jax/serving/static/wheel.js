@@ -1,8 +1,9 @@
 // The direction wheel: 0 degrees is right, 90 is up, in steps of ten; null is any direction.
 
 export class Wheel {
-  constructor(svg, { needle, output, any }) {
-    Object.assign(this, { svg, needle, output, any });
+  // `onChange()` is called when the value becomes another one.
+  constructor(svg, { needle, output, any, onChange }) {
+    Object.assign(this, { svg, needle, output, any, onChange });
     this.value = null;
     any.addEventListener("click", () => this.set(null));
     svg.addEventListener("pointerdown", (event) => {
@@ -32,6 +33,7 @@ export class Wheel {
   }
 
   set(degrees) {
+    const before = this.value;
     this.value = degrees === null ? null : (((Math.round(degrees / 10) * 10) % 360) + 360) % 360;
     this.any.hidden = this.value === null;
     this.svg.classList.toggle("any", this.value === null);
@@ -39,5 +41,6 @@ export class Wheel {
     this.output.textContent = this.value === null ? "any" : `${this.value}°`;
     this.svg.setAttribute("aria-valuenow", this.value ?? 0);
     this.svg.setAttribute("aria-valuetext", this.output.textContent);
+    if (this.value !== before) this.onChange();
   }
 }
