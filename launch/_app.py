@@ -1,6 +1,8 @@
 """What every entry point shares: platform set-up, and user errors printed as one line."""
 
 import functools
+import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +29,14 @@ def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) ->
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def shell_command(module: str, *arguments: str) -> str:
+    """What runs an entry point, in a shell that knows nothing of the environment that this runs in."""
+    interpreter, here = pathlib.Path(sys.executable), pathlib.Path.cwd()
+    if interpreter.is_relative_to(here):
+        interpreter = interpreter.relative_to(here)
+    return shlex.join([str(interpreter), "-m", module, *arguments])
 
 
 def _parse_flags(argv: Sequence[str], takes_arguments: bool = False) -> list[str]:

@@ -6,15 +6,13 @@ A second run continues what was interrupted, reuses what is finished, and writes
 """
 
 import pathlib
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from launch._app import run
+from launch._app import run, shell_command
 
 if TYPE_CHECKING:
     from i2v_jax.report.page import Report
@@ -55,15 +53,7 @@ def main(argv: Sequence[str]) -> None:
     write_page(folder, reports)
     print(f"the page: {folder / 'index.html'}")
     print(f"all of it took {(time.monotonic() - started) / 60:.1f} min")
-    print(f"to play with it: {serve_command(folder / list(reports)[-1])}")
-
-
-def serve_command(workdir: pathlib.Path) -> str:
-    """What opens the page of a model, in a shell that knows nothing of the environment that this runs in."""
-    interpreter, here = pathlib.Path(sys.executable), pathlib.Path.cwd()
-    if interpreter.is_relative_to(here):
-        interpreter = interpreter.relative_to(here)
-    return shlex.join([str(interpreter), "-m", "launch.serve", f"--workdir={workdir}"])
+    print(f"to play with it: {shell_command('launch.serve', f'--workdir={folder / list(reports)[-1]}')}")
 
 
 def _report(config: Any, workdir: pathlib.Path) -> "Report":

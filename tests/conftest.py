@@ -1,4 +1,8 @@
-"""Eight virtual CPU devices for all tests, the compiler settings of the entry points, and a browser."""
+"""Eight virtual CPU devices for all tests, the compiler settings of the entry points, and a browser.
+
+Here programs are compiled without LLVM's optimisations, which takes half as long; what tests start as a command of its
+own is compiled as for a user.
+"""
 
 import gc
 import os
@@ -13,6 +17,9 @@ from i2v_jax.distributed import runtime
 
 runtime.configure_platform()
 jax.config.update("jax_num_cpu_devices", 8)
+with pytest.MonkeyPatch.context() as _patch:
+    _patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0")
+    jax.devices()  # reads the flags, once
 
 
 @pytest.fixture(scope="module", autouse=True)

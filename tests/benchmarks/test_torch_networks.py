@@ -9,6 +9,8 @@ from benchmarks import torch_networks as networks  # noqa: E402
 from benchmarks.torch_steps import Crop, FlowStep, ImageStep, VideoStep, VideoWeights, gradient_penalty  # noqa: E402
 from tests.reference.fixtures import load  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def load_network(module, name):
     """`module` in eval mode with the fixture's weights in double precision, and the fixture.
@@ -150,7 +152,7 @@ def test_video_decoder(data):
     assert_output(fixture, "train_mode/video_std_per_frame", trained.std((2, 3, 4)))
 
 
-@pytest.mark.parametrize("data", ["bair", pytest.param("landscape", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("data", ["bair", "landscape"])
 def test_temporal_discriminator(data):
     name = f"temporal_discriminator_{data}"
     model, fixture = load_network(make_temporal(load(name, with_state=False).config), name)
@@ -204,7 +206,6 @@ def test_vgg16():
         assert_output(fixture, f"layer_{index}/sample", features.flatten()[::stride][:97])
 
 
-@pytest.mark.slow
 def test_video_training_losses():
     fixture = load("cvae_training_losses_bair")
     sources, training = fixture.config["weights"], fixture.config["training"]
@@ -270,7 +271,6 @@ def small_video_networks():
     }
 
 
-@pytest.mark.slow
 def test_video_step_updates_every_network():
     torch.manual_seed(0)
     modules = small_video_networks()
@@ -283,7 +283,6 @@ def test_video_step_updates_every_network():
         assert all(parameter.requires_grad for parameter in module.parameters())
 
 
-@pytest.mark.slow
 def test_image_step_updates_both_networks():
     torch.manual_seed(0)
     autoencoder, patch = networks.ImageAutoencoder(64, 64, "in"), networks.PatchDiscriminator(ndf=8)

@@ -55,7 +55,7 @@ def test_video_encoder(data):
     assert_gradient_norms("video_encoder", fixture, gradients)
 
 
-@pytest.mark.parametrize("data", ["bair", "landscape"])
+@pytest.mark.parametrize("data", ["bair", pytest.param("landscape", marks=pytest.mark.slow)])
 def test_video_decoder(data):
     fixture = fixtures.load(f"video_decoder_{data}_nf16")
     module, variables = load_torch("video_decoder", fixture.state, fixture.config)
@@ -89,7 +89,7 @@ def test_video_decoder(data):
     assert not np.allclose(changed["spectral"]["block0"]["conv0"]["u"], variables["spectral"]["block0"]["conv0"]["u"])
 
 
-@pytest.mark.parametrize("data", ["bair", "landscape"])
+@pytest.mark.parametrize("data", ["bair", pytest.param("landscape", marks=pytest.mark.slow)])
 def test_temporal_discriminator(data):
     fixture = fixtures.load(f"temporal_discriminator_{data}")
     module, variables = load_torch("temporal_discriminator", fixture.state, fixture.config)

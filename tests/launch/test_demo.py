@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from launch import demo
+from launch._app import shell_command
 from tests.launch.synthesis import last_line, launch
 
 
@@ -27,7 +27,7 @@ def test_the_command_at_the_end_runs_in_any_shell(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(sys, "executable", str(tmp_path / interpreter))
-    command = demo.serve_command(pathlib.Path("runs/my demo"))
+    command = shell_command("launch.serve", "--workdir=runs/my demo")
     assert command == f"{told.format(tmp_path)} -m launch.serve '--workdir=runs/my demo'"
 
 

@@ -1,4 +1,4 @@
-"""Convolution as a sum over kernel positions of matrix products: an oracle, and the quick way in double precision."""
+"""Other ways to convolve: oracles, and what is quicker in double precision or quicker to compile."""
 
 import itertools
 
@@ -6,8 +6,14 @@ import jax
 import jax.numpy as jnp
 
 
+def direct(x, kernel, strides, padding):
+    """XLA's own, called as `i2v_jax.models.convolution.convolve`: one operation."""
+    names = ("NHWC", "HWIO", "NHWC") if len(strides) == 2 else ("NDHWC", "DHWIO", "NDHWC")
+    return jax.lax.conv_general_dilated(x, kernel, strides, [(p, p) for p in padding], dimension_numbers=names)
+
+
 def convolve(x, kernel, strides, padding):
-    """As `i2v_jax.models.convolution.convolve`."""
+    """A sum over kernel positions of matrix products, called in the same way."""
     rank = len(strides)
     x = jnp.pad(x, [(0, 0), *((p, p) for p in padding), (0, 0)])
     sizes = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], kernel.shape[:rank], strides, strict=True)]

@@ -9,17 +9,13 @@ import pytest
 from i2v_jax.models import convolution, resampling
 from i2v_jax.models.layers import Conv, Linear
 from i2v_jax.models.norms import normalise_groups, normalise_instances
+from tests.models.plain_convolution import direct
 
 RNG = np.random.default_rng(0)
 
 
 def normal(*shape):
     return RNG.normal(size=shape).astype(np.float32)
-
-
-def direct(x, kernel, strides, padding):
-    names = ("NHWC", "HWIO", "NHWC") if len(strides) == 2 else ("NDHWC", "DHWIO", "NDHWC")
-    return jax.lax.conv_general_dilated(x, kernel, strides, [(p, p) for p in padding], dimension_numbers=names)
 
 
 CONVOLUTIONS = [  # size, kernel, channels in and out, strides, padding
