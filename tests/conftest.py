@@ -1,8 +1,4 @@
-"""Eight virtual CPU devices for all tests, the compiler settings of the entry points, and a browser.
-
-Here programs are compiled without LLVM's optimisations, which takes half as long; what tests start as a command of its
-own is compiled as for a user.
-"""
+"""Eight virtual CPU devices for all tests, the compiler settings of the entry points, and a browser."""
 
 import gc
 import os
@@ -14,12 +10,13 @@ import pytest
 
 from benchmarks import browser
 from i2v_jax.distributed import runtime
+from tests import compiling
 
 runtime.configure_platform()
 jax.config.update("jax_num_cpu_devices", 8)
 with pytest.MonkeyPatch.context() as _patch:
-    _patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0")
-    jax.devices()  # reads the flags, once
+    _patch.setenv("XLA_FLAGS", compiling.environment()["XLA_FLAGS"])
+    jax.devices()  # reads the flags, once; real jobs of tests/end_to_end are compiled as for a user
 
 
 @pytest.fixture(scope="module", autouse=True)

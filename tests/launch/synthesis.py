@@ -1,20 +1,20 @@
 """Entry points as subprocesses, and what they wrote."""
 
-import os
 import pathlib
 import subprocess
 import sys
 
 import av
 
+from tests import compiling
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def launch(*arguments: str | pathlib.Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *map(str, arguments)]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        command, cwd=ROOT, env=compiling.environment(), capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
