@@ -16,7 +16,7 @@ runtime.configure_platform()
 jax.config.update("jax_num_cpu_devices", 8)
 with pytest.MonkeyPatch.context() as _patch:
     _patch.setenv("XLA_FLAGS", compiling.environment()["XLA_FLAGS"])
-    jax.devices()  # reads the flags, once; real jobs of tests/end_to_end are compiled as for a user
+    jax.devices()  # reads the flags, once
 
 
 @pytest.fixture(scope="module", autouse=True)

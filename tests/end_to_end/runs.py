@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from i2v_jax.training.writers import read_metrics
+from tests import compiling
 from tests.launch.synthesis import ROOT
 
 
@@ -20,11 +21,14 @@ def train_command(spec: str, workdir: pathlib.Path) -> list[str]:
 
 
 def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
-    """A training run in the background, in a process group of its own; its output is read with `finish`."""
+    """A training run in the background, in a process group of its own; its output is read with `finish`.
+
+    It compiles quickly, see `compiling`: most of these runs take a few steps. XLA_FLAGS="" compiles as for a user.
+    """
     return subprocess.Popen(
         train_command(spec, workdir),
         cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", **environment},
+        env={**compiling.environment(), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -54,7 +58,7 @@ def _alive(process: subprocess.Popen[str]) -> list[int]:
     return found
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 900) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], timeout: float = 2400) -> tuple[int, str]:
     """(exit status, all that it printed) of a run, which is killed if it takes longer."""
     try:
         output, _ = process.communicate(timeout=timeout)
@@ -70,7 +74,7 @@ def train(spec: str, workdir: pathlib.Path, **environment: str) -> str:
     return output
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = 900) -> None:
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = 2400) -> None:
     """Returns as soon as `condition` holds; fails when the process ends or time runs out before."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -29,7 +29,7 @@ def _write_clips(folder: pathlib.Path) -> None:
 
 
 def _succeed(*arguments: str | pathlib.Path) -> str:
-    done = launch(*arguments, timeout=900)
+    done = launch(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -101,7 +101,7 @@ def _text(log: pathlib.Path) -> str:
     return log.read_text(errors="replace")
 
 
-def _wait_until(condition: Callable[[], bool], log: pathlib.Path, timeout: float = 600) -> None:
+def _wait_until(condition: Callable[[], bool], log: pathlib.Path, timeout: float = 1200) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, _text(log)

@@ -1,10 +1,5 @@
 """The cINN release becomes a work directory and comes back, key by key; what does not fit is named in one line."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
@@ -16,15 +11,8 @@ from i2v_jax.exchange import cinn, release
 from i2v_jax.interop import torch_files
 from i2v_jax.sampling.load import load_stages, load_synthesizer
 from tests.exchange import release_files
+from tests.launch.synthesis import launch
 from tests.reference import fixtures
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def launch(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"launch.{module}", *arguments]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +25,7 @@ def run(folders, tmp_path_factory):
     """The imported work directory, and what was said."""
     workdir = tmp_path_factory.mktemp("runs") / "bair"
     places = [f"--{part}={getattr(folders, part)}" for part in ("stage1", "ae", "stage2")]
-    result = launch("import_torch", "--kind=cinn", *places, f"--workdir={workdir}")
+    result = launch("launch.import_torch", "--kind=cinn", *places, f"--workdir={workdir}")
     assert result.returncode == 0, result.stderr
     return workdir, result.stdout
 
@@ -77,7 +65,7 @@ def assert_close(ours, fixture, name):
 @pytest.mark.slow
 def test_there_and_back_is_bit_equal(run, tmp_path):
     workdir, _ = run
-    result = launch("export_torch", f"--workdir={workdir}", f"--out={tmp_path / 'out'}")
+    result = launch("launch.export_torch", f"--workdir={workdir}", f"--out={tmp_path / 'out'}")
     assert result.returncode == 0, result.stderr
     for file, state in release_files.states().items():
         written = torch_files.read_state_dict(tmp_path / "out" / file)
