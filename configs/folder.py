@@ -3,22 +3,41 @@
 Commands:  python -m launch.prepare --dataset=folder --raw_dir=CLIPS --data_dir=PREPARED
            python -m launch.train --config=configs/folder.py --workdir=RUN --config.data.dir=PREPARED
            with `--config=configs/folder.py:model=poke` the clips become an image that answers to pokes
-Hardware:  one GPU at 64 or 128 pixels; a CPU at 32 or 64 pixels for a handful of clips.
-Expected:  not timed and not measured: both follow from your clips. `runlocal` shows in minutes whether all stages run.
+           with `--config=configs/folder.py:demo` narrow networks learn a handful of clips on two CPU cores
+Hardware:  one GPU at 64 or 128 pixels; `demo` two CPU cores, without critics and pretrained weights.
+Expected:  both follow from your clips; of `demo` docs/training.md shows a run on nine. `runlocal` tells in minutes
+           whether all stages run.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, small
+from i2v_jax.errors import UserError
 
 
 def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `model` ("cinn" or "poke"), `size` (32, 64 or 128), `stage`, `runlocal`, and dotted names."""
-    parsed = common.arguments(argument, size=64, models=("cinn", "poke"))
+    """Arguments: `model` ("cinn" or "poke"), `demo`, `size` (32, 64 or 128), `stage`, `runlocal`, and dotted names."""
+    parsed = common.arguments(argument, size=64, models=("cinn", "poke"), demo=False)
     config = common.base(parsed.size, parsed.model)
     config.data.name = "folder"
     config.data.clips_per_video.update(train=10, eval=5, test=5)
     if parsed.model == "cinn":
         config.data.jitter.update(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
         config.video_vae.loss.kl = 1e-6
+    if parsed.demo:
+        _demo(config, parsed.model)
     return common.finish(config, parsed)
+
+
+def _demo(config: ConfigDict, model: str) -> None:
+    """A handful of clips on two CPU cores; the flow learns them by heart soon, so it is looked at often."""
+    if model != "cinn":
+        raise UserError("demo: of the poke model there is one on embedded plants, configs/plants.py:demo")
+    small.narrow(config)
+    small.demo(config)
+    config.train.update(preview_every=200, checkpoint_every=200, evaluate_every=50)
+    config.data.clips_per_video.train = 40
+    config.video_vae.decoder.channel_factor = 8
+    config.video_vae.update(batch_size=4, steps=600)
+    config.image_ae.update(batch_size=16, steps=200)
+    config.flow.steps = 400

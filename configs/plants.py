@@ -11,7 +11,7 @@ Metric:    `demo`: target error 1.5 px where not moving is off by 4.7, PSNR 22.9
 
 from ml_collections import ConfigDict
 
-from configs import common, embedded
+from configs import common, small
 
 
 def get_config(argument: str | None = "") -> ConfigDict:
@@ -61,9 +61,9 @@ def _cinn(config: ConfigDict, size: int, demo: bool) -> None:
     config.data.poke.flow = "exact"
     config.data.poke.color_probability = 0.0  # no two plants are the same
     config.data.poke.geometry.probability = 0.0
-    embedded.narrow(config)
+    small.narrow(config)
     if demo:
-        embedded.demo(config)
+        small.demo(config)
         config.data.num_clips.train = 20000  # the flow learns scenes by heart where they are few
         config.video_vae.steps = 1600
         config.video_vae.optimizer.milestones = (0.16, 0.24, 0.31, 0.37, 0.43)  # of an epoch of 3333 steps

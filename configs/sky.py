@@ -9,7 +9,7 @@ Metric:    of the demo on 64 test clips: reconstruction 30.8 dB (copying the sta
 
 from ml_collections import ConfigDict
 
-from configs import common, embedded
+from configs import common, small
 
 
 def get_config(argument: str | None = "") -> ConfigDict:
@@ -20,7 +20,8 @@ def get_config(argument: str | None = "") -> ConfigDict:
     config.data.name = "sky"
     config.data.flip = 0.0  # a mirrored clip moves elsewhere
     config.data.num_clips.update(train=600, eval=64, test=64)
-    embedded.narrow(config)
+    small.narrow(config)
     if parsed.demo:
-        embedded.demo(config)
+        small.demo(config)
+        config.data.num_clips.train = 2400
     return common.finish(config, parsed)

@@ -27,6 +27,7 @@ from tests.sampling import stand_ins
 
 SIZE = 16
 EXAMPLE = np.full((SIZE, SIZE, 3), 100, np.uint8)
+GREY = 100 / 127.5 - 1  # of the example and of `png()`, as the models see it
 
 
 class Brightening(nn.Module):
@@ -162,3 +163,8 @@ def server(model, examples=None, **settings):
     finally:
         running.should_exit = True
         thread.join(20)
+
+
+def ask(client, route="/v1/poke", **values):
+    """The response about the grey example, an npz unless `format` is among the values."""
+    return client.post(route, json={"example": "grey", "format": "npz", **values})

@@ -13,7 +13,7 @@ from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.training import preflight, run
 
 ROOT = pathlib.Path(__file__).parents[2]
-ALL = [path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "common", "embedded")]
+ALL = [path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "common", "small")]
 
 
 def load(spec):

@@ -1,4 +1,4 @@
-"""What the cINNs of the embedded data sets share: narrow networks that need no pretrained weights, and their demo."""
+"""Small cINNs: narrow networks that need no pretrained weights, and those of the demos, for two CPU cores."""
 
 from ml_collections import ConfigDict
 
@@ -16,10 +16,9 @@ def narrow(config: ConfigDict) -> None:
 
 
 def demo(config: ConfigDict) -> None:
-    """Small enough for two CPU cores, at 32x32: both autoencoders end before the epoch at which critics would start."""
+    """Small enough for two CPU cores, at 32x32 or 64x64: both autoencoders end before critics would start."""
     config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0
-    config.data.num_clips.train = 2400
     config.video_vae.update(batch_size=6, steps=800, adversarial_epoch=100.0)
     config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)
     config.video_vae.decoder.update(channel_factor=6, z_dim=32)
@@ -27,7 +26,7 @@ def demo(config: ConfigDict) -> None:
     config.video_vae.patch_discriminator.width = 16
     config.video_vae.optimizer.update(name="muon", learning_rate=2e-3, b1=0.9, b2=0.99, decay=0.6)
     config.image_ae.update(batch_size=32, steps=200, adversarial_epoch=1000.0)
-    config.image_ae.encoder.update(z_dim=32, width=16)
+    config.image_ae.encoder.update(z_dim=config.data.size, width=16)
     config.image_ae.decoder.update(channels=16, mlp_width=64, num_classes=32)
     config.image_ae.patch_discriminator.width = 16
     config.image_ae.optimizer.update(learning_rate=1e-3, b1=0.5, b2=0.9)
