@@ -24,4 +24,5 @@ def get_config(argument: str | None = "") -> ConfigDict:
     if parsed.demo:
         small.demo(config)
         config.data.num_clips.train = 2400
+        config.video_vae.loss.kl = 1e-4  # at 1e-3 rounding decides whether it learns in time which way clouds move
     return common.finish(config, parsed)

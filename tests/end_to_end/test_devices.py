@@ -35,7 +35,7 @@ def test_eight_devices_with_sharded_parameters(tmp_path: pathlib.Path) -> None:
     double = " --config.dtype=float64"
     runs.train(_VIDEO_VAE + double, one, JAX_ENABLE_X64="1")
     sharded = f"{_VIDEO_VAE},mesh.data=4,mesh.fsdp=2,mesh.fsdp_min_size=64"
-    flags = f"{compiling.XLA_FLAG} --xla_force_host_platform_device_count=8"
+    flags = f"{compiling.XLA_FLAGS} --xla_force_host_platform_device_count=8"
     runs.train(sharded + double, eight, JAX_ENABLE_X64="1", XLA_FLAGS=flags)
     lines, others = losses_of(one / "video_vae"), losses_of(eight / "video_vae")
     assert {"critic_temporal", "generator_spatial", "gradient_penalty"} <= lines[0].keys()
