@@ -10,7 +10,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.interop.layout import CONV2D, CONV2D_TRANSPOSED, SAME, Entry
 from i2v_jax.interop.video_networks import affine_entries, block_entries, conv_entries
 from i2v_jax.models import poke_model
-from i2v_jax.models.convgru import GATES
+from i2v_jax.models.convgru import GATES, KERNEL
 from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator, halving_stages
 
 Config = Mapping[str, Any]
@@ -97,7 +97,7 @@ def _cell(index: int, features: int, upsample: bool) -> Iterator[Entry]:
     theirs, ours = f"fusion_block.cells.{index}", f"params/dynamics/cell{index}"
     for position, gate in enumerate(GATES):
         columns = (position * features, (position + 1) * features)
-        yield Entry(f"{theirs}.{_GATES_THERE[gate]}.weight", f"{ours}/kernel", CONV2D, columns)
+        yield Entry(f"{theirs}.{_GATES_THERE[gate]}.weight", f"{ours}/{KERNEL}", CONV2D, columns)
         yield Entry(f"{theirs}.{_GATES_THERE[gate]}.bias", f"{ours}/bias", SAME, columns)
     if upsample:
         yield Entry(f"{theirs}.up_gate.weight", f"{ours}/up_kernel", CONV2D_TRANSPOSED)

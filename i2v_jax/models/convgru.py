@@ -12,6 +12,7 @@ from i2v_jax.models.layers import Initializer
 
 PokeOverTime = Literal["constant", "impulse", "decay"]
 GATES = ("update", "reset", "candidate")
+KERNEL = f"kernel_of_{len(GATES)}"  # the name tells an optimiser that there are so many kernels side by side
 _SAME: Any = ((1, 1), (1, 1))
 
 
@@ -84,7 +85,7 @@ class ConvGRUCell(nn.Module):
             return self.param(name, init, shape, jnp.float32).astype(self.dtype)
 
         zeros, features = nn.initializers.zeros, self.features
-        kernel = parameter("kernel", _orthogonal_gates, 3, 3, channels + features, len(GATES) * features)
+        kernel = parameter(KERNEL, _orthogonal_gates, 3, 3, channels + features, len(GATES) * features)
         bias = parameter("bias", self._first_bias, len(GATES) * features)
         up = None
         if self.upsample:

@@ -53,15 +53,16 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
     """Orthogonalised momentum for kernels (Jordan et al. 2024), Nesterov's Adam for vectors, at one learning rate.
 
     The step of a kernel has a root mean square of the rate, as Adam's about has. All directions of a kernel move alike:
-    a rare one, such as what tells motions apart, does not wait until the frequent ones are learned.
+    a rare one, such as what tells motions apart, does not wait until the frequent ones are learned. A parameter
+    named kernel_of_N is N kernels side by side, as of the gates of a GRU, and each is taken by itself.
     """
 
     def dimension_numbers(params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: _kernel_axes(leaf.ndim) if path[-1].key.endswith("kernel") else None, params
+            lambda path, leaf: _kernel_axes(path[-1].key, leaf.ndim) if "kernel" in path[-1].key else None, params
         )
 
-    return optax.contrib.muon(
+    muon = optax.contrib.muon(
         schedule,
         ns_steps=4,
         preconditioning="aol",  # as near to orthogonal as five steps without
@@ -72,10 +73,35 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
         adam_b2=config.b2,
     )
 
+    def init(params: Any) -> Any:
+        return muon.init(_set_apart(params))
 
-def _kernel_axes(rank: int) -> optax.contrib.MuonDimensionNumbers:
-    """All axes but the last are inputs; of three the first counts kernels [C, features] that are stacked."""
-    return optax.contrib.MuonDimensionNumbers(tuple(range(1 if rank == 3 else 0, rank - 1)), rank - 1)
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        steps, state = muon.update(_set_apart(updates), state, _set_apart(params))
+        return jax.tree.map(lambda step, whole: step.reshape(whole.shape), steps, updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _side_by_side(name: str) -> int:
+    """The number of kernels in a parameter: N of kernel_of_N."""
+    return int(name.rpartition("_of_")[2]) if "_of_" in name else 1
+
+
+def _set_apart(params: Any) -> Any:
+    """Kernels that are side by side, [h, w, C, N * features] -> [h, w, C, N, features]."""
+
+    def split(path: Any, leaf: jax.Array) -> jax.Array:
+        count = _side_by_side(path[-1].key)
+        return leaf.reshape(*leaf.shape[:-1], count, -1) if count > 1 else leaf
+
+    return jax.tree_util.tree_map_with_path(split, params)
+
+
+def _kernel_axes(name: str, rank: int) -> optax.contrib.MuonDimensionNumbers:
+    """All axes but the last are inputs, but for those that count kernels: see `_set_apart`, and the first of three."""
+    first, last = (1 if rank == 3 else 0), rank - (2 if _side_by_side(name) > 1 else 1)
+    return optax.contrib.MuonDimensionNumbers(tuple(range(first, last)), rank - 1)
 
 
 def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:

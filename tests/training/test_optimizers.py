@@ -44,6 +44,19 @@ def test_muon_takes_stacked_kernels_one_by_one_and_their_biases_as_vectors():
             np.testing.assert_allclose(together[name][member], update, rtol=1e-5, atol=1e-7)
 
 
+def test_muon_takes_the_gates_of_a_gru_one_by_one():
+    config = plants.get_config("demo").poke.optimizer
+    optimizer = make_optimizer(config.copy_and_resolve_references(), steps_per_epoch=10)
+    gates = [jax.random.normal(jax.random.key(gate), (3, 3, 5, 4)) for gate in range(3)]
+    together = {"kernel_of_3": jnp.concatenate(gates, axis=-1)}
+    step, _ = optimizer.update(together, optimizer.init(together), together)
+    for gate, expected in zip(jnp.split(step["kernel_of_3"], 3, axis=-1), gates, strict=True):
+        alone = {"kernel": expected}
+        np.testing.assert_allclose(
+            gate, optimizer.update(alone, optimizer.init(alone), alone)[0]["kernel"], rtol=1e-5, atol=1e-7
+        )
+
+
 def optimizer_config(**changes):
     config = common.optimizer(b1=0.7, b2=0.9)
     config.update(changes)
