@@ -13,7 +13,7 @@ A new wish ends the answer to the one before on the same socket; {"id", "cancel"
 import asyncio
 import contextlib
 import struct
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import anyio.to_thread
@@ -24,6 +24,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import parse_json
+from i2v_jax.serving.models import Asked
 from i2v_jax.serving.problems import status_of
 
 HEADER = struct.Struct("<III")
@@ -87,8 +88,18 @@ async def _sent(sending: Awaitable[None]) -> None:
         raise WebSocketDisconnect(1006) from error
 
 
+async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[Asked]:
+    """What is given up is waited for: a thread that decodes goes on, and another one would run beside it."""
+    preparing = asyncio.ensure_future(api.asked(values))
+    try:
+        return await asyncio.shield(preparing)
+    except asyncio.CancelledError:
+        await asyncio.gather(preparing, return_exceptions=True)
+        raise
+
+
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
-    asked = await api.asked(values)
+    asked = await _prepared(api, values)
     if len(asked) != 1:
         raise UserError("one poke at a time here: send the next one when this is answered")
     (job,) = api.engine.submit(asked)

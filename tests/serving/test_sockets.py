@@ -1,14 +1,17 @@
 """Frames over the WebSocket: order and values, and that one bad wish or a client that leaves ends nothing."""
 
+import base64
 import http.client
 import io
 import json
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
+from i2v_jax.input import images
 from i2v_jax.serving.sockets import HEADER
 from tests.serving import stand_ins
 
@@ -160,6 +163,27 @@ def test_an_answer_can_be_given_up():
         assert [text["id"] for text in texts] == [7, 7]
         assert [picture[0] for picture in pictures if picture[0] != 5] == [7] * 6
         assert len(pictures) < 64 > frames._value.get()
+
+
+def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(client, monkeypatch):
+    begun, may, decode = threading.Semaphore(0), threading.Event(), images.decode_upload
+
+    def held(content):
+        begun.release()
+        may.wait(20)
+        return decode(content)
+
+    monkeypatch.setattr(images, "decode_upload", held)
+    picture = base64.b64encode(stand_ins.png()).decode()
+    with client.websocket_connect("/v1/stream") as socket:
+        decoders = 0
+        for number in range(1, 6):
+            socket.send_json({"id": number, "image": picture, "poke": [3, 3, 2, 0]})
+            decoders += begun.acquire(timeout=0.5)
+        may.set()
+        assert decoders == 1
+        texts = answer(socket)[0]
+    assert [text["id"] for text in texts] == [5, 5]
 
 
 def test_pages_of_others_are_refused(client):
