@@ -104,18 +104,17 @@ async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, An
         raise UserError("one poke at a time here: send the next one when this is answered")
     (job,) = api.engine.submit(asked)
     start = {"id": number, "type": "start", "frames": asked[0].frames, "samples": asked[0].samples}
-    parts = job.parts()
     try:
         await _sent(socket.send_json(start))
         first = 0
-        async for part in parts:
+        async for part in job.parts():
             for message in await anyio.to_thread.run_sync(_messages, number, first, part):
                 await _sent(socket.send_bytes(message))
             first += part.shape[1]
         await _sent(socket.send_json({"id": number, "type": "end"}))
         api.metrics.requests.labels("/v1/stream", "200").inc()
     finally:
-        await parts.aclose()  # type: ignore[attr-defined]
+        job.cancel()
 
 
 def _messages(number: int, first: int, part: Array) -> list[bytes]:

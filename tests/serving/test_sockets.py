@@ -1,6 +1,7 @@
 """Frames over the WebSocket: order and values, and that one bad wish or a client that leaves ends nothing."""
 
 import base64
+import concurrent.futures
 import http.client
 import io
 import json
@@ -9,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from i2v_jax.input import images
 from i2v_jax.serving.sockets import HEADER
@@ -126,6 +127,28 @@ def test_a_closed_socket_ends_the_work():
             socket.receive()  # the first frame
         assert len(client.post("/v1/poke", json={"example": "grey", "poke": "3,3,2,0"}).content) > 0
         assert frames._value.get() < 64
+
+
+def test_a_client_that_is_gone_before_the_start_leaves_nothing_in_the_queue(monkeypatch):
+    model, gone = stand_ins.pokes(), threading.Event()
+
+    async def leave(socket, data):
+        gone.set()
+        raise WebSocketDisconnect(1006)
+
+    with stand_ins.client(model) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        begun, may = stand_ins.hold(model)
+        answered = pool.submit(stand_ins.ask, client, poke="3,3,1,0")
+        assert begun.wait(20)
+        monkeypatch.setattr(WebSocket, "send_json", leave)
+        with client.websocket_connect("/v1/stream") as socket:
+            socket.send_json(WISH)
+            assert gone.wait(20)
+        try:
+            stand_ins.wait_until(lambda: all(job.cancelled for job in client.app.state.engine._waiting), seconds=5)
+        finally:
+            may.set()
+        assert answered.result().status_code == 200
 
 
 def test_a_new_wish_ends_the_one_before():
