@@ -20,7 +20,15 @@ _LOG = logging.getLogger(__name__)
 
 
 def status_of(error: Exception) -> tuple[int, str]:
-    """Status and words for a client. What is not foreseen is logged, and told as no more than its type."""
+    """Status and one line of words for a client, whose own words may stand in it, whatever they hold.
+
+    What is not foreseen is logged, and told as no more than its type.
+    """
+    status, words = _told(error)
+    return status, " ".join(words.split()).encode(errors="backslashreplace").decode()
+
+
+def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, error.detail
     for kind, status in STATUSES.items():

@@ -72,6 +72,7 @@ def test_samples_come_side_by_side():
         ('{"id": 1, "example": "grey", "poke": [3, 3, NaN, 0]}', "must be finite numbers"),
         ('{"id": 1, "example": "grey", "poke": [[3, 3, 1, 0], [3, 3, 2, 0]]}', "one poke at a time"),
         ('{"id": 1, "image": "AAAA", "poke": [3, 3, 1, 0]}', "not an image"),
+        (r'{"id": 1, "example": "grey", "poke": "\ud800"}', r"poke=\ud800: 4 numbers are needed"),
     ],
 )
 def test_a_bad_wish_is_told_and_the_next_one_is_answered(client, wish, words):
