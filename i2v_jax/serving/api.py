@@ -221,7 +221,7 @@ async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]
 async def _wholes(jobs: Sequence[Job]) -> list[Array]:
     """All answers. When one fails, or the client has gone, nobody waits for the others."""
     try:
-        return await asyncio.gather(*(job.whole() for job in jobs))
+        return [await job.whole() for job in jobs]
     finally:
         for job in jobs:
             job.cancel()

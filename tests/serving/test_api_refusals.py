@@ -1,5 +1,6 @@
 """The HTTP API on stand-in models: every kind of bad input, of too much, and of the wrong time."""
 
+import asyncio
 import concurrent.futures
 import io
 import threading
@@ -217,6 +218,27 @@ def test_a_full_queue_is_told_over_http_and_empties_again():
         may.set()
         assert [answer.result().status_code for answer in answers] == [200, 200]
         assert ask(client, poke="3,3,1,0").status_code == 200
+
+
+def test_one_failure_among_several_leaves_nobody_waiting():
+    model = stand_ins.pokes()
+    run = model.run
+
+    def failing(requests):
+        if any(request.poke[1][0] == 2 for request in requests):
+            raise ZeroDivisionError
+        yield from run(requests)
+
+    with stand_ins.client(model) as client:
+        before = client.portal.call(tasks)
+        model.run = failing
+        assert ask(client, poke=["3,3,2,0", "3,3,1,0"]).status_code == 500
+        stand_ins.wait_until(lambda: client.portal.call(tasks) == before, seconds=5)
+
+
+async def tasks():
+    """How many there are, this one among them."""
+    return len(asyncio.all_tasks())
 
 
 def test_pages_of_others_are_refused(poke_client):
