@@ -129,6 +129,8 @@ class Api:
         turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
         in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
         asked = await self.asked(values)
+        frames = sum(request.samples * (1 + request.frames) for request in asked)
+        enlargement(frames * self.model.size**2, self.model.size, output.form, output.scale)  # before it is computed
         answer = self._in_turn(asked) if in_turn else self._each(asked)
         return await self._encoded(await _unless_gone(request, answer), output)
 

@@ -154,6 +154,15 @@ def test_what_would_need_too_much_memory_is_refused(poke_client):
         assert "101 million pixels (scale=1) are too many" in refused([undecodable] * 101, scale="1", format=form)
 
 
+def test_what_no_file_can_hold_is_not_computed():
+    model = stand_ins.poke_samples()
+    with stand_ins.client(model) as client:
+        model.run = lambda requests: 1 / 0
+        refused = ask(client, poke=[[3, 3, 1, 0]] * 4, samples=8, frames=64, format="gif", scale=16)
+    assert refused.status_code == 400
+    assert "136 million pixels (scale=16) are too many for a file" in refused.json()["error"]
+
+
 def header_of_a_bomb(side):
     """A PNG that claims to be `side` x `side` pixels; it is refused before its data are looked at."""
     small = bytearray(png(1, 1))
