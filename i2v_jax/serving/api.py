@@ -103,7 +103,9 @@ class Api:
         fields = Fields(values, ("samples", "mark"))
         samples = fields.integer("samples", 1, 1, 64)
         marks = tuple(self._mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT))
-        if not contents or len(contents) % samples or not all(isinstance(item, bytes) for item in contents):
+        if not isinstance(contents, list) or not all(isinstance(item, bytes) for item in contents):
+            raise UserError("frame: pictures are needed, as files of a form")
+        if not contents or len(contents) % samples:
             raise UserError(f"frame: {len(contents)} pictures do not make {samples} videos of equal length")
         clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, output, limiter=self.files)
         return await self._encoded(clips, output)

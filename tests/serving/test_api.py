@@ -133,7 +133,9 @@ def test_what_was_seen_can_be_saved(poke_client):
     for data in bad:
         refused = poke_client.post("/v1/render", files=frames, data=data)
         assert refused.status_code == 400, data
-    assert poke_client.post("/v1/render", data={"frame": "text"}).status_code == 400
+    for nothing in ({"data": {"frame": "text"}}, {"json": {"frame": 5}}, {"json": {"frame": ["text"]}}):
+        refused = poke_client.post("/v1/render", **nothing)
+        assert (refused.status_code, refused.json()["error"][:26]) == (400, "frame: pictures are needed"), nothing
 
 
 def test_long_chains_can_be_saved(poke_client):
