@@ -45,6 +45,13 @@ def test_a_form_asks_the_same(poke_client):
     np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
 
 
+def test_several_pokes_in_the_address(poke_client):
+    response = poke_client.post(
+        "/v1/poke?poke=3,3,2,0&poke=5,5,4,0&frames=9&frames=2", json={"example": "grey", "format": "npz"}
+    )
+    np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
+
+
 def test_impulses_are_drawn_as_arrows_of_one_length():
     """Of a model of 16 pixels and a poke of half a pixel; what the page saves is drawn alike."""
     with stand_ins.client(stand_ins.pokes(impulse=True)) as client:
