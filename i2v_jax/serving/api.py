@@ -102,7 +102,8 @@ class Api:
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
         fields = Fields(values, ("samples", "mark"))
         samples = fields.integer("samples", 1, 1, 64)
-        marks = tuple(self._mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT))
+        rows = fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT)
+        marks = tuple(sorted(map(self._mark, rows), key=lambda mark: mark.first))
         if not isinstance(contents, list) or not all(isinstance(item, bytes) for item in contents):
             raise UserError("frame: pictures are needed, as files of a form")
         if not contents or len(contents) % samples:

@@ -130,6 +130,11 @@ def test_what_was_seen_can_be_saved(poke_client):
     pokes = ["0,3,3,4,0", *(f"{3 + n % 3},8.123,8.456,-0.123,4.567" for n in range(20))]
     marked = poke_client.post("/v1/render", files=frames, data={"format": "mp4", "mark": pokes})
     assert marked.headers["content-type"] == "video/mp4"
+    one, other = (
+        poke_client.post("/v1/render", files=frames, data={"format": "strip", "mark": marks}).content
+        for marks in (["0,3,3,4,0", "3,3,8,4,0"], ["3,3,8,4,0", "0,3,3,4,0"])
+    )
+    assert one == other
     bad = (
         {"samples": "4"},
         {"mark": "1,2"},
