@@ -9,7 +9,7 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -21,7 +21,7 @@ from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import Guard
 from i2v_jax.serving.metrics import Metrics
 from i2v_jax.serving.models import ServedModel
-from i2v_jax.serving.problems import STATUSES, status_of
+from i2v_jax.serving.problems import STATUSES, response_to
 from i2v_jax.serving.sockets import stream
 
 STATIC = Path(__file__).parent / "static"
@@ -82,7 +82,7 @@ def create_app(
             Middleware(Guard, metrics=metrics, hosts=hosts, routes=counted),
             Middleware(BodyLimit, most=max_body),
         ],
-        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400, Exception], _tell),
+        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400], _tell),
         lifespan=lifespan,
     )
     app.state.engine = engine
@@ -90,6 +90,4 @@ def create_app(
 
 
 async def _tell(request: Request, error: Exception) -> Response:
-    status, words = status_of(error)
-    retry = {"Retry-After": "1"} if status in (429, 503) else {}
-    return JSONResponse({"error": words}, status, {**retry, **(getattr(error, "headers", None) or {})})
+    return response_to(error)

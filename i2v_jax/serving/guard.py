@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from i2v_jax.serving.metrics import Metrics
+from i2v_jax.serving.problems import response_to
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = {
@@ -41,14 +42,23 @@ class Guard:
             return
         route = scope["path"] if scope["path"] in self._routes else "other"
 
+        started = False
+
         async def counted(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message).update(_HEADERS)
                 self._metrics.requests.labels(route, str(message["status"])).inc()
             await send(message)
 
         answer: ASGIApp = JSONResponse({"error": refusal}, 403) if refusal else self._app
-        await answer(scope, receive, counted)
+        try:
+            await answer(scope, receive, counted)
+        except Exception as error:  # not foreseen: answered here, so that it is counted and has the headers, too
+            if started:
+                raise
+            await response_to(error)(scope, receive, counted)
 
     def _refusal(self, headers: Headers) -> str:
         host, origin = headers.get("host", ""), headers.get("origin")

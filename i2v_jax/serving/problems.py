@@ -4,6 +4,7 @@ import logging
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
 from i2v_jax.errors import UserError
 from i2v_jax.serving.engine import AnswerError, BusyError, NotReadyError
@@ -17,6 +18,13 @@ STATUSES: dict[type[Exception], int] = {
 }
 
 _LOG = logging.getLogger(__name__)
+
+
+def response_to(error: Exception) -> Response:
+    """`status_of` as an answer over HTTP."""
+    status, words = status_of(error)
+    retry = {"Retry-After": "1"} if status in (429, 503) else {}
+    return JSONResponse({"error": words}, status, {**retry, **(getattr(error, "headers", None) or {})})
 
 
 def status_of(error: Exception) -> tuple[int, str]:

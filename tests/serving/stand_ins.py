@@ -76,7 +76,7 @@ def poke_samples():
 def raw_client(model, **settings):
     """A client of an application whose model may still be compiling."""
     application = app.create_app(model, {"grey": Example("grey", EXAMPLE)}, **settings)
-    with TestClient(application, raise_server_exceptions=False) as opened:
+    with TestClient(application) as opened:
         yield opened
 
 

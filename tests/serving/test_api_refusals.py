@@ -212,6 +212,17 @@ def test_it_is_not_ready_before_it_is_compiled_and_says_what_never_fits():
         assert ask(client, poke="3,3,1,0").status_code == 200
 
 
+def test_what_is_not_foreseen_is_told_counted_and_logged_once(caplog):
+    model = stand_ins.pokes()
+    with stand_ins.client(model) as client:
+        model.requests = lambda values, pixels: 1 / 0
+        broken = ask(client, poke="3,3,1,0")
+        assert (broken.status_code, "ZeroDivisionError" in broken.json()["error"]) == (500, True)
+        assert "default-src 'self'" in broken.headers["content-security-policy"]
+        assert 'i2v_requests_total{route="/v1/poke",status="500"} 1.0' in client.get("/metrics").text
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
 def test_a_full_queue_is_told_over_http_and_empties_again():
     """One request is computed, one waits, and the third is refused."""
     model = stand_ins.pokes()
