@@ -18,7 +18,7 @@ from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import BodyLimit
 from i2v_jax.serving.engine import Engine
 from i2v_jax.serving.examples import Example
-from i2v_jax.serving.guard import Guard
+from i2v_jax.serving.guard import Guard, Routed
 from i2v_jax.serving.metrics import Metrics
 from i2v_jax.serving.models import ServedModel
 from i2v_jax.serving.problems import STATUSES, response_to
@@ -62,7 +62,7 @@ def create_app(
     async def socket(connection: WebSocket) -> None:
         await stream(api, connection)
 
-    routes: list[Route | WebSocketRoute | Mount] = [
+    routes: list[Routed] = [
         Route("/", page),
         Route("/healthz", api.healthz),
         Route("/metrics", api.metrics_text),
@@ -75,11 +75,10 @@ def create_app(
         WebSocketRoute("/v1/stream", socket),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    counted = frozenset(route.path for route in routes)
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(Guard, metrics=metrics, hosts=hosts, routes=counted),
+            Middleware(Guard, metrics=metrics, hosts=hosts, routes=routes),
             Middleware(BodyLimit, most=max_body),
         ],
         exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400], _tell),

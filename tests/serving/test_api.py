@@ -173,10 +173,16 @@ def test_metrics(poke_client):
     before = time.monotonic()
     ask(poke_client, poke="3,3,1,0")
     ask(poke_client, poke="3,3,0,0")
+    for path in ("/v1/examples/grey", "/v1/examples/none", "/static/page.js", "/nothing", "/v1/poke"):
+        poke_client.get(path)
     lines = poke_client.get("/metrics").text.splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(values['i2v_requests_total{route="/v1/poke",status="200"}']) >= 1
     assert float(values['i2v_requests_total{route="/v1/poke",status="400"}']) >= 1
+    counted = [("/v1/examples/{name}", 200), ("/v1/examples/{name}", 404), ("/static", 200), ("other", 404)]
+    for route, status in [*counted, ("/v1/poke", 405)]:
+        assert f'i2v_requests_total{{route="{route}",status="{status}"}}' in values
+    assert 'i2v_requests_total{route="other",status="200"}' not in values
     assert values["i2v_ready"] == "1.0"
     assert values["i2v_waiting_requests"] == "0.0"
     assert 0 < float(values["i2v_first_frame_seconds_sum"]) < 60 + time.monotonic() - before
