@@ -72,7 +72,8 @@ class Api:
         name = request.path_params["name"]
         if name not in self.examples:
             return JSONResponse({"error": f"there is no example {name[:40]!r}"}, 404)
-        return Response(self.examples[name].thumbnail(self.model.size, self.model.crop), media_type="image/png")
+        example = self.examples[name]
+        return _picture(example.thumbnail(self.model.size, self.model.crop), example.pixels)
 
     async def image(self, request: Request) -> Response:
         """An image of any size and mode as the model sees it, PNG."""
@@ -83,9 +84,7 @@ class Api:
         def fitted() -> bytes:
             return media.png_bytes(images.to_start_frame(pixels, self.model.size, crop))
 
-        content = await anyio.to_thread.run_sync(fitted, limiter=self.pictures)
-        size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
-        return Response(content, media_type="image/png", headers=size)
+        return _picture(await anyio.to_thread.run_sync(fitted, limiter=self.pictures), pixels)
 
     async def poke(self, request: Request) -> Response:
         """Answers to pokes."""
@@ -203,6 +202,12 @@ class _Output:
         return cls(
             form, fps if rate is None else rate, fields.integer("scale", 0, 0, MAX_SCALE), fields.flag("arrows", True)
         )
+
+
+def _picture(content: bytes, pixels: np.ndarray) -> Response:
+    """A PNG of an image as the model sees it, and the size before, which pokes are told in."""
+    size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
+    return Response(content, media_type="image/png", headers=size)
 
 
 async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]) -> list[Clip]:

@@ -169,6 +169,15 @@ def test_description_and_examples(poke_client, sample_client):
     assert poke_client.get("/v1/examples/none").status_code == 404
 
 
+def test_an_example_tells_the_size_that_its_pokes_are_told_in():
+    with stand_ins.client(stand_ins.pokes(), example=np.full((2 * SIZE, 2 * SIZE, 3), 100, np.uint8)) as client:
+        picture = client.get("/v1/examples/grey")
+        assert Image.open(io.BytesIO(picture.content)).size == (SIZE, SIZE)
+        assert picture.headers["x-image-size"] == "32x32"
+        video = video_of(ask(client, poke=[30, 30, 4, 0], frames=1))
+        np.testing.assert_allclose(video[0, :, 0, 0, 0], [GREY, GREY + 0.02], atol=1e-5)
+
+
 def test_metrics(poke_client):
     before = time.monotonic()
     ask(poke_client, poke="3,3,1,0")
