@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
         application,
         log_level="warning",
         ws_max_size=max_body,
-        limit_concurrency=100,
+        limit_concurrency=100,  # for all but WebSockets, which count and of which there are fewer: see `create_app`
         timeout_graceful_shutdown=3,
         server_header=False,
     )

@@ -43,6 +43,7 @@ class Api:
     # Few at a time, because large ones need much memory; a file that takes long keeps nobody's picture waiting.
     pictures: anyio.CapacityLimiter  # that are decoded
     files: anyio.CapacityLimiter  # that are written
+    sockets: anyio.CapacityLimiter  # that are open
 
     async def healthz(self, request: Request) -> Response:
         """200 when requests are taken, 503 before that."""

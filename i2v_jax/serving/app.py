@@ -34,6 +34,7 @@ def create_app(
     fps: float = 8.0,
     waiting: int = 16,
     max_body: int = 32 * 2**20,
+    sockets: int = 64,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
     """The application of one model. Its engine starts to compile with it; `app.state.engine` tells how it stands.
@@ -44,11 +45,23 @@ def create_app(
         fps: frames per second of what is shown and written.
         waiting: requests that may wait; more are refused with 429.
         max_body: bytes of a request.
+        sockets: WebSockets that may be open, fewer than the connections of the server, which has others to answer.
         hosts: names that the server is known by; None: any.
     """
     metrics = Metrics()
     engine = Engine(model, metrics, waiting)
-    api = Api(engine, model, metrics, examples, fps, max_body, anyio.CapacityLimiter(2), anyio.CapacityLimiter(2))
+    api = Api(
+        engine,
+        model,
+        metrics,
+        examples,
+        fps,
+        max_body,
+        pictures=anyio.CapacityLimiter(2),
+        files=anyio.CapacityLimiter(2),
+        sockets=anyio.CapacityLimiter(sockets),
+    )
+    metrics.sockets.set_function(lambda: api.sockets.borrowed_tokens)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

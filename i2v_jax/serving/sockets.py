@@ -31,10 +31,13 @@ HEADER = struct.Struct("<III")
 
 
 async def stream(api: Api, socket: WebSocket) -> None:
-    """Serves one socket until its client goes away."""
+    """Serves one socket until its client goes away. One too many is closed with 1013: try again later."""
     await socket.accept()
+    if not api.sockets.available_tokens:
+        await socket.close(1013, "too many are connected already: try again in a moment")
+        return
     task: asyncio.Task[None] | None = None
-    with api.metrics.sockets.track_inprogress():
+    async with api.sockets:
         try:
             while True:
                 text = await _received(socket)

@@ -210,6 +210,20 @@ def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(client, mo
     assert [text["id"] for text in texts] == [5, 5]
 
 
+def test_a_socket_too_many_is_closed_and_requests_are_answered():
+    with stand_ins.client(stand_ins.pokes(), sockets=1) as client:
+        with client.websocket_connect("/v1/stream") as socket:
+            with client.websocket_connect("/v1/stream") as other, pytest.raises(WebSocketDisconnect) as refused:
+                other.receive_text()
+            assert (refused.value.code, refused.value.reason[:27]) == (1013, "too many are connected alre")
+            assert "i2v_open_sockets 1.0" in client.get("/metrics").text
+            socket.send_json(WISH)
+            assert len(answer(socket)[1]) == 6
+        with client.websocket_connect("/v1/stream") as socket:
+            socket.send_json(WISH)
+            assert len(answer(socket)[1]) == 6
+
+
 def test_pages_of_others_are_refused(client):
     with (
         pytest.raises(WebSocketDisconnect),
