@@ -1,7 +1,7 @@
-"""One thread that owns the device and answers requests in order.
+"""One thread that runs the model and answers requests in order.
 
-Requests wait in a bounded queue; those of equal kind that wait together are computed together. What fails, fails for
-the one request that caused it.
+Requests wait in a bounded queue; those of equal kind that follow one another there are computed together. What fails,
+fails for the one request that caused it.
 """
 
 import asyncio
