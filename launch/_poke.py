@@ -72,7 +72,7 @@ def rows(paths: Sequence[str], start_frames: np.ndarray, size: int, crop: str) -
     if not POKE.value:
         raise UserError("this model answers to pokes: give --poke=x,y,dx,dy")
     images_asked = zip(
-        _synthesis.unique_names(paths), start_frames, requested(paths, size, crop, impulse=False), strict=True
+        images.unique_names(paths), start_frames, requested(paths, size, crop, impulse=False), strict=True
     )
     return [
         Row(f"{name}_{number:02d}", start_frame, *poke)

@@ -32,16 +32,6 @@ def read_start_frames(paths: Sequence[str], size: int, crop: str) -> np.ndarray:
     return np.stack([images.read_image(path, size, crop) for path in paths])
 
 
-def unique_names(paths: Sequence[str]) -> list[str]:
-    """File names without suffix; a name that comes again is numbered."""
-    names: list[str] = []
-    for path in paths:
-        stem = pathlib.Path(path).stem
-        same = sum(name == stem or name.startswith(f"{stem}~") for name in names)
-        names.append(f"{stem}~{same + 1}" if same else stem)
-    return names
-
-
 Draw = Callable[[media.Pixels, int], media.Pixels]  # (enlarged frames, how many times) -> frames
 
 

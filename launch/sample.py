@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from absl import flags
 
+from i2v_jax.input import images
 from i2v_jax.sampling.controls import requested_control
 from launch import _checkpoint, _poke, _synthesis
 from launch._app import run
@@ -55,7 +56,7 @@ def _answer_pokes(config: Any) -> None:
     asked = _poke.requested(IMAGE.value, size, crop, impulse=config.data.poke.normalize == "impulse")
     start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
     synthesizer = load_poke_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
-    _poke.answer(synthesizer, _synthesis.unique_names(IMAGE.value), start_frames, asked, FRAMES.value)
+    _poke.answer(synthesizer, images.unique_names(IMAGE.value), start_frames, asked, FRAMES.value)
 
 
 def _draw_samples(config: Any) -> None:
@@ -73,7 +74,7 @@ def _draw_samples(config: Any) -> None:
     control = requested_control(config.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
     start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
     pokes = _poke.rows(IMAGE.value, start_frames, size, crop) if config.control == "poke" else []
-    named = zip(_synthesis.unique_names(IMAGE.value), start_frames, strict=True)
+    named = zip(images.unique_names(IMAGE.value), start_frames, strict=True)
     rows: Sequence[_synthesis.Row] = pokes or [_synthesis.Row(name, frame) for name, frame in named]
     synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
     if pokes:

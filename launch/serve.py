@@ -3,6 +3,7 @@
 python -m launch.serve --workdir=RUN [--host=127.0.0.1 --port=8000 --examples=DIR]
 """
 
+import contextlib
 import signal
 import sys
 import time
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
         application,
         log_level="warning",
         ws_max_size=max_body,
-        limit_concurrency=100,
+        limit_concurrency=100,  # for all but WebSockets, which count and of which there are fewer: see `create_app`
         timeout_graceful_shutdown=3,
         server_header=False,
     )
@@ -56,7 +57,8 @@ def main(argv: Sequence[str]) -> None:
     def compiled() -> None:
         if engine.failure:
             server.should_exit = True
-        else:
+            return
+        with contextlib.suppress(OSError):  # nobody reads it any more, and it would end the engine's thread
             print(f"ready: compiled in {time.monotonic() - began:.0f} s", flush=True)
 
     engine.on_compiled = compiled

@@ -11,6 +11,7 @@ import numpy as np
 from absl import flags
 
 from i2v_jax.errors import UserError
+from i2v_jax.input import images
 from i2v_jax.sampling.controls import requested_control
 from i2v_jax.tasks.control import ControlKind
 from launch import _checkpoint, _synthesis
@@ -29,7 +30,6 @@ FRAMES = flags.DEFINE_integer("frames", 16, "Length of the results.", lower_boun
 def main(argv: Sequence[str]) -> None:
     from i2v_jax import media
     from i2v_jax.config import read_workdir
-    from i2v_jax.input.images import read_clip
     from i2v_jax.sampling.load import load_synthesizer
     from i2v_jax.sampling.synthesizer import CLIP_FRAMES
 
@@ -39,8 +39,8 @@ def main(argv: Sequence[str]) -> None:
         )
     config = read_workdir(_synthesis.WORKDIR.value)
     data, crop = config.data, _synthesis.CROP.value or config.data.crop
-    clip = read_clip(CLIP.value, CLIP_FRAMES + 1, data.size, crop, start=START.value, stride=STRIDE.value)
-    names = _synthesis.unique_names(IMAGE.value or [CLIP.value])
+    clip = images.read_clip(CLIP.value, CLIP_FRAMES + 1, data.size, crop, start=START.value, stride=STRIDE.value)
+    names = images.unique_names(IMAGE.value or [CLIP.value])
     start_frames = _synthesis.read_start_frames(IMAGE.value, data.size, crop) if IMAGE.value else clip[:1]
     own = own_control(config.control, clip)
     new = set_control(config.control, SET.value) if SET.value else own

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -132,6 +132,16 @@ def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
 def to_start_frame(pixels: np.ndarray, size: int, crop: str) -> np.ndarray:
     """`read_image` of an image that was read: uint8 [h, w, 3] -> float32 [size, size, 3] in [-1, 1]."""
     return transforms.to_float(transforms.fit(pixels[None], size, _steady(crop))[0])
+
+
+def unique_names(paths: Sequence[str | Path]) -> list[str]:
+    """File names without suffix; a name that comes again is numbered."""
+    names: list[str] = []
+    for path in paths:
+        stem = Path(path).stem
+        numbered = (f"{stem}~{number}" for number in itertools.count(2))
+        names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
+    return names
 
 
 def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int = 0, stride: int = 1) -> np.ndarray:

@@ -36,7 +36,7 @@ class Clip:
     """A video [T, H, W, 3] and what was asked of it."""
 
     frames: np.ndarray
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[Mark, ...] = ()  # in the order of their frames
 
     def drawn(self, scale: int) -> media.Pixels:
         """Enlarged, with its marks."""

@@ -43,6 +43,7 @@ class Api:
     # Few at a time, because large ones need much memory; a file that takes long keeps nobody's picture waiting.
     pictures: anyio.CapacityLimiter  # that are decoded
     files: anyio.CapacityLimiter  # that are written
+    sockets: anyio.CapacityLimiter  # that are open
 
     async def healthz(self, request: Request) -> Response:
         """200 when requests are taken, 503 before that."""
@@ -72,7 +73,8 @@ class Api:
         name = request.path_params["name"]
         if name not in self.examples:
             return JSONResponse({"error": f"there is no example {name[:40]!r}"}, 404)
-        return Response(self.examples[name].thumbnail(self.model.size, self.model.crop), media_type="image/png")
+        example = self.examples[name]
+        return _picture(example.thumbnail(self.model.size, self.model.crop), example.pixels)
 
     async def image(self, request: Request) -> Response:
         """An image of any size and mode as the model sees it, PNG."""
@@ -83,9 +85,7 @@ class Api:
         def fitted() -> bytes:
             return media.png_bytes(images.to_start_frame(pixels, self.model.size, crop))
 
-        content = await anyio.to_thread.run_sync(fitted, limiter=self.pictures)
-        size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
-        return Response(content, media_type="image/png", headers=size)
+        return _picture(await anyio.to_thread.run_sync(fitted, limiter=self.pictures), pixels)
 
     async def poke(self, request: Request) -> Response:
         """Answers to pokes."""
@@ -102,8 +102,11 @@ class Api:
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
         fields = Fields(values, ("samples", "mark"))
         samples = fields.integer("samples", 1, 1, 64)
-        marks = tuple(self._mark(numbers) for numbers in fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT))
-        if not contents or len(contents) % samples or not all(isinstance(item, bytes) for item in contents):
+        rows = fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT)
+        marks = tuple(sorted(map(self._mark, rows), key=lambda mark: mark.first))
+        if not isinstance(contents, list) or not all(isinstance(item, bytes) for item in contents):
+            raise UserError("frame: pictures are needed, as files of a form")
+        if not contents or len(contents) % samples:
             raise UserError(f"frame: {len(contents)} pictures do not make {samples} videos of equal length")
         clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, output, limiter=self.files)
         return await self._encoded(clips, output)
@@ -129,6 +132,8 @@ class Api:
         turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
         in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
         asked = await self.asked(values)
+        frames = sum(request.samples * (1 + request.frames) for request in asked)
+        enlargement(frames * self.model.size**2, self.model.size, output.form, output.scale)  # before it is computed
         answer = self._in_turn(asked) if in_turn else self._each(asked)
         return await self._encoded(await _unless_gone(request, answer), output)
 
@@ -200,6 +205,12 @@ class _Output:
         )
 
 
+def _picture(content: bytes, pixels: np.ndarray) -> Response:
+    """A PNG of an image as the model sees it, and the size before, which pokes are told in."""
+    size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
+    return Response(content, media_type="image/png", headers=size)
+
+
 async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]) -> list[Clip]:
     """The answer, which is given up with ClientDisconnect when nobody waits for it any more."""
 
@@ -221,7 +232,7 @@ async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]
 async def _wholes(jobs: Sequence[Job]) -> list[Array]:
     """All answers. When one fails, or the client has gone, nobody waits for the others."""
     try:
-        return await asyncio.gather(*(job.whole() for job in jobs))
+        return [await job.whole() for job in jobs]
     finally:
         for job in jobs:
             job.cancel()

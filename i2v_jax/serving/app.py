@@ -9,7 +9,7 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -18,10 +18,10 @@ from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import BodyLimit
 from i2v_jax.serving.engine import Engine
 from i2v_jax.serving.examples import Example
-from i2v_jax.serving.guard import Guard
+from i2v_jax.serving.guard import Guard, Routed
 from i2v_jax.serving.metrics import Metrics
 from i2v_jax.serving.models import ServedModel
-from i2v_jax.serving.problems import STATUSES, status_of
+from i2v_jax.serving.problems import STATUSES, response_to
 from i2v_jax.serving.sockets import stream
 
 STATIC = Path(__file__).parent / "static"
@@ -34,6 +34,7 @@ def create_app(
     fps: float = 8.0,
     waiting: int = 16,
     max_body: int = 32 * 2**20,
+    sockets: int = 64,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
     """The application of one model. Its engine starts to compile with it; `app.state.engine` tells how it stands.
@@ -44,11 +45,23 @@ def create_app(
         fps: frames per second of what is shown and written.
         waiting: requests that may wait; more are refused with 429.
         max_body: bytes of a request.
+        sockets: WebSockets that may be open, fewer than the connections of the server, which has others to answer.
         hosts: names that the server is known by; None: any.
     """
     metrics = Metrics()
     engine = Engine(model, metrics, waiting)
-    api = Api(engine, model, metrics, examples, fps, max_body, anyio.CapacityLimiter(2), anyio.CapacityLimiter(2))
+    api = Api(
+        engine,
+        model,
+        metrics,
+        examples,
+        fps,
+        max_body,
+        pictures=anyio.CapacityLimiter(2),
+        files=anyio.CapacityLimiter(2),
+        sockets=anyio.CapacityLimiter(sockets),
+    )
+    metrics.sockets.set_function(lambda: api.sockets.borrowed_tokens)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -62,7 +75,7 @@ def create_app(
     async def socket(connection: WebSocket) -> None:
         await stream(api, connection)
 
-    routes: list[Route | WebSocketRoute | Mount] = [
+    routes: list[Routed] = [
         Route("/", page),
         Route("/healthz", api.healthz),
         Route("/metrics", api.metrics_text),
@@ -75,14 +88,13 @@ def create_app(
         WebSocketRoute("/v1/stream", socket),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    counted = frozenset(route.path for route in routes)
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(Guard, metrics=metrics, hosts=hosts, routes=counted),
+            Middleware(Guard, metrics=metrics, hosts=hosts, routes=routes),
             Middleware(BodyLimit, most=max_body),
         ],
-        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400, Exception], _tell),
+        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400], _tell),
         lifespan=lifespan,
     )
     app.state.engine = engine
@@ -90,6 +102,4 @@ def create_app(
 
 
 async def _tell(request: Request, error: Exception) -> Response:
-    status, words = status_of(error)
-    retry = {"Retry-After": "1"} if status in (429, 503) else {}
-    return JSONResponse({"error": words}, status, {**retry, **(getattr(error, "headers", None) or {})})
+    return response_to(error)

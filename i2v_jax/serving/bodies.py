@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -61,7 +61,7 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
 async def read_body(request: Request) -> dict[str, Any]:
     """The parameters of a request, with images as bytes.
 
-    Of a form, "poke", "frame" and "mark" are lists, all else is text; parameters of the address count, too.
+    Of a form, "poke", "frame" and "mark" are lists, all else is text; parameters of the address count like a form's.
 
     Raises:
         UserError: garbage.
@@ -71,14 +71,27 @@ async def read_body(request: Request) -> dict[str, Any]:
     if kind == "application/json":
         values = parse_json(await request.body())
     elif kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        values = {}
         async with request.form(max_files=MAX_FRAMES_SENT, max_fields=MAX_MARKS_SENT + 64) as form:
-            for name in form:
-                items = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
-                values[name] = items if name in _LISTS else items[-1]
+            values = _by_name(
+                [
+                    (name, await item.read() if isinstance(item, UploadFile) else item)
+                    for name, item in form.multi_items()
+                ]
+            )
     else:
         raise HTTPException(415, f"content type {kind or 'missing'}: send application/json or multipart/form-data")
-    return {**request.query_params, **values}
+    return {**_by_name(request.query_params.multi_items()), **values}
+
+
+def _by_name(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """All values of what may come several times, of anything else the last one."""
+    values: dict[str, Any] = {}
+    for name, value in items:
+        if name in _LISTS:
+            values.setdefault(name, []).append(value)
+        else:
+            values[name] = value
+    return values
 
 
 async def take_image(

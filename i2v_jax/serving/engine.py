@@ -1,7 +1,7 @@
-"""One thread that owns the device and answers requests in order.
+"""One thread that runs the model and answers requests in order.
 
-Requests wait in a bounded queue; those of equal kind that wait together are computed together. What fails, fails for
-the one request that caused it.
+Requests wait in a bounded queue; those of equal kind that follow one another there are computed together. What fails,
+fails for the one request that caused it.
 """
 
 import asyncio
@@ -71,14 +71,11 @@ class Job:
         self.cancelled = True
 
     async def parts(self) -> AsyncIterator[Array]:
-        """[S, t, H, W, 3] each, in order. Raises AnswerError or NotReadyError. Leaving it early cancels the job."""
-        try:
-            while (part := await self._outbox.get()) is not None:
-                if isinstance(part, Exception):
-                    raise part
-                yield part
-        finally:
-            self.cancel()
+        """[S, t, H, W, 3] each, in order. Raises AnswerError or NotReadyError. Who leaves early has to `cancel`."""
+        while (part := await self._outbox.get()) is not None:
+            if isinstance(part, Exception):
+                raise part
+            yield part
 
     async def whole(self) -> Array:
         """[S, T, H, W, 3]. Raises as `parts`."""

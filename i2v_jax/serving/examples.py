@@ -34,7 +34,8 @@ def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
     files = videos.frame_files(path)[:MAX_EXAMPLES]
     if not files:
         raise UserError(f"--examples={folder}: no images there")
-    return {file.stem: Example(file.stem, images.read_rgb(file)) for file in files}
+    named = zip(images.unique_names(files), files, strict=True)
+    return {name: Example(name, images.read_rgb(file)) for name, file in named}
 
 
 def from_data(data: ConfigDict) -> dict[str, Example]:

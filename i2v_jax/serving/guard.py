@@ -1,13 +1,17 @@
 """Who may ask: pages of this server and programs, but no pages of others. And a count of what was answered."""
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from i2v_jax.serving.metrics import Metrics
+from i2v_jax.serving.problems import response_to
 
+Routed = Route | WebSocketRoute | Mount
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
@@ -24,8 +28,8 @@ class Guard:
     alone also refuses other names for it, with which a site could pretend to be it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: frozenset[str] | None, routes: frozenset[str]) -> None:
-        """`hosts`: names that this server is known by, None for any. `routes`: paths that are counted by name."""
+    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: frozenset[str] | None, routes: Sequence[Routed]) -> None:
+        """`hosts`: names that this server is known by, None for any. `routes`: what is counted by its path."""
         self._app, self._metrics, self._hosts, self._routes = app, metrics, hosts, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,16 +43,25 @@ class Guard:
             else:
                 await self._app(scope, receive, send)
             return
-        route = scope["path"] if scope["path"] in self._routes else "other"
+        route = next((route.path for route in self._routes if route.matches(scope)[0] != Match.NONE), "other")
+
+        started = False
 
         async def counted(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message).update(_HEADERS)
                 self._metrics.requests.labels(route, str(message["status"])).inc()
             await send(message)
 
         answer: ASGIApp = JSONResponse({"error": refusal}, 403) if refusal else self._app
-        await answer(scope, receive, counted)
+        try:
+            await answer(scope, receive, counted)
+        except Exception as error:  # not foreseen: answered here, so that it is counted and has the headers, too
+            if started:
+                raise
+            await response_to(error)(scope, receive, counted)
 
     def _refusal(self, headers: Headers) -> str:
         host, origin = headers.get("host", ""), headers.get("origin")

@@ -60,7 +60,6 @@ class ServedModel(Protocol):
     """What the API and the page need of a model, beside what the engine needs."""
 
     name: str  # "poke" or "sample", of the route
-    parameters: tuple[str, ...]  # that a request may have
     size: int
     crop: str
 

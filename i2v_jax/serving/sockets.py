@@ -13,7 +13,7 @@ A new wish ends the answer to the one before on the same socket; {"id", "cancel"
 import asyncio
 import contextlib
 import struct
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import anyio.to_thread
@@ -24,16 +24,20 @@ from i2v_jax.errors import UserError
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import parse_json
+from i2v_jax.serving.models import Asked
 from i2v_jax.serving.problems import status_of
 
 HEADER = struct.Struct("<III")
 
 
 async def stream(api: Api, socket: WebSocket) -> None:
-    """Serves one socket until its client goes away."""
+    """Serves one socket until its client goes away. One too many is closed with 1013: try again later."""
     await socket.accept()
+    if not api.sockets.available_tokens:
+        await socket.close(1013, "too many are connected already: try again in a moment")
+        return
     task: asyncio.Task[None] | None = None
-    with api.metrics.sockets.track_inprogress():
+    async with api.sockets:
         try:
             while True:
                 text = await _received(socket)
@@ -87,24 +91,33 @@ async def _sent(sending: Awaitable[None]) -> None:
         raise WebSocketDisconnect(1006) from error
 
 
+async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[Asked]:
+    """What is given up is waited for: a thread that decodes goes on, and another one would run beside it."""
+    preparing = asyncio.ensure_future(api.asked(values))
+    try:
+        return await asyncio.shield(preparing)
+    except asyncio.CancelledError:
+        await asyncio.gather(preparing, return_exceptions=True)
+        raise
+
+
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
-    asked = await api.asked(values)
+    asked = await _prepared(api, values)
     if len(asked) != 1:
         raise UserError("one poke at a time here: send the next one when this is answered")
     (job,) = api.engine.submit(asked)
     start = {"id": number, "type": "start", "frames": asked[0].frames, "samples": asked[0].samples}
-    parts = job.parts()
     try:
         await _sent(socket.send_json(start))
         first = 0
-        async for part in parts:
+        async for part in job.parts():
             for message in await anyio.to_thread.run_sync(_messages, number, first, part):
                 await _sent(socket.send_bytes(message))
             first += part.shape[1]
         await _sent(socket.send_json({"id": number, "type": "end"}))
         api.metrics.requests.labels("/v1/stream", "200").inc()
     finally:
-        await parts.aclose()  # type: ignore[attr-defined]
+        job.cancel()
 
 
 def _messages(number: int, first: int, part: Array) -> list[bytes]:

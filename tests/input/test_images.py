@@ -196,3 +196,8 @@ def test_the_size_is_told_by_the_header() -> None:
         images.upload_size(content, "frame 3", 59_999)
     with pytest.raises(UserError, match="frame 3: not an image"):
         images.upload_size(b"hello", "frame 3")
+
+
+def test_names_do_not_collide() -> None:
+    assert images.unique_names(["x/a.jpg", "y/a.png", "b.png", "z/a.gif"]) == ["a", "a~2", "b", "a~3"]
+    assert images.unique_names(["a.png", "a~3.png", "x/a.png", "y/a.png"]) == ["a", "a~3", "a~2", "a~4"]

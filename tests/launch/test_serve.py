@@ -18,6 +18,7 @@ from PIL import Image
 from configs import plants
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
+from tests.serving.stand_ins import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,23 @@ def test_it_ends_when_told(server) -> None:
     assert ask(address, "/healthz")[0] == 200
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+
+
+@pytest.mark.slow
+def test_it_answers_when_nobody_reads_what_it_prints(workdir: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "launch.serve", f"--workdir={workdir}", "--port=0"]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        process.stdout.close()
+        wait_until(lambda: ask(found.group(), "/healthz")[0] == 200)
+        (example, *_) = json.loads(ask(found.group(), "/v1/model")[1])["examples"]
+        good = json.dumps({"example": example, "poke": [10, 12, 3, 0]}).encode()
+        assert ask(found.group(), "/v1/poke", good)[0] == 200
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow

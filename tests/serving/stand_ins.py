@@ -73,10 +73,10 @@ def poke_samples():
 
 
 @contextlib.contextmanager
-def raw_client(model, **settings):
+def raw_client(model, example=EXAMPLE, **settings):
     """A client of an application whose model may still be compiling."""
-    application = app.create_app(model, {"grey": Example("grey", EXAMPLE)}, **settings)
-    with TestClient(application, raise_server_exceptions=False) as opened:
+    application = app.create_app(model, {"grey": Example("grey", example)}, **settings)
+    with TestClient(application) as opened:
         yield opened
 
 

@@ -45,6 +45,13 @@ def test_a_form_asks_the_same(poke_client):
     np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
 
 
+def test_several_pokes_in_the_address(poke_client):
+    response = poke_client.post(
+        "/v1/poke?poke=3,3,2,0&poke=5,5,4,0&frames=9&frames=2", json={"example": "grey", "format": "npz"}
+    )
+    np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
+
+
 def test_impulses_are_drawn_as_arrows_of_one_length():
     """Of a model of 16 pixels and a poke of half a pixel; what the page saves is drawn alike."""
     with stand_ins.client(stand_ins.pokes(impulse=True)) as client:
@@ -123,6 +130,11 @@ def test_what_was_seen_can_be_saved(poke_client):
     pokes = ["0,3,3,4,0", *(f"{3 + n % 3},8.123,8.456,-0.123,4.567" for n in range(20))]
     marked = poke_client.post("/v1/render", files=frames, data={"format": "mp4", "mark": pokes})
     assert marked.headers["content-type"] == "video/mp4"
+    one, other = (
+        poke_client.post("/v1/render", files=frames, data={"format": "strip", "mark": marks}).content
+        for marks in (["0,3,3,4,0", "3,3,8,4,0"], ["3,3,8,4,0", "0,3,3,4,0"])
+    )
+    assert one == other
     bad = (
         {"samples": "4"},
         {"mark": "1,2"},
@@ -133,7 +145,9 @@ def test_what_was_seen_can_be_saved(poke_client):
     for data in bad:
         refused = poke_client.post("/v1/render", files=frames, data=data)
         assert refused.status_code == 400, data
-    assert poke_client.post("/v1/render", data={"frame": "text"}).status_code == 400
+    for nothing in ({"data": {"frame": "text"}}, {"json": {"frame": 5}}, {"json": {"frame": ["text"]}}):
+        refused = poke_client.post("/v1/render", **nothing)
+        assert (refused.status_code, refused.json()["error"][:26]) == (400, "frame: pictures are needed"), nothing
 
 
 def test_long_chains_can_be_saved(poke_client):
@@ -155,14 +169,29 @@ def test_description_and_examples(poke_client, sample_client):
     assert poke_client.get("/v1/examples/none").status_code == 404
 
 
+def test_an_example_tells_the_size_that_its_pokes_are_told_in():
+    with stand_ins.client(stand_ins.pokes(), example=np.full((2 * SIZE, 2 * SIZE, 3), 100, np.uint8)) as client:
+        picture = client.get("/v1/examples/grey")
+        assert Image.open(io.BytesIO(picture.content)).size == (SIZE, SIZE)
+        assert picture.headers["x-image-size"] == "32x32"
+        video = video_of(ask(client, poke=[30, 30, 4, 0], frames=1))
+        np.testing.assert_allclose(video[0, :, 0, 0, 0], [GREY, GREY + 0.02], atol=1e-5)
+
+
 def test_metrics(poke_client):
     before = time.monotonic()
     ask(poke_client, poke="3,3,1,0")
     ask(poke_client, poke="3,3,0,0")
+    for path in ("/v1/examples/grey", "/v1/examples/none", "/static/page.js", "/nothing", "/v1/poke"):
+        poke_client.get(path)
     lines = poke_client.get("/metrics").text.splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(values['i2v_requests_total{route="/v1/poke",status="200"}']) >= 1
     assert float(values['i2v_requests_total{route="/v1/poke",status="400"}']) >= 1
+    counted = [("/v1/examples/{name}", 200), ("/v1/examples/{name}", 404), ("/static", 200), ("other", 404)]
+    for route, status in [*counted, ("/v1/poke", 405)]:
+        assert f'i2v_requests_total{{route="{route}",status="{status}"}}' in values
+    assert 'i2v_requests_total{route="other",status="200"}' not in values
     assert values["i2v_ready"] == "1.0"
     assert values["i2v_waiting_requests"] == "0.0"
     assert 0 < float(values["i2v_first_frame_seconds_sum"]) < 60 + time.monotonic() - before

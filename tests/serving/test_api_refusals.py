@@ -1,5 +1,6 @@
 """The HTTP API on stand-in models: every kind of bad input, of too much, and of the wrong time."""
 
+import asyncio
 import concurrent.futures
 import io
 import threading
@@ -32,6 +33,7 @@ from tests.serving.stand_ins import SIZE, ask, png
         ({"poke": "3,3,1,0", "frames": 2.5}, "a whole number is needed"),
         ({"poke": "3,3,1,0", "frames": 10**400}, "a number is needed"),
         ({"poke": "3,3,1,0", "format": "avi"}, "format=avi: must be one of mp4, gif, strip, npz"),
+        ({"poke": "3,3,1,0", "format": "a\nb"}, "format=a b: must be one of"),
         ({"poke": "3,3,1,0", "crop": "no"}, "must be one of resize, center"),
         ({"poke": "3,3,1,0", "scale": 99}, "must be from 0 to 16"),
         ({"poke": "3,3,1,0", "in_turn": "perhaps"}, "must be true or false"),
@@ -91,6 +93,7 @@ def test_what_the_model_cannot_do(poke_client, sample_client):
         (b"[1, 2]", "application/json", 400),
         (b"\xff\xfe", "application/json", 400),
         (b"[" * 200_000, "application/json", 400),
+        (rb'{"example": "grey", "poke": "3,3,1,0", "frames": "\ud800"}', "application/json", 400),
         (b"no boundary", "multipart/form-data", 400),
         (b"--x\r\nnonsense", "multipart/form-data; boundary=x", 400),
         (b"", "", 415),
@@ -151,6 +154,15 @@ def test_what_would_need_too_much_memory_is_refused(poke_client):
         assert "101 million pixels (scale=1) are too many" in refused([undecodable] * 101, scale="1", format=form)
 
 
+def test_what_no_file_can_hold_is_not_computed():
+    model = stand_ins.poke_samples()
+    with stand_ins.client(model) as client:
+        model.run = lambda requests: 1 / 0
+        refused = ask(client, poke=[[3, 3, 1, 0]] * 4, samples=8, frames=64, format="gif", scale=16)
+    assert refused.status_code == 400
+    assert "136 million pixels (scale=16) are too many for a file" in refused.json()["error"]
+
+
 def header_of_a_bomb(side):
     """A PNG that claims to be `side` x `side` pixels; it is refused before its data are looked at."""
     small = bytearray(png(1, 1))
@@ -200,6 +212,17 @@ def test_it_is_not_ready_before_it_is_compiled_and_says_what_never_fits():
         assert ask(client, poke="3,3,1,0").status_code == 200
 
 
+def test_what_is_not_foreseen_is_told_counted_and_logged_once(caplog):
+    model = stand_ins.pokes()
+    with stand_ins.client(model) as client:
+        model.requests = lambda values, pixels: 1 / 0
+        broken = ask(client, poke="3,3,1,0")
+        assert (broken.status_code, "ZeroDivisionError" in broken.json()["error"]) == (500, True)
+        assert "default-src 'self'" in broken.headers["content-security-policy"]
+        assert 'i2v_requests_total{route="/v1/poke",status="500"} 1.0' in client.get("/metrics").text
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
 def test_a_full_queue_is_told_over_http_and_empties_again():
     """One request is computed, one waits, and the third is refused."""
     model = stand_ins.pokes()
@@ -215,6 +238,27 @@ def test_a_full_queue_is_told_over_http_and_empties_again():
         may.set()
         assert [answer.result().status_code for answer in answers] == [200, 200]
         assert ask(client, poke="3,3,1,0").status_code == 200
+
+
+def test_one_failure_among_several_leaves_nobody_waiting():
+    model = stand_ins.pokes()
+    run = model.run
+
+    def failing(requests):
+        if any(request.poke[1][0] == 2 for request in requests):
+            raise ZeroDivisionError
+        yield from run(requests)
+
+    with stand_ins.client(model) as client:
+        before = client.portal.call(tasks)
+        model.run = failing
+        assert ask(client, poke=["3,3,2,0", "3,3,1,0"]).status_code == 500
+        stand_ins.wait_until(lambda: client.portal.call(tasks) == before, seconds=5)
+
+
+async def tasks():
+    """How many there are, this one among them."""
+    return len(asyncio.all_tasks())
 
 
 def test_pages_of_others_are_refused(poke_client):

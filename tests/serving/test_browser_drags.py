@@ -92,6 +92,20 @@ def test_keyboard(poke_server, open_page):
     assert made.poke[1].tolist() == [5, 1]
 
 
+def test_a_key_that_is_held_down_presses_once(poke_server, open_page):
+    seen = open_page(poke_server).open()
+    before = len(seen.requests)
+    seen.page.focus("#picture")
+    for _ in range(4):  # down again without being up is a repeat
+        seen.page.keyboard.down("Enter")
+    seen.page.keyboard.up("Enter")
+    for key in ("Shift+ArrowRight", "Enter"):
+        seen.page.keyboard.press(key)
+    seen.wait_for_answer(4)
+    (made,) = seen.requests[-1]["made"]
+    assert (len(seen.requests) - before, made.poke[1].tolist()) == (1, [5, 0])
+
+
 def test_touch(poke_server, open_page):
     seen = open_page(poke_server, PHONE, has_touch=True, is_mobile=True, device_scale_factor=3).open()
     fingers = seen.page.context.new_cdp_session(seen.page)

@@ -16,6 +16,11 @@ from tests.serving.stand_ins import png
 
 pytestmark = pytest.mark.slow
 
+SHOWN = """value => {
+    const canvas = document.getElementById("picture");
+    return canvas.getContext("2d").getImageData(9, 99, 1, 1).data[0] === value;
+}"""  # as the colour of the picture at its left
+
 
 def test_saving(poke_server, open_page):
     seen = open_page(poke_server).open()
@@ -56,6 +61,68 @@ def test_uploads(open_page):
         assert not seen.trouble
 
 
+def test_a_picture_that_comes_during_a_drag_ends_the_drag(poke_server, open_page):
+    seen = open_page(poke_server).open()
+    before = len(seen.requests)
+
+    def upload():
+        with seen.page.expect_response("**/v1/image"):
+            seen.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png(value=200)})
+        seen.page.wait_for_function(SHOWN, arg=200)
+
+    seen.drag((0.25, 0.25), (0.5, 0.25), look=upload)
+    seen.page.wait_for_timeout(100)
+    assert (len(seen.requests) - before, seen.message()) == (0, "")
+    seen.drag((0.25, 0.25), (0.5, 0.25))
+    seen.wait_for_answer(4)
+    np.testing.assert_allclose(seen.requests[-1]["made"][0].start_frame.mean(), 200 / 127.5 - 1, atol=0.01)
+    assert (len(seen.requests) - before, seen.trouble) == (1, [])
+
+
+def test_the_picture_that_was_chosen_last_stays(poke_server, open_page):
+    """The upload is answered after the example that was chosen later."""
+    seen = open_page(poke_server).open()
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    seen.page.route("**/v1/image", hold)
+    seen.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png(value=200)})
+    seen.page.click("#examples button[value=dark]")
+    seen.page.wait_for_function(SHOWN, arg=25)
+    with seen.page.expect_response("**/v1/image") as answered:
+        held[0].continue_()
+    answered.value.finished()
+    seen.page.wait_for_timeout(300)
+    assert seen.colour(0.5, 0.5) == [25] * 3
+    assert seen.page.get_attribute("#examples button[value=dark]", "aria-pressed") == "true"
+
+
+def test_a_picture_ends_the_answer_to_a_poke_while_it_was_decoded(open_page):
+    model = stand_ins.slow(stand_ins.pokes(), 0.05)
+    with recorded(model) as server:
+        seen = open_page(server)
+        sent = []
+        seen.page.on("websocket", lambda socket: socket.on("framesent", lambda text: sent.append('"cancel"' in text)))
+        seen.page.add_init_script(
+            """const decode = createImageBitmap;
+            window.createImageBitmap = async (blob) => { await window.decoding; return decode(blob); };"""
+        )
+        seen.open()
+        seen.slide("frames", 60)
+        seen.page.evaluate("() => { window.decoding = new Promise((resolve) => { window.decode = resolve; }); }")
+        with seen.page.expect_response("**/v1/image"):
+            seen.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png(value=200)})
+        seen.page.wait_for_timeout(100)
+        seen.drag((0.25, 0.25), (0.5, 0.25))
+        stand_ins.wait_until(lambda: seen.page.evaluate("1") and sent == [False], seconds=10)
+        seen.page.evaluate("window.decode()")
+        seen.page.wait_for_function(SHOWN, arg=200)
+        assert seen.page.locator("#clips button").count() == 0
+        assert (sent, seen.trouble) == ([False, True], [])
+
+
 def test_a_dropped_file_is_squeezed_or_cut(poke_server, open_page):
     """Twice as wide as high, black at its left quarter and light elsewhere: cutting takes the black away."""
     seen = open_page(poke_server).open()
@@ -77,13 +144,7 @@ def test_a_dropped_file_is_squeezed_or_cut(poke_server, open_page):
     for crop, left in (("center", 200), ("resize", 0)):
         with seen.page.expect_response("**/v1/image"):
             seen.page.select_option("#fit", crop)
-        seen.page.wait_for_function(
-            """left => {
-                const canvas = document.getElementById("picture");
-                return canvas.getContext("2d").getImageData(9, 99, 1, 1).data[0] === left;
-            }""",
-            arg=left,
-        )
+        seen.page.wait_for_function(SHOWN, arg=left)
     seen.drag((0.25, 0.25), (0.5, 0.25))
     seen.wait_for_answer(4)
     assert not seen.trouble

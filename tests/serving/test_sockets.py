@@ -1,14 +1,18 @@
 """Frames over the WebSocket: order and values, and that one bad wish or a client that leaves ends nothing."""
 
+import base64
+import concurrent.futures
 import http.client
 import io
 import json
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from i2v_jax.input import images
 from i2v_jax.serving.sockets import HEADER
 from tests.serving import stand_ins
 
@@ -68,6 +72,7 @@ def test_samples_come_side_by_side():
         ('{"id": 1, "example": "grey", "poke": [3, 3, NaN, 0]}', "must be finite numbers"),
         ('{"id": 1, "example": "grey", "poke": [[3, 3, 1, 0], [3, 3, 2, 0]]}', "one poke at a time"),
         ('{"id": 1, "image": "AAAA", "poke": [3, 3, 1, 0]}', "not an image"),
+        (r'{"id": 1, "example": "grey", "poke": "\ud800"}', r"poke=\ud800: 4 numbers are needed"),
     ],
 )
 def test_a_bad_wish_is_told_and_the_next_one_is_answered(client, wish, words):
@@ -125,6 +130,28 @@ def test_a_closed_socket_ends_the_work():
         assert frames._value.get() < 64
 
 
+def test_a_client_that_is_gone_before_the_start_leaves_nothing_in_the_queue(monkeypatch):
+    model, gone = stand_ins.pokes(), threading.Event()
+
+    async def leave(socket, data):
+        gone.set()
+        raise WebSocketDisconnect(1006)
+
+    with stand_ins.client(model) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        begun, may = stand_ins.hold(model)
+        answered = pool.submit(stand_ins.ask, client, poke="3,3,1,0")
+        assert begun.wait(20)
+        monkeypatch.setattr(WebSocket, "send_json", leave)
+        with client.websocket_connect("/v1/stream") as socket:
+            socket.send_json(WISH)
+            assert gone.wait(20)
+        try:
+            stand_ins.wait_until(lambda: all(job.cancelled for job in client.app.state.engine._waiting), seconds=5)
+        finally:
+            may.set()
+        assert answered.result().status_code == 200
+
+
 def test_a_new_wish_ends_the_one_before():
     with (
         stand_ins.client(stand_ins.slow(stand_ins.pokes())) as client,
@@ -160,6 +187,41 @@ def test_an_answer_can_be_given_up():
         assert [text["id"] for text in texts] == [7, 7]
         assert [picture[0] for picture in pictures if picture[0] != 5] == [7] * 6
         assert len(pictures) < 64 > frames._value.get()
+
+
+def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(client, monkeypatch):
+    begun, may, decode = threading.Semaphore(0), threading.Event(), images.decode_upload
+
+    def held(content):
+        begun.release()
+        may.wait(20)
+        return decode(content)
+
+    monkeypatch.setattr(images, "decode_upload", held)
+    picture = base64.b64encode(stand_ins.png()).decode()
+    with client.websocket_connect("/v1/stream") as socket:
+        decoders = 0
+        for number in range(1, 6):
+            socket.send_json({"id": number, "image": picture, "poke": [3, 3, 2, 0]})
+            decoders += begun.acquire(timeout=0.5)
+        may.set()
+        assert decoders == 1
+        texts = answer(socket)[0]
+    assert [text["id"] for text in texts] == [5, 5]
+
+
+def test_a_socket_too_many_is_closed_and_requests_are_answered():
+    with stand_ins.client(stand_ins.pokes(), sockets=1) as client:
+        with client.websocket_connect("/v1/stream") as socket:
+            with client.websocket_connect("/v1/stream") as other, pytest.raises(WebSocketDisconnect) as refused:
+                other.receive_text()
+            assert (refused.value.code, refused.value.reason[:27]) == (1013, "too many are connected alre")
+            assert "i2v_open_sockets 1.0" in client.get("/metrics").text
+            socket.send_json(WISH)
+            assert len(answer(socket)[1]) == 6
+        with client.websocket_connect("/v1/stream") as socket:
+            socket.send_json(WISH)
+            assert len(answer(socket)[1]) == 6
 
 
 def test_pages_of_others_are_refused(client):

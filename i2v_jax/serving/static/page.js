@@ -20,6 +20,7 @@ let playing = false;
 let held = null; // {clip, number}: the frame that was pressed
 let poked = null; // {poke, frame}: the last poke and what was held then, to be asked again with another seed
 let wish = null; // {id, made, first, before, released}: what is being answered
+let choices = 0; // of pictures, so far
 let upload = null; // the file of the picture, if it was uploaded
 
 const settings = new Settings(() => { if (wish) stopAnswer(); });
@@ -50,9 +51,27 @@ function attempt(work) {
 
 // --- pictures
 
-async function begin(blob, file) {
+// Begins with the picture that `load` gets, unless another one was chosen in the meantime.
+function choosing(load) {
+  return async (...values) => {
+    const choice = (choices += 1);
+    const picture = await load(...values).catch((error) => ({ error }));
+    if (choice !== choices) return;
+    if (picture.error) say(picture.error.message, true);
+    else begin(picture);
+  };
+}
+
+// What an answer holds, decoded: from here on nothing is waited for that a wish could come between.
+async function pictureOf(answer, about) {
+  const blob = await answer.blob();
+  return { blob, bitmap: await createImageBitmap(blob), file: null, name: null, ...about };
+}
+
+function begin({ blob, bitmap, file, name, fitted }) {
   if (wish) connection.cancel();
-  start = new Clip(blob, await createImageBitmap(blob));
+  stage.abandon();
+  start = new Clip(blob, bitmap);
   clips = [];
   chosen = wish = held = poked = null;
   upload = file;
@@ -61,17 +80,15 @@ async function begin(blob, file) {
   show(start, 0);
   listClips();
   enable();
+  $("fit").hidden = fitted;
+  pressExample(name);
   say("");
 }
 
-const chooseExample = attempt(async (name) => {
-  const answer = await request(`/v1/examples/${encodeURIComponent(name)}`);
-  await begin(await answer.blob(), null);
-  $("fit").hidden = true;
-  pressExample(name);
-});
+const chooseExample = choosing(async (name) =>
+  pictureOf(await request(`/v1/examples/${encodeURIComponent(name)}`), { name, fitted: true }));
 
-const sendUpload = attempt(async (file) => {
+const sendUpload = choosing(async (file) => {
   if (file.size > model.max_body) throw new Error(`${file.name} is too large: ${model.max_body / 2 ** 20} MiB at most.`);
   say("Sending the picture…");
   const form = new FormData();
@@ -79,9 +96,7 @@ const sendUpload = attempt(async (file) => {
   form.append("crop", $("fit").value);
   const answer = await request("/v1/image", { method: "POST", body: form });
   const [width, height] = answer.headers.get("X-Image-Size").split("x");
-  await begin(await answer.blob(), file);
-  $("fit").hidden = width === height;
-  pressExample(null);
+  return pictureOf(answer, { file, fitted: width === height });
 });
 
 function enable() {

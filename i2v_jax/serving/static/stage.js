@@ -93,6 +93,7 @@ export class Stage {
     const way = ways[event.key];
     if (!this.enabled || !(way || ["Enter", " ", "Escape"].includes(event.key))) return;
     event.preventDefault();
+    if (event.repeat && !way) return; // Enter that is held down is pressed once
     const middle = Math.floor(this.size / 2);
     this.cursor ??= { x: middle, y: middle };
     if (way) {
