@@ -63,14 +63,14 @@ def test_transposed_convolution_is_the_transpose():
 
 def test_the_cell_is_the_equation():
     cell = convgru.ConvGRUCell(4)
-    variables = {"params": {"kernel": normal(3, 3, 7, 12) / 8, "bias": normal(12)}}
+    variables = {"params": {convgru.KERNEL: normal(3, 3, 7, 12) / 8, "bias": normal(12)}}
     x, state = normal(1, 5, 5, 3), normal(1, 5, 5, 4)
     kernels = cell.apply(variables, 3)
     ours = kernels.advance(kernels.share(x), state)
 
     def gate(index, state):
         columns = slice(4 * index, 4 * index + 4)
-        kernel, bias = (variables["params"][name][..., columns] for name in ("kernel", "bias"))
+        kernel, bias = (variables["params"][name][..., columns] for name in (convgru.KERNEL, "bias"))
         return convolution.convolve(np.concatenate([x, state], -1), kernel, (1, 1), (1, 1)) + bias
 
     update, reset = jax.nn.sigmoid(gate(0, state)), jax.nn.sigmoid(gate(1, state))
@@ -79,7 +79,7 @@ def test_the_cell_is_the_equation():
 
 
 def test_gates_start_orthogonal():
-    kernel = convgru.ConvGRUCell(4).init(jax.random.key(0), 3)["params"]["kernel"].reshape(-1, 3, 4)
+    kernel = convgru.ConvGRUCell(4).init(jax.random.key(0), 3)["params"][convgru.KERNEL].reshape(-1, 3, 4)
     for gate in range(3):
         np.testing.assert_allclose(kernel[:, gate].T @ kernel[:, gate], np.eye(4), atol=1e-5)
 
