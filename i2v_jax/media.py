@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import av
 import cv2
@@ -43,6 +44,11 @@ def to_uint8(video: ArrayLike) -> Pixels:
 def enlarge(video: ArrayLike, scale: int) -> Pixels:
     """[..., H, W, 3] -> [..., scale*H, scale*W, 3], nearest neighbour, so that small clips can be seen."""
     return to_uint8(video).repeat(scale, axis=-3).repeat(scale, axis=-2)
+
+
+def with_start(start_frame: NDArray[Any], video: NDArray[Any]) -> NDArray[Any]:
+    """[H, W, 3] and [T, H, W, 3] -> [1 + T, H, W, 3]."""
+    return np.concatenate([start_frame[None], video])
 
 
 def grid(videos: ArrayLike, columns: int, pad: int = 2) -> Pixels:

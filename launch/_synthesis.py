@@ -84,8 +84,3 @@ class Output:
 
     def _say(self, *names: str) -> None:
         print("wrote " + ", ".join(str(self.folder / name) for name in names))
-
-
-def with_start(start_frame: np.ndarray, video: np.ndarray) -> np.ndarray:
-    """[H, W, 3] and [T, H, W, 3] -> [1 + T, H, W, 3]."""
-    return np.concatenate([start_frame[None], video])

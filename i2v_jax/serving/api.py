@@ -141,7 +141,7 @@ class Api:
         jobs = self.engine.submit(requests)
         answers = await _wholes(jobs)
         return [
-            Clip(_with_start(asked.start_frame, video), self._marks(asked))
+            Clip(media.with_start(asked.start_frame, video), self._marks(asked))
             for asked, answer in zip(requests, answers, strict=True)
             for video in answer
         ]
@@ -158,7 +158,7 @@ class Api:
                 asked = dataclasses.replace(asked, start_frame=parts[-1][-1])
             marks.extend(self._marks(asked, sum(map(len, parts))))
             (answer,) = await _wholes(self.engine.submit([asked]))
-            parts.append(_with_start(asked.start_frame, answer[0]))
+            parts.append(media.with_start(asked.start_frame, answer[0]))
         return [Clip(np.concatenate(parts), tuple(marks))]
 
     async def _encoded(self, clips: Sequence[Clip], output: "_Output") -> Response:
@@ -249,7 +249,3 @@ def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...], out
             raise UserError(f"frame {number}: all pictures must be of one size")
     videos = np.stack(frames).reshape(samples, -1, *frames[0].shape)
     return [Clip(video, tuple(mark for mark in marks if mark.first < len(video))) for video in videos]
-
-
-def _with_start(start_frame: Array, video: Array) -> Array:
-    return np.concatenate([start_frame[None], video])

@@ -73,6 +73,10 @@ def test_png_round_trip_is_exact(tmp_path: pathlib.Path, drifting: np.ndarray) -
         np.testing.assert_array_equal(np.asarray(image), media.to_uint8(drifting[3]).repeat(3, 0).repeat(3, 1))
 
 
+def test_the_start_frame_comes_before_the_video(drifting: np.ndarray) -> None:
+    np.testing.assert_array_equal(media.with_start(drifting[0], drifting[1:]), drifting)
+
+
 def test_grid_places_clips_row_by_row() -> None:
     videos = np.stack([np.full((2, 3, 4, 3), value, np.uint8) for value in (10, 20, 30)])
     canvas = media.grid(videos, columns=2, pad=1)
