@@ -46,6 +46,11 @@ def enlarge(video: ArrayLike, scale: int) -> Pixels:
     return to_uint8(video).repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
+def usual_scale(size: int) -> int:
+    """How many times frames of `size` pixels are enlarged unless told otherwise: to about 256 pixels."""
+    return max(1, round(256 / size))
+
+
 def with_start(start_frame: NDArray[Any], video: NDArray[Any]) -> NDArray[Any]:
     """[H, W, 3] and [T, H, W, 3] -> [1 + T, H, W, 3]."""
     return np.concatenate([start_frame[None], video])

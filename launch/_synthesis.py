@@ -60,7 +60,7 @@ class Output:
     def __init__(self, folder: str, fps: float, scale: int, size: int) -> None:
         self.folder = pathlib.Path(folder)
         self._fps = fps
-        self.scale = scale or max(1, round(256 / size))
+        self.scale = scale or media.usual_scale(size)
 
     def video(self, name: str, video: np.ndarray, draw: Draw | None = None) -> None:
         """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` adds to the enlarged frames."""

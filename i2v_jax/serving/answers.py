@@ -55,18 +55,13 @@ def enlargement(pixels: int, height: int, form: str, scale: int = 0) -> int:
     Raises:
         UserError: the file would hold more than `MAX_PIXELS`.
     """
-    chosen = 1 if form == "npz" else scale or usual_scale(height)
+    chosen = 1 if form == "npz" else scale or media.usual_scale(height)
     if pixels * chosen**2 > MAX_PIXELS:
         raise UserError(
             f"{pixels * chosen**2 / 1e6:.0f} million pixels (scale={chosen}) are too many for a file, "
             f"{MAX_PIXELS / 1e6:.0f} million at most; give a smaller scale, or fewer frames"
         )
     return chosen
-
-
-def usual_scale(height: int) -> int:
-    """To about 256 pixels."""
-    return max(1, round(256 / height))
 
 
 def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> bytes:

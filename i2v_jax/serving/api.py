@@ -19,7 +19,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.serving import metrics as metrics_module
-from i2v_jax.serving.answers import CONTENT_TYPES, MAX_PIXELS, MAX_SCALE, Clip, Mark, encode, enlargement, usual_scale
+from i2v_jax.serving.answers import CONTENT_TYPES, MAX_PIXELS, MAX_SCALE, Clip, Mark, encode, enlargement
 from i2v_jax.serving.bodies import MAX_FRAMES_SENT, MAX_MARKS_SENT, read_body, take_image
 from i2v_jax.serving.engine import Engine, Job
 from i2v_jax.serving.examples import Example
@@ -59,7 +59,7 @@ class Api:
     async def describe(self, request: Request) -> Response:
         """What the model is, the names of the examples, and how much may be sent."""
         size = self.model.size
-        most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * usual_scale(size)) ** 2)
+        most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * media.usual_scale(size)) ** 2)
         about = {
             "fps": self.fps,
             "max_body": self.max_body,

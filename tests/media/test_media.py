@@ -73,6 +73,10 @@ def test_png_round_trip_is_exact(tmp_path: pathlib.Path, drifting: np.ndarray) -
         np.testing.assert_array_equal(np.asarray(image), media.to_uint8(drifting[3]).repeat(3, 0).repeat(3, 1))
 
 
+def test_small_frames_are_enlarged_to_about_256_pixels() -> None:
+    assert [media.usual_scale(size) for size in (16, 96, 256, 600)] == [16, 3, 1, 1]
+
+
 def test_the_start_frame_comes_before_the_video(drifting: np.ndarray) -> None:
     np.testing.assert_array_equal(media.with_start(drifting[0], drifting[1:]), drifting)
 
