@@ -80,6 +80,14 @@ def strip(video: ArrayLike, count: int, pad: int = 2) -> Pixels:
     return grid(frames[chosen][:, None], columns=len(chosen), pad=pad)[0]
 
 
+def stills(drawn: Callable[[int], ArrayLike], scale: int) -> Pixels:
+    """The strip [H', W', 3] beside a file that is enlarged `scale` times: eight frames at half that scale.
+
+    `drawn` takes a scale and gives the video [T, H, W, 3] enlarged by it.
+    """
+    return strip(drawn(max(1, scale // 2)), 8)
+
+
 def stack_rows(rows: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:
     """(text, video [T, H, W, 3]) one below the other -> [T, H', W', 3]. Shorter ones hold their last frame."""
     return _join([label(video, text) for text, video in rows], axis=1, pad=pad)

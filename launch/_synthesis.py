@@ -65,10 +65,13 @@ class Output:
     def video(self, name: str, video: np.ndarray, draw: Draw | None = None) -> None:
         """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` adds to the enlarged frames."""
 
-        whole, smaller = (enlarged(video, scale, draw) for scale in (self.scale, max(1, self.scale // 2)))
+        def drawn(scale: int) -> media.Pixels:
+            return enlarged(video, scale, draw)
+
+        whole = drawn(self.scale)
         media.write_mp4(self.folder / f"{name}.mp4", whole, self._fps)
         media.write_gif(self.folder / f"{name}.gif", whole, self._fps)
-        media.write_png(self.folder / f"{name}_strip.png", media.strip(smaller, 8))
+        media.write_png(self.folder / f"{name}_strip.png", media.stills(drawn, self.scale))
         self._say(f"{name}.mp4", f"{name}.gif", f"{name}_strip.png")
 
     def picture(self, name: str, image: np.ndarray) -> None:

@@ -18,7 +18,6 @@ CONTENT_TYPES = {
 }
 MAX_SCALE = 16
 MAX_PIXELS = 100_000_000  # of all frames of a file together
-_STRIP_FRAMES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +83,7 @@ def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> byte
         np.savez_compressed(buffer, video=np.stack([clip.frames for clip in clips]), fps=np.float32(fps))
         return buffer.getvalue()
     if form == "strip":
-        rows = [media.strip(clip.drawn(max(1, scale // 2)), _STRIP_FRAMES) for clip in clips]
-        return media.png_bytes(np.concatenate(rows))
+        return media.png_bytes(np.concatenate([media.stills(clip.drawn, scale) for clip in clips]))
     drawn = [clip.drawn(scale) for clip in clips]
     whole = drawn[0] if len(drawn) == 1 else media.grid(np.stack(drawn), columns=math.ceil(math.sqrt(len(drawn))))
     return media.mp4_bytes(whole, fps) if form == "mp4" else media.gif_bytes(whole, fps)

@@ -101,6 +101,12 @@ def test_strip_takes_first_and_last_frame() -> None:
     assert media.strip(video[:2], count=8, pad=0).shape == (1, 2, 3)
 
 
+def test_stills_are_eight_frames_at_half_the_scale(drifting: np.ndarray) -> None:
+    for scale, half in ((4, 2), (1, 1)):
+        picture = media.stills(lambda scale: media.enlarge(drifting, scale), scale)
+        assert picture.shape == (half * 32 + 4, 8 * (half * 48 + 2) + 2, 3)
+
+
 def test_labels_and_rows(drifting: np.ndarray) -> None:
     labelled = media.label(drifting, "truth")
     band = labelled.shape[1] - 32
