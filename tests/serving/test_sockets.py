@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from i2v_jax.input import images
 from i2v_jax.serving.sockets import HEADER
@@ -202,6 +204,22 @@ def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(poke_clien
         assert decoders == 1
         texts = answer(socket)[0]
     assert [text["id"] for text in texts] == [5, 5]
+
+
+def test_a_message_too_large_closes_the_socket_and_no_other():
+    """One as large as is allowed is read, and told that it is no JSON."""
+    with stand_ins.server(stand_ins.pokes(), max_body=5000) as address:
+        stand_ins.wait_until(lambda: stand_ins.told(address, "/healthz") == '{"status":"ready"}')
+        url = address.replace("http", "ws") + "/v1/stream"
+        with connect(url) as socket, connect(url) as other:
+            socket.send("x" * 5000)
+            assert json.loads(socket.recv(20))["status"] == 400
+            socket.send("x" * 5001)
+            with pytest.raises(ConnectionClosedError) as closed:
+                socket.recv(20)
+            assert closed.value.rcvd.code == 1009
+            other.send(json.dumps(WISH))
+            assert json.loads(other.recv(20))["type"] == "start"
 
 
 def test_a_socket_too_many_is_closed_and_requests_are_answered():
