@@ -7,10 +7,12 @@ import contextlib
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 from absl import flags
 
+from i2v_jax.errors import UserError
 from i2v_jax.serving.start import address, listen, require_extra
 from launch import _checkpoint
 from launch._app import run
@@ -56,8 +58,9 @@ def main(argv: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     print(f"serving {WORKDIR.value} at {address(listener)} (Ctrl-C ends it); compiling", flush=True)
     server.run(sockets=[listener])
-    if engine.failure:
-        raise engine.failure
+    if failure := engine.failure:  # which is in the log as a whole
+        words = " ".join("".join(traceback.format_exception_only(failure)).split())
+        raise UserError(f"the model cannot be compiled: {words[:200]}") from failure
     print("stopped", file=sys.stderr)
 
 
