@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import av
 import cv2
@@ -45,6 +46,16 @@ def enlarge(video: ArrayLike, scale: int) -> Pixels:
     return to_uint8(video).repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
+def usual_scale(size: int) -> int:
+    """How many times frames of `size` pixels are enlarged unless told otherwise: to about 256 pixels."""
+    return max(1, round(256 / size))
+
+
+def with_start(start_frame: NDArray[Any], video: NDArray[Any]) -> NDArray[Any]:
+    """[H, W, 3] and [T, H, W, 3] -> [1 + T, H, W, 3]."""
+    return np.concatenate([start_frame[None], video])
+
+
 def grid(videos: ArrayLike, columns: int, pad: int = 2) -> Pixels:
     """[N, T, H, W, 3] -> [T, H', W', 3]: row by row, `pad` pixels of white around each, empty cells white.
 
@@ -67,6 +78,14 @@ def strip(video: ArrayLike, count: int, pad: int = 2) -> Pixels:
     frames = to_uint8(video)
     chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
     return grid(frames[chosen][:, None], columns=len(chosen), pad=pad)[0]
+
+
+def stills(drawn: Callable[[int], ArrayLike], scale: int) -> Pixels:
+    """The strip [H', W', 3] beside a file that is enlarged `scale` times: eight frames at half that scale.
+
+    `drawn` takes a scale and gives the video [T, H, W, 3] enlarged by it.
+    """
+    return strip(drawn(max(1, scale // 2)), 8)
 
 
 def stack_rows(rows: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:

@@ -112,7 +112,7 @@ def _write_each(
     for number, video in enumerate(videos):
         chosen = slice(number, number + 1)
         marks = _marks(asked.positions[chosen], asked.displacements[chosen], impulse=synthesizer.impulse)
-        output.video(f"{name}_{number:02d}", _synthesis.with_start(start_frame, video), marks)
+        output.video(f"{name}_{number:02d}", media.with_start(start_frame, video), marks)
 
 
 def _write_in_turn(
@@ -127,7 +127,7 @@ def _write_in_turn(
     video = synthesizer.respond_in_turn(start_frame, asked.positions, asked.displacements, frames)
     answers = np.split(video, len(asked.positions))
     starts = [start_frame, *(part[-1] for part in answers[:-1])]
-    whole = np.concatenate([_synthesis.with_start(*both) for both in zip(starts, answers, strict=True)])
+    whole = np.concatenate([media.with_start(*both) for both in zip(starts, answers, strict=True)])
     marks = _marks(asked.positions, asked.displacements, impulse=synthesizer.impulse)
     output.video(f"{name}_in_turn", whole, marks)
 

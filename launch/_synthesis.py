@@ -60,15 +60,18 @@ class Output:
     def __init__(self, folder: str, fps: float, scale: int, size: int) -> None:
         self.folder = pathlib.Path(folder)
         self._fps = fps
-        self.scale = scale or max(1, round(256 / size))
+        self.scale = scale or media.usual_scale(size)
 
     def video(self, name: str, video: np.ndarray, draw: Draw | None = None) -> None:
         """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` adds to the enlarged frames."""
 
-        whole, smaller = (enlarged(video, scale, draw) for scale in (self.scale, max(1, self.scale // 2)))
+        def drawn(scale: int) -> media.Pixels:
+            return enlarged(video, scale, draw)
+
+        whole = drawn(self.scale)
         media.write_mp4(self.folder / f"{name}.mp4", whole, self._fps)
         media.write_gif(self.folder / f"{name}.gif", whole, self._fps)
-        media.write_png(self.folder / f"{name}_strip.png", media.strip(smaller, 8))
+        media.write_png(self.folder / f"{name}_strip.png", media.stills(drawn, self.scale))
         self._say(f"{name}.mp4", f"{name}.gif", f"{name}_strip.png")
 
     def picture(self, name: str, image: np.ndarray) -> None:
@@ -84,8 +87,3 @@ class Output:
 
     def _say(self, *names: str) -> None:
         print("wrote " + ", ".join(str(self.folder / name) for name in names))
-
-
-def with_start(start_frame: np.ndarray, video: np.ndarray) -> np.ndarray:
-    """[H, W, 3] and [T, H, W, 3] -> [1 + T, H, W, 3]."""
-    return np.concatenate([start_frame[None], video])

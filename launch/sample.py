@@ -103,7 +103,7 @@ def _write(rows: Sequence[_synthesis.Row], videos: Any, size: int) -> None:
     cells, grid_scale = [], max(1, output.scale // 2)
     for row, samples in zip(rows, videos, strict=True):
         still = np.repeat(row.start_frame[None], 1 + videos.shape[2], axis=0)
-        wholes = [_synthesis.with_start(row.start_frame, video) for video in samples]
+        wholes = [media.with_start(row.start_frame, video) for video in samples]
         cells += [_synthesis.enlarged(video, grid_scale, row.draw) for video in (still, *wholes)]
         for index, video in enumerate(wholes):
             output.video(f"{row.name}_{index:02d}", video, row.draw)

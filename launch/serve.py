@@ -7,10 +7,12 @@ import contextlib
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 from absl import flags
 
+from i2v_jax.errors import UserError
 from i2v_jax.serving.start import address, listen, require_extra
 from launch import _checkpoint
 from launch._app import run
@@ -26,8 +28,6 @@ MAX_BODY = flags.DEFINE_float("max_body_mib", 32, "Largest request.", lower_boun
 
 def main(argv: Sequence[str]) -> None:
     require_extra()
-    import uvicorn
-
     from i2v_jax.config import read_workdir
     from i2v_jax.serving import app, examples
     from i2v_jax.serving.guard import LOOPBACK
@@ -35,24 +35,15 @@ def main(argv: Sequence[str]) -> None:
 
     data = read_workdir(WORKDIR.value).data
     listener = listen(HOST.value, PORT.value)
-    max_body = int(MAX_BODY.value * 2**20)
     application = app.create_app(
         open_model(WORKDIR.value, _checkpoint.chosen()),
         examples.from_folder(EXAMPLES.value) if EXAMPLES.value else examples.from_data(data),
         fps=FPS.value,
         waiting=WAITING.value,
-        max_body=max_body,
+        max_body=int(MAX_BODY.value * 2**20),
         hosts=LOOPBACK if HOST.value in LOOPBACK else None,
     )
-    settings = uvicorn.Config(
-        application,
-        log_level="warning",
-        ws_max_size=max_body,
-        limit_concurrency=100,  # for all but WebSockets, which count and of which there are fewer: see `create_app`
-        timeout_graceful_shutdown=3,
-        server_header=False,
-    )
-    server, engine, began = uvicorn.Server(settings), application.state.engine, time.monotonic()
+    server, engine, began = app.server_of(application), application.state.engine, time.monotonic()
 
     def compiled() -> None:
         if engine.failure:
@@ -67,8 +58,9 @@ def main(argv: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     print(f"serving {WORKDIR.value} at {address(listener)} (Ctrl-C ends it); compiling", flush=True)
     server.run(sockets=[listener])
-    if engine.failure:
-        raise engine.failure
+    if failure := engine.failure:  # which is in the log as a whole
+        words = " ".join("".join(traceback.format_exception_only(failure)).split())
+        raise UserError(f"the model cannot be compiled: {words[:200]}") from failure
     print("stopped", file=sys.stderr)
 
 

@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     columns = [("clip", media.enlarge(clip, output.scale))]
     for name, start_frame, video in zip(names, start_frames, videos, strict=True):
         label = f"{name} {SET.value}" if SET.value else name
-        whole = _synthesis.with_start(start_frame, video)
+        whole = media.with_start(start_frame, video)
         output.video(label.replace(" ", "_").replace("=", "_"), whole)
         columns.append((label, media.enlarge(whole, output.scale)))
     output.overview("comparison", media.side_by_side(columns, pad=8))

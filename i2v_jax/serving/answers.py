@@ -18,7 +18,6 @@ CONTENT_TYPES = {
 }
 MAX_SCALE = 16
 MAX_PIXELS = 100_000_000  # of all frames of a file together
-_STRIP_FRAMES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +54,13 @@ def enlargement(pixels: int, height: int, form: str, scale: int = 0) -> int:
     Raises:
         UserError: the file would hold more than `MAX_PIXELS`.
     """
-    chosen = 1 if form == "npz" else scale or usual_scale(height)
+    chosen = 1 if form == "npz" else scale or media.usual_scale(height)
     if pixels * chosen**2 > MAX_PIXELS:
         raise UserError(
             f"{pixels * chosen**2 / 1e6:.0f} million pixels (scale={chosen}) are too many for a file, "
             f"{MAX_PIXELS / 1e6:.0f} million at most; give a smaller scale, or fewer frames"
         )
     return chosen
-
-
-def usual_scale(height: int) -> int:
-    """To about 256 pixels."""
-    return max(1, round(256 / height))
 
 
 def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> bytes:
@@ -89,8 +83,7 @@ def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> byte
         np.savez_compressed(buffer, video=np.stack([clip.frames for clip in clips]), fps=np.float32(fps))
         return buffer.getvalue()
     if form == "strip":
-        rows = [media.strip(clip.drawn(max(1, scale // 2)), _STRIP_FRAMES) for clip in clips]
-        return media.png_bytes(np.concatenate(rows))
+        return media.png_bytes(np.concatenate([media.stills(clip.drawn, scale) for clip in clips]))
     drawn = [clip.drawn(scale) for clip in clips]
     whole = drawn[0] if len(drawn) == 1 else media.grid(np.stack(drawn), columns=math.ceil(math.sqrt(len(drawn))))
     return media.mp4_bytes(whole, fps) if form == "mp4" else media.gif_bytes(whole, fps)

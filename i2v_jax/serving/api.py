@@ -19,7 +19,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.serving import metrics as metrics_module
-from i2v_jax.serving.answers import CONTENT_TYPES, MAX_PIXELS, MAX_SCALE, Clip, Mark, encode, enlargement, usual_scale
+from i2v_jax.serving.answers import CONTENT_TYPES, MAX_PIXELS, MAX_SCALE, Clip, Mark, encode, enlargement
 from i2v_jax.serving.bodies import MAX_FRAMES_SENT, MAX_MARKS_SENT, read_body, take_image
 from i2v_jax.serving.engine import Engine, Job
 from i2v_jax.serving.examples import Example
@@ -59,7 +59,7 @@ class Api:
     async def describe(self, request: Request) -> Response:
         """What the model is, the names of the examples, and how much may be sent."""
         size = self.model.size
-        most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * usual_scale(size)) ** 2)
+        most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * media.usual_scale(size)) ** 2)
         about = {
             "fps": self.fps,
             "max_body": self.max_body,
@@ -141,7 +141,7 @@ class Api:
         jobs = self.engine.submit(requests)
         answers = await _wholes(jobs)
         return [
-            Clip(_with_start(asked.start_frame, video), self._marks(asked))
+            Clip(media.with_start(asked.start_frame, video), self._marks(asked))
             for asked, answer in zip(requests, answers, strict=True)
             for video in answer
         ]
@@ -158,7 +158,7 @@ class Api:
                 asked = dataclasses.replace(asked, start_frame=parts[-1][-1])
             marks.extend(self._marks(asked, sum(map(len, parts))))
             (answer,) = await _wholes(self.engine.submit([asked]))
-            parts.append(_with_start(asked.start_frame, answer[0]))
+            parts.append(media.with_start(asked.start_frame, answer[0]))
         return [Clip(np.concatenate(parts), tuple(marks))]
 
     async def _encoded(self, clips: Sequence[Clip], output: "_Output") -> Response:
@@ -249,7 +249,3 @@ def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...], out
             raise UserError(f"frame {number}: all pictures must be of one size")
     videos = np.stack(frames).reshape(samples, -1, *frames[0].shape)
     return [Clip(video, tuple(mark for mark in marks if mark.first < len(video))) for video in videos]
-
-
-def _with_start(start_frame: Array, video: Array) -> Array:
-    return np.concatenate([start_frame[None], video])

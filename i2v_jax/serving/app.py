@@ -1,4 +1,4 @@
-"""The web application: routes, page, start and end."""
+"""The web application and its server: routes, page, bounds, start and end."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -44,7 +45,7 @@ def create_app(
         examples: images that the page offers, by name.
         fps: frames per second of what is shown and written.
         waiting: requests that may wait; more are refused with 429.
-        max_body: bytes of a request.
+        max_body: bytes of a request, and of a message of a WebSocket.
         sockets: WebSockets that may be open, fewer than the connections of the server, which has others to answer.
         hosts: names that the server is known by; None: any.
     """
@@ -97,8 +98,21 @@ def create_app(
         exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400], _tell),
         lifespan=lifespan,
     )
-    app.state.engine = engine
+    app.state.engine, app.state.max_body = engine, max_body
     return app
+
+
+def server_of(app: Starlette) -> uvicorn.Server:
+    """A server of an application that `create_app` made. It closes a WebSocket whose message is too large with 1009."""
+    settings = uvicorn.Config(
+        app,
+        log_level="warning",
+        ws_max_size=app.state.max_body,
+        limit_concurrency=100,  # for all but WebSockets, which count and of which there are fewer: see `create_app`
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
+    return uvicorn.Server(settings)
 
 
 async def _tell(request: Request, error: Exception) -> Response:

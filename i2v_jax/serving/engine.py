@@ -48,7 +48,7 @@ class BusyError(Exception):
 
 
 class NotReadyError(Exception):
-    """The model is not compiled yet, or the server is stopping."""
+    """The model is not compiled, or the server is stopping."""
 
 
 class AnswerError(Exception):
@@ -143,10 +143,12 @@ class Engine:
         Raises:
             UserError: so many never fit into the queue.
             BusyError: too many wait already.
-            NotReadyError: the model is not compiled yet, or the server is stopping.
+            NotReadyError: the model is not compiled, or the server is stopping.
         """
         if len(requests) > self._capacity:
             raise UserError(f"{len(requests)} answers at once are too many for this server, {self._capacity} at most")
+        if self.failure:
+            raise NotReadyError("the model cannot be compiled, see the log of the server")
         if not self.ready:
             raise NotReadyError("the model is still being compiled" if not self._stopping else "the server is stopping")
         with self._changed:

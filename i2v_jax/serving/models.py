@@ -15,7 +15,7 @@ import numpy as np
 from i2v_jax.config import read_workdir
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling
-from i2v_jax.input.images import to_start_frame
+from i2v_jax.input.images import steady, to_start_frame
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.sampling.controls import requested_control
 from i2v_jax.sampling.load import Choice, is_poke_model, load_poke_synthesizer, load_synthesizer
@@ -112,7 +112,7 @@ class ServedPokes:
     max_batch = 4
 
     def __init__(self, synthesizer: PokeSynthesizer, crop: str) -> None:
-        self._synthesizer, self.crop = synthesizer, _steady(crop)
+        self._synthesizer, self.crop = synthesizer, steady(crop)
         self.size = synthesizer.size
 
     def describe(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class ServedSamples:
     max_batch = 1
 
     def __init__(self, synthesizer: VideoSynthesizer, crop: str) -> None:
-        self._synthesizer, self.crop = synthesizer, _steady(crop)
+        self._synthesizer, self.crop = synthesizer, steady(crop)
         self.size = synthesizer.size
 
     def describe(self) -> dict[str, Any]:
@@ -276,8 +276,3 @@ def _pokes(fields: Fields, pixels: np.ndarray, size: int, crop: str, *, impulse:
 def _filled(count: int) -> int:
     """The power of two that so many are filled up to: few programs serve all numbers."""
     return 1 << (count - 1).bit_length()
-
-
-def _steady(crop: str) -> str:
-    """How an image becomes square: training with random crops is cutting out the middle here."""
-    return "resize" if crop == "resize" else "center"

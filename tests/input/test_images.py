@@ -80,6 +80,10 @@ def test_truncated_image(tmp_path: Path) -> None:
         images.read_image(path, 8, "resize")
 
 
+def test_a_random_crop_is_the_middle_outside_of_training() -> None:
+    assert [images.steady(crop) for crop in ("resize", "center", "random")] == ["resize", "center", "center"]
+
+
 def test_unknown_crop(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="crop='middle'"):
         images.read_image(save(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8)), 8, "middle")

@@ -136,6 +136,34 @@ def test_it_answers_when_nobody_reads_what_it_prints(workdir: pathlib.Path) -> N
 
 
 @pytest.mark.slow
+def test_a_model_that_cannot_be_compiled_ends_it_in_words(workdir: pathlib.Path) -> None:
+    program = """if True:
+        from i2v_jax.serving.models import ServedPokes
+        from launch import _app, serve
+
+        def warm_up(model):
+            raise RuntimeError("RESOURCE_EXHAUSTED: no room\\nfor this")
+
+        ServedPokes.warm_up = warm_up
+        _app.run(serve.main)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program, f"--workdir={workdir}", "--port=0"],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "ready" not in done.stdout
+    assert done.stderr.count("Traceback") == 1  # in the log
+    words = "error: the model cannot be compiled: RuntimeError: RESOURCE_EXHAUSTED: no room for this"
+    assert last_line(done.stderr) == words
+
+
+@pytest.mark.slow
 def test_what_cannot_be_served(tmp_path: pathlib.Path) -> None:
     done = launch("launch.serve", f"--workdir={tmp_path}")
     assert done.returncode == 2

@@ -73,6 +73,14 @@ def test_png_round_trip_is_exact(tmp_path: pathlib.Path, drifting: np.ndarray) -
         np.testing.assert_array_equal(np.asarray(image), media.to_uint8(drifting[3]).repeat(3, 0).repeat(3, 1))
 
 
+def test_small_frames_are_enlarged_to_about_256_pixels() -> None:
+    assert [media.usual_scale(size) for size in (16, 96, 256, 600)] == [16, 3, 1, 1]
+
+
+def test_the_start_frame_comes_before_the_video(drifting: np.ndarray) -> None:
+    np.testing.assert_array_equal(media.with_start(drifting[0], drifting[1:]), drifting)
+
+
 def test_grid_places_clips_row_by_row() -> None:
     videos = np.stack([np.full((2, 3, 4, 3), value, np.uint8) for value in (10, 20, 30)])
     canvas = media.grid(videos, columns=2, pad=1)
@@ -91,6 +99,12 @@ def test_strip_takes_first_and_last_frame() -> None:
     assert picture.shape == (1, 4, 3)
     assert picture[0, :, 0].tolist() == [0, 5, 10, 15]
     assert media.strip(video[:2], count=8, pad=0).shape == (1, 2, 3)
+
+
+def test_stills_are_eight_frames_at_half_the_scale(drifting: np.ndarray) -> None:
+    for scale, half in ((4, 2), (1, 1)):
+        picture = media.stills(lambda scale: media.enlarge(drifting, scale), scale)
+        assert picture.shape == (half * 32 + 4, 8 * (half * 48 + 2) + 2, 3)
 
 
 def test_labels_and_rows(drifting: np.ndarray) -> None:

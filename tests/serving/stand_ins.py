@@ -12,7 +12,6 @@ import urllib.request
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -155,7 +154,7 @@ def server(model, examples=None, **settings):
     chosen = {"grey": Example("grey", EXAMPLE)} if examples is None else examples
     application = app.create_app(model, chosen, hosts=LOOPBACK, **settings)
     listener = socket.create_server(("127.0.0.1", 0))
-    running = uvicorn.Server(uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1))
+    running = app.server_of(application)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

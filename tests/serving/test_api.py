@@ -96,6 +96,14 @@ def test_direction_and_temperature(sample_client):
     np.testing.assert_allclose(video[0, 1, 0, 0, 0], GREY + 1.001 * (GREY + 3), atol=1e-4)
 
 
+def test_endpoint():
+    """The position lies in the bins 4, 7 and 4 of its three one-hots of ten, which z adds as 4 + 17 + 24."""
+    with stand_ins.client(stand_ins.samples("endpoint")) as client:
+        assert client.get("/v1/model").json()["control"] == "endpoint"
+        video = video_of(ask(client, "/v1/sample", samples=1, temperature=0, endpoint="0.6,0.1,0.25", frames=1))
+    np.testing.assert_allclose(video[0, 1, 0, 0, 0], GREY + 1.001 * (GREY + 45), atol=1e-4)
+
+
 def test_samples_of_pokes(poke_sample_client):
     """Frame t is brighter by t (nu + dx) / 100, with the same nu for all pokes of a seed."""
     told = poke_sample_client.get("/v1/model").json()

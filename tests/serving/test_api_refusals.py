@@ -190,6 +190,17 @@ def test_writing_large_files_keeps_no_picture_waiting(poke_client, monkeypatch):
         assert [file.result().status_code for file in files] == [200] * 4
 
 
+def test_what_cannot_be_compiled_is_told():
+    model = stand_ins.pokes()
+    model.warm_up = lambda: 1 / 0
+    with stand_ins.raw_client(model) as client:
+        stand_ins.wait_until(lambda: client.app.state.engine.failure)
+        health, answer = client.get("/healthz"), ask(client, poke="3,3,1,0")
+        assert (health.status_code, health.json()) == (503, {"status": "failed"})
+        assert (answer.status_code, answer.json()["error"][:28]) == (503, "the model cannot be compiled")
+        assert "i2v_ready 0.0" in client.get("/metrics").text
+
+
 def test_it_is_not_ready_before_it_is_compiled_and_says_what_never_fits():
     model, may = stand_ins.pokes(), threading.Event()
     warm_up, run = model.warm_up, model.run

@@ -123,6 +123,27 @@ def test_a_picture_ends_the_answer_to_a_poke_while_it_was_decoded(open_page):
         assert (sent, seen.trouble) == ([False, True], [])
 
 
+def test_a_picture_that_begins_while_a_poke_is_read_ends_the_poke(poke_server, open_page):
+    seen = open_page(poke_server)
+    seen.page.add_init_script(
+        """const read = Blob.prototype.arrayBuffer;
+        Blob.prototype.arrayBuffer = async function () { await window.reading; return read.call(this); };"""
+    )
+    seen.open()
+    before = len(seen.requests)
+    seen.page.evaluate("() => { window.reading = new Promise((resolve) => { window.read = resolve; }); }")
+    seen.drag((0.25, 0.25), (0.5, 0.25))
+    seen.page.click("#examples button[value=dark]")
+    seen.page.wait_for_function(SHOWN, arg=25)
+    seen.page.evaluate("window.read()")
+    seen.page.wait_for_timeout(100)
+    assert seen.page.locator("#clips button").count() == 0
+    assert (len(seen.requests) - before, seen.trouble) == (0, [])
+    seen.drag((0.25, 0.25), (0.5, 0.25))
+    seen.wait_for_answer(4)
+    np.testing.assert_allclose(seen.requests[-1]["made"][0].start_frame.mean(), 25 / 127.5 - 1, atol=0.01)
+
+
 def test_a_dropped_file_is_squeezed_or_cut(poke_server, open_page):
     """Twice as wide as high, black at its left quarter and light elsewhere: cutting takes the black away."""
     seen = open_page(poke_server).open()

@@ -11,18 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from i2v_jax.input import images
 from i2v_jax.serving.sockets import HEADER
 from tests.serving import stand_ins
 
 WISH = {"id": 5, "example": "grey", "poke": [3, 3, 2, 0], "frames": 6}
-
-
-@pytest.fixture(scope="module")
-def client():
-    with stand_ins.client(stand_ins.pokes()) as client:
-        yield client
 
 
 def answer(socket):
@@ -39,8 +35,8 @@ def answer(socket):
     return texts, frames
 
 
-def test_frames_come_in_order(client):
-    with client.websocket_connect("/v1/stream") as socket:
+def test_frames_come_in_order(poke_client):
+    with poke_client.websocket_connect("/v1/stream") as socket:
         socket.send_json(WISH)
         texts, frames = answer(socket)
     assert texts == [{"id": 5, "type": "start", "frames": 6, "samples": 1}, {"id": 5, "type": "end"}]
@@ -75,8 +71,8 @@ def test_samples_come_side_by_side():
         (r'{"id": 1, "example": "grey", "poke": "\ud800"}', r"poke=\ud800: 4 numbers are needed"),
     ],
 )
-def test_a_bad_wish_is_told_and_the_next_one_is_answered(client, wish, words):
-    with client.websocket_connect("/v1/stream") as socket:
+def test_a_bad_wish_is_told_and_the_next_one_is_answered(poke_client, wish, words):
+    with poke_client.websocket_connect("/v1/stream") as socket:
         socket.send_text(wish)
         texts, frames = answer(socket)
         assert (texts[-1]["type"], texts[-1]["status"], frames) == ("error", 400, [])
@@ -85,8 +81,8 @@ def test_a_bad_wish_is_told_and_the_next_one_is_answered(client, wish, words):
         assert len(answer(socket)[1]) == 6
 
 
-def test_bytes_are_read_as_text(client):
-    with client.websocket_connect("/v1/stream") as socket:
+def test_bytes_are_read_as_text(poke_client):
+    with poke_client.websocket_connect("/v1/stream") as socket:
         socket.send_bytes(b"\xff\x00")
         assert answer(socket)[0][-1]["status"] == 400
 
@@ -189,7 +185,7 @@ def test_an_answer_can_be_given_up():
         assert len(pictures) < 64 > frames._value.get()
 
 
-def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(client, monkeypatch):
+def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(poke_client, monkeypatch):
     begun, may, decode = threading.Semaphore(0), threading.Event(), images.decode_upload
 
     def held(content):
@@ -199,7 +195,7 @@ def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(client, mo
 
     monkeypatch.setattr(images, "decode_upload", held)
     picture = base64.b64encode(stand_ins.png()).decode()
-    with client.websocket_connect("/v1/stream") as socket:
+    with poke_client.websocket_connect("/v1/stream") as socket:
         decoders = 0
         for number in range(1, 6):
             socket.send_json({"id": number, "image": picture, "poke": [3, 3, 2, 0]})
@@ -208,6 +204,22 @@ def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(client, mo
         assert decoders == 1
         texts = answer(socket)[0]
     assert [text["id"] for text in texts] == [5, 5]
+
+
+def test_a_message_too_large_closes_the_socket_and_no_other():
+    """One as large as is allowed is read, and told that it is no JSON."""
+    with stand_ins.server(stand_ins.pokes(), max_body=5000) as address:
+        stand_ins.wait_until(lambda: stand_ins.told(address, "/healthz") == '{"status":"ready"}')
+        url = address.replace("http", "ws") + "/v1/stream"
+        with connect(url) as socket, connect(url) as other:
+            socket.send("x" * 5000)
+            assert json.loads(socket.recv(20))["status"] == 400
+            socket.send("x" * 5001)
+            with pytest.raises(ConnectionClosedError) as closed:
+                socket.recv(20)
+            assert closed.value.rcvd.code == 1009
+            other.send(json.dumps(WISH))
+            assert json.loads(other.recv(20))["type"] == "start"
 
 
 def test_a_socket_too_many_is_closed_and_requests_are_answered():
@@ -224,10 +236,10 @@ def test_a_socket_too_many_is_closed_and_requests_are_answered():
             assert len(answer(socket)[1]) == 6
 
 
-def test_pages_of_others_are_refused(client):
+def test_pages_of_others_are_refused(poke_client):
     with (
         pytest.raises(WebSocketDisconnect),
-        client.websocket_connect("/v1/stream", headers={"Origin": "http://evil.example"}),
+        poke_client.websocket_connect("/v1/stream", headers={"Origin": "http://evil.example"}),
     ):
         pass
 

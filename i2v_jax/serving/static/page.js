@@ -119,7 +119,9 @@ const ask = attempt(async (poke = null, frame = held) => {
   const released = performance.now();
   const { clip: source, number } = frame;
   const values = settings.values();
+  const picture = start;
   const wishes = { image: await base64(source.blobs[number]), ...values };
+  if (picture !== start) return; // another one began in the meantime
   if (poke) wishes.poke = [poke.x, poke.y, ...strength(poke)];
   const id = connection.send(wishes);
   if (!id) throw new Error("The connection to the server is lost: try again in a moment.");
