@@ -40,8 +40,7 @@ class Exhibits:
 
     def clip(self, name: str, start_frame: Floats, video: Floats, caption: str) -> Figure:
         """The start frame [H, W, 3], then the video [T, H, W, 3]."""
-        whole = np.concatenate([start_frame[None], video])
-        return self.drawn(name, media.enlarge(whole, self.scale), caption)
+        return self.drawn(name, media.enlarge(media.with_start(start_frame, video), self.scale), caption)
 
     def drawn(self, name: str, video: media.Pixels, caption: str) -> Figure:
         """What is at its size already, [T, H, W, 3]; a picture if it is one frame."""

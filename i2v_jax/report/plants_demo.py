@@ -166,7 +166,7 @@ class PokeGallery(Exhibits):
         positions, shifts = (np.stack([poke[side] for poke in pokes]) for side in (0, 1))
         videos = synthesizer.respond(start[None], positions, shifts)
         return [
-            self._poked(f"{name}_{number}", np.concatenate([start[None], video]), *poke)
+            self._poked(f"{name}_{number}", media.with_start(start, video), *poke)
             for number, (video, poke) in enumerate(zip(videos, pokes, strict=True))
         ]
 
