@@ -37,7 +37,8 @@ def _demo(config: ConfigDict, model: str) -> None:
     small.demo(config)
     config.train.update(preview_every=200, checkpoint_every=200, evaluate_every=50)
     config.data.clips_per_video.train = 40
+    config.video_vae.loss.kl = 1e-4
     config.video_vae.decoder.channel_factor = 8
-    config.video_vae.update(batch_size=4, steps=450)
+    config.video_vae.update(batch_size=4, steps=600)
     config.image_ae.update(batch_size=16, steps=200)
     config.flow.steps = 200

@@ -130,7 +130,7 @@ def _in_plane(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: P
         (size + sum(pad) - taps) // step + 1
         for size, pad, taps, step in zip(x.shape[1:3], pads, kernel.shape, strides, strict=False)
     )
-    if rows * columns <= _SMALL_MAP:
+    if rows * columns <= _SMALL_MAP or x.dtype == jnp.float64:
         return _product_of_patches(x, kernel, strides, pads, (rows, columns))
     possible = kernel.shape[0] == 3 and set(strides) == {1} and rows % 4 == 0 and x.dtype != jnp.bfloat16
     images = 1 if jax.export.is_symbolic_dim(x.shape[0]) else x.shape[0]
@@ -143,7 +143,11 @@ def _in_plane(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: P
 def _product_of_patches(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding, size: tuple[int, int]
 ) -> jax.Array:
-    """One matrix product: on maps of 2x2 the CPU compiler's convolution takes seventy times as long."""
+    """One matrix product.
+
+    On maps of 2x2 the CPU compiler's convolution takes seventy times as long. In double precision, for checks, it has
+    none but a plain loop.
+    """
     padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
     spans = [step * (count - 1) + 1 for count, step in zip(size, strides, strict=True)]
     patches = jnp.concatenate(
