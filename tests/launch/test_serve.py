@@ -1,8 +1,8 @@
 """`python -m launch.serve` as a user starts it: ready, asked over HTTP and in a browser, ended."""
 
+import contextlib
 import http.client
 import json
-import os
 import pathlib
 import re
 import signal
@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from configs import plants
+from tests import compiling
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
 from tests.serving.stand_ins import wait_until
@@ -28,21 +29,26 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(workdir: pathlib.Path):
-    """(process, address) of a server that is ready."""
+@contextlib.contextmanager
+def served(workdir: pathlib.Path):
+    """(process, address) of a server that compiles its model."""
     command = [sys.executable, "-m", "launch.serve", f"--workdir={workdir}", "--port=0"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "JAX_PLATFORMS": "cpu"}, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=compiling.environment(), stdout=subprocess.PIPE, text=True)
     try:
         found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
         assert found
-        assert process.stdout.readline().startswith("ready: compiled in")
         yield process, found.group()
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(workdir: pathlib.Path):
+    """(process, address) of a server that is ready."""
+    with served(workdir) as (process, address):
+        assert process.stdout.readline().startswith("ready: compiled in")
+        yield process, address
 
 
 def ask(address: str, path: str, body: bytes | None = None, kind: str = "application/json") -> tuple[int, bytes]:
@@ -120,19 +126,12 @@ def test_it_ends_when_told(server) -> None:
 
 @pytest.mark.slow
 def test_it_answers_when_nobody_reads_what_it_prints(workdir: pathlib.Path) -> None:
-    command = [sys.executable, "-m", "launch.serve", f"--workdir={workdir}", "--port=0"]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+    with served(workdir) as (process, address):
         process.stdout.close()
-        wait_until(lambda: ask(found.group(), "/healthz")[0] == 200)
-        (example, *_) = json.loads(ask(found.group(), "/v1/model")[1])["examples"]
+        wait_until(lambda: ask(address, "/healthz")[0] == 200, seconds=600)
+        (example, *_) = json.loads(ask(address, "/v1/model")[1])["examples"]
         good = json.dumps({"example": example, "poke": [10, 12, 3, 0]}).encode()
-        assert ask(found.group(), "/v1/poke", good)[0] == 200
-    finally:
-        process.kill()
-        process.wait()
+        assert ask(address, "/v1/poke", good)[0] == 200
 
 
 @pytest.mark.slow
@@ -150,10 +149,10 @@ def test_a_model_that_cannot_be_compiled_ends_it_in_words(workdir: pathlib.Path)
     done = subprocess.run(
         [sys.executable, "-c", program, f"--workdir={workdir}", "--port=0"],
         cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env=compiling.environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 2
