@@ -19,7 +19,7 @@ def demo(config: ConfigDict) -> None:
     """Small enough for two CPU cores, at 32x32 or 64x64: both autoencoders end before critics would start."""
     config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0
-    config.video_vae.update(batch_size=6, steps=800, adversarial_epoch=100.0)
+    config.video_vae.update(batch_size=6, steps=700, adversarial_epoch=100.0)
     config.video_vae.encoder.update(channels=(16, 16, 32, 64, 64), z_dim=32)
     config.video_vae.decoder.update(channel_factor=6, z_dim=32)
     config.video_vae.temporal_discriminator.channels = (16, 16, 32, 64, 64)
