@@ -1,10 +1,10 @@
 """The embedded procedural sky: clouds drift over still ground in a known direction. No download.
 
-Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores, 10 to 14 min, and the page 1 to 2)
+Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores, 10.4 min, and the page 1.3 min)
            python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, narrower networks than DTDB's)
 Hardware:  the demo two CPU cores, without critics: its stages end before they would start; without `demo` one GPU.
-Metric:    of the demo on 64 test clips: reconstruction 31.8 dB (copying the start frame: 24.4); angle between requested
-           and seen motion 5.5 degrees (chance: 90), of transferred motion 4.8; the estimator's own error 0.8.
+Metric:    of the demo on 64 test clips: reconstruction 31.3 dB (copying the start frame: 24.4); angle between requested
+           and seen motion 6.0 degrees (chance: 90), of transferred motion 5.5; the estimator's own error 0.8.
 """
 
 from ml_collections import ConfigDict

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -33,22 +34,26 @@ HEADER = struct.Struct("<III")
 async def stream(api: Api, socket: WebSocket) -> None:
     """Serves one socket until its client goes away. One too many is closed with 1013: try again later."""
     await socket.accept()
-    if not api.sockets.available_tokens:
+    try:
+        api.sockets.acquire_nowait()
+    except anyio.WouldBlock:
         await socket.close(1013, "too many are connected already: try again in a moment")
         return
     task: asyncio.Task[None] | None = None
-    async with api.sockets:
-        try:
-            while True:
-                text = await _received(socket)
-                if task is not None:
-                    await _ended(task)
-                task = asyncio.create_task(_reply(api, socket, text))
-        except WebSocketDisconnect:
-            pass
-        finally:
+    try:
+        while True:
+            text = await _received(socket)
             if task is not None:
                 await _ended(task)
+            task = asyncio.create_task(_reply(api, socket, text))
+    except WebSocketDisconnect:
+        pass
+    finally:
+        try:
+            if task is not None:
+                await _ended(task)
+        finally:
+            api.sockets.release()
 
 
 async def _received(socket: WebSocket) -> str | bytes:
