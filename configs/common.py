@@ -248,7 +248,7 @@ def _poke() -> ConfigDict:
                 "spatial_penalty": 1e-4,
                 "temporal_penalty": 0.1,
                 "spatial_frames": 16,  # frames that the patch critic sees, drawn from the batch
-                "perceptual_network": "vgg19",  # or "vgg16"; "laplacian": no pretrained weights needed
+                "perceptual_network": "vgg19",  # or "vgg16"; "laplacian", "charbonnier": no pretrained weights needed
             },
             "optimizer": optimizer(learning_rate=1e-4, b1=0.9, b2=0.99, decay=0.3, milestones=(10, 25, 50)),
         }

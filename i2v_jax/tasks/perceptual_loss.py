@@ -7,26 +7,28 @@ import jax
 
 from i2v_jax.errors import UserError
 from i2v_jax.interop import weights
-from i2v_jax.perceptual.laplacian import laplacian_distance
+from i2v_jax.perceptual.laplacian import CHARBONNIER, laplacian_distance
 from i2v_jax.perceptual.lpips import LPIPS
 from i2v_jax.perceptual.vgg import VGG
 from i2v_jax.perceptual.vgg_distance import vgg_distance
 from i2v_jax.tasks.base import Networks, Variables
 
 Distance = Callable[[Networks, jax.Array, jax.Array], Any]
-NAMES = ("lpips", "vgg19", "vgg16", "laplacian")
+NAMES = ("lpips", "vgg19", "vgg16", "laplacian", "charbonnier")
+_PENALTIES = {"laplacian": 0.0, "charbonnier": CHARBONNIER}
 
 
 def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
     """A distance (networks, a, b [B, H, W, 3] in [-1, 1]) -> [B], and the frozen networks that it needs.
 
-    "lpips" is the cINN paper's, "vgg19" (or "vgg16") the poke paper's; "laplacian" needs no weights.
+    "lpips" is the cINN paper's, "vgg19" (or "vgg16") the poke paper's. "laplacian" and "charbonnier", of which the
+    second cares less for small errors, need no weights (`perceptual.laplacian`).
 
     Raises:
       UserError: an unknown name, or a network without its weights (the message names the command that gets them).
     """
-    if name == "laplacian":
-        return lambda networks, a, b: laplacian_distance(a, b), {}
+    if name in _PENALTIES:
+        return lambda networks, a, b: laplacian_distance(a, b, epsilon=_PENALTIES[name]), {}
     if name == "lpips":
         module = LPIPS(dtype=dtype)
         return lambda networks, a, b: module.apply(networks["lpips"], a, b), {"lpips": _load(name, "lpips")}
@@ -38,10 +40,11 @@ def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
 
 def description(name: str) -> str:
     """What a log says of the distance of this name: what it is, and for the fallback what the paper's needs."""
-    if name != "laplacian":
+    if name not in _PENALTIES:
         return f"perceptual loss: {name}, by pretrained weights"
+    penalty = "Charbonnier's penalty" if _PENALTIES[name] else "an L1"
     return (
-        "perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the paper's, "
+        f"perceptual loss: {name}, {penalty} between Laplacian pyramids that needs no download; lpips, the paper's, "
         "needs python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
     )
 
