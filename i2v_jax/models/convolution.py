@@ -1,8 +1,9 @@
 """The one place that decides how a convolution is computed on which platform.
 
 Accelerators get XLA's own convolution. On the CPU its 3D path is slow, so frames are folded into the batch of one 2D
-convolution and the time taps into its channels, and 2D convolutions with three kernel rows multiply half as often
-(`winograd`); `benchmarks/convolutions.py` holds the measurements.
+convolution and the time taps into its channels, 2D convolutions with three kernel rows multiply half as often
+(`winograd`), and gradients by kernels are matrix products (`_kernel_gradient`); `benchmarks/convolutions.py` holds the
+measurements.
 """
 
 import functools

@@ -38,14 +38,15 @@ def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
     raise UserError(f"perceptual_network={name!r}: choose {', '.join(NAMES)}")
 
 
-def description(name: str) -> str:
-    """What a log says of the distance of this name: what it is, and for the fallback what the paper's needs."""
+def description(name: str, stage: str) -> str:
+    """What a log says of the distance of a stage: what it is, and for a fallback what that of the paper needs."""
     if name not in _PENALTIES:
         return f"perceptual loss: {name}, by pretrained weights"
     penalty = "Charbonnier's penalty" if _PENALTIES[name] else "an L1"
+    own, weighted = ("vgg16, nearest to the paper's", "vgg16") if stage == "poke" else ("lpips, the paper's", "lpips")
     return (
-        f"perceptual loss: {name}, {penalty} between Laplacian pyramids that needs no download; lpips, the paper's, "
-        "needs python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
+        f"perceptual loss: {name}, {penalty} between Laplacian pyramids that needs no download; {own}, "
+        f"needs python -m launch.weights --fetch lpips, then loss.perceptual_network={weighted}"
     )
 
 

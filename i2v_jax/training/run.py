@@ -71,7 +71,7 @@ def _train_stage(config: ConfigDict, name: str, folder: pathlib.Path, mesh: Mesh
         return
     task = make_task(config, name, folder, train.steps_per_epoch)
     if "loss" in config[name]:
-        tqdm.tqdm.write(f"{name}: {perceptual_loss.description(config[name].loss.perceptual_network)}")
+        tqdm.tqdm.write(f"{name}: {perceptual_loss.description(config[name].loss.perceptual_network, name)}")
     if isinstance(task, Flow) and config.flow.encode_once:
         encoded = latents.encoded_pipeline(task, train, interruption, seed=config.seed)
         if encoded is None:

@@ -241,7 +241,7 @@ def test_vgg16_comes_with_the_weights_of_lpips(monkeypatch):
     monkeypatch.setattr(perceptual_loss.weights, "load", {"lpips": {"params": {"vgg": {"features_0": 1}}}}.__getitem__)
     _, frozen = perceptual_loss.make_distance("vgg16", "float32")
     assert frozen == {"vgg16": {"params": {"features_0": 1}}}
-    with pytest.raises(UserError, match="choose lpips, vgg19, vgg16, laplacian"):
+    with pytest.raises(UserError, match="choose lpips, vgg19, vgg16, laplacian, charbonnier"):
         perceptual_loss.make_distance("vgg11", "float32")
 
 
@@ -257,3 +257,10 @@ def test_missing_weights_are_one_line_that_says_what_to_do(name, command, easier
     with pytest.raises(UserError, match=rf"{command}.*set loss\.perceptual_network to {easier}") as caught:
         perceptual_loss.make_distance(name, "float32")
     assert "\n" not in str(caught.value)
+
+
+def test_the_log_names_the_weights_that_the_stage_s_own_loss_needs():
+    told = perceptual_loss.description("charbonnier", "poke")
+    assert told.startswith("perceptual loss: charbonnier, Charbonnier's penalty between Laplacian pyramids")
+    assert told.endswith("launch.weights --fetch lpips, then loss.perceptual_network=vgg16")
+    assert perceptual_loss.description("laplacian", "video_vae").endswith("loss.perceptual_network=lpips")
