@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from i2v_jax.models.convolution import convolve, convolve_transposed
+from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
 from i2v_jax.models.layers import Initializer
 
 PokeOverTime = Literal["constant", "impulse", "decay"]
 GATES = ("update", "reset", "candidate")
 KERNEL = f"kernel_of_{len(GATES)}"  # the name tells an optimiser that there are so many kernels side by side
-_SAME = (1, 1), (1, 1)  # strides and padding
+_SAME: Any = ((1, 1), (1, 1))
 
 
 def poke_strengths(frames: int, over_time: PokeOverTime, poke_frames: int, first: int | jax.Array = 0) -> jax.Array:
@@ -52,7 +52,7 @@ class GRUKernels:
         if self.up is not None:
             kernel, bias = self.up
             x = convolve_transposed(x, kernel) + bias
-        return convolve(x, self.of_input, *_SAME)
+        return convolve_in_loop(x, self.of_input, _SAME)
 
     def advance(self, share: jax.Array, state: jax.Array) -> jax.Array:
         """The next state [B, h, w, F] from the input's share of the gates and the state.
@@ -60,9 +60,9 @@ class GRUKernels:
         u, r = sigmoid(conv[x, s]), c = tanh(conv[x, r s]), s' = (1 - u) s + u c.
         """
         gates, candidate = jnp.split(share + self.bias, (2 * state.shape[-1],), axis=-1)
-        gates = nn.sigmoid(gates + convolve(state, self.of_state, *_SAME))
+        gates = nn.sigmoid(gates + convolve_in_loop(state, self.of_state, _SAME))
         update, reset = jnp.split(gates, 2, axis=-1)
-        candidate = jnp.tanh(candidate + convolve(reset * state, self.of_candidate, *_SAME))
+        candidate = jnp.tanh(candidate + convolve_in_loop(reset * state, self.of_candidate, _SAME))
         return state + update * (candidate - state)
 
 

@@ -1,9 +1,8 @@
 """The one place that decides how a convolution is computed on which platform.
 
 Accelerators get XLA's own convolution. On the CPU its 3D path is slow, so frames are folded into the batch of one 2D
-convolution and the time taps into its channels, 2D convolutions with three kernel rows multiply half as often
-(`winograd`), and gradients by kernels are matrix products (`_kernel_gradient`); `benchmarks/convolutions.py` holds the
-measurements.
+convolution and the time taps into its channels, and 2D convolutions with three kernel rows multiply half as often
+(`winograd`); `benchmarks/convolutions.py` holds the measurements.
 """
 
 import functools
@@ -21,7 +20,6 @@ Padding = tuple[tuple[int, int], ...]  # before and after, per axis
 # With fewer channels (of input and output) the sums around the products take the time that these save, with fewer
 # output positions (of all images) the sums of kernels do.
 _WINOGRAD_CHANNELS, _WINOGRAD_POSITIONS = 48, 2048
-_CACHED_POSITIONS = 1024  # in the matrix products that make up a gradient by a kernel
 _SMALL_MAP = 16  # output positions of an image up to which a convolution is a product of patches
 _WINOGRAD_POINTS = (0.75, 1.5)  # beside their negatives, 0 and infinity: rounding is a third less than with 1 and 2
 
@@ -57,22 +55,18 @@ def _convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding
     if _is_matmul(x, kernel, strides, padding):
         return _matmul(x, kernel)
     if len(strides) == 2:
-        return _convolve_plane(x, kernel, strides, pads)
+        return _by_platform(
+            x,
+            kernel,
+            cpu=lambda x, kernel: _in_plane(x, kernel, strides, pads),
+            default=lambda x, kernel: _direct(x, kernel, strides, pads),
+        )
     kernel, pads = _without_idle_taps(x.shape[1], kernel, strides[0], pads)
     folded = taps_in_outputs if strides[0] == 1 else taps_in_inputs
     return _by_platform(
         x,
         kernel,
         cpu=lambda x, kernel: folded(x, kernel, strides, pads),
-        default=lambda x, kernel: _direct(x, kernel, strides, pads),
-    )
-
-
-def _convolve_plane(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
-    return _by_platform(
-        x,
-        kernel,
-        cpu=lambda x, kernel: _in_plane(x, kernel, strides, pads),
         default=lambda x, kernel: _direct(x, kernel, strides, pads),
     )
 
@@ -97,6 +91,16 @@ def convolve_repeated_frames(x: jax.Array, kernel: jax.Array, factor: int, paddi
     return y.reshape(x.shape[0], 2 * x.shape[1], *y.shape[3:])
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve_in_loop(x: jax.Array, kernel: jax.Array, pads: Padding) -> jax.Array:
+    """Two-dimensional cross-correlation with stride 1, for the body of a loop: x [B, H, W, I], kernel [h, w, I, O].
+
+    The CPU compiler has no fast gradient of a convolution by its kernel inside a loop: there it is a matrix product for
+    every kernel position.
+    """
+    return _direct(x, kernel, (1, 1), pads)
+
+
 def convolve_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The transpose of a convolution with a 3x3 kernel, stride 2 and a padding of 1 of an input of even size.
 
@@ -109,7 +113,7 @@ def convolve_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
     columns = jnp.stack([jnp.stack([kernel[:, 1], nothing], 1), jnp.stack([kernel[:, 2], kernel[:, 0]], 1)], -2)
     rows = jnp.stack([jnp.stack([columns[1], jnp.zeros_like(columns[1])]), jnp.stack([columns[2], columns[0]])], -3)
     both = rows.reshape(2, 2, channels, 4 * features)  # [2, 2, I, row, column, O]
-    y = _convolve_plane(x, both, (1, 1), ((0, 1), (0, 1)))
+    y = convolve_in_loop(x, both, ((0, 1), (0, 1)))
     batch, height, width = x.shape[:3]
     y = y.reshape(batch, height, width, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(batch, 2 * height, 2 * width, features)
@@ -128,10 +132,12 @@ def _in_plane(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: P
     )
     if rows * columns <= _SMALL_MAP or x.dtype == jnp.float64:
         return _product_of_patches(x, kernel, strides, pads, (rows, columns))
-    if set(strides) != {1} or x.dtype != jnp.float32 or jax.export.is_symbolic_dim(x.shape[0]):
-        return _direct(x, kernel, strides, pads)
-    large = min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS and x.shape[0] * rows * columns >= _WINOGRAD_POSITIONS
-    return (winograd if large and kernel.shape[0] == 3 and rows % 4 == 0 else plain)(x, kernel, pads)
+    possible = kernel.shape[0] == 3 and set(strides) == {1} and rows % 4 == 0 and x.dtype != jnp.bfloat16
+    images = 1 if jax.export.is_symbolic_dim(x.shape[0]) else x.shape[0]
+    large = min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS and images * rows * columns >= _WINOGRAD_POSITIONS
+    if possible and large:
+        return winograd(x, kernel, pads)
+    return _direct(x, kernel, strides, pads)
 
 
 def _product_of_patches(
@@ -156,17 +162,11 @@ def _product_of_patches(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def plain(x: jax.Array, kernel: jax.Array, pads: Padding) -> jax.Array:
-    """XLA's own 2D cross-correlation with stride 1, whose gradients are two of `_in_plane` and `_kernel_gradient`."""
-    return _direct(x, kernel, (1, 1), pads)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def winograd(x: jax.Array, kernel: jax.Array, pads: Padding) -> jax.Array:
     """Cross-correlation with stride 1 and three kernel rows that makes four output rows of six products, not twelve.
 
     F(4, 3) of Winograd (1980), see Lavin and Gray (2016), along the height alone. In float32 its rounding is 2.3 times
-    that of the direct sum. Gradients as of `plain`.
+    that of the direct sum. The gradient by the kernel is direct, which is as fast.
 
     Args:
       x: [B, H, W, I].
@@ -201,14 +201,19 @@ def winograd(x: jax.Array, kernel: jax.Array, pads: Padding) -> jax.Array:
     return jnp.stack(y, axis=2).reshape(batch, rows, -1, features)
 
 
-def _backward(pads: Padding, residuals: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _winograd_forward(x: jax.Array, kernel: jax.Array, pads: Padding) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return winograd(x, kernel, pads), (x, kernel)
+
+
+def _winograd_backward(
+    pads: Padding, residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
     mirrored, back = _mirrored(kernel, pads)
-    return _in_plane(dy, mirrored, (1, 1), back), _kernel_gradient(x, dy, pads, kernel.shape[:2])
+    return _in_plane(dy, mirrored, (1, 1), back), _direct_kernel_gradient(x, kernel, pads, dy)
 
 
-for _formulation in (plain, winograd):
-    _formulation.defvjp(lambda x, kernel, pads, f=_formulation: (f(x, kernel, pads), (x, kernel)), _backward)
+winograd.defvjp(_winograd_forward, _winograd_backward)
 
 
 def _mirrored(kernel: jax.Array, pads: Padding) -> tuple[jax.Array, Padding]:
@@ -218,33 +223,9 @@ def _mirrored(kernel: jax.Array, pads: Padding) -> tuple[jax.Array, Padding]:
     return jnp.flip(kernel, tuple(range(len(sizes)))).swapaxes(-1, -2), back
 
 
-def _kernel_gradient(x: jax.Array, dy: jax.Array, pads: Padding, size: tuple[int, ...]) -> jax.Array:
-    """The gradient of a sum of products of `dy` and a 2D convolution of `x` with stride 1 by its kernel [*size, I, O].
-
-    A matrix product of a few images after the other: rows of x under the kernel's rows, [positions, h I], by columns of
-    dy, shifted against the kernel's columns, [positions, w O]. XLA's own takes two to ten times as long on a CPU.
-    """
-    (height, width), (channels, features) = size, (x.shape[-1], dy.shape[-1])
-    (_, rows, _, _), (columns, left, right) = dy.shape, (x.shape[2], *pads[1])
-
-    def add(total: jax.Array, images: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        x, dy = images
-        x = jnp.pad(x, [(0, 0), pads[0], (0, 0), (0, 0)])
-        dy = jnp.pad(dy, [(0, 0), (0, 0), (width - 1 - left, width - 1 - right), (0, 0)])
-        inputs = jnp.concatenate([x[:, row : row + rows] for row in range(height)], axis=-1)
-        outputs = jnp.concatenate([dy[:, :, column : column + columns] for column in range(width)][::-1], axis=-1)
-        product = jnp.matmul(inputs.reshape(-1, height * channels).T, outputs.reshape(-1, width * features))
-        return total + product, None
-
-    at_once = _divisor(x.shape[0], max(1, _CACHED_POSITIONS // (rows * columns)))
-    parts = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (x, dy))
-    total, _ = jax.lax.scan(add, jnp.zeros((height * channels, width * features), x.dtype), parts)
-    return total.reshape(height, channels, width, features).swapaxes(1, 2)
-
-
-def _divisor(number: int, limit: int) -> int:
-    """The largest one up to `limit`."""
-    return max(n for n in range(1, min(number, limit) + 1) if number % n == 0)
+def _direct_kernel_gradient(x: jax.Array, kernel: jax.Array, pads: Padding, dy: jax.Array) -> jax.Array:
+    """That of `_direct` with stride 1."""
+    return jax.vjp(lambda kernel: _direct(x, kernel, (1, 1), pads), kernel)[1](dy)[0]
 
 
 def _is_matmul(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> bool:
@@ -330,3 +311,30 @@ def _taps_in_outputs_backward(
 
 
 taps_in_outputs.defvjp(_taps_in_outputs_forward, _taps_in_outputs_backward)
+
+
+def _in_loop_forward(x: jax.Array, kernel: jax.Array, pads: Padding) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return convolve_in_loop(x, kernel, pads), (x, kernel)
+
+
+def _in_loop_backward(
+    pads: Padding, residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    mirrored, back = _mirrored(kernel, pads)
+    dx = convolve_in_loop(dy, mirrored, back)
+
+    def by_position(x: jax.Array, dy: jax.Array) -> jax.Array:
+        height, width = dy.shape[1:3]
+        padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
+        products = [
+            jnp.einsum("bhwi,bhwo->io", padded[:, row : row + height, column : column + width], dy)
+            for row in range(kernel.shape[0])
+            for column in range(kernel.shape[1])
+        ]
+        return jnp.stack(products).reshape(kernel.shape)
+
+    return dx, _by_platform(x, dy, cpu=by_position, default=lambda x, dy: _direct_kernel_gradient(x, kernel, pads, dy))
+
+
+convolve_in_loop.defvjp(_in_loop_forward, _in_loop_backward)

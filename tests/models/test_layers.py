@@ -37,23 +37,19 @@ CONVOLUTIONS = [  # size, kernel, channels in and out, strides, padding
 ]
 
 
-@pytest.fixture(params=["by size", "Winograd wherever possible", "image by image"])
-def formulation(request, monkeypatch):
-    """Of convolutions on the CPU."""
+@pytest.fixture(params=["by size", "wherever possible"])
+def winograd(request, monkeypatch):
     if request.param == "by size":
         yield
         return
     jax.clear_caches()
-    if request.param == "image by image":
-        monkeypatch.setattr(convolution, "_CACHED_POSITIONS", 1)
-    else:
-        monkeypatch.setattr(convolution, "_WINOGRAD_CHANNELS", 1)
-        monkeypatch.setattr(convolution, "_WINOGRAD_POSITIONS", 1)
+    monkeypatch.setattr(convolution, "_WINOGRAD_CHANNELS", 1)
+    monkeypatch.setattr(convolution, "_WINOGRAD_POSITIONS", 1)
     yield
     jax.clear_caches()
 
 
-@pytest.mark.usefixtures("formulation")
+@pytest.mark.usefixtures("winograd")
 @pytest.mark.parametrize(("size", "kernel_size", "channels", "strides", "padding"), CONVOLUTIONS)
 def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padding):
     """Value, gradients, and gradients of a gradient penalty, against XLA's own convolution."""
@@ -79,20 +75,6 @@ def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padd
         jax.tree.leaves(everything(convolution.convolve)), jax.tree.leaves(everything(direct)), strict=True
     ):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
-
-
-@pytest.mark.parametrize("pads", [((1, 1), (1, 1)), ((0, 1), (0, 1)), ((2, 0), (1, 2))])
-def test_a_plane_with_any_padding_and_its_derivatives(pads):
-    x, kernel = normal(4, 5, 7, 3), normal(3, 3, 3, 4)
-
-    def own(x, kernel, pads):
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-    def derivatives(function):
-        return jax.grad(lambda *arrays: jnp.sum(jnp.sin(function(*arrays, pads))), (0, 1))(x, kernel)
-
-    for ours, expected in zip(derivatives(convolution.plain), derivatives(own), strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.max(np.abs(expected)))
 
 
 def test_large_convolutions_multiply_half_as_often():

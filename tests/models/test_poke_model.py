@@ -26,6 +26,32 @@ def make(frames=3, **options):
     return model, random_variables(model, IMAGES, POKE)
 
 
+def direct(x, kernel, pads):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize("pads", [((1, 1), (1, 1)), ((0, 1), (0, 1))])
+def test_convolution_for_loops_and_its_derivatives(pads):
+    size = 3 if pads[0][0] else 2
+    x, kernel = normal(2, 4, 5, 3), normal(size, size, 3, 4)
+
+    def derivatives(function):
+        def value(x, kernel):
+            return jnp.sum(jnp.sin(function(x, kernel, pads)))
+
+        def penalty(x, kernel):
+            return jnp.sum(jnp.cos(jax.grad(value)(x, kernel)))
+
+        return jax.jit(lambda x, k: (value(x, k), jax.grad(value, (0, 1))(x, k), jax.grad(penalty, (0, 1))(x, k)))(
+            x, kernel
+        )
+
+    for ours, expected in zip(
+        jax.tree.leaves(derivatives(convolution.convolve_in_loop)), jax.tree.leaves(derivatives(direct)), strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
+
+
 def test_transposed_convolution_is_the_transpose():
     """<up(x), y> = <x, conv(y)> with stride 2 and padding 1, for every x and y."""
     x, kernel, y = normal(2, 3, 4, 5), normal(3, 3, 5, 6), normal(2, 6, 8, 6)
