@@ -50,7 +50,8 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
     assert done.returncode == 0, done.stderr
     psnr, ssim = json.loads((workdir / "evaluations" / "poke" / "metrics.json").read_text())
     assert psnr["protocol"]["pairing"] == "aligned; told a true poke, of the exact flow over 5 frames"
-    assert psnr["protocol"]["num_real"] == 8 and 0 < ssim["values"][0] < 1
+    assert psnr["protocol"]["num_real"] == 8
+    assert np.isfinite(psnr["values"]).all() and np.abs(ssim["values"]).max() < 1  # hardly trained: of either sign
     assert "Nearest training clips" in (workdir / "evaluations" / "poke" / "index.html").read_text()
 
 
