@@ -236,6 +236,7 @@ def _poke() -> ConfigDict:
                 "poke_over_time": "constant",  # or "impulse", or "decay" within `poke_frames`
                 "poke_frames": 10,
                 "update_bias": 0.0,  # of the GRU's update gates before training; below 0 they hold still at first
+                "bounded_states": False,  # the encoder's states through tanh, as all that a GRU makes
             },
             "temporal_discriminator": {"width": 32, "spectral_norm": True},
             "patch_discriminator": {"width": 64, "layers": 3, "norm": "instance", "spectral_norm": False},

@@ -46,9 +46,9 @@ def _poke(config: ConfigDict, demo: bool) -> None:
     config.data.num_clips.train = 12800  # each is seen once
     config.data.poke.color_probability = 0.0  # no two plants are the same
     config.data.poke.geometry.probability = 0.0
-    config.data.poke.zeropoke_amount = 5  # what is not pulled is to stand still
     config.poke.update(batch_size=8, steps=1600, adversarial_step=10**6, single_stage=True)
-    config.poke.model.update(features=64, narrowest=24, min_spatial_size=8, image_norm="layer", update_bias=-3.0)
+    config.poke.model.update(features=64, narrowest=24, min_spatial_size=8)
+    config.poke.model.update(image_norm="layer", update_bias=-3.0, bounded_states=True)
     config.poke.temporal_discriminator.width = 8
     config.poke.patch_discriminator.width = 16
     config.poke.optimizer.update(name="muon", learning_rate=4.5e-4, decay=0.7)

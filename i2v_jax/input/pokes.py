@@ -7,6 +7,7 @@ Pixels are (x, y), displacements (dx, dy) in pixels at the model's resolution, y
 
 import dataclasses
 
+import cv2
 import numpy as np
 
 from i2v_jax.errors import UserError
@@ -43,11 +44,15 @@ def foreground(flow: np.ndarray, border: int) -> np.ndarray:
 def background(flow: np.ndarray, border: int, mask: np.ndarray | None = None) -> np.ndarray:
     """The pixels of the background, int [N, 2] as (x, y), N >= 1.
 
-    Those outside the object mask [H, W] (0 is the background) if there is one and it leaves any, else the lowest 5 % of
-    amplitudes.
+    With an object mask [H, W] (0 is the background): those at least `border` pixels away from all objects, so that no
+    poke of an object looks alike; if there are none, those outside the mask. Without, or if there are none of these
+    either, the lowest 5 % of amplitudes.
     """
-    if mask is not None and (outside := _inner(mask, border) == 0).any():
-        return _places(outside, border)
+    if mask is not None:
+        for margin in (border, 0):
+            objects = cv2.dilate((mask != 0).astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
+            if (outside := _inner(objects, border) == 0).any():
+                return _places(outside, border)
     inner = _inner(amplitude_of(flow), border)
     return _places(inner <= np.quantile(inner, _LOWEST), border)
 

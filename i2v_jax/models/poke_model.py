@@ -71,13 +71,15 @@ class ObjectEncoder(nn.Module):
     """E_sigma: images [B, H, W, 3] in [-1, 1] -> object states, the deepest first.
 
     State 0 has `features` channels and the resolution of state 1; the resolutions double from there on, and the widths
-    are `widths` backwards. Of the `len(widths) + 1` states the `levels` deepest are returned (0: all).
+    are `widths` backwards. Of the `len(widths) + 1` states the `levels` deepest are returned (0: all), through tanh if
+    `bounded`.
     """
 
     widths: tuple[int, ...]
     features: int
     levels: int = 0
     norm: Norm = "instance"
+    bounded: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -87,7 +89,8 @@ class ObjectEncoder(nn.Module):
             x = ConvBlock(width, stride=2, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
             states.append(x)
         states.append(ResidualBlock(self.features, norm=self.norm, dtype=self.dtype, name="bottleneck")(x))
-        return tuple(states[::-1][: self.levels or None])
+        states = states[::-1][: self.levels or None]
+        return tuple(jnp.tanh(state) if self.bounded else state for state in states)
 
 
 class PokeEncoder(nn.Module):
@@ -147,6 +150,7 @@ def build(
     poke_over_time: PokeOverTime = "constant",
     poke_frames: int = 10,
     update_bias: float = 0.0,
+    bounded_states: bool = False,
     dtype: Any = jnp.float32,
 ) -> dict[str, nn.Module]:
     """The four networks by name, as `PokeModel` takes them.
@@ -165,6 +169,8 @@ def build(
       poke_over_time, poke_frames: see `convgru.poke_strengths`.
       update_bias: of the GRU's update gates before training. At 0 (the release) an untrained model forgets half of
         every state in each frame; well below it nothing moves yet.
+      bounded_states: the object encoder's states lie in (-1, 1), as all that a GRU makes: what has moved looks to the
+        decoder like what never did. Without (the release) they have no upper bound.
     Raises:
       UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., or there are not that many levels.
     """
@@ -181,7 +187,7 @@ def build(
         for first in (max(narrowest, features // 2**stages), narrowest)
     )
     return {
-        "object_encoder": ObjectEncoder(widths, features, levels, image_norm, dtype),
+        "object_encoder": ObjectEncoder(widths, features, levels, image_norm, bounded_states, dtype),
         "poke_encoder": PokeEncoder(poke_widths, features, poke_norm, dtype),
         "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, update_bias, dtype),
         "decoder": FrameDecoder(widths, image_norm, dtype),

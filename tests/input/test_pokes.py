@@ -86,6 +86,16 @@ def test_background_is_outside_the_mask_or_what_moves_least() -> None:
     assert len(pokes.background(flow_of(amplitude), 0, np.ones((20, 20), np.int32))) == 20
 
 
+def test_background_keeps_clear_of_objects_where_there_is_room() -> None:
+    mask = np.zeros((20, 20), np.int32)
+    mask[:, 9:11] = 7
+    columns = {x for x, _ in pokes.background(flow_of(np.ones((20, 20))), 3, mask)}
+    assert columns == {3, 4, 5, 14, 15, 16}  # three pixels lie between them and both object and edge
+    mask[:, 3:17] = 7
+    mask[5, 6] = 0
+    assert pokes.background(flow_of(np.ones((20, 20))), 3, mask).tolist() == [[6, 5]]
+
+
 def test_background_pokes_copy_a_displacement_of_the_foreground() -> None:
     amplitude = np.zeros((20, 20))
     amplitude[8:11, 8:11] = 5.0

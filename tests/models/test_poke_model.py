@@ -209,6 +209,18 @@ def test_the_update_gates_can_begin_nearly_closed():
             assert np.allclose(after[:, -1], start, atol=1e-5) == still
 
 
+def test_bounded_states_are_those_of_the_release_through_tanh():
+    images = normal(2, 16, 16, 3)
+    encoder = poke_model.build(**SIZES)["object_encoder"]
+    variables = random_variables(encoder, images)
+    states = encoder.apply(variables, images)
+    bounded = poke_model.build(**SIZES, bounded_states=True)["object_encoder"].apply(variables, images)
+    assert max(np.abs(state).max() for state in states) > 1
+    assert len(bounded) == len(states) == 3
+    for one, other in zip(bounded, states, strict=True):
+        assert np.allclose(one, np.tanh(other), atol=1e-6)
+
+
 def test_the_narrowest_convolution_can_be_narrower():
     networks = poke_model.build(**SIZES, narrowest=4)
     assert networks["object_encoder"].widths == (4, 8)
