@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from i2v_jax.errors import UserError
-from i2v_jax.serving.start import address, listen, require_extra
+from i2v_jax.serving import start
 from launch import _checkpoint
 from launch._app import run
 
@@ -21,20 +21,22 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained mode
 HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 lets other machines in.")
 PORT = flags.DEFINE_integer("port", 8000, "0: any that is free.", lower_bound=0, upper_bound=65535)
 EXAMPLES = flags.DEFINE_string("examples", None, "Folder of images to offer; by default held-out frames of the data.")
-FPS = flags.DEFINE_float("fps", 8, "Frames per second of what is shown and written.", lower_bound=0.1, upper_bound=60)
-WAITING = flags.DEFINE_integer("waiting", 16, "Requests that may wait; more are refused.", lower_bound=1)
-MAX_BODY = flags.DEFINE_float("max_body_mib", 32, "Largest request.", lower_bound=0.01)
+FPS = flags.DEFINE_float(
+    "fps", start.FPS, "Frames per second of what is shown and written.", lower_bound=0.1, upper_bound=60
+)
+WAITING = flags.DEFINE_integer("waiting", start.WAITING, "Requests that may wait; more are refused.", lower_bound=1)
+MAX_BODY = flags.DEFINE_float("max_body_mib", start.MAX_BODY / 2**20, "Largest request.", lower_bound=0.01)
 
 
 def main(argv: Sequence[str]) -> None:
-    require_extra()
+    start.require_extra()
     from i2v_jax.config import read_workdir
     from i2v_jax.serving import app, examples
     from i2v_jax.serving.guard import LOOPBACK
     from i2v_jax.serving.models import open_model
 
     data = read_workdir(WORKDIR.value).data
-    listener = listen(HOST.value, PORT.value)
+    listener = start.listen(HOST.value, PORT.value)
     application = app.create_app(
         open_model(WORKDIR.value, _checkpoint.chosen()),
         examples.from_folder(EXAMPLES.value) if EXAMPLES.value else examples.from_data(data),
@@ -56,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     # uvicorn raises the signals again that ended it: by then they have done their work
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    print(f"serving {WORKDIR.value} at {address(listener)} (Ctrl-C ends it); compiling", flush=True)
+    print(f"serving {WORKDIR.value} at {start.address(listener)} (Ctrl-C ends it); compiling", flush=True)
     server.run(sockets=[listener])
     if failure := engine.failure:  # which is in the log as a whole
         words = " ".join("".join(traceback.format_exception_only(failure)).split())

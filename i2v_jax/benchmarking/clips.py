@@ -59,7 +59,7 @@ class ClipReader:
         clip = self.clip(number)
         video = self.videos[clip.video]
         pixels = self.source.read(video, clip.indices, self.size)
-        crop = "center" if self.crop == "random" else self.crop
+        crop = transforms.steady(self.crop)
         digest = hashlib.sha256(f"{clip.video}/{clip.start}".encode()).digest()
         return Cut(
             video=video,

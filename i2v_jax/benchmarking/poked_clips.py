@@ -25,7 +25,7 @@ class PokedClips:
     position: Floats  # [N, 2] as (x, y): a pixel drawn among those that training would poke
     displacement: Floats  # [N, 2]: how far what it shows has gone in the last frame
     told: Floats  # [N, 2]: the displacement as training would say it, an impulse where models are trained with those
-    background: Floats  # [N, 2]: a pixel that shows no object, or one that hardly moves
+    background: Floats  # [N, 2]: a pixel away from all objects, or one that hardly moves
     number: NDArray[np.integer]  # [N], of the clip among those listed; of `plants` that of the scene
 
 

@@ -151,7 +151,7 @@ class ReadClip:
         return round(room * number / (self.clips_per_video - 1)) if self.clips_per_video > 1 else 0
 
     def _crop(self) -> str:
-        return "center" if self.crop == "random" and not self.order.train else self.crop
+        return self.crop if self.order.train else transforms.steady(self.crop)
 
     def _augment(
         self, pixels: np.ndarray, labels: dict[str, Any], rng: np.random.Generator

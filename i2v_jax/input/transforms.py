@@ -6,11 +6,20 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from i2v_jax.errors import UserError
+
 CROPS = ("resize", "center", "random")
 
 # Luma and two colour axes (YIQ). With hue as a turn of the colour plane, all four changes are affine in RGB.
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
+
+
+def steady(crop: str) -> str:
+    """The crop outside of training, where "random" is "center". Raises UserError for none of `CROPS`."""
+    if crop not in CROPS:
+        raise UserError(f"crop={crop!r}: must be one of {', '.join(CROPS)}")
+    return "resize" if crop == "resize" else "center"
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from i2v_jax.serving.metrics import Metrics
 from i2v_jax.serving.models import ServedModel
 from i2v_jax.serving.problems import STATUSES, response_to
 from i2v_jax.serving.sockets import stream
+from i2v_jax.serving.start import FPS, MAX_BODY, WAITING
 
 STATIC = Path(__file__).parent / "static"
 
@@ -32,9 +33,9 @@ def create_app(
     model: ServedModel,
     examples: Mapping[str, Example],
     *,
-    fps: float = 8.0,
-    waiting: int = 16,
-    max_body: int = 32 * 2**20,
+    fps: float = FPS,
+    waiting: int = WAITING,
+    max_body: int = MAX_BODY,
     sockets: int = 64,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:

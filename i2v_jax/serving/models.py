@@ -15,7 +15,8 @@ import numpy as np
 from i2v_jax.config import read_workdir
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling
-from i2v_jax.input.images import steady, to_start_frame
+from i2v_jax.input.images import to_start_frame
+from i2v_jax.input.transforms import steady
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.sampling.controls import requested_control
 from i2v_jax.sampling.load import Choice, is_poke_model, load_poke_synthesizer, load_synthesizer

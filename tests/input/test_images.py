@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from i2v_jax.errors import UserError
-from i2v_jax.input import images
+from i2v_jax.input import images, transforms
 from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_gif, write_video
 
 
@@ -81,7 +81,7 @@ def test_truncated_image(tmp_path: Path) -> None:
 
 
 def test_a_random_crop_is_the_middle_outside_of_training() -> None:
-    assert [images.steady(crop) for crop in ("resize", "center", "random")] == ["resize", "center", "center"]
+    assert [transforms.steady(crop) for crop in ("resize", "center", "random")] == ["resize", "center", "center"]
 
 
 def test_unknown_crop(tmp_path: Path) -> None:
