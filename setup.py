@@ -21,7 +21,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=find_packages(include=["i2v_jax*", "configs*", "data*", "launch*"]),
+    packages=find_packages(include=["i2v_jax*"]),  # configs, data and launch are links in it
     package_data={"i2v_jax.serving": ["static/*"]},
     install_requires=[
         "absl-py>=2.1",

@@ -1,4 +1,4 @@
-"""Why `i2v_jax/models/convolution.py` computes convolutions on the CPU as it does.
+"""Why `i2v_jax/models/cpu_convolution.py` computes convolutions on the CPU as it does.
 
     python -m benchmarks.convolutions [--repeats=5] [--only=encoder]
 
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Run
-from i2v_jax.models import convolution
+from i2v_jax.models import cpu_convolution
 
 PATIENCE = 2.0  # seconds after which a formulation is not repeated any more
 
@@ -85,12 +85,12 @@ def sum_over_taps(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
 
 
 def ours(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
-    return convolution.convolve(x, kernel, layer.strides, layer.padding)
+    return cpu_convolution.convolve(x, kernel, layer.strides, layer.padding)
 
 
 def channels(in_outputs: bool, x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
     pads = tuple((p, p) for p in layer.padding)
-    formulation = convolution.taps_in_outputs if in_outputs else convolution.taps_in_inputs
+    formulation = cpu_convolution.taps_in_outputs if in_outputs else cpu_convolution.taps_in_inputs
     return formulation(x, kernel, layer.strides, pads)
 
 

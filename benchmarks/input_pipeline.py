@@ -21,12 +21,13 @@ import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from data.folder.builder import Folder
-from data.raw import RawVideo, find_videos
-from data.staging import StoreOptions
-from data.video_builder import SplitOptions, prepare
-from i2v_jax.input import images, sky, videos
+from i2v_jax.data.folder.builder import Folder
+from i2v_jax.data.raw import RawVideo, find_videos
+from i2v_jax.data.staging import StoreOptions
+from i2v_jax.data.video_builder import SplitOptions, prepare
+from i2v_jax.input import images, videos
 from i2v_jax.input.pipeline import BatchIterator, make_pipeline
+from i2v_jax.input.procedural import sky
 
 RAW_DIR = flags.DEFINE_string("raw_dir", "", "Videos or folders of frames to use instead of generated ones.")
 SIZE = flags.DEFINE_integer("size", 64, "Side of the frames in a batch.")

@@ -24,7 +24,7 @@ SIZE = 224
 
 def features(batch: int, frames: int, size: int) -> Network:
     theirs = torch_networks.I3D()
-    for layer in theirs.modules():  # PyTorch's own initialisation lets the signal vanish, and any difference with it
+    for layer in theirs.modules():  # PyTorch's own initialization lets the signal vanish, and any difference with it
         if isinstance(layer, torch.nn.Conv3d):
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     ours, variables = converted(theirs, "i3d", {})

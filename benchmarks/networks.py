@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks import torch_networks
-from i2v_jax.interop import load_torch
+from i2v_jax.torch_interop import load_torch
 
 SIZE, Z_DIM, FRAMES, WINDOW = 64, 64, 16, 12
 Arrays = tuple[np.ndarray, ...]
@@ -74,7 +74,7 @@ class Network:
 
 
 def converted(module: torch.nn.Module, network: str, config: dict[str, Any]) -> tuple[nn.Module, Any]:
-    """Our module and variables with the weights of `module`, whose ActNorms count as initialised from here on."""
+    """Our module and variables with the weights of `module`, whose ActNorms count as initialized from here on."""
     for layer in module.modules():
         if isinstance(layer, torch_networks.ActNorm):
             layer.initialized.fill_(1)

@@ -10,18 +10,18 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import torch_networks
-from configs import bair, sky
+from i2v_jax.configs import bair, sky
 from i2v_jax.distributed import mesh as meshes
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
-from i2v_jax.interop import load_torch
-from i2v_jax.perceptual.lpips import LPIPS
+from i2v_jax.pretrained.networks.lpips import LPIPS
 from i2v_jax.tasks import networks
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.control import DIRECTION_BINS
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.video_vae import VideoVAE
+from i2v_jax.torch_interop import load_torch
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import Stage, Trainer
 

@@ -22,7 +22,7 @@ Runs = dict[str, Callable[[], object]]
 
 
 class LaplacianDistance(nn.Module):
-    """L1 between Laplacian pyramids, as `i2v_jax.perceptual.laplacian`: images [B, 3, H, W] twice -> [B]."""
+    """L1 between Laplacian pyramids, as `i2v_jax.pretrained.laplacian`: images [B, 3, H, W] twice -> [B]."""
 
     def __init__(self, levels: int = 4) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ Losses = dict[str, Tensor]
 
 
 def adam(*modules: nn.Module) -> torch.optim.Adam:
-    """The optimiser of stage 1: weight decay is L2 added to the gradient."""
+    """The optimizer of stage 1: weight decay is L2 added to the gradient."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
     return torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-5)
 
@@ -243,7 +243,7 @@ class FlowStep:
         return sample_posterior(mean, logvar, torch.randn_like(mean)), embedding
 
     def update(self, z: Tensor, condition: Tensor) -> Tensor:
-        """One optimiser step of the flow alone."""
+        """One optimizer step of the flow alone."""
         loss = flow_loss(*self.flow(z, condition))
         apply_gradients(self.optimizer, loss)
         return loss.detach()

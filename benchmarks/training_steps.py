@@ -1,4 +1,4 @@
-"""The training step of every stage, optimiser included, against plain eager PyTorch; and how long ours compiles.
+"""The training step of every stage, optimizer included, against plain eager PyTorch; and how long ours compiles.
 
     python -m benchmarks.training_steps [--size=demo] [--repeats=5] [--only=flow] [--out=FILE.json] [--quick]
     python -m benchmarks.training_steps --size=bair --peak_tflops=989      (a GPU; the peak of the card in bfloat16)

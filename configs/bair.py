@@ -9,7 +9,7 @@ Metric:    paper, Table 4: FVD 99.3 over the 256 test clips; not reproduced here
 
 from ml_collections import ConfigDict
 
-from configs import common
+from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> ConfigDict:

@@ -96,7 +96,7 @@ def _data(size: int) -> ConfigDict:
 
 
 def optimizer(**changes: object) -> ConfigDict:
-    """The fields of an optimiser, the release's values but for `changes`."""
+    """The fields of an optimizer, the release's values but for `changes`."""
     fields = ConfigDict(
         {
             "name": "adam",  # or "amsgrad", or "muon"

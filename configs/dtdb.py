@@ -10,10 +10,10 @@ Metric:    paper, Table 3, DTFVD: fire 0.79, vegetation 0.52, waterfall 2.52, cl
 
 from ml_collections import ConfigDict
 
-from configs import common
+from i2v_jax.configs import common
 from i2v_jax.errors import UserError
 
-# Clips per training video; epochs of the image autoencoder; its normalisation.
+# Clips per training video; epochs of the image autoencoder; its normalization.
 _TEXTURES = {
     "clouds": (100, 200, "in"),
     "fire": (80, 120, "in"),

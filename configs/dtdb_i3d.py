@@ -9,8 +9,8 @@ Hardware:  one 80 GB GPU or a TPU v4-8; not timed here.
 
 from ml_collections import ConfigDict
 
-from configs import common
 from i2v_jax.config import Arguments
+from i2v_jax.configs import common
 from i2v_jax.errors import UserError
 
 _EMBEDDED_CLASSES = 6

@@ -11,7 +11,7 @@ Expected:  both follow from your clips; of `demo` docs/training.md shows a run o
 
 from ml_collections import ConfigDict
 
-from configs import common, small
+from i2v_jax.configs import common, small
 from i2v_jax.errors import UserError
 
 

@@ -10,7 +10,7 @@ Metric:    poke paper, Table 1 (64x64): FVD 107.73; not reproduced here.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> ConfigDict:

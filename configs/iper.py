@@ -9,7 +9,7 @@ Metric:    cINN paper, Table 2: FVD 132.9; poke paper, Table 1: FVD 144.92; not 
 
 from ml_collections import ConfigDict
 
-from configs import common
+from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> ConfigDict:

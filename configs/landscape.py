@@ -9,7 +9,7 @@ Metric:    paper, Table 1 (32 frames, 3000 training videos): FVD 134.4, DTFVD 0.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> ConfigDict:

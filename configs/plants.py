@@ -11,7 +11,7 @@ Metric:    `demo`: target error 1.4 px where not moving is off by 4.7, PSNR 23.4
 
 from ml_collections import ConfigDict
 
-from configs import common, small
+from i2v_jax.configs import common, small
 
 
 def get_config(argument: str | None = "") -> ConfigDict:

@@ -9,7 +9,7 @@ Metric:    of the demo on 64 test clips: reconstruction 31.3 dB (copying the sta
 
 from ml_collections import ConfigDict
 
-from configs import common, small
+from i2v_jax.configs import common, small
 
 
 def get_config(argument: str | None = "") -> ConfigDict:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data import raw, staging
+from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow, transforms
 from i2v_jax.input.sources import RecordSource

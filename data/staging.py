@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data.raw import WHOLE, RawVideo
+from i2v_jax.data.raw import WHOLE, RawVideo
 from i2v_jax.errors import UserError
 from i2v_jax.input import images, transforms, videos
 

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from data import raw, staging
+from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
 
 # Of the whole video, or one row per frame.

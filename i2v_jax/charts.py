@@ -12,7 +12,7 @@ Points = Sequence[tuple[float, float]]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PAPER, _INK, _RULE = (255, 255, 255), (34, 38, 43), (222, 219, 213)
-_COLOURS = ((31, 111, 178), (194, 87, 26), (60, 130, 70), (130, 80, 160), (120, 100, 60), (90, 90, 90))
+_COLORS = ((31, 111, 178), (194, 87, 26), (60, 130, 70), (130, 80, 160), (120, 100, 60), (90, 90, 90))
 _SMOOTH = 3  # drawn larger and reduced: Pillow's lines have hard edges
 _TEXT = 13
 
@@ -46,10 +46,10 @@ def line_chart(curves: Mapping[str, Points], title: str, across: str, width: int
     for index, points in enumerate(curves.values()):
         line = [place(x, y) for x, y in points]
         if len(line) > 1:
-            draw.line(line, fill=_COLOURS[index % len(_COLOURS)], width=2 * _SMOOTH, joint="curve")
+            draw.line(line, fill=_COLORS[index % len(_COLORS)], width=2 * _SMOOTH, joint="curve")
         for x, y in line if len(line) <= 32 else ():
             reach = 2.5 * _SMOOTH
-            draw.ellipse([x - reach, y - reach, x + reach, y + reach], fill=_COLOURS[index % len(_COLOURS)])
+            draw.ellipse([x - reach, y - reach, x + reach, y + reach], fill=_COLORS[index % len(_COLORS)])
     canvas = canvas.resize((width, height), Image.Resampling.BOX)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_TEXT)
     draw.text((left, 8), title, fill=_INK, font=font)
@@ -85,7 +85,7 @@ def matrix_chart(matrix: ArrayLike, labels: Sequence[str], title: str) -> Pixels
         for column in range(len(labels)):
             share = shares[row, column]
             shade = tuple(
-                round(paper + share * (colour - paper)) for paper, colour in zip(_PAPER, _COLOURS[0], strict=True)
+                round(paper + share * (color - paper)) for paper, color in zip(_PAPER, _COLORS[0], strict=True)
             )
             x, y = margin + column * cell, top + row * cell
             draw.rectangle([x, y, x + cell - 2, y + cell - 2], fill=shade)
@@ -107,7 +107,7 @@ def _turned(labels: Sequence[str], font: Font, length: int, cell: int) -> Image.
 def _legend(draw: ImageDraw.ImageDraw, font: Font, labels: Sequence[str], left: float) -> None:
     x = left
     for index, label in enumerate(labels):
-        draw.rectangle([x, 34, x + 14, 37], fill=_COLOURS[index % len(_COLOURS)])
+        draw.rectangle([x, 34, x + 14, 37], fill=_COLORS[index % len(_COLORS)])
         draw.text((x + 20, 28), label, fill=_INK, font=font)
         x += 36 + font.getlength(label)
 

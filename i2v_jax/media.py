@@ -26,8 +26,8 @@ PathLike = str | os.PathLike[str]
 
 BACKGROUND = 255
 _INK = 32
-Colour = tuple[int, int, int]
-ACCENT: Colour = (255, 64, 32)
+Color = tuple[int, int, int]
+ACCENT: Color = (255, 64, 32)
 _IMPULSE = 0.15  # frame widths, length of the arrow of an impulse
 _LABEL_SIZE = 13  # pixels, height of the text
 
@@ -42,7 +42,7 @@ def to_uint8(video: ArrayLike) -> Pixels:
 
 
 def enlarge(video: ArrayLike, scale: int) -> Pixels:
-    """[..., H, W, 3] -> [..., scale*H, scale*W, 3], nearest neighbour, so that small clips can be seen."""
+    """[..., H, W, 3] -> [..., scale*H, scale*W, 3], nearest neighbor, so that small clips can be seen."""
     return to_uint8(video).repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
@@ -127,16 +127,16 @@ def label(video: ArrayLike, text: str) -> Pixels:
     return np.concatenate([header, widened], axis=1)
 
 
-def arrow(video: ArrayLike, degrees: float, colour: Colour = ACCENT) -> Pixels:
+def arrow(video: ArrayLike, degrees: float, color: Color = ACCENT) -> Pixels:
     """[T, H, W, 3] -> the same with an arrow: 0 degrees points right, 90 up. Enlarge small videos first."""
     height, width = np.shape(video)[1:3]
     reach = 0.32 * min(height, width)
     forward = np.array([math.cos(math.radians(degrees)), -math.sin(math.radians(degrees))])
-    centre = np.array([width / 2, height / 2])
-    return arrow_between(video, centre - reach * forward, centre + reach * forward, colour)
+    center = np.array([width / 2, height / 2])
+    return arrow_between(video, center - reach * forward, center + reach * forward, color)
 
 
-def arrow_between(video: ArrayLike, tail: ArrayLike, tip: ArrayLike, colour: Colour = ACCENT) -> Pixels:
+def arrow_between(video: ArrayLike, tail: ArrayLike, tip: ArrayLike, color: Color = ACCENT) -> Pixels:
     """[T, H, W, 3] -> the same with an arrow between two points (x, y) in pixels, (0, 0) the upper left corner."""
     tail, tip = np.asarray(tail, np.float64), np.asarray(tip, np.float64)
     reach = max(np.hypot(*(tip - tail)) / 2, 1e-6)
@@ -150,10 +150,10 @@ def arrow_between(video: ArrayLike, tail: ArrayLike, tip: ArrayLike, colour: Col
         canvas.line([tuple(point * smooth) for point in (tail, neck)], fill=255, width=stroke)
         canvas.polygon([tuple(point * smooth) for point in head], fill=255)
 
-    return _painted(video, draw, colour)
+    return _painted(video, draw, color)
 
 
-def target(video: ArrayLike, point: ArrayLike, radius: float, colour: Colour = ACCENT) -> Pixels:
+def target(video: ArrayLike, point: ArrayLike, radius: float, color: Color = ACCENT) -> Pixels:
     """[T, H, W, 3] -> the same with a ring around a point (x, y) in pixels, (0, 0) the upper left corner."""
     x, y = (float(value) for value in np.asarray(point))
 
@@ -161,7 +161,7 @@ def target(video: ArrayLike, point: ArrayLike, radius: float, colour: Colour = A
         box = [smooth * value for value in (x - radius, y - radius, x + radius, y + radius)]
         canvas.ellipse(box, outline=255, width=max(smooth, round(0.4 * radius * smooth)))
 
-    return _painted(video, draw, colour)
+    return _painted(video, draw, color)
 
 
 def poked(
@@ -182,7 +182,7 @@ def poked(
     return np.concatenate([arrow_between(marked[:1], tail, tip), marked[1:]])
 
 
-def _painted(video: ArrayLike, draw: Callable[[ImageDraw.ImageDraw, int], None], colour: Colour) -> Pixels:
+def _painted(video: ArrayLike, draw: Callable[[ImageDraw.ImageDraw, int], None], color: Color) -> Pixels:
     """Lays what `draw` paints white, on a canvas that is so many times as large, over all frames."""
     frames = to_uint8(video)
     height, width = frames.shape[1:3]
@@ -190,15 +190,15 @@ def _painted(video: ArrayLike, draw: Callable[[ImageDraw.ImageDraw, int], None],
     mask = Image.new("L", (width * smooth, height * smooth))
     draw(ImageDraw.Draw(mask), smooth)
     coverage = np.asarray(mask.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] / 255
-    return (frames * (1 - coverage) + np.asarray(colour, np.float32) * coverage).round().astype(np.uint8)
+    return (frames * (1 - coverage) + np.asarray(color, np.float32) * coverage).round().astype(np.uint8)
 
 
 def heat(image: ArrayLike, values: ArrayLike) -> Pixels:
-    """[H, W, 3] -> the picture in grey below colours from dark (0) to bright (1) of `values` [H, W] in [0, 1]."""
-    grey = to_uint8(image).mean(axis=-1, keepdims=True)
+    """[H, W, 3] -> the picture in gray below colors from dark (0) to bright (1) of `values` [H, W] in [0, 1]."""
+    gray = to_uint8(image).mean(axis=-1, keepdims=True)
     level = np.rint(255 * np.clip(np.asarray(values, np.float32), 0, 1)).astype(np.uint8)
-    colours = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
-    return (0.35 * grey + 0.65 * colours).round().astype(np.uint8)
+    colors = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
+    return (0.35 * gray + 0.65 * colors).round().astype(np.uint8)
 
 
 def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:
@@ -209,7 +209,7 @@ def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) 
 def mp4_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
     """[T, H, W, 3] as H.264 that every browser plays (yuv420p; odd sizes gain one repeated row or column)."""
     frames = enlarge(video, scale)
-    # Two pixels share one colour sample in yuv420p, so that both sizes have to be even.
+    # Two pixels share one color sample in yuv420p, so that both sizes have to be even.
     frames = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)], mode="edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
@@ -229,7 +229,7 @@ def write_gif(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) 
 
 
 def gif_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
-    """[T, H, W, 3] as an endless GIF with one palette of 256 colours made for the whole clip, dithered.
+    """[T, H, W, 3] as an endless GIF with one palette of 256 colors made for the whole clip, dithered.
 
     GIF counts time in hundredths of a second; the rate is rounded to that.
     """

@@ -11,8 +11,8 @@ from i2v_jax import media
 from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.input.coordinates import Scaling, numbers
+from i2v_jax.launch import _synthesis
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
-from launch import _synthesis
 
 POKE = flags.DEFINE_multi_string(
     "poke",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from launch._app import run, shell_command
+from i2v_jax.launch._app import run, shell_command
 
 if TYPE_CHECKING:
-    from i2v_jax.report.page import Report
+    from i2v_jax.reports.page import Report
 
 DEMO = flags.DEFINE_enum("demo", "all", ["all", "sky", "plants"], "What to train and show.")
 ARGUMENTS = flags.DEFINE_string("arguments", "demo", "Arguments of configs/sky.py and configs/plants.py.")
@@ -24,9 +24,9 @@ CLIPS = flags.DEFINE_integer("clips", 64, "Held-out clips to measure on.", lower
 
 
 def main(argv: Sequence[str]) -> None:
-    from configs import plants, sky
+    from i2v_jax.configs import plants, sky
     from i2v_jax.distributed import runtime
-    from i2v_jax.report.page import write_page
+    from i2v_jax.reports.page import write_page
     from i2v_jax.training.run import train_stages
 
     configs = {
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _report(config: Any, workdir: pathlib.Path) -> "Report":
-    from i2v_jax.report import plants_demo, sky_demo
+    from i2v_jax.reports import plants_demo, sky_demo
     from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
 
     if is_poke_model(config):

@@ -19,8 +19,8 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
-from launch import _checkpoint
-from launch._app import run
+from i2v_jax.launch import _checkpoint
+from i2v_jax.launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 PROTOCOL = flags.DEFINE_string(
@@ -59,14 +59,14 @@ TRAIN_CLIPS = flags.DEFINE_integer(
 def main(argv: Sequence[str]) -> None:
     import jax
 
-    from i2v_jax.benchmarking import results
-    from i2v_jax.benchmarking.candidate import ToldControl, load_candidate
-    from i2v_jax.benchmarking.measure import Request, available_metrics, measure
     from i2v_jax.config import read_workdir
     from i2v_jax.distributed import runtime
-    from i2v_jax.evaluation.conventions import release_name
+    from i2v_jax.evaluation import results
+    from i2v_jax.evaluation.evaluated_model import ToldControl, load_candidate
+    from i2v_jax.evaluation.measure import Request, available_metrics, measure
     from i2v_jax.evaluation.protocols import get_protocol, of_whole_videos
-    from i2v_jax.report.evaluation import earlier_records, write_clips, write_numbers, write_page
+    from i2v_jax.metrics.conventions import release_name
+    from i2v_jax.reports.evaluation_page import earlier_records, write_clips, write_numbers, write_page
 
     runtime.initialize_distributed()
     first = jax.process_index() == 0
@@ -120,7 +120,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _default_protocol(config: ConfigDict) -> str:
-    from i2v_jax.benchmarking.candidate import answers_to_pokes
+    from i2v_jax.evaluation.evaluated_model import answers_to_pokes
     from i2v_jax.evaluation.protocols import protocol_of
 
     if config.data.name == "plants":
@@ -133,9 +133,8 @@ def _measure_targets(config: ConfigDict) -> None:
     import json
 
     from i2v_jax import media
-    from i2v_jax.benchmarking import poked_clips
-    from i2v_jax.benchmarking.candidate import answers_to_pokes
-    from i2v_jax.report import poke_measurements
+    from i2v_jax.evaluation import poke_measurements, poked_clips
+    from i2v_jax.evaluation.evaluated_model import answers_to_pokes
     from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
 
     if not answers_to_pokes(config):

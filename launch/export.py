@@ -9,8 +9,8 @@ from typing import cast
 
 from absl import flags
 
-from launch import _checkpoint
-from launch._app import run
+from i2v_jax.launch import _checkpoint
+from i2v_jax.launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 OUT = flags.DEFINE_string("out", None, "The file to write.", required=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from launch._app import run
+from i2v_jax.launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the files; must not exist, or be empty.", required=True)
@@ -16,8 +16,8 @@ OUT = flags.DEFINE_string("out", None, "Folder for the files; must not exist, or
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.config import read_workdir
-    from i2v_jax.exchange import cinn, poke
     from i2v_jax.sampling.load import load_stages
+    from i2v_jax.torch_interop.releases import cinn, poke
 
     config = read_workdir(WORKDIR.value)
     out = pathlib.Path(OUT.value).expanduser().absolute()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from i2v_jax.errors import UserError
-from launch._app import run
+from i2v_jax.launch._app import run
 
 KIND = flags.DEFINE_enum("kind", None, ["cinn", "poke"], "Which release the model is of.", required=True)
 STAGE1 = flags.DEFINE_string("stage1", None, "Folder of config_stage1.yaml and best_PFVD_{ENC,GEN}.pth.")
@@ -24,7 +24,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Work directory to make; must not
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax.exchange import cinn, poke, release
+    from i2v_jax.torch_interop.releases import cinn, poke, release
 
     if KIND.value == "cinn":
         imported = cinn.read_release(cinn.Folders(*(_path(flag) for flag in (STAGE1, AE, STAGE2))))

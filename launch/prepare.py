@@ -12,19 +12,19 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from data.bair.builder import Bair
-from data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall
-from data.flows import FlowOptions, store_flows
-from data.folder.builder import Folder
-from data.human36m.builder import Human36M
-from data.iper.builder import Iper
-from data.landscape.builder import Landscape
-from data.poking_plants.builder import PokingPlants
-from data.staging import StoreOptions
-from data.taichi.builder import Taichi
-from data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
+from i2v_jax.data.bair.builder import Bair
+from i2v_jax.data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall
+from i2v_jax.data.flows import FlowOptions, store_flows
+from i2v_jax.data.folder.builder import Folder
+from i2v_jax.data.human36m.builder import Human36M
+from i2v_jax.data.iper.builder import Iper
+from i2v_jax.data.landscape.builder import Landscape
+from i2v_jax.data.poking_plants.builder import PokingPlants
+from i2v_jax.data.staging import StoreOptions
+from i2v_jax.data.taichi.builder import Taichi
+from i2v_jax.data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
-from launch._app import run
+from i2v_jax.launch._app import run
 
 _CINN = (Landscape, Bair, Iper, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall)
 _POKE = (PokingPlants, Taichi, Human36M)

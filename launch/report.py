@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from absl import flags
 
 from i2v_jax.errors import UserError
-from launch._app import run
+from i2v_jax.launch._app import run
 
 OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax.report.comparison import compare_runs, read_runs, write_comparison
+    from i2v_jax.reports.comparison import compare_runs, read_runs, write_comparison
 
     if len(argv) < 2:
         raise UserError("nothing to compare: give work directories that were evaluated with python -m launch.evaluate")

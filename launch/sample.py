@@ -15,9 +15,9 @@ from typing import Any, cast
 from absl import flags
 
 from i2v_jax.input import images
+from i2v_jax.launch import _checkpoint, _poke, _synthesis
+from i2v_jax.launch._app import run
 from i2v_jax.sampling.controls import requested_control
-from launch import _checkpoint, _poke, _synthesis
-from launch._app import run
 
 IMAGE = flags.DEFINE_multi_string("image", None, "A start frame; may be given several times.", required=True)
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 8, "Videos for each image.", lower_bound=1)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from i2v_jax.errors import UserError
+from i2v_jax.launch import _checkpoint
+from i2v_jax.launch._app import run
 from i2v_jax.serving import start
-from launch import _checkpoint
-from launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 lets other machines in.")

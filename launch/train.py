@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from launch._app import run
+from i2v_jax.launch._app import run
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="Config file and its arguments, FILE.py:stage=flow,size=64."

@@ -12,10 +12,10 @@ from absl import flags
 
 from i2v_jax.errors import UserError
 from i2v_jax.input import images
+from i2v_jax.launch import _checkpoint, _synthesis
+from i2v_jax.launch._app import run
 from i2v_jax.sampling.controls import requested_control
 from i2v_jax.tasks.control import ControlKind
-from launch import _checkpoint, _synthesis
-from launch._app import run
 
 CLIP = flags.DEFINE_string("clip", None, "Whose motion: a video file or a folder of frames, 17 or more.", required=True)
 IMAGE = flags.DEFINE_multi_string("image", [], "A start frame that takes the motion; may be given several times.")
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
 
 def own_control(kind: ControlKind, clip: np.ndarray) -> np.ndarray | None:
     """The clip's eta [1, n]: from the flags, or its direction measured by optical flow; None without control."""
-    from i2v_jax.evaluation.motion import measure_direction
+    from i2v_jax.metrics.motion import measure_direction
 
     direction, endpoint = _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value
     if kind == "direction" and direction is None:

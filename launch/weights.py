@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from i2v_jax.errors import UserError
-from i2v_jax.interop import weights
-from launch import _app
+from i2v_jax.launch import _app
+from i2v_jax.pretrained import weights
 
 _LIST = flags.DEFINE_bool("list", False, "Print the known backbones and whether they are there.")
 _FETCH = flags.DEFINE_list("fetch", [], "Names of backbones to download, separated by commas.")

@@ -1,6 +1,6 @@
 """How quick tests compile: a third of the processor's time, for programs that are slower.
 
-Without LLVM's optimisations, and kernels emitted without MLIR, whose passes take longer than LLVM's on small ones.
+Without LLVM's optimizations, and kernels emitted without MLIR, whose passes take longer than LLVM's on small ones.
 """
 
 import os

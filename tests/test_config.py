@@ -50,7 +50,7 @@ POKE = [
 
 @pytest.mark.parametrize("spec", ALL)
 def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
-    """Initialisation of all networks under `eval_shape`: sizes, strides and widths fit."""
+    """Initialization of all networks under `eval_shape`: sizes, strides and widths fit."""
     monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
     config = load(spec)
     assert config.data.frames == 17

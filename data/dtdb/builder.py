@@ -5,11 +5,11 @@ import functools
 from pathlib import Path
 from typing import Any, ClassVar
 
-from data import raw
-from data.video_builder import VideoBuilder
+from i2v_jax.data import raw
+from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation.motion import measure_direction
 from i2v_jax.input import images
+from i2v_jax.metrics.motion import measure_direction
 
 _DIRECTIONS = "directions.csv"
 _MEASURED_FRAMES, _MEASURED_SIZE = 17, 128

@@ -1,6 +1,6 @@
 """`folder`: any folder of videos or of folders of frames."""
 
-from data.video_builder import VideoBuilder
+from i2v_jax.data.video_builder import VideoBuilder
 
 
 class Folder(VideoBuilder):

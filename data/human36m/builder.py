@@ -4,8 +4,8 @@ import dataclasses
 import re
 from pathlib import Path
 
-from data import raw
-from data.video_builder import VideoBuilder
+from i2v_jax.data import raw
+from i2v_jax.data.video_builder import VideoBuilder
 
 _SPLITS = dict.fromkeys(("S1", "S5", "S6", "S7", "S8"), "train") | dict.fromkeys(("S9", "S11"), "test")
 _CAMERA = re.compile(r"\.\d{8}$")

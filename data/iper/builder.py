@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from data import raw
-from data.video_builder import VideoBuilder
+from i2v_jax.data import raw
+from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.errors import UserError
 
 

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import raw
-from data.video_builder import VideoBuilder
+from i2v_jax.data import raw
+from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.errors import UserError
 
 # Shares of each video, in order: a fifth is test, as in the paper, and eval is held out of the rest.

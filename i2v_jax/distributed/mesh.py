@@ -50,7 +50,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def state_sharding(mesh: Mesh, shapes: Any, min_size: int) -> Any:
     """A sharding per leaf: the largest axis that `fsdp` divides is split if it has at least `min_size` elements.
 
-    Optimiser moments and EMA have the shapes of their parameters and so the same sharding.
+    Optimizer moments and EMA have the shapes of their parameters and so the same sharding.
     """
     ways = mesh.shape["fsdp"]
 

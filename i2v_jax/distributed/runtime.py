@@ -33,7 +33,7 @@ def cache_dir() -> pathlib.Path:
 def initialize_distributed() -> None:
     """Joins the other processes of this job, where there are any; call once, before any array is made.
 
-    A job is recognised by its environment: SLURM (more than one task), Open MPI, a Cloud TPU pod, or
+    A job is recognized by its environment: SLURM (more than one task), Open MPI, a Cloud TPU pod, or
     JAX_COORDINATOR_ADDRESS with JAX_NUM_PROCESSES and JAX_PROCESS_ID. Processes on CPUs talk through Gloo.
     """
     import jax

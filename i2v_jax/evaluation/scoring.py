@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from i2v_jax.evaluation.conventions import convention
 from i2v_jax.evaluation.protocols import Protocol
+from i2v_jax.metrics.conventions import convention
 
 
 def available_clips(metric: str, protocol: Protocol, listed: int) -> int:

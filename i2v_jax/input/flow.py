@@ -35,10 +35,10 @@ def estimate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     height, width = first.shape[:2]
     scale = max(1.0, _ESTIMATE_SIZE / min(height, width))
     target = (round(width * scale), round(height * scale))
-    grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (first, second)]
+    gray = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (first, second)]
     if target != (width, height):
-        grey = [cv2.resize(frame, target, interpolation=cv2.INTER_CUBIC) for frame in grey]
-    flow = _estimator().calc(*grey, None)
+        gray = [cv2.resize(frame, target, interpolation=cv2.INTER_CUBIC) for frame in gray]
+    flow = _estimator().calc(*gray, None)
     if target != (width, height):
         flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA)
         flow = flow * np.array([width / target[0], height / target[1]], np.float32)

@@ -1,4 +1,4 @@
-"""Reading images as they come: grey, palette, transparent, 16-bit, turned by a camera."""
+"""Reading images as they come: gray, palette, transparent, 16-bit, turned by a camera."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ UPLOAD_PIXELS = 50_000_000
 def read_rgb(path: Path) -> np.ndarray:
     """Any image file as upright RGB: uint8 [h, w, 3].
 
-    Grey is repeated over the channels, palettes are expanded, 16-bit values are scaled to 8, transparency shows white
+    Gray is repeated over the channels, palettes are expanded, 16-bit values are scaled to 8, transparency shows white
     behind it, and the camera's orientation (EXIF) is applied.
 
     Raises:
@@ -88,10 +88,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more of grey
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more of gray
         values = np.nan_to_num(np.asarray(image, np.float64))
-        grey = np.rint(values * (255.0 / 65535.0) if values.max() > 255 else values)
-        return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        gray = np.rint(values * (255.0 / 65535.0) if values.max() > 255 else values)
+        return np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -179,7 +179,7 @@ def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int
 
 
 def is_plain_jpeg(path: Path) -> bool:
-    """Whether the file's own bytes decode to what `read_rgb` gives: a colour JPEG that is not turned."""
+    """Whether the file's own bytes decode to what `read_rgb` gives: a color JPEG that is not turned."""
     with Image.open(path) as image:
         if image.format != "JPEG" or image.mode != "RGB":
             return False

@@ -40,11 +40,12 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
-from i2v_jax.input import plants, sky, sources, textures, workers
+from i2v_jax.input import sources, workers
 from i2v_jax.input.classes import ClassifiedSource, class_names
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
 from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
+from i2v_jax.input.procedural import plants, sky, textures
 
 Batch = dict[str, np.ndarray]
 _FOREVER = 2**40  # steps

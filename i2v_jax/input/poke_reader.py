@@ -105,7 +105,7 @@ class ClipPokes:
     def impulse(self, cut: Cut) -> float | None:
         """How long an impulse is, in [0, 1]: the mean motion between consecutive frames (appendix B, equation 10).
 
-        None where displacements are not normalised.
+        None where displacements are not normalized.
         """
         if self.settings.normalize != "impulse":
             return None
@@ -209,7 +209,7 @@ class ReadPokedClip:
     def _augment(
         self, pixels: np.ndarray, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Flip, geometry and colour, each drawn once for the clip, its flow and its mask."""
+        """Flip, geometry and color, each drawn once for the clip, its flow and its mask."""
         if rng.random() < self.clips.augmentation.flip:
             pixels, flow = pixels[:, :, ::-1], flow[:, ::-1] * np.array([-1.0, 1.0], np.float32)
             mask = None if mask is None else mask[:, ::-1]

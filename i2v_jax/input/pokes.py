@@ -28,7 +28,7 @@ class Poke:
 def foreground(flow: np.ndarray, border: int) -> np.ndarray:
     """The pixels that training pokes, flow float32 [H, W, 2] -> int [N, 2] as (x, y), N >= 1.
 
-    Those at least `border` pixels inside the frame whose amplitude, normalised to [0, 1], lies above mean + 2 standard
+    Those at least `border` pixels inside the frame whose amplitude, normalized to [0, 1], lies above mean + 2 standard
     deviations; if there are none, above mean + 1; if there are none, above the mean. All where everything moves alike.
     """
     inner = _inner(amplitude_of(flow), border)

@@ -10,7 +10,7 @@ from i2v_jax.errors import UserError
 
 CROPS = ("resize", "center", "random")
 
-# Luma and two colour axes (YIQ). With hue as a turn of the colour plane, all four changes are affine in RGB.
+# Luma and two color axes (YIQ). With hue as a turn of the color plane, all four changes are affine in RGB.
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
@@ -54,10 +54,10 @@ def fit(frames: np.ndarray, size: int, crop: str, place: tuple[float, float] = (
 
 
 def jitter_matrix(strength: Mapping[str, float], rng: np.random.Generator, mean_luma: float) -> np.ndarray:
-    """Draws one colour change as an affine map of RGB in [0, 255]: float32 [3, 4].
+    """Draws one color change as an affine map of RGB in [0, 255]: float32 [3, 4].
 
     Brightness scales all values, contrast the distance to the clip's mean luma, saturation the distance to each
-    pixel's own luma, each by a factor in [1 - s, 1 + s]; hue turns the colours by up to `s` of a full circle.
+    pixel's own luma, each by a factor in [1 - s, 1 + s]; hue turns the colors by up to `s` of a full circle.
     """
     brightness, contrast, saturation = (
         rng.uniform(max(0.0, 1.0 - strength[name]), 1.0 + strength[name])
@@ -72,7 +72,7 @@ def jitter_matrix(strength: Mapping[str, float], rng: np.random.Generator, mean_
 
 
 def jitter(frames: np.ndarray, strength: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Changes the colours of a clip, uint8 [T, h, w, 3] -> the same; see `jitter_matrix`."""
+    """Changes the colors of a clip, uint8 [T, h, w, 3] -> the same; see `jitter_matrix`."""
     if not any(strength.values()):
         return frames
     pixels = np.ascontiguousarray(frames).reshape(1, -1, 3)

@@ -1,4 +1,4 @@
-"""Activation normalisation: a per-channel affine map that its first batch initialises (Kingma and Dhariwal 2018)."""
+"""Activation normalization: a per-channel affine map that its first batch initializes (Kingma and Dhariwal 2018)."""
 
 import flax.linen as nn
 import jax

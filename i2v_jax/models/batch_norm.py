@@ -1,4 +1,4 @@
-"""Batch normalisation with the running statistics of PyTorch. Statistics are float32 at least."""
+"""Batch normalization with the running statistics of PyTorch. Statistics are float32 at least."""
 
 import flax.linen as nn
 import jax

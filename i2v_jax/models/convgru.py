@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
+from i2v_jax.models.cpu_convolution import convolve_in_loop, convolve_transposed
 from i2v_jax.models.layers import Initializer
 
 PokeOverTime = Literal["constant", "impulse", "decay"]
 GATES = ("update", "reset", "candidate")
-KERNEL = f"kernel_of_{len(GATES)}"  # the name tells an optimiser that there are so many kernels side by side
+KERNEL = f"kernel_of_{len(GATES)}"  # the name tells an optimizer that there are so many kernels side by side
 _SAME: Any = ((1, 1), (1, 1))
 
 

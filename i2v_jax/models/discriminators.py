@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from i2v_jax.models.actnorm import ActNorm
 from i2v_jax.models.layers import Conv, Linear, at_least_float32, leaky_relu
-from i2v_jax.models.norms import normalise_instances
+from i2v_jax.models.norms import normalize_instances
 from i2v_jax.models.resnet3d import ResNet3D
 
 PatchNorm = Literal["actnorm", "instance"]
@@ -60,7 +60,7 @@ def halving_stages(width: int, frames: int, size: int) -> tuple[tuple[int, ...],
 class PatchTemporalDiscriminator(nn.Module):
     """[B, T, H, W, 3] in [-1, 1] -> (logits [B, h, w, 1] float32, the outputs of all stages).
 
-    A 3D ResNet with two blocks in each stage and all convolutions spectrally normalised (see `halving_stages`), and a
+    A 3D ResNet with two blocks in each stage and all convolutions spectrally normalized (see `halving_stages`), and a
     3x3 convolution of its last frame.
     """
 
@@ -90,7 +90,7 @@ class PatchDiscriminator(nn.Module):
     """[B, H, W, 3] in [-1, 1] -> logits [B, h, w, 1] float32, one per overlapping patch.
 
     `layers` convolutions of stride 2, two of stride 1, all 4x4; widths `width` times 1, 2, 4, ... up to 8. What comes
-    out of the normalised layers is sown as "features" in the collection `intermediates`.
+    out of the normalized layers is sown as "features" in the collection `intermediates`.
     """
 
     width: int = 64
@@ -120,7 +120,7 @@ class PatchDiscriminator(nn.Module):
             if self.norm == "actnorm":
                 x = ActNorm(x.shape[-1], name=f"norm{layer}")(x, data_init)
             else:
-                x = normalise_instances(x)
+                x = normalize_instances(x)
             x = leaky_relu(x)
             if not self.is_initializing():
                 self.sow("intermediates", "features", x)

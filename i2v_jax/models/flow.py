@@ -1,4 +1,4 @@
-"""The conditional normalising flow between the video latent z and the residual (paper section 3.1, equations 2 to 5).
+"""The conditional normalizing flow between the video latent z and the residual (paper section 3.1, equations 2 to 5).
 
 The residual is what a video has beyond its start frame: nu = T(z; x0, eta), standard normal and independent of x0.
 """

@@ -1,4 +1,4 @@
-"""Layers that every network shares: convolutions and linear maps with spectral normalisation, and initialisers.
+"""Layers that every network shares: convolutions and linear maps with spectral normalization, and initializers.
 
 All tensors are channel-last. Kernels are stored in float32; `dtype` is the type of the computation.
 """
@@ -11,12 +11,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.convolution import convolve, convolve_repeated_frames, convolve_transposed
+from i2v_jax.models.cpu_convolution import convolve, convolve_repeated_frames, convolve_transposed
 
 Initializer = Callable[..., jax.Array]
 SpectralNorm = Literal["none", "power_iteration", "stored"]
 
-# The variances of PyTorch's default initialisation: uniform in +-1/sqrt(fan_in) for kernels and biases alike.
+# The variances of PyTorch's default initialization: uniform in +-1/sqrt(fan_in) for kernels and biases alike.
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -47,7 +47,7 @@ def _normal_unit(rng: jax.Array, size: int) -> jax.Array:
     return _unit(jax.random.normal(rng, (size,)), 1e-12)
 
 
-class _Normalised(nn.Module):
+class _Normalized(nn.Module):
     """Base of layers whose kernel can be divided by an estimate of its largest singular value.
 
     `spectral_norm`: "power_iteration" keeps u and v in the collection `spectral`, advances them once per call with
@@ -75,7 +75,7 @@ class _Normalised(nn.Module):
         return kernel / (v.value @ matrix @ u.value)
 
 
-class Conv(_Normalised):
+class Conv(_Normalized):
     """2D or 3D convolution with zero padding; the rank follows from `kernel_size`.
 
     [B, H, W, C] -> [B, H', W', features], or [B, T, H, W, C] -> [B, T', H', W', features]. With `repeat_frames` (3D,
@@ -126,7 +126,7 @@ class ConvTranspose(nn.Module):
         return convolve_transposed(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 
-class Linear(_Normalised):
+class Linear(_Normalized):
     """[..., C] -> [..., features]."""
 
     features: int

@@ -1,4 +1,4 @@
-"""Group and instance normalisation. Statistics are float32 for bfloat16 tensors too."""
+"""Group and instance normalization. Statistics are float32 for bfloat16 tensors too."""
 
 import functools
 
@@ -12,23 +12,23 @@ GROUPS = 16
 EPS = 1e-5
 
 
-def normalise_groups(x: jax.Array, groups: int = GROUPS) -> jax.Array:
+def normalize_groups(x: jax.Array, groups: int = GROUPS) -> jax.Array:
     """Zero mean and unit variance per sample and group of channels; no affine map.
 
     `groups` is lowered until it divides the channels. [B, ..., C] -> [B, ..., C].
     """
     channels = x.shape[-1]
     groups = next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
-    return _normalise(x, channels // groups)
+    return _normalize(x, channels // groups)
 
 
-def normalise_instances(x: jax.Array) -> jax.Array:
+def normalize_instances(x: jax.Array) -> jax.Array:
     """Zero mean and unit variance per sample and channel; no affine map. [B, ..., C] -> [B, ..., C]."""
-    return _normalise(x, group_size=1)
+    return _normalize(x, group_size=1)
 
 
 @functools.partial(jax.jit, static_argnames="group_size")  # traced and differentiated once per shape, not per layer
-def _normalise(x: jax.Array, group_size: int) -> jax.Array:
+def _normalize(x: jax.Array, group_size: int) -> jax.Array:
     """Means per channel first and over the few channels of a group second: a reduction over positions alone keeps the
     channels contiguous, which makes it several times faster on the CPU than one over positions and channels."""
     wide = at_least_float32(x).reshape(x.shape[0], -1, x.shape[-1])
@@ -40,15 +40,15 @@ def _normalise(x: jax.Array, group_size: int) -> jax.Array:
         per_group = jnp.mean(per_channel.reshape(x.shape[0], 1, -1, group_size), axis=-1)
         return jnp.repeat(per_group, group_size, axis=-1)
 
-    centred = wide - mean(wide)
-    return (centred * jax.lax.rsqrt(mean(centred**2) + EPS)).reshape(x.shape).astype(x.dtype)
+    centered = wide - mean(wide)
+    return (centered * jax.lax.rsqrt(mean(centered**2) + EPS)).reshape(x.shape).astype(x.dtype)
 
 
 class GroupNorm(nn.Module):
-    """`normalise_groups` and a learned scale and bias per channel."""
+    """`normalize_groups` and a learned scale and bias per channel."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-        return normalise_groups(x) * scale.astype(x.dtype) + bias.astype(x.dtype)
+        return normalize_groups(x) * scale.astype(x.dtype) + bias.astype(x.dtype)

@@ -9,18 +9,18 @@ import jax.numpy as jnp
 from i2v_jax.errors import UserError
 from i2v_jax.models.convgru import Dynamics, PokeOverTime
 from i2v_jax.models.layers import Conv, ConvTranspose, at_least_float32
-from i2v_jax.models.norms import normalise_groups, normalise_instances
+from i2v_jax.models.norms import normalize_groups, normalize_instances
 
 Norm = Literal["instance", "layer", "none"]
 States = tuple[jax.Array, ...]  # object states [..., h, w, C], the deepest first
 
 
-def _normalise(x: jax.Array, norm: Norm) -> jax.Array:
+def _normalize(x: jax.Array, norm: Norm) -> jax.Array:
     match norm:
         case "instance":
-            return normalise_instances(x)
+            return normalize_instances(x)
         case "layer":
-            return normalise_groups(x, groups=1)
+            return normalize_groups(x, groups=1)
     return x
 
 
@@ -35,7 +35,7 @@ class ConvBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = Conv(self.features, (3, 3), self.stride, padding=1, dtype=self.dtype, name="conv")(x)
-        return nn.elu(_normalise(x, self.norm))
+        return nn.elu(_normalize(x, self.norm))
 
 
 class ResidualBlock(nn.Module):
@@ -57,14 +57,14 @@ class ResidualBlock(nn.Module):
         width = (2 if widened else 1) * self.features
         if self.upsample:
             y = ConvTranspose(width, dtype=self.dtype, name="first")(x)
-            y = nn.relu(_normalise(y, self.norm))
+            y = nn.relu(_normalize(y, self.norm))
         else:
             y = Conv(width, (3, 3), padding=1, dtype=self.dtype, name="first")(x)
-            y = nn.elu(_normalise(y, self.norm))
+            y = nn.elu(_normalize(y, self.norm))
         if widened:
             y, x = jnp.split(y, 2, axis=-1)
         y = Conv(self.features, (3, 3), padding=1, dtype=self.dtype, name="second")(y)
-        return x + _normalise(y, self.norm)
+        return x + _normalize(y, self.norm)
 
 
 class ObjectEncoder(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def repeat(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
-    """Nearest-neighbour up-sampling by whole factors, one per axis between the batch and the channels."""
+    """Nearest-neighbor up-sampling by whole factors, one per axis between the batch and the channels."""
     for axis, factor in enumerate(factors, start=1):
         if factor > 1:
             x = jnp.repeat(x, factor, axis)

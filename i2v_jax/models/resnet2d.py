@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.layers import Conv, at_least_float32, kaiming_fan_out
-from i2v_jax.models.norms import normalise_instances
+from i2v_jax.models.norms import normalize_instances
 from i2v_jax.models.resampling import max_pool
 
 Norm = Literal["in", "bn"]
@@ -46,7 +46,7 @@ class ConvNorm(nn.Module):
             dtype=self.dtype,
             name="conv",
         )(x)
-        return normalise_instances(x) if self.norm == "in" else BatchNorm(name="norm")(x, train)
+        return normalize_instances(x) if self.norm == "in" else BatchNorm(name="norm")(x, train)
 
 
 class ResidualBlock(nn.Module):

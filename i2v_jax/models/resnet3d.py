@@ -112,7 +112,7 @@ class ResNet3D(nn.Module):
         if self.max_pool:
             x = max_pool(x, (1, 2, 2))
         outputs = []
-        normalised = {"none": (), "first_blocks": (True,), "all": (True, False)}[self.spectral_norm]
+        normalized = {"none": (), "first_blocks": (True,), "all": (True, False)}[self.spectral_norm]
         widths_and_strides = zip(self.channels[1:], self.stride_t, self.stride_s, self.blocks, strict=True)
         for stage, (features, stride_t, stride_s, blocks) in enumerate(widths_and_strides):
             for block in range(blocks):
@@ -121,7 +121,7 @@ class ResNet3D(nn.Module):
                     features,
                     (stride_t, stride_s, stride_s) if first else (1, 1, 1),
                     self.bottleneck,
-                    "power_iteration" if first in normalised else "none",
+                    "power_iteration" if first in normalized else "none",
                     self.kernel_init,
                     self.dtype,
                     name=f"stage{stage}_block{block}",

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.models.layers import Conv, Linear, SpectralNorm, at_least_float32, leaky_relu
-from i2v_jax.models.norms import normalise_groups, normalise_instances
+from i2v_jax.models.norms import normalize_groups, normalize_instances
 from i2v_jax.models.resampling import repeat, resize_bilinear
 
 SPADE_WIDTH = 128
@@ -89,7 +89,7 @@ class AdaptiveInstanceNorm(nn.Module):
     def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
         both = Linear(2 * x.shape[-1], bias_init=_ones_and_zeros, dtype=self.dtype, name="gamma_beta")(z)
         gamma, beta = jnp.split(both[:, None, None, None], 2, axis=-1)
-        return gamma * normalise_instances(x) + beta
+        return gamma * normalize_instances(x) + beta
 
 
 class VideoBlock(nn.Module):
@@ -121,7 +121,7 @@ class VideoBlock(nn.Module):
 
         up_t, up_s = self.upsample
         in_space = (1, up_s, up_s)
-        normed = normalise_groups(x)  # the same statistics serve SPADE and the shortcut
+        normed = normalize_groups(x)  # the same statistics serve SPADE and the shortcut
         y = repeat(normed, in_space)
         if self.use_start_frame:
             scale, bias = SpadeModulation(x.shape[-1], self.dtype, name="spade")(start_frame, *y.shape[2:4])

@@ -1,6 +1,6 @@
 """The sampler with its parameters as one file, which runs with jax, flatbuffers and NumPy alone: a `jax.export`.
 
-An artefact for several platforms holds each platform's own formulation of a convolution (`models/convolution.py`).
+An artifact for several platforms holds each platform's own formulation of a convolution (`models/cpu_convolution.py`).
 """
 
 import os
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import export
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.convolution import for_every_platform
+from i2v_jax.models.cpu_convolution import for_every_platform
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer, draw_residuals, sample_keys
 from i2v_jax.tasks import control as controls
 
@@ -101,7 +101,7 @@ def export_sampler(
 
 
 def write(exported: export.Exported, path: pathlib.Path) -> None:
-    """Writes the artefact, whole or not at all. Raises UserError when the file cannot be written."""
+    """Writes the artifact, whole or not at all. Raises UserError when the file cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def write(exported: export.Exported, path: pathlib.Path) -> None:
 
 
 def example(path: pathlib.Path, synthesizer: VideoSynthesizer) -> str:
-    """Five lines that use the artefact."""
+    """Five lines that use the artifact."""
     size, width = synthesizer.size, controls.control_width(synthesizer.control)
     control = f", np.eye({width}, dtype=np.float32)[:1]" if synthesizer.control == "direction" else ""
     if synthesizer.control == "endpoint":

@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation.motion import motion_variance
 from i2v_jax.input import flow, pokes
+from i2v_jax.metrics.motion import motion_variance
 from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.sampling.chunks import (
     Array,
@@ -108,7 +108,7 @@ class PokeSynthesizer:
         """Which parts of an image belong to the poked one (section 4.2, figure 5).
 
         Random pokes at one place; the optical flow from x0 to the last frame of each answer; per pixel the variance of
-        the difference between its motion and that of the poked pixel (`evaluation.motion.motion_variance`).
+        the difference between its motion and that of the poked pixel (`metrics.motion.motion_variance`).
 
         Args:
             start_frame: x0 [H, W, 3].

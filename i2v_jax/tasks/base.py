@@ -19,7 +19,7 @@ Loss = Callable[[Networks, Any, Batch, jax.Array], tuple[jax.Array, tuple[Networ
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """One optimiser step of some networks on one loss. Updates run in order, each seeing what the ones before changed.
+    """One optimizer step of some networks on one loss. Updates run in order, each seeing what the ones before changed.
 
     Attributes:
       name: unique in the task.
@@ -29,7 +29,7 @@ class Update:
       first_step, last_step: it runs while first_step <= step < last_step.
       every: and only where the step is a multiple of it.
       monitor: the metric that a plateau schedule watches, of this update or of one before it.
-      optimizer: a name for its optimiser. Updates with the same name share a network's moments and step count; those
+      optimizer: a name for its optimizer. Updates with the same name share a network's moments and step count; those
         of another keep their own.
     """
 
@@ -43,7 +43,7 @@ class Update:
     optimizer: str = ""
 
     def opt_state_key(self, network: str) -> str:
-        """Under which key the training state holds the optimiser's state for a network."""
+        """Under which key the training state holds the optimizer's state for a network."""
         return f"{network}_{self.optimizer}" if self.optimizer else network
 
     def runs_at(self, step: int) -> bool:
@@ -65,7 +65,7 @@ class Task(Protocol):
         """Variables of the trained networks. Of the batch only the shapes count."""
 
     def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
-        """The trained networks' variables after initialisation on the first batch."""
+        """The trained networks' variables after initialization on the first batch."""
 
     def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[Any, Networks]:
         """What all updates share: (float arrays, collections that changed)."""

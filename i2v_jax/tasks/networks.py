@@ -16,7 +16,7 @@ from i2v_jax.models.flow import ConditionalFlow
 from i2v_jax.models.image_autoencoder import ImageDecoder, ImageEncoder
 from i2v_jax.models.resnet3d import VideoEncoder
 from i2v_jax.models.video_decoder import VideoDecoder
-from i2v_jax.perceptual.i3d import I3D
+from i2v_jax.pretrained.networks.i3d import I3D
 from i2v_jax.tasks.control import KINDS
 
 Modules = dict[str, nn.Module]  # network name -> module

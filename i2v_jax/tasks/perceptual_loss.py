@@ -6,11 +6,11 @@ from typing import Any
 import jax
 
 from i2v_jax.errors import UserError
-from i2v_jax.interop import weights
-from i2v_jax.perceptual.laplacian import CHARBONNIER, laplacian_distance
-from i2v_jax.perceptual.lpips import LPIPS
-from i2v_jax.perceptual.vgg import VGG
-from i2v_jax.perceptual.vgg_distance import vgg_distance
+from i2v_jax.pretrained import weights
+from i2v_jax.pretrained.laplacian import CHARBONNIER, laplacian_distance
+from i2v_jax.pretrained.networks.lpips import LPIPS
+from i2v_jax.pretrained.networks.vgg import VGG
+from i2v_jax.pretrained.vgg_distance import vgg_distance
 from i2v_jax.tasks.base import Networks, Variables
 
 Distance = Callable[[Networks, jax.Array, jax.Array], Any]
@@ -22,7 +22,7 @@ def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
     """A distance (networks, a, b [B, H, W, 3] in [-1, 1]) -> [B], and the frozen networks that it needs.
 
     "lpips" is the cINN paper's, "vgg19" (or "vgg16") the poke paper's. "laplacian" and "charbonnier", of which the
-    second cares less for small errors, need no weights (`perceptual.laplacian`).
+    second cares less for small errors, need no weights (`pretrained.laplacian`).
 
     Raises:
       UserError: an unknown name, or a network without its weights (the message names the command that gets them).

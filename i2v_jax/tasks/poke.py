@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from ml_collections import ConfigDict
 
-from i2v_jax.evaluation.metrics import psnr
+from i2v_jax.metrics.paired import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.poke_model import PokeModel, States
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Update

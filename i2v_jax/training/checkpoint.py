@@ -173,7 +173,7 @@ def _difference(path: pathlib.Path, wanted: dict[str, Any]) -> str:
 
 
 def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], config: ConfigDict) -> None:
-    """Writes networks that were trained elsewhere as a stage's checkpoint 0, without optimiser and data position.
+    """Writes networks that were trained elsewhere as a stage's checkpoint 0, without optimizer and data position.
 
     Args:
       folder: a stage's folder in a work directory.

@@ -143,7 +143,7 @@ class Trainer:
         return step % self._stage.config.train[name] == 0 or step == self._stage.steps
 
     def _init_state(self, frozen: Networks, batch: Batch) -> TrainState:
-        """The state before the first step; data-dependent initialisation sees the first batch."""
+        """The state before the first step; data-dependent initialization sees the first batch."""
         task = self._stage.task
         # Hundreds of draws, once: the generator of the hardware compiles three times as fast as the default one.
         rng = jax.random.fold_in(jax.random.key(self._stage.config.seed, impl="rbg"), _INIT)

@@ -1,4 +1,4 @@
-"""Optimisers from the config: Adam as PyTorch's default loops use it, or Muon; with step decay or plateau halving."""
+"""Optimizers from the config: Adam as PyTorch's default loops use it, or Muon; with step decay or plateau halving."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _SMALLEST_RATE = 1e-8  # of the plateau schedule, spec of the image autoencoder
 
 
 def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformationExtraArgs:
-    """The optimiser of one network.
+    """The optimizer of one network.
 
     Args:
       config: the fields of `optimizer` in configs/common.py.

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation.conventions import convention
-from i2v_jax.evaluation.extractors import make_extractor
-from i2v_jax.evaluation.frechet import frechet_distance_of_table
+from i2v_jax.metrics.conventions import convention
+from i2v_jax.metrics.extractors import make_extractor
+from i2v_jax.metrics.frechet import frechet_distance_of_table
 from i2v_jax.tasks.base import Batch, Networks, Task
 
 Features = tuple[jax.Array, ...]  # each [B, ...]

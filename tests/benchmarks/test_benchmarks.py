@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from benchmarks import timing, torch_stages  # noqa: E402
 from benchmarks.stages import make_batch, make_config  # noqa: E402
-from i2v_jax.perceptual.laplacian import laplacian_distance  # noqa: E402
+from i2v_jax.pretrained.laplacian import laplacian_distance  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[2]
 

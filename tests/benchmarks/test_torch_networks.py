@@ -114,7 +114,7 @@ def test_flow(name):
     assert_gradient_norms(fixture, model)
 
 
-def test_actnorm_initialisation():
+def test_actnorm_initialization():
     fixture = load("actnorm_init")
     layer = networks.ActNorm(fixture.config["channels"]).train()
     y, log_det = layer(tensors(fixture)["x"])

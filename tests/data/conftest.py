@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from data.staging import StoreOptions
-from data.video_builder import SplitOptions, Summary, VideoBuilder, prepare
+from i2v_jax.data.staging import StoreOptions
+from i2v_jax.data.video_builder import SplitOptions, Summary, VideoBuilder, prepare
 
 Prepare = Callable[..., Summary]
 

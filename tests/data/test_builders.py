@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs import poking_plants
-from data.bair.builder import Bair
-from data.dtdb.builder import DtdbClouds, DtdbFire
-from data.human36m.builder import Human36M
-from data.iper.builder import Iper
-from data.landscape.builder import Landscape
-from data.poking_plants.builder import PokingPlants
-from data.taichi.builder import Taichi
+from i2v_jax.configs import poking_plants
+from i2v_jax.data.bair.builder import Bair
+from i2v_jax.data.dtdb.builder import DtdbClouds, DtdbFire
+from i2v_jax.data.human36m.builder import Human36M
+from i2v_jax.data.iper.builder import Iper
+from i2v_jax.data.landscape.builder import Landscape
+from i2v_jax.data.poking_plants.builder import PokingPlants
+from i2v_jax.data.taichi.builder import Taichi
 from i2v_jax.errors import UserError
-from i2v_jax.input import directions, pipeline, sky
+from i2v_jax.input import directions, pipeline
+from i2v_jax.input.procedural import sky
 from i2v_jax.input.sources import RecordSource, VideoSource, open_source
 from tests.data.conftest import Prepare
 from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_video

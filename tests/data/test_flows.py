@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import common
-from data import flows
-from data.folder.builder import Folder
+from i2v_jax.configs import common
+from i2v_jax.data import flows
+from i2v_jax.data.folder.builder import Folder
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow, pipeline
 from tests.data.conftest import Prepare

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import common
-from data import staging, video_builder
-from data.folder.builder import Folder
+from i2v_jax.configs import common
+from i2v_jax.data import staging, video_builder
+from i2v_jax.data.folder.builder import Folder
 from i2v_jax.errors import UserError
 from i2v_jax.input import pipeline
 from i2v_jax.input.sources import open_source
@@ -40,7 +40,7 @@ def test_everything_bad_is_counted_and_nothing_good_is_lost(tmp_path: Path, prep
     write_video(raw / "good.mp4", numbered_frames(20))
     write_video(raw / "odd.avi", numbered_frames(20, height=47, width=61))
     write_gif(raw / "good.gif", numbered_frames(20))
-    write_frames(raw / "grey", numbered_frames(17)[..., 0])
+    write_frames(raw / "gray", numbered_frames(17)[..., 0])
     write_frames(raw / "alpha", np.concatenate([numbered_frames(17), np.full((17, 48, 64, 1), 128, np.uint8)], -1))
     (raw / "empty.mp4").touch()
     (raw / "text.mp4").write_text("this is no video " * 20)

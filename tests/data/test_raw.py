@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from data.raw import RawVideo, divide, find_videos
+from i2v_jax.data.raw import RawVideo, divide, find_videos
 from i2v_jax.errors import UserError
 
 

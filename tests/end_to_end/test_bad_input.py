@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import sky
+from i2v_jax.configs import sky
 from i2v_jax.training.checkpoint import load_networks
 from tests.end_to_end import runs
 from tests.launch.synthesis import ROOT, launch

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from i2v_jax.interop import weights
+from i2v_jax.pretrained import weights
 from i2v_jax.training.writers import read_metrics
 from tests.end_to_end import runs
 from tests.launch.synthesis import last_line, launch

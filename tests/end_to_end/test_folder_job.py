@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2v_jax.input.sky import render
+from i2v_jax.input.procedural.sky import render
 from tests.end_to_end import runs
 from tests.input.helpers import write_frames, write_video
 from tests.launch.synthesis import frames_of, launch

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2v_jax.input import sky
+from i2v_jax.input.procedural import sky
 from i2v_jax.training.checkpoint import load_networks
 from tests.end_to_end.runs import checkpoints, losses, train
-from tests.exchange import release_files
 from tests.launch.synthesis import frames_of, launch
+from tests.torch_interop.releases import release_files
 
 RATE = 2e-4
 # Clips of the sky in place of BAIR's, which are not here.

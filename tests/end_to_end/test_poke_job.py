@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2v_jax.input import plants
+from i2v_jax.input.procedural import plants
 from tests.end_to_end.runs import checkpoints, losses, train
 from tests.launch.synthesis import frames_of, launch
 

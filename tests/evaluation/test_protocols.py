@@ -6,12 +6,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from configs import bair, dtdb, human36m, iper, landscape, poking_plants, taichi
+from i2v_jax.configs import bair, dtdb, human36m, iper, landscape, poking_plants, taichi
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import protocols, scoring
-from i2v_jax.evaluation.conventions import CONVENTIONS, convention, release_name
 from i2v_jax.evaluation.protocols import PROTOCOLS, Clip, clip_list, get_protocol, spare_clips
 from i2v_jax.evaluation.published import PUBLISHED, published
+from i2v_jax.metrics.conventions import CONVENTIONS, convention, release_name
 
 
 def _videos(count: int, frames: int) -> list[tuple[str, int]]:

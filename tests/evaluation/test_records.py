@@ -11,8 +11,8 @@ import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import records
-from i2v_jax.evaluation.frechet import frechet_distance_of_features
 from i2v_jax.evaluation.records import Floor, MetricProtocol, ModelIdentity, Record
+from i2v_jax.metrics.frechet import frechet_distance_of_features
 
 _PROTOCOL = MetricProtocol(
     metric="fvd", version=1, backbone="i3d_kinetics", backbone_sha256="ab" * 32, layer="logits", precision="float32",

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def numbered_frames(count: int, height: int = 48, width: int = 64, offset: int = 0) -> np.ndarray:
-    """uint8 [count, height, width, 3]; frame i is grey with the value 6 (i + offset), which gives its number away."""
+    """uint8 [count, height, width, 3]; frame i is gray with the value 6 (i + offset), which gives its number away."""
     values = (6 * (np.arange(count) + offset)).astype(np.uint8)
     return np.broadcast_to(values[:, None, None, None], (count, height, width, 3)).copy()
 

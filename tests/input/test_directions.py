@@ -15,7 +15,7 @@ def test_bins(degrees: float, expected: int) -> None:
     assert directions.direction_bin(degrees) == expected
 
 
-def test_mirroring_a_bin_mirrors_its_centre() -> None:
+def test_mirroring_a_bin_mirrors_its_center() -> None:
     for direction in range(36):
         mirrored = directions.bin_center(directions.mirrored_bin(direction))
         assert directions.angular_error(mirrored, 180 - directions.bin_center(direction)) == pytest.approx(0, abs=1e-9)

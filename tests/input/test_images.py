@@ -16,19 +16,19 @@ def save(path: Path, array: np.ndarray, mode: str | None = None, **options: obje
     return path
 
 
-def test_colour_image_is_scaled_to_the_square(tmp_path: Path) -> None:
+def test_color_image_is_scaled_to_the_square(tmp_path: Path) -> None:
     image = images.read_image(save(tmp_path / "a.png", np.full((30, 50, 3), [255, 0, 51], np.uint8)), 16, "resize")
     assert image.shape == (16, 16, 3)
     assert image.dtype == np.float32
     assert image[3, 4] == pytest.approx([1.0, -1.0, -0.6], abs=1e-5)
 
 
-def test_grey_is_repeated(tmp_path: Path) -> None:
-    image = images.read_image(save(tmp_path / "grey.png", np.full((8, 8), 51, np.uint8)), 8, "resize")
+def test_gray_is_repeated(tmp_path: Path) -> None:
+    image = images.read_image(save(tmp_path / "gray.png", np.full((8, 8), 51, np.uint8)), 8, "resize")
     assert image == pytest.approx(np.full((8, 8, 3), -0.6), abs=1e-5)
 
 
-def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
+def test_sixteen_bit_gray_is_scaled(tmp_path: Path) -> None:
     values = np.full((8, 8), 51 * 257, np.uint16)
     assert np.all(images.read_rgb(save(tmp_path / "deep.png", values)) == 51)
 
@@ -92,7 +92,8 @@ def test_unknown_crop(tmp_path: Path) -> None:
 def test_reduced_decoding_is_close_to_full_decoding_and_scaling() -> None:
     import cv2
 
-    from i2v_jax.input import sky, transforms
+    from i2v_jax.input import transforms
+    from i2v_jax.input.procedural import sky
 
     frame = cv2.resize(sky.render("train", 1, 128, [0])[0], (256, 256))
     encoded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
@@ -126,7 +127,7 @@ def test_clip_that_is_too_short(tmp_path: Path) -> None:
 def test_real_frames_are_sorted_by_number(real_videos: Path) -> None:
     clip = images.read_clip(real_videos / "landscape" / "clip01", 17, 64, "center")
     step = np.abs(np.diff(clip, axis=0)).mean((1, 2, 3))
-    assert step.max() < 0.1  # neighbours look alike
+    assert step.max() < 0.1  # neighbors look alike
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:

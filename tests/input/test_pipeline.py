@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import common
+from i2v_jax.configs import common
 from i2v_jax.errors import UserError
-from i2v_jax.input import directions, pipeline, sky
+from i2v_jax.input import directions, pipeline
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, long_enough
+from i2v_jax.input.procedural import sky
 from tests.input.helpers import frame_numbers, numbered_frames
 
 NO_JITTER = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import common
+from i2v_jax.configs import common
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
-from i2v_jax.input import pipeline, plants, poke_reader, pokes, transforms
+from i2v_jax.input import pipeline, poke_reader, pokes, transforms
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
+from i2v_jax.input.procedural import plants
 
 POKE = {
     "flow": "exact",
@@ -66,8 +67,8 @@ def test_thresholds_fall_until_pixels_are_found(share: float, deviations: int) -
     """The mean of ones with share p is p, the deviation sqrt(p (1 - p))."""
     amplitude = np.zeros(400)
     amplitude[: int(400 * share)] = 2.0
-    normalised = amplitude / 2
-    limits = [normalised.mean() + k * normalised.std() for k in (2, 1, 0)]
+    normalized = amplitude / 2
+    limits = [normalized.mean() + k * normalized.std() for k in (2, 1, 0)]
     assert [limit < 1 for limit in limits].index(True) == 2 - deviations
     assert len(pokes.foreground(flow_of(amplitude.reshape(20, 20)), 0)) == int(400 * share)
 

@@ -60,13 +60,13 @@ def test_contrast_moves_values_away_from_the_mean_luma() -> None:
     assert matrix @ [100, 100, 200, 1] == pytest.approx([100, 100, 150], rel=1e-5)
 
 
-def test_saturation_zero_is_grey() -> None:
+def test_saturation_zero_is_gray() -> None:
     matrix = transforms.jitter_matrix(NO_JITTER | {"saturation": 1.0}, FixedDraws(0.0), mean_luma=0.0)
     luma = 0.299 * 200 + 0.587 * 40 + 0.114 * 90
     assert matrix @ [200, 40, 90, 1] == pytest.approx([luma] * 3, rel=1e-4)
 
 
-def test_hue_turns_colours_and_keeps_luma_and_grey() -> None:
+def test_hue_turns_colors_and_keeps_luma_and_gray() -> None:
     matrix = transforms.jitter_matrix(NO_JITTER | {"hue": 0.1}, FixedDraws(1.0), mean_luma=0.0)
     assert matrix @ [90, 90, 90, 1] == pytest.approx([90] * 3, rel=1e-3)
     before = np.array([180.0, 80.0, 60.0])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import sky
+from i2v_jax.configs import sky
 from tests.sampling.random_run import write_run
 
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A folder with `run`, two images (`a.png`, and the grey odd-sized `b.png`), and `clip`, a folder of 18 frames."""
+    """A folder with `run`, two images (`a.png`, and the gray odd-sized `b.png`), and `clip`, a folder of 18 frames."""
     folder = tmp_path_factory.mktemp("synthesis")
     write_run(folder / "run", sky.get_config("demo,runlocal"))
     noise = np.random.default_rng(0).integers(0, 255, (18, 40, 37, 3), np.uint8)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from launch._app import shell_command
+from i2v_jax.launch._app import shell_command
 from tests.launch.synthesis import last_line, launch
 
 

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from configs import folder, plants, sky
+from i2v_jax.configs import folder, plants, sky
 from i2v_jax.evaluation.records import compare, read_records
-from i2v_jax.input import plants as plants_source
+from i2v_jax.input.procedural import plants as plants_source
 from tests.input.helpers import write_frames
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
@@ -87,7 +87,7 @@ def test_release_quirks_reach_the_records_beside_earlier_ones(sky_run: pathlib.P
 
 
 _COPIES = """
-from i2v_jax.benchmarking.candidate import StochasticCandidate
+from i2v_jax.evaluation.evaluated_model import StochasticCandidate
 StochasticCandidate.sample = lambda self, clips, numbers, seed, samples, frames: clips["video"][:, None, 1:1 + frames]
 from launch import _app, evaluate
 _app.run(evaluate.main)

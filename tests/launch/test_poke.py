@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import plants
 from i2v_jax import media
+from i2v_jax.configs import plants
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling, numbers
 from i2v_jax.sampling.chunks import checked_pokes

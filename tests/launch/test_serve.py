@@ -15,7 +15,7 @@ import urllib.request
 import pytest
 from PIL import Image
 
-from configs import plants
+from i2v_jax.configs import plants
 from tests import compiling
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run

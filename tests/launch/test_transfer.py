@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from launch import transfer
+from i2v_jax.launch import transfer
 from tests.launch.synthesis import frames_of, last_line, launch
 
 

@@ -5,8 +5,8 @@ import numpy as np
 from i2v_jax import charts
 
 
-def _rows_of(picture: np.ndarray, colour: tuple[int, int, int], column: slice) -> np.ndarray:
-    near = np.abs(picture[:, column].astype(int) - colour).max(axis=-1) < 40
+def _rows_of(picture: np.ndarray, color: tuple[int, int, int], column: slice) -> np.ndarray:
+    near = np.abs(picture[:, column].astype(int) - color).max(axis=-1) < 40
     return np.flatnonzero(near.any(axis=1))
 
 

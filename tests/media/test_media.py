@@ -108,11 +108,11 @@ def test_stills_are_eight_frames_at_half_the_scale(drifting: np.ndarray) -> None
 
 
 def test_labels_and_rows(drifting: np.ndarray) -> None:
-    labelled = media.label(drifting, "truth")
-    band = labelled.shape[1] - 32
+    labeled = media.label(drifting, "truth")
+    band = labeled.shape[1] - 32
     assert 8 < band < 30
-    np.testing.assert_array_equal(labelled[:, band:, :48], media.to_uint8(drifting))
-    assert (labelled[:, :band] < 128).any()
+    np.testing.assert_array_equal(labeled[:, band:, :48], media.to_uint8(drifting))
+    assert (labeled[:, :band] < 128).any()
 
     rows = media.stack_rows([("truth", drifting), ("a longer text than the clip is wide", drifting[:4])])
     assert rows.shape[0] == 12

@@ -12,7 +12,7 @@ D = 8
 
 
 def _network(seed: int) -> bijectors.Conditioner:
-    """A small smooth (s, t) at the scale of an initialised linear layer."""
+    """A small smooth (s, t) at the scale of an initialized linear layer."""
     weights = np.random.default_rng(seed).standard_normal((2, D // 2, D // 2)) / np.sqrt(D // 2)
 
     def conditioner(kept: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
 
 
-def test_patch_norms_initialise_from_data():
+def test_patch_norms_initialize_from_data():
     """After data_init every ActNorm sees zero mean and unit variance, each from the output of the layers before it."""
     critic = PatchDiscriminator(width=8)
     variables = random_variables(critic, IMAGES)

@@ -1,4 +1,4 @@
-"""The conditional flow: Jacobian, round trip, likelihood, data-dependent initialisation and control."""
+"""The conditional flow: Jacobian, round trip, likelihood, data-dependent initialization and control."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def _inputs(batch: int = 4, dtype=np.float32):
     )
 
 
-def _initialised(flow: ConditionalFlow, z, condition):
+def _initialized(flow: ConditionalFlow, z, condition):
     variables = flow.init(jax.random.key(0), z, condition)
     _, updates = flow.apply(variables, z, condition, data_init=True, mutable=["params"])
     return {**variables, **updates}
@@ -31,7 +31,7 @@ def test_exact_log_det_is_that_of_the_jacobian():
     with jax.enable_x64(True):
         flow = _flow(exact_logdet=True, dtype=jnp.float64)
         z, condition = _inputs(dtype=np.float64)
-        variables = _initialised(flow, z, condition)
+        variables = _initialized(flow, z, condition)
 
         def one(z, condition):
             return flow.apply(variables, z[None], condition[None])[0][0]
@@ -49,7 +49,7 @@ def test_exact_log_det_is_that_of_the_jacobian():
 def test_log_prob_is_exact_even_when_the_objective_is_the_release_s():
     z, condition = _inputs()
     released, exact = _flow(), _flow(exact_logdet=True)
-    variables = _initialised(released, z, condition)
+    variables = _initialized(released, z, condition)
     residual, log_det = exact.apply(variables, z, condition)
     _, released_log_det = released.apply(variables, z, condition)
     assert np.all(np.asarray(log_det) < np.asarray(released_log_det))
@@ -62,7 +62,7 @@ def _plane_flow():
     flow = _flow(z_dim=2, blocks=2, exact_logdet=True, dtype=jnp.float64)
     rng = np.random.default_rng(1)
     z, condition = jnp.asarray(rng.standard_normal((64, 2))), jnp.asarray(np.repeat([[0.5, -1.0, 0.3]], 64, axis=0))
-    return flow, _initialised(flow, z, condition), condition[:1]
+    return flow, _initialized(flow, z, condition), condition[:1]
 
 
 def test_the_density_of_the_plane_integrates_to_one():
@@ -128,7 +128,7 @@ def test_round_trip_in_float32(scale):
 def test_bijector_is_the_module():
     flow = _flow()
     z, condition = _inputs()
-    variables = _initialised(flow, z, condition)
+    variables = _initialized(flow, z, condition)
     bijector = flow.bind(variables).bijector(condition)
     expected = flow.apply(variables, z, condition)
     for actual, wanted in zip(bijector.forward_and_log_det(z), expected, strict=True):
@@ -139,7 +139,7 @@ def test_data_init_whitens_the_input_of_every_activation():
     flow = _flow()
     z, condition = _inputs(batch=64)
     z = 3 * z + 5
-    bound = flow.bind(_initialised(flow, z, condition))
+    bound = flow.bind(_initialized(flow, z, condition))
     for layer in bound.layers:
         whitened = layer.norm(z)
         np.testing.assert_allclose(np.mean(whitened, 0), 0, atol=1e-5)

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2v_jax.models import convolution, resampling
+from i2v_jax.models import cpu_convolution, resampling
 from i2v_jax.models.layers import Conv, Linear
-from i2v_jax.models.norms import normalise_groups, normalise_instances
+from i2v_jax.models.norms import normalize_groups, normalize_instances
 from tests.models.plain_convolution import direct
 
 RNG = np.random.default_rng(0)
@@ -43,8 +43,8 @@ def winograd(request, monkeypatch):
         yield
         return
     jax.clear_caches()
-    monkeypatch.setattr(convolution, "_WINOGRAD_CHANNELS", 1)
-    monkeypatch.setattr(convolution, "_WINOGRAD_POSITIONS", 1)
+    monkeypatch.setattr(cpu_convolution, "_WINOGRAD_CHANNELS", 1)
+    monkeypatch.setattr(cpu_convolution, "_WINOGRAD_POSITIONS", 1)
     yield
     jax.clear_caches()
 
@@ -72,7 +72,7 @@ def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padd
         )(x, kernel)
 
     for ours, expected in zip(
-        jax.tree.leaves(everything(convolution.convolve)), jax.tree.leaves(everything(direct)), strict=True
+        jax.tree.leaves(everything(cpu_convolution.convolve)), jax.tree.leaves(everything(direct)), strict=True
     ):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
 
@@ -82,7 +82,7 @@ def test_large_convolutions_multiply_half_as_often():
 
     def kernels(rows, channels, dtype):
         x, kernel = jnp.zeros((2, rows, 32, channels), dtype), jnp.zeros((3, 3, channels, 64), dtype)
-        program = jax.make_jaxpr(lambda x, kernel: convolution.convolve(x, kernel, (1, 1), (1, 1)))(x, kernel)
+        program = jax.make_jaxpr(lambda x, kernel: cpu_convolution.convolve(x, kernel, (1, 1), (1, 1)))(x, kernel)
         return str(program).count("conv_general_dilated[")
 
     assert kernels(32, 64, jnp.float32) == 6
@@ -93,7 +93,7 @@ def test_large_convolutions_multiply_half_as_often():
 @pytest.mark.parametrize("frames", [1, 4])
 def test_convolution_of_repeated_frames(frames):
     x, kernel = normal(2, frames, 5, 6, 4), normal(3, 3, 3, 4, 3)
-    ours = convolution.convolve_repeated_frames(x, kernel, 2, (1, 1, 1))
+    ours = cpu_convolution.convolve_repeated_frames(x, kernel, 2, (1, 1, 1))
     expected = direct(np.repeat(x, 2, axis=1), kernel, (1, 1, 1), (1, 1, 1))
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.max(np.abs(expected)))
 
@@ -141,11 +141,11 @@ def test_stored_spectral_vector_never_changes():
 def test_group_statistics(channels, groups):
     x = 3 + 2 * normal(2, 3, 4, 5, channels)
     expected = nn.GroupNorm(groups, epsilon=1e-5, use_scale=False, use_bias=False).apply({}, x)
-    np.testing.assert_allclose(normalise_groups(x), expected, atol=1e-4)
+    np.testing.assert_allclose(normalize_groups(x), expected, atol=1e-4)
 
 
 def test_instance_statistics():
-    y = np.asarray(normalise_instances(3 + 2 * normal(2, 3, 4, 5, 6)))
+    y = np.asarray(normalize_instances(3 + 2 * normal(2, 3, 4, 5, 6)))
     np.testing.assert_allclose(y.mean((1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(y.std((1, 2, 3)), 1, atol=1e-4)
 
@@ -153,7 +153,7 @@ def test_instance_statistics():
 def test_norm_statistics_are_float32():
     """In bfloat16 the mean of 10^4 values near 100 would be off by whole units."""
     x = jnp.asarray(100 + normal(1, 10000, 16), jnp.bfloat16)
-    y = normalise_instances(x)
+    y = normalize_instances(x)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.mean(np.asarray(y, np.float32), axis=1), 0, atol=0.01)
 
@@ -186,7 +186,9 @@ def test_convolution_over_a_sharded_batch(strides):
 
     @jax.jit
     def gradients(x, kernel):
-        return jax.grad(lambda *a: jnp.sum(jnp.sin(convolution.convolve(*a, strides, (1, 1, 1)))), (0, 1))(x, kernel)
+        return jax.grad(lambda *a: jnp.sum(jnp.sin(cpu_convolution.convolve(*a, strides, (1, 1, 1)))), (0, 1))(
+            x, kernel
+        )
 
     whole, parts = gradients(x, kernel), gradients(sharded, kernel)
     assert parts[0].sharding.spec[0] == "data"
@@ -197,6 +199,6 @@ def test_convolution_over_a_sharded_batch(strides):
 def test_a_single_frame_needs_one_time_tap():
     """The other two meet only padding: a third of the operations is left."""
     x, kernel = normal(1, 1, 4, 4, 8), normal(3, 3, 3, 8, 8)
-    compiled = jax.jit(lambda x, k: convolution.convolve(x, k, (1, 1, 1), (1, 1, 1))).lower(x, kernel).compile()
-    middle = jax.jit(lambda x, k: convolution.convolve(x[:, 0], k, (1, 1), (1, 1))).lower(x, kernel[1]).compile()
+    compiled = jax.jit(lambda x, k: cpu_convolution.convolve(x, k, (1, 1, 1), (1, 1, 1))).lower(x, kernel).compile()
+    middle = jax.jit(lambda x, k: cpu_convolution.convolve(x[:, 0], k, (1, 1), (1, 1))).lower(x, kernel[1]).compile()
     assert compiled.cost_analysis()["flops"] == pytest.approx(middle.cost_analysis()["flops"], rel=0.01)

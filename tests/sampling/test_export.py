@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import plants, sky
+from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.sampling import export
 from i2v_jax.sampling.load import assemble

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import sky
+from i2v_jax.configs import sky
 from i2v_jax.errors import UserError
+from i2v_jax.launch import _checkpoint
 from i2v_jax.sampling.load import assemble, load_stages, load_synthesizer
 from i2v_jax.training.checkpoint import Checkpointer, Choice, load_networks
 from i2v_jax.training.state import TrainState
-from launch import _checkpoint
 from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
 
 ARGUMENT = "demo,runlocal"

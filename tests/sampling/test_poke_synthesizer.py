@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from configs import plants, sky
+from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.load import load_poke_synthesizer, load_synthesizer
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness

@@ -42,7 +42,7 @@ class Seen:
         )
         self.page.evaluate("performance.clearMeasures('first frame')")
 
-    def colour(self, x, y):
+    def color(self, x, y):
         """Of the canvas there, in shares of its sides."""
         return self.page.evaluate(
             """([x, y]) => {

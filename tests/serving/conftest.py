@@ -25,7 +25,7 @@ def open_page(chromium):
 
 @pytest.fixture(scope="module")
 def poke_server():
-    examples = {"grey": Example("grey", stand_ins.EXAMPLE), "dark": Example("dark", stand_ins.EXAMPLE // 4)}
+    examples = {"gray": Example("gray", stand_ins.EXAMPLE), "dark": Example("dark", stand_ins.EXAMPLE // 4)}
     with recorded(stand_ins.pokes(), examples=examples) as server:
         yield server
 

@@ -26,7 +26,7 @@ from tests.sampling import stand_ins
 
 SIZE = 16
 EXAMPLE = np.full((SIZE, SIZE, 3), 100, np.uint8)
-GREY = 100 / 127.5 - 1  # of the example and of `png()`, as the models see it
+GRAY = 100 / 127.5 - 1  # of the example and of `png()`, as the models see it
 
 
 class Brightening(nn.Module):
@@ -74,7 +74,7 @@ def poke_samples():
 @contextlib.contextmanager
 def raw_client(model, example=EXAMPLE, **settings):
     """A client of an application whose model may still be compiling."""
-    application = app.create_app(model, {"grey": Example("grey", example)}, **settings)
+    application = app.create_app(model, {"gray": Example("gray", example)}, **settings)
     with TestClient(application) as opened:
         yield opened
 
@@ -129,7 +129,7 @@ def told(address, path):
 
 def post(address, **values):
     """The status of an answer to a poke of the example."""
-    body = json.dumps({"example": "grey", **values}).encode()
+    body = json.dumps({"example": "gray", **values}).encode()
     request = urllib.request.Request(f"{address}/v1/poke", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.status
@@ -151,7 +151,7 @@ def video_of(response):
 @contextlib.contextmanager
 def server(model, examples=None, **settings):
     """The address of a real server of a model in a thread of its own."""
-    chosen = {"grey": Example("grey", EXAMPLE)} if examples is None else examples
+    chosen = {"gray": Example("gray", EXAMPLE)} if examples is None else examples
     application = app.create_app(model, chosen, hosts=LOOPBACK, **settings)
     listener = socket.create_server(("127.0.0.1", 0))
     running = app.server_of(application)
@@ -165,5 +165,5 @@ def server(model, examples=None, **settings):
 
 
 def ask(client, route="/v1/poke", **values):
-    """The response about the grey example, an npz unless `format` is among the values."""
-    return client.post(route, json={"example": "grey", "format": "npz", **values})
+    """The response about the gray example, an npz unless `format` is among the values."""
+    return client.post(route, json={"example": "gray", "format": "npz", **values})

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from tests.serving import stand_ins
-from tests.serving.stand_ins import GREY, SIZE, ask, png, video_of
+from tests.serving.stand_ins import GRAY, SIZE, ask, png, video_of
 
 
 def test_an_answer_is_the_start_frame_and_what_follows(poke_client):
     video = video_of(ask(poke_client, poke=[3, 3, 2, 0]))
     assert video.shape == (1, 5, SIZE, SIZE, 3)
-    np.testing.assert_allclose(video[0, :, 0, 0, 0], GREY + 0.02 * np.arange(5), atol=1e-5)
+    np.testing.assert_allclose(video[0, :, 0, 0, 0], GRAY + 0.02 * np.arange(5), atol=1e-5)
 
 
 def test_pokes_are_in_pixels_of_the_image(poke_client):
@@ -24,16 +24,16 @@ def test_pokes_are_in_pixels_of_the_image(poke_client):
     response = poke_client.post(
         "/v1/poke", json={"image": image, "poke": "30,3,4,0", "frames": 1}, headers={"Accept": "application/x-npz"}
     )
-    np.testing.assert_allclose(video_of(response)[0, :, 0, 0, 0], [GREY, GREY + 0.02], atol=1e-5)
+    np.testing.assert_allclose(video_of(response)[0, :, 0, 0, 0], [GRAY, GRAY + 0.02], atol=1e-5)
 
 
 def test_several_pokes_and_in_turn(poke_client):
     each = video_of(ask(poke_client, poke=[[3, 3, 2, 0], [5, 5, 4, 0]]))
     assert each.shape[:2] == (2, 5)
-    np.testing.assert_allclose(each[:, -1, 0, 0, 0], [GREY + 0.08, GREY + 0.16], atol=1e-5)
+    np.testing.assert_allclose(each[:, -1, 0, 0, 0], [GRAY + 0.08, GRAY + 0.16], atol=1e-5)
     turn = video_of(ask(poke_client, poke=["3,3,2,0", "5,5,4,0"], in_turn=True))
     assert turn.shape[:2] == (1, 10)
-    np.testing.assert_allclose(turn[0, [4, 5, 9], 0, 0, 0], GREY + np.array([0.08, 0.08, 0.24]), atol=1e-5)
+    np.testing.assert_allclose(turn[0, [4, 5, 9], 0, 0, 0], GRAY + np.array([0.08, 0.08, 0.24]), atol=1e-5)
 
 
 def test_a_form_asks_the_same(poke_client):
@@ -42,14 +42,14 @@ def test_a_form_asks_the_same(poke_client):
         data={"poke": ["3,3,2,0", "5,5,4,0"], "format": "npz"},
         files={"image": ("a.png", png(mode="L"), "image/png")},
     )
-    np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
+    np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GRAY + 0.04, GRAY + 0.08], atol=1e-5)
 
 
 def test_several_pokes_in_the_address(poke_client):
     response = poke_client.post(
-        "/v1/poke?poke=3,3,2,0&poke=5,5,4,0&frames=9&frames=2", json={"example": "grey", "format": "npz"}
+        "/v1/poke?poke=3,3,2,0&poke=5,5,4,0&frames=9&frames=2", json={"example": "gray", "format": "npz"}
     )
-    np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GREY + 0.04, GREY + 0.08], atol=1e-5)
+    np.testing.assert_allclose(video_of(response)[:, -1, 0, 0, 0], [GRAY + 0.04, GRAY + 0.08], atol=1e-5)
 
 
 def test_impulses_are_drawn_as_arrows_of_one_length():
@@ -67,7 +67,7 @@ def test_impulses_are_drawn_as_arrows_of_one_length():
 
 
 def test_formats(poke_client):
-    mp4 = poke_client.post("/v1/poke", json={"example": "grey", "poke": "3,3,2,0", "scale": 4})
+    mp4 = poke_client.post("/v1/poke", json={"example": "gray", "poke": "3,3,2,0", "scale": 4})
     assert mp4.headers["content-type"] == "video/mp4"
     with av.open(io.BytesIO(mp4.content)) as container:
         assert [(frame.width, frame.height) for frame in container.decode(video=0)] == [(64, 64)] * 5
@@ -93,7 +93,7 @@ def test_samples_depend_on_the_seed_alone(sample_client):
 def test_direction_and_temperature(sample_client):
     """z = nu + embedding + bin, and the first frame is x0 + z[0] + z[1] / 1000 (tests/sampling/stand_ins.py)."""
     video = video_of(ask(sample_client, "/v1/sample", samples=1, temperature=0, direction=35.0, frames=1))
-    np.testing.assert_allclose(video[0, 1, 0, 0, 0], GREY + 1.001 * (GREY + 3), atol=1e-4)
+    np.testing.assert_allclose(video[0, 1, 0, 0, 0], GRAY + 1.001 * (GRAY + 3), atol=1e-4)
 
 
 def test_endpoint():
@@ -101,7 +101,7 @@ def test_endpoint():
     with stand_ins.client(stand_ins.samples("endpoint")) as client:
         assert client.get("/v1/model").json()["control"] == "endpoint"
         video = video_of(ask(client, "/v1/sample", samples=1, temperature=0, endpoint="0.6,0.1,0.25", frames=1))
-    np.testing.assert_allclose(video[0, 1, 0, 0, 0], GREY + 1.001 * (GREY + 45), atol=1e-4)
+    np.testing.assert_allclose(video[0, 1, 0, 0, 0], GRAY + 1.001 * (GRAY + 45), atol=1e-4)
 
 
 def test_samples_of_pokes(poke_sample_client):
@@ -111,7 +111,7 @@ def test_samples_of_pokes(poke_sample_client):
     pokes = [[3, 3, 2, 0], [5, 6, 4, -1]]
     surest = video_of(ask(poke_sample_client, poke=pokes, samples=2, temperature=0, frames=20))
     assert surest.shape == (4, 21, SIZE, SIZE, 3)
-    expected = GREY + np.repeat([0.02, 0.04], 2) * np.array([[0], [1], [16], [20]])
+    expected = GRAY + np.repeat([0.02, 0.04], 2) * np.array([[0], [1], [16], [20]])
     np.testing.assert_allclose(surest[:, [0, 1, 16, 20], 0, 0, 0].T, expected, atol=1e-4)
     drawn, fewer, other = (
         video_of(ask(poke_sample_client, poke=pokes, samples=samples, seed=seed, frames=10))[:, -1, 0, 0, 0]
@@ -127,7 +127,7 @@ def test_pokes_of_samples_in_turn(poke_sample_client):
     assert "one sample is needed" in ask(poke_sample_client, **turn).json()["error"]
     video = video_of(ask(poke_sample_client, **turn, samples=1, temperature=0, frames=5))
     assert video.shape[:2] == (1, 12)
-    np.testing.assert_allclose(video[0, [5, 6, 11], 0, 0, 0], GREY + np.array([0.1, 0.1, 0.3]), atol=1e-4)
+    np.testing.assert_allclose(video[0, [5, 6, 11], 0, 0, 0], GRAY + np.array([0.1, 0.1, 0.3]), atol=1e-4)
 
 
 def test_what_was_seen_can_be_saved(poke_client):
@@ -170,27 +170,27 @@ def test_long_chains_can_be_saved(poke_client):
 
 def test_description_and_examples(poke_client, sample_client):
     told = poke_client.get("/v1/model").json()
-    assert (told["model"], told["size"], told["examples"], told["frames"]["default"]) == ("poke", SIZE, ["grey"], 4)
+    assert (told["model"], told["size"], told["examples"], told["frames"]["default"]) == ("poke", SIZE, ["gray"], 4)
     assert sample_client.get("/v1/model").json()["control"] == "direction"
-    picture = Image.open(io.BytesIO(poke_client.get("/v1/examples/grey").content))
+    picture = Image.open(io.BytesIO(poke_client.get("/v1/examples/gray").content))
     assert np.asarray(picture).tolist() == stand_ins.EXAMPLE.tolist()
     assert poke_client.get("/v1/examples/none").status_code == 404
 
 
 def test_an_example_tells_the_size_that_its_pokes_are_told_in():
     with stand_ins.client(stand_ins.pokes(), example=np.full((2 * SIZE, 2 * SIZE, 3), 100, np.uint8)) as client:
-        picture = client.get("/v1/examples/grey")
+        picture = client.get("/v1/examples/gray")
         assert Image.open(io.BytesIO(picture.content)).size == (SIZE, SIZE)
         assert picture.headers["x-image-size"] == "32x32"
         video = video_of(ask(client, poke=[30, 30, 4, 0], frames=1))
-        np.testing.assert_allclose(video[0, :, 0, 0, 0], [GREY, GREY + 0.02], atol=1e-5)
+        np.testing.assert_allclose(video[0, :, 0, 0, 0], [GRAY, GRAY + 0.02], atol=1e-5)
 
 
 def test_metrics(poke_client):
     before = time.monotonic()
     ask(poke_client, poke="3,3,1,0")
     ask(poke_client, poke="3,3,0,0")
-    for path in ("/v1/examples/grey", "/v1/examples/none", "/static/page.js", "/nothing", "/v1/poke"):
+    for path in ("/v1/examples/gray", "/v1/examples/none", "/static/page.js", "/nothing", "/v1/poke"):
         poke_client.get(path)
     lines = poke_client.get("/metrics").text.splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))

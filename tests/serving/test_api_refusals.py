@@ -39,7 +39,7 @@ from tests.serving.stand_ins import SIZE, ask, png
         ({"poke": "3,3,1,0", "in_turn": "perhaps"}, "must be true or false"),
         ({"poke": "3,3,1,0", "seed": 3}, "unknown parameter 'seed'"),
         ({"poke": "3,3,1,0", "example": "none"}, "there is no example 'none'"),
-        ({"poke": "3,3,1,0", "example": ["grey"]}, "there is no example"),
+        ({"poke": "3,3,1,0", "example": ["gray"]}, "there is no example"),
         ({"poke": "3,3,1,0", "image": "%%%"}, "give one image"),
         ({"poke": "3,3,1,0", "example": None, "image": "%%%"}, "this is not base64"),
         ({"poke": "3,3,1,0", "example": None, "image": 5}, "its bytes in base64"),
@@ -72,7 +72,7 @@ def test_bad_parameters_of_samples_of_pokes(poke_sample_client, values, words):
 
 
 def test_not_a_number_in_json(poke_client):
-    body = '{"example": "grey", "poke": [3, 3, NaN, 0]}'
+    body = '{"example": "gray", "poke": [3, 3, NaN, 0]}'
     response = poke_client.post("/v1/poke", content=body, headers={"Content-Type": "application/json"})
     assert "must be finite numbers" in response.json()["error"]
 
@@ -93,7 +93,7 @@ def test_what_the_model_cannot_do(poke_client, sample_client):
         (b"[1, 2]", "application/json", 400),
         (b"\xff\xfe", "application/json", 400),
         (b"[" * 200_000, "application/json", 400),
-        (rb'{"example": "grey", "poke": "3,3,1,0", "frames": "\ud800"}', "application/json", 400),
+        (rb'{"example": "gray", "poke": "3,3,1,0", "frames": "\ud800"}', "application/json", 400),
         (b"no boundary", "multipart/form-data", 400),
         (b"--x\r\nnonsense", "multipart/form-data; boundary=x", 400),
         (b"", "", 415),

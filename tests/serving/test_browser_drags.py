@@ -20,7 +20,7 @@ ACCENT = (255, 64, 32)
 def test_a_drag_asks_for_the_place_where_it_was(poke_server, open_page, viewport, ratio):
     seen = open_page(poke_server, viewport, device_scale_factor=ratio).open()
     live = []
-    seen.drag((0.25, 0.5), (0.5, 0.625), look=lambda: live.append(seen.colour(0.36, 0.555)))
+    seen.drag((0.25, 0.5), (0.5, 0.625), look=lambda: live.append(seen.color(0.36, 0.555)))
     seen.wait_for_answer(4)
     (made,) = seen.requests[-1]["made"]
     pixel = SIZE / seen.page.locator("#picture").bounding_box()["width"]  # one of the screen, in the model's
@@ -41,10 +41,10 @@ def test_the_answer_is_played_and_stands(poke_server, open_page):
     seen.drag((0.25, 0.25), (0.75, 0.25))
     seen.wait_for_answer(4)
     seen.page.wait_for_function("() => document.getElementById('clock').textContent === '4 / 4'")
-    np.testing.assert_allclose(seen.colour(0.1, 0.9), [100 + 127.5 * 0.04 * SIZE / 2] * 3, atol=2)
+    np.testing.assert_allclose(seen.color(0.1, 0.9), [100 + 127.5 * 0.04 * SIZE / 2] * 3, atol=2)
     seen.page.keyboard.press("Tab")
     seen.page.locator("#time").fill("0")
-    assert seen.colour(0.1, 0.9) == [100] * 3
+    assert seen.color(0.1, 0.9) == [100] * 3
     seen.page.click("#play")
     seen.page.wait_for_function("() => document.getElementById('clock').textContent === '4 / 4'")
 
@@ -67,7 +67,7 @@ def test_pokes_of_the_picture_and_of_the_last_frame(poke_server, open_page):
     assert Image.open(io.BytesIO(content)).n_frames == 9
     seen.page.click("#examples button[value=dark]")
     seen.page.wait_for_function("() => document.querySelectorAll('#clips button').length === 0")
-    assert seen.colour(0.5, 0.5) == [25] * 3
+    assert seen.color(0.5, 0.5) == [25] * 3
 
 
 def test_two_at_once(poke_server, open_page):
@@ -78,7 +78,7 @@ def test_two_at_once(poke_server, open_page):
     other.wait_for_answer(4)
     one.wait_for_answer(30)
     other.page.wait_for_function("() => document.getElementById('clock').textContent === '4 / 4'")
-    np.testing.assert_allclose(other.colour(0.1, 0.9), [100 + 127.5 * 0.04 * 12] * 3, atol=2)
+    np.testing.assert_allclose(other.color(0.1, 0.9), [100 + 127.5 * 0.04 * 12] * 3, atol=2)
 
 
 def test_keyboard(poke_server, open_page):
@@ -138,7 +138,7 @@ def test_a_short_drag_and_one_that_leaves_the_picture(poke_server, open_page):
 
 def test_another_picture_or_setting_ends_an_answer(open_page):
     model = stand_ins.slow(stand_ins.pokes(), 0.05)
-    examples = {"grey": Example("grey", stand_ins.EXAMPLE), "dark": Example("dark", stand_ins.EXAMPLE // 4)}
+    examples = {"gray": Example("gray", stand_ins.EXAMPLE), "dark": Example("dark", stand_ins.EXAMPLE // 4)}
     with recorded(model, examples=examples) as server:
         seen = open_page(server)
         sent = []

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 SHOWN = """value => {
     const canvas = document.getElementById("picture");
     return canvas.getContext("2d").getImageData(9, 99, 1, 1).data[0] === value;
-}"""  # as the colour of the picture at its left
+}"""  # as the color of the picture at its left
 
 
 def test_saving(poke_server, open_page):
@@ -95,7 +95,7 @@ def test_the_picture_that_was_chosen_last_stays(poke_server, open_page):
         held[0].continue_()
     answered.value.finished()
     seen.page.wait_for_timeout(300)
-    assert seen.colour(0.5, 0.5) == [25] * 3
+    assert seen.color(0.5, 0.5) == [25] * 3
     assert seen.page.get_attribute("#examples button[value=dark]", "aria-pressed") == "true"
 
 
@@ -161,7 +161,7 @@ def test_a_dropped_file_is_squeezed_or_cut(poke_server, open_page):
     )
     seen.page.wait_for_selector("#fit", state="visible")
     assert seen.page.input_value("#fit") == "resize"
-    assert (seen.colour(0.05, 0.5), seen.colour(0.9, 0.5)) == ([0] * 3, [200] * 3)
+    assert (seen.color(0.05, 0.5), seen.color(0.9, 0.5)) == ([0] * 3, [200] * 3)
     for crop, left in (("center", 200), ("resize", 0)):
         with seen.page.expect_response("**/v1/image"):
             seen.page.select_option("#fit", crop)

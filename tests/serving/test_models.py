@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from configs import plants
+from i2v_jax.configs import plants
 from i2v_jax.sampling.poke_samples import poke_control
 from i2v_jax.serving.models import ServedPokeSamples, open_model
 from tests.sampling.random_run import write_run

@@ -18,7 +18,7 @@ from i2v_jax.input import images
 from i2v_jax.serving.sockets import HEADER
 from tests.serving import stand_ins
 
-WISH = {"id": 5, "example": "grey", "poke": [3, 3, 2, 0], "frames": 6}
+WISH = {"id": 5, "example": "gray", "poke": [3, 3, 2, 0], "frames": 6}
 
 
 def answer(socket):
@@ -50,7 +50,7 @@ def test_samples_come_side_by_side():
         stand_ins.client(stand_ins.samples()) as client,
         client.websocket_connect("/v1/stream") as socket,
     ):
-        socket.send_json({"id": 1, "example": "grey", "samples": 3, "frames": 17, "seed": 4})
+        socket.send_json({"id": 1, "example": "gray", "samples": 3, "frames": 17, "seed": 4})
         texts, frames = answer(socket)
     assert texts[0]["samples"] == 3
     assert [frame[1:3] for frame in frames] == [(sample, index) for index in range(17) for sample in range(3)]
@@ -64,11 +64,11 @@ def test_samples_come_side_by_side():
         ('{"id": "a"}', "id: a whole number is needed"),
         ('{"id": -1}', "id: a whole number is needed"),
         ('{"id": 1}', "give one image"),
-        ('{"id": 1, "example": "grey", "poke": [3, 3, 0, 0]}', "there is nothing to answer"),
-        ('{"id": 1, "example": "grey", "poke": [3, 3, NaN, 0]}', "must be finite numbers"),
-        ('{"id": 1, "example": "grey", "poke": [[3, 3, 1, 0], [3, 3, 2, 0]]}', "one poke at a time"),
+        ('{"id": 1, "example": "gray", "poke": [3, 3, 0, 0]}', "there is nothing to answer"),
+        ('{"id": 1, "example": "gray", "poke": [3, 3, NaN, 0]}', "must be finite numbers"),
+        ('{"id": 1, "example": "gray", "poke": [[3, 3, 1, 0], [3, 3, 2, 0]]}', "one poke at a time"),
         ('{"id": 1, "image": "AAAA", "poke": [3, 3, 1, 0]}', "not an image"),
-        (r'{"id": 1, "example": "grey", "poke": "\ud800"}', r"poke=\ud800: 4 numbers are needed"),
+        (r'{"id": 1, "example": "gray", "poke": "\ud800"}', r"poke=\ud800: 4 numbers are needed"),
     ],
 )
 def test_a_bad_wish_is_told_and_the_next_one_is_answered(poke_client, wish, words):
@@ -122,7 +122,7 @@ def test_a_closed_socket_ends_the_work():
             socket.send_json({**WISH, "frames": 64})
             socket.receive()  # start
             socket.receive()  # the first frame
-        assert len(client.post("/v1/poke", json={"example": "grey", "poke": "3,3,2,0"}).content) > 0
+        assert len(client.post("/v1/poke", json={"example": "gray", "poke": "3,3,2,0"}).content) > 0
         assert frames._value.get() < 64
 
 
@@ -250,7 +250,7 @@ def test_an_http_client_that_leaves_ends_the_work():
         stand_ins.wait_until(lambda: stand_ins.told(address, "/healthz") == '{"status":"ready"}')
         before = frames_computed(address)
         connection = http.client.HTTPConnection(address.removeprefix("http://"))
-        body = json.dumps({"example": "grey", "poke": [3, 3, 2, 0], "frames": 64})
+        body = json.dumps({"example": "gray", "poke": [3, 3, 2, 0], "frames": 64})
         connection.request("POST", "/v1/poke", body, {"Content-Type": "application/json"})
         stand_ins.wait_until(lambda: frames_computed(address) > before)
         connection.close()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import dtdb_i3d
+from i2v_jax.configs import dtdb_i3d
 from i2v_jax.tasks import networks
 from i2v_jax.tasks.classifier import Classifier
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common
+from i2v_jax.configs import common
 from i2v_jax.models import biggan
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.image_ae import ImageAE, Outputs

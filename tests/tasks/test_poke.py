@@ -1,4 +1,4 @@
-"""The poke objectives are the authors' own; who is updated when, by which optimiser, and what background pokes ask."""
+"""The poke objectives are the authors' own; who is updated when, by which optimizer, and what background pokes ask."""
 
 import jax
 import jax.numpy as jnp
@@ -8,18 +8,18 @@ import pytest
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
-from i2v_jax.interop import load_torch, to_torch
 from i2v_jax.models import layers, poke_model
 from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator
 from i2v_jax.tasks import perceptual_loss
 from i2v_jax.tasks.poke import DISCRIMINATORS, MODEL, Poke
+from i2v_jax.torch_interop import load_torch, to_torch
 from i2v_jax.training.state import TrainState, split
 from i2v_jax.training.step import make_step
-from tests.interop.test_poke_networks import WITHOUT_GRADIENT
-from tests.interop.test_video_networks import channels_last
 from tests.models import plain_convolution
 from tests.models.random_variables import drawn
 from tests.reference import fixtures
+from tests.torch_interop.state_dicts.test_poke_networks import WITHOUT_GRADIENT
+from tests.torch_interop.state_dicts.test_video_networks import channels_last
 
 RNG = np.random.default_rng(0)
 LOSS = {
@@ -160,7 +160,7 @@ def test_updates_come_in_order_and_the_adversarial_ones_late(small):
     assert [update.networks for update in single.updates if update.runs_at(0)] == [MODEL]
 
 
-def test_a_step_moves_each_network_with_the_optimiser_of_each_update(small):
+def test_a_step_moves_each_network_with_the_optimizer_of_each_update(small):
     """The decoder has two: afterwards its parameters have moved twice, and each has moments of its own."""
     task, networks, batch = small
     optimizers = dict.fromkeys(task.modules, optax.with_extra_args_support(optax.adam(1e-3)))

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common
-from i2v_jax.interop import load_torch, to_torch
+from i2v_jax.configs import common
 from i2v_jax.models import layers
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks import perceptual_loss
 from i2v_jax.tasks.video_vae import Draws, Outputs, VideoVAE
+from i2v_jax.torch_interop import load_torch, to_torch
 from tests.models import plain_convolution
 from tests.reference import fixtures
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation.extractors import Extractor, make_extractor
-from i2v_jax.evaluation.metrics import psnr
 from i2v_jax.input.pipeline import make_pipeline
-from i2v_jax.report.curves import series
+from i2v_jax.metrics.extractors import Extractor, make_extractor
+from i2v_jax.metrics.paired import psnr
+from i2v_jax.reports.curves import series
 from i2v_jax.training import loop, sample_metric
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.writers import MetricWriter, read_metrics, write_curves
-from tests.training.tiny import MeanColour, tiny_config, tiny_trainer
+from tests.training.tiny import MeanColor, tiny_config, tiny_trainer
 
 
 def saved(folder):
@@ -45,7 +45,7 @@ def test_learns_logs_and_keeps_the_latest_and_the_best(tmp_path):
     assert any(path.name.startswith("events.out") for path in tmp_path.iterdir())
 
 
-class Brightening(MeanColour):
+class Brightening(MeanColor):
     """Its "samples" are the truth, brighter by less in the middle of training."""
 
     preview_rows = ("truth", "sample")
@@ -106,7 +106,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
 
 def test_training_starts_from_imported_networks(tmp_path, capsys):
-    """The optimiser, the networks that are in no file and the averages are new."""
+    """The optimizer, the networks that are in no file and the averages are new."""
     imported = {"kernel": np.full((16 * 16 * 3, 3), 1e-3, np.float32), "bias": np.arange(3, dtype=np.float32)}
     save_imported(tmp_path, {"predictor": {"params": imported}}, tiny_config())
     trainer = tiny_trainer(tmp_path, 3)
@@ -162,7 +162,7 @@ def test_sampling_uses_the_averaged_parameters(tmp_path):
 
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
     with pytest.raises(loop.NonFiniteError, match=r"error=nan.* at step 5 \(all finite up to step 4\)"):
-        tiny_trainer(tmp_path, 12, task=MeanColour(not_a_number_at=4)).run()
+        tiny_trainer(tmp_path, 12, task=MeanColor(not_a_number_at=4)).run()
     assert saved(tmp_path)["step"] == 3  # the last good checkpoint
 
 

@@ -1,4 +1,4 @@
-"""Optimisers do what their names say."""
+"""Optimizers do what their names say."""
 
 import operator
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common, plants, sky
+from i2v_jax.configs import common, plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.training.optimizers import learning_rate_schedule, make_optimizer
 

@@ -6,8 +6,8 @@ import jax
 import pytest
 from jax.sharding import AxisType
 
-from configs import common
 from i2v_jax import config as configs
+from i2v_jax.configs import common
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.training import preflight, run

@@ -14,7 +14,7 @@ from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.flow import Encoded
 from i2v_jax.training import latents, loop, run
 from i2v_jax.training.interrupt import Interruption
-from tests.training.tiny import MeanColour, tiny_config
+from tests.training.tiny import MeanColor, tiny_config
 
 
 def two_stages():
@@ -29,7 +29,7 @@ def two_stages():
 
 @pytest.fixture(autouse=True)
 def tiny_tasks(monkeypatch):
-    monkeypatch.setattr(run, "make_task", lambda *_: MeanColour())
+    monkeypatch.setattr(run, "make_task", lambda *_: MeanColor())
     pipeline = run._pipeline
     monkeypatch.setattr(run, "_pipeline", lambda config, _, split: pipeline(config, "video_vae", split))
 
@@ -88,7 +88,7 @@ def test_a_signal_during_the_start_is_heard_before_the_first_step(tmp_path, monk
 
 
 class _Encoders:
-    """In place of the flow's task: the "posterior" of a clip is made of its colours."""
+    """In place of the flow's task: the "posterior" of a clip is made of its colors."""
 
     control, frozen = "direction", {"scale": jnp.float32(2.0)}
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import common
+from i2v_jax.configs import common
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.optimizers import make_optimizer
 from i2v_jax.training.state import TrainState

@@ -1,4 +1,4 @@
-"""A task small enough to see the loop at work: a linear map learns the mean colour of the next frame."""
+"""A task small enough to see the loop at work: a linear map learns the mean color of the next frame."""
 
 import pathlib
 
@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType
 
-from configs import common
+from i2v_jax.configs import common
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import Stage, Trainer
 
 
-class MeanColour:
-    """Predicts the mean colour of frame 1 from frame 0, with noise that depends on the step's random numbers."""
+class MeanColor:
+    """Predicts the mean color of frame 1 from frame 0, with noise that depends on the step's random numbers."""
 
     forward_networks = ("predictor",)
     ema_networks = ("predictor",)
@@ -81,7 +81,7 @@ def tiny_config(**train):
 
 
 def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, interruption=None):
-    """A trainer of `MeanColour` on the first `devices` virtual devices."""
+    """A trainer of `MeanColor` on the first `devices` virtual devices."""
     config = config or tiny_config()
     mesh = jax.make_mesh(
         (devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:devices]
@@ -90,5 +90,5 @@ def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, in
         make_pipeline(config.data, split=split, batch_size=8, seed=config.seed, train=split == "train")
         for split in ("train", "eval")
     ]
-    stage = Stage("video_vae", task or MeanColour(), *pipelines, steps, config, pathlib.Path(folder))
+    stage = Stage("video_vae", task or MeanColor(), *pipelines, steps, config, pathlib.Path(folder))
     return Trainer(stage, mesh, interruption or Interruption())

@@ -3,8 +3,8 @@
 const ACCENT = "#ff4020";
 
 function stroked(context, side, path) {
-  for (const [colour, width] of [["rgb(255 255 255 / 85%)", 0.014], [ACCENT, 0.008]]) {
-    context.strokeStyle = colour;
+  for (const [color, width] of [["rgb(255 255 255 / 85%)", 0.014], [ACCENT, 0.008]]) {
+    context.strokeStyle = color;
     context.lineWidth = width * side;
     context.beginPath();
     path();

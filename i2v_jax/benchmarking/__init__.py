@@ -1,1 +1,0 @@
-"""A trained model under a protocol: its clips, its samples, its metrics."""

@@ -1,0 +1,242 @@
+"""What models that answer to pokes are measured by: the pokes of held-out clips of their own data set."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import cv2
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+
+from i2v_jax import media
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation.poked_clips import PokedClips, held_out
+from i2v_jax.input import flow
+from i2v_jax.input.procedural import plants
+from i2v_jax.metrics.diversity import SAMPLES, pairwise_diversity
+from i2v_jax.metrics.motion import track
+from i2v_jax.metrics.paired import image_distance_per_frame, psnr_per_frame, ssim_per_frame
+from i2v_jax.sampling.poke_samples import sample_pokes
+from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
+from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.tasks.perceptual_loss import make_distance
+
+Floats = NDArray[np.floating]
+_CHUNK = 16  # clips at a time in the distance
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Means over the clips."""
+
+    numbers: dict[str, float]  # see `measure_pokes`
+    curves: dict[str, dict[str, list[float]]]  # metric -> candidate -> its value in each of the T frames
+
+
+# (start frames [N, H, W, 3], positions [N, 2], displacements [N, 2], T) -> S answers to each poke, [N, S, T, H, W, 3]
+Respond = Callable[[Floats, Floats, Floats, int], Floats]
+
+
+def measure_pokes(synthesizer: PokeSynthesizer, clips: PokedClips) -> dict[str, float]:
+    """All numbers, means over the clips; lengths in pixels at the model's resolution, PSNR in dB.
+
+    `target_error_*` is the distance between where the poked point has ended (`metrics.motion.track`) and where it
+    was sent: of the model's answers ("model"), of the start frame copied, where it is the length of the poke ("still"),
+    of the start frame moved as a whole ("translation"), and of the true clips, where only the tracker errs ("truth").
+    `background_motion_*` is the mean length of the flow from start to last frame after a poke of the background, of
+    the same displacement. The baselines are those of `baselines`. The distance between images is LPIPS where its
+    weights are there, and otherwise that of Laplacian pyramids; its numbers are named after it.
+    """
+    return measure(synthesizer, clips).numbers
+
+
+def measure(synthesizer: PokeSynthesizer, clips: PokedClips) -> Measured:
+    """As `measure_pokes`, with the course over time."""
+
+    def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
+        return synthesizer.respond(start, position, displacement, frames)[:, None]
+
+    return _measure(respond, clips, {})
+
+
+def measure_samples(
+    synthesizer: VideoSynthesizer,
+    data: ConfigDict,
+    count: int,
+    *,
+    split: str = "test",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    temperature: float = 1.0,
+    beside: PokeSynthesizer | None = None,
+) -> Measured:
+    """As `measure`, of a cINN that is controlled by pokes, on `held_out` clips of `data`.
+
+    Numbers named "model" are then means over `samples` samples of each poke, and there are more:
+    "reconstruction" is what the video autoencoder makes of the true clips, which is the best that its samples can be;
+    `diversity_model` the mean squared difference of pixels in [-1, 1] between two samples of a poke
+    (`metrics.diversity`), and `diversity_motion_model` the root of the mean squared difference between their flows
+    from start to last frame, in pixels; "truth", on `plants` alone, has them of as many answers of the scene itself, in
+    which the poked plant goes where it was sent and the breeze is drawn anew for the others. Where a deterministic
+    model is given `beside`, its own numbers on the same pokes are named "deterministic".
+
+    Raises:
+        UserError: the model is not controlled by pokes; `beside` is of another size, or of another length on data
+            other than `plants`, whose clips show the same motion in any number of frames.
+    """
+
+    def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
+        key = jax.random.key(seed)
+        return sample_pokes(
+            synthesizer, start, position, displacement, key, samples, frames=frames, temperature=temperature
+        )
+
+    if beside is not None:
+        _check_beside(beside, synthesizer.size, data)
+    clips = held_out(data, count, split)
+    measured = _measure(respond, clips, {"reconstruction": synthesizer.reconstruct(clips.video)})
+    if samples > 1 and data.name == "plants":
+        truth = true_answers(clips, samples, data.breeze, seed, split)
+        measured.numbers.update(_diversity(clips.video[:, 0], truth, "truth"))
+    if beside is None:
+        return measured
+    theirs = data.copy_and_resolve_references()
+    theirs.frames = beside.frames + 1
+    other = measure(beside, held_out(theirs, count, split)).numbers
+    own = {name.removesuffix("model") + "deterministic": other[name] for name in other if name.endswith("_model")}
+    # one answer to each poke
+    none = {f"{name}_deterministic": 0.0 for name in ("diversity", "diversity_motion")}
+    return dataclasses.replace(measured, numbers={**measured.numbers, **own, **none})
+
+
+def _check_beside(beside: PokeSynthesizer, size: int, data: ConfigDict) -> None:
+    if beside.size != size:
+        raise UserError(
+            f"the models have {size} and {beside.size} pixels: errors in pixels can be compared at one size only"
+        )
+    if data.name != "plants" and beside.frames + 1 != data.frames:
+        raise UserError(
+            f"the models have clips of {data.frames} and {beside.frames + 1} frames, after which a point is elsewhere: "
+            f"train the poke model with data.frames={data.frames}"
+        )
+
+
+def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> Measured:
+    """Measures a model, the baselines, and other videos [N, T, H, W, 3] of the clips."""
+    start, truth = clips.video[:, 0], clips.video[:, 1:]
+    frames = truth.shape[1]
+    answers = respond(start, clips.position, clips.told, frames)
+    single = {name: videos[:, None] for name, videos in {**others, **baselines(clips)}.items()}
+    candidates = {"model": answers, **single}
+    after_background = respond(start, clips.background, clips.told, frames)
+    numbers = {
+        "clips": float(len(start)),
+        **{f"target_error_{name}": target_error(clips, videos) for name, videos in candidates.items()},
+        "target_error_truth": target_error(clips, truth[:, None]),
+        "background_motion_model": _motion(start, after_background),
+        "background_motion_translation": _motion(start, candidates["translation"]),
+        "motion_truth": _motion(start, truth[:, None]),
+    }
+    if answers.shape[1] > 1:
+        numbers |= {"samples": float(answers.shape[1]), **_diversity(start, answers, "model")}
+    curves: dict[str, dict[str, list[float]]] = {}
+    for metric, per_frame in _metrics().items():
+        curves[metric] = {}
+        for name, videos in candidates.items():
+            values = per_frame(np.repeat(truth, videos.shape[1], axis=0), np.concatenate(videos))
+            curves[metric][name] = [float(value) for value in values.mean(axis=0)]
+        numbers |= {f"{metric}_{name}": float(np.mean(curve)) for name, curve in curves[metric].items()}
+    return Measured(numbers, curves)
+
+
+def _diversity(start: Floats, answers: Floats, name: str) -> dict[str, float]:
+    """Of samples [N, S, T, H, W, 3], see `measure_samples`."""
+    motion = 2 * np.asarray(pairwise_diversity(_flows(start, answers)))  # two components
+    return {
+        f"diversity_{name}": float(np.mean(pairwise_diversity(answers))),
+        f"diversity_motion_{name}": float(np.sqrt(motion).mean()),
+    }
+
+
+def true_answers(clips: PokedClips, count: int, breeze: float, seed: int = 0, split: str = "test") -> Floats:
+    """What scenes of `plants` may do when poked: [N, count, T, H, W, 3], the breeze drawn for each."""
+    size, times = clips.video.shape[2], plants.clip_times(clips.video.shape[1])[1:]
+    videos = []
+    for index, *poke in zip(clips.number.tolist(), clips.position, clips.displacement, strict=True):
+        rng = np.random.default_rng([seed, index])
+        (pull,) = plants.pull_at(split, index, size, *poke)
+        outcomes = [plants.in_breeze(split, index, pull, breeze, rng) for _ in range(count)]
+        videos.append([plants.render(split, index, size, times, pulls) for pulls in outcomes])
+    return np.array(videos, np.float32) / 127.5 - 1
+
+
+def baselines(clips: PokedClips) -> dict[str, Floats]:
+    """What a model has to beat, [N, T, H, W, 3] each.
+
+    "still": the start frame, repeated. "translation": frame t of T is the start frame moved as a whole by t / T of the
+    poke's displacement, bilinearly interpolated, its border pixels repeated into what becomes free.
+    """
+    start, frames = clips.video[:, 0], clips.video.shape[1] - 1
+    shares = np.arange(1, frames + 1) / frames
+    moved = [
+        [translated(frame, share * displacement) for share in shares]
+        for frame, displacement in zip(start, clips.displacement, strict=True)
+    ]
+    return {"still": np.repeat(start[:, None], frames, axis=1), "translation": np.array(moved)}
+
+
+def translated(frame: Floats, displacement: Floats) -> Floats:
+    """[H, W, 3] with its contents moved by (dx, dy)."""
+    matrix = np.array([[1, 0, displacement[0]], [0, 1, displacement[1]]], np.float64)
+    size = (frame.shape[1], frame.shape[0])
+    return np.asarray(
+        cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
+def target_error(clips: PokedClips, videos: Floats) -> float:
+    """Mean distance in pixels between where the poked points end in `videos` [N, S, T, H, W, 3] and their targets."""
+    distances = []
+    for clip, samples, position, displacement in zip(
+        clips.video, videos, clips.position, clips.displacement, strict=True
+    ):
+        ends = [track(np.concatenate([clip[:1], video]), tuple(position)) for video in samples]
+        distances.append([np.hypot(*(end - position - displacement)) for end in ends])
+    return float(np.mean(distances))
+
+
+def _motion(start: Floats, videos: Floats) -> float:
+    """Mean length of `_flows`, over all pixels."""
+    flows = _flows(start, videos)
+    return float(np.hypot(flows[..., 0], flows[..., 1]).mean())
+
+
+def _flows(start: Floats, videos: Floats) -> Floats:
+    """The flow from start frames [N, H, W, 3] to the last ones of [N, S, T, H, W, 3]: [N, S, H, W, 2]."""
+    pairs = zip(media.to_uint8(start), media.to_uint8(videos[:, :, -1]), strict=True)
+    return np.stack([[flow.estimate(first, last) for last in row] for first, row in pairs])
+
+
+def _metrics() -> dict[str, Callable[[Floats, Floats], Floats]]:
+    """Metric -> function of truth and video [N, T, H, W, 3] -> [N, T]."""
+    try:
+        name, (distance, networks) = "lpips", make_distance("lpips", "float32")
+    except UserError:  # its weights were not fetched
+        name, (distance, networks) = "laplacian", make_distance("laplacian", "float32")
+
+    @jax.jit
+    def images(truth: jax.Array, video: jax.Array) -> jax.Array:
+        return image_distance_per_frame(lambda a, b: distance(networks, a, b), truth, video)
+
+    return {name: _few(images), "psnr_db": _few(jax.jit(psnr_per_frame)), "ssim": _few(jax.jit(ssim_per_frame))}
+
+
+def _few(function: Callable[[Floats, Floats], jax.Array]) -> Callable[[Floats, Floats], Floats]:
+    """The same a few clips at a time."""
+
+    def run(truth: Floats, video: Floats) -> Floats:
+        parts: Sequence[slice] = [slice(first, first + _CHUNK) for first in range(0, len(truth), _CHUNK)]
+        return np.concatenate([np.asarray(function(truth[part], video[part])) for part in parts])
+
+    return run

@@ -1,0 +1,74 @@
+"""What an evaluation has found so far: files that are written once each, so that a killed one goes on.
+
+Every file of clips holds some of one process's in one run; what is done is the union of all. Moments are sums, and
+large: a process keeps one file of them, which belongs to the last file of clips of its run and replaces the one before.
+"""
+
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from i2v_jax.errors import UserError
+from i2v_jax.metrics import accumulators
+from i2v_jax.metrics.accumulators import Accumulator, ClipTable, Moments
+
+Tables = dict[str, Accumulator]
+
+
+class State:
+    """The folder of an evaluation of certain settings; others have others."""
+
+    def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
+        """`settings` is all that the values of a clip depend on, JSON.
+
+        Raises:
+            UserError: the folder cannot be made.
+        """
+        self.key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+        self.folder = folder / f"unfinished-{self.key}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder}: {error.strerror}") from error
+        self._saved: list[str] = []  # names of this process's files in this run, without their kind
+        self._moments: Tables = {}
+
+    def load(self) -> Tables:
+        """The tables of all files, merged."""
+        found: Tables = {}
+        last: dict[str, pathlib.Path] = {}
+        for path in sorted(self.folder.glob("clips-*.npz")):
+            found = merged(found, accumulators.load(path))
+            last[path.stem.split("-")[1]] = path
+        for path in last.values():
+            moments = path.with_name(path.name.replace("clips", "moments"))
+            if moments.is_file():
+                found = merged(found, accumulators.load(moments))
+        return found
+
+    def save(self, tables: Tables) -> None:
+        """Adds what this process has found since it last saved. Raises UserError when it cannot be written."""
+        clips = {name: table for name, table in tables.items() if isinstance(table, ClipTable)}
+        self._moments = merged(self._moments, {n: item for n, item in tables.items() if isinstance(item, Moments)})
+        first = min(int(table.index[0]) for table in clips.values() if len(table.index))
+        run = self._saved[0].split("-")[0] if self._saved else f"{first:06d}"
+        name = f"{run}-{len(self._saved):06d}"
+        # In this order: moments without their clips are not read.
+        if self._moments:
+            accumulators.save(self.folder / f"moments-{name}.npz", self._moments)
+        accumulators.save(self.folder / f"clips-{name}.npz", clips)
+        if self._saved:
+            (self.folder / f"moments-{self._saved[-1]}.npz").unlink(missing_ok=True)
+        self._saved.append(name)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def merged(tables: Tables, more: Mapping[str, Accumulator]) -> Tables:
+    """`tables` with what `more` has, each table by itself."""
+    both = {name: accumulators.merge(tables[name], table) for name, table in more.items() if name in tables}
+    return {**tables, **more, **both}

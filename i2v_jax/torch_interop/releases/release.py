@@ -1,0 +1,166 @@
+"""What the releases have in common: networks in files of torch.save, a work directory made of them, and back."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from i2v_jax.config import claim_workdir, differences
+from i2v_jax.errors import UserError
+from i2v_jax.tasks import networks as networks_of
+from i2v_jax.torch_interop import load_torch, to_torch
+from i2v_jax.torch_interop.releases import parity
+from i2v_jax.torch_interop.releases.folders import new_folder
+from i2v_jax.torch_interop.state_dicts import layout, torch_files
+from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS
+from i2v_jax.training.checkpoint import save_imported
+
+Stages = dict[str, dict[str, layout.Variables]]  # stage -> network -> variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One of our config files and its arguments: what an imported configuration starts from."""
+
+    file: str
+    get_config: Callable[[str], ConfigDict]
+    arguments: tuple[str, ...]
+
+    def config(self) -> ConfigDict:
+        return self.get_config(",".join(self.arguments))
+
+    def reaching(self, config: ConfigDict) -> str:
+        """The argument of `--config` that makes `config`, as far as it decides what is learned."""
+        changed = [f"{name}={_written(value)}" for name, value in differences(self.config(), config).items()]
+        return f"{self.file}:{','.join((*self.arguments, *changed))}"
+
+
+def _written(value: Any) -> str:
+    return ";".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A network in the release."""
+
+    network: str  # of `interop.load_torch`
+    config: Mapping[str, Any]
+    needed: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """A model read from files of the authors."""
+
+    preset: Preset
+    config: ConfigDict
+    stages: Stages
+    networks: tuple[parity.NetworkParity, ...]
+
+    def missing(self) -> list[str]:
+        """The networks of the configuration that no file holds."""
+        built = networks_of.build(self.config)
+        names = [f"{stage}/{name}" for stage in self.config.stages for name in built[stage]]
+        return [name for name in names if name.split("/")[1] not in self.stages[name.split("/")[0]]]
+
+    def summary(self) -> str:
+        return parity.summary(self.networks, self.missing())
+
+
+def load_parts(
+    preset: Preset, config: ConfigDict, parts: Mapping[str, Part], files: Callable[[str], list[pathlib.Path]]
+) -> Imported:
+    """Reads every part from the first of its files that exists.
+
+    Args:
+      preset, config: of the model.
+      parts: stage/network -> what it is.
+      files: stage/network -> where it may be.
+    Raises:
+      UserError: a needed file is missing, is damaged, or holds another network.
+    """
+    stages: Stages = {stage: {} for stage in config.stages}
+    reports = []
+    for name, part in parts.items():
+        found = [file for file in files(name) if file.is_file()]
+        if not found:
+            if part.needed:
+                raise UserError(f"there is no file {files(name)[0]} for the {part.network}")
+            continue
+        state = torch_files.read_state_dict(found[0])
+        stage, network = name.split("/")
+        stages[stage][network], report = load_part(name, part, found[0], state, parts)
+        reports.append(report)
+    return Imported(preset, config, stages, tuple(reports))
+
+
+def load_part(
+    name: str, part: Part, file: pathlib.Path, state: Mapping[str, np.ndarray], parts: Mapping[str, Part]
+) -> tuple[layout.Variables, parity.NetworkParity]:
+    """One network's variables, as NumPy arrays, and its parity. Raises UserError where the state dict is not its."""
+    keys = set(layout.without_prefix(state))
+    for other in parts.values():
+        if keys and keys.isdisjoint(_keys(part)) and keys <= _keys(other):
+            raise UserError(f"{file} holds a {other.network}; expected a {part.network}")
+    try:
+        _, variables = load_torch(part.network, state, part.config)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    variables = jax.tree.map(np.asarray, variables)
+    return variables, parity.compare(name, file.name, part.network, state, variables, part.config)
+
+
+def _keys(part: Part) -> set[str]:
+    return {entry.key for entry in NETWORKS[part.network].entries(part.config)}
+
+
+def write_workdir(imported: Imported, workdir: pathlib.Path) -> None:
+    """A work directory with checkpoint 0 of every stage and `parity.txt`, whole or not at all.
+
+    Raises:
+      UserError: the folder is not empty, or cannot be written.
+    """
+    with new_folder(workdir) as folder:
+        claim_workdir(imported.config, folder)
+        for stage, variables in imported.stages.items():
+            save_imported(folder / stage, variables, imported.config)
+        report = f"{imported.summary()}\n{parity.listing(imported.networks)}\n"
+        (folder / "parity.txt").write_text(report)
+
+
+def write_parts(
+    parts: Mapping[str, Part],
+    stages: Mapping[str, Mapping[str, Any]],
+    names: Mapping[str, str],
+    out: pathlib.Path,
+    write_configs: Callable[[pathlib.Path], None],
+) -> dict[str, int]:
+    """Writes each part as {"epoch": 0, "state_dict": ...} to its file in `out`, then the configs; all or nothing.
+
+    Returns:
+      File -> number of keys.
+    Raises:
+      UserError: the folder is not empty, or cannot be written.
+    """
+    counts = {}
+    with new_folder(out) as folder:
+        for name, state in states(parts, stages):
+            file = folder / names[name]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch_files.write(file, {"epoch": 0, "state_dict": state})
+            counts[names[name]] = len(state)
+        write_configs(folder)
+    return counts
+
+
+def states(
+    parts: Mapping[str, Part], stages: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """stage/network and its state dict."""
+    for name, part in parts.items():
+        stage, network = name.split("/")
+        yield name, to_torch(part.network, stages[stage][network], part.config)

@@ -1,0 +1,93 @@
+"""A candidate of simple networks for the procedural sky, and cheap features in place of a backbone."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType
+
+from i2v_jax.configs import sky
+from i2v_jax.evaluation import measure
+from i2v_jax.evaluation.evaluated_model import Candidate, StochasticCandidate
+from i2v_jax.evaluation.measure import Request
+from i2v_jax.evaluation.protocols import get_protocol
+from i2v_jax.metrics.extractors import Extractor, make_extractor
+from i2v_jax.models.flow import standard_normal_log_prob
+from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
+from tests.sampling.stand_ins import MeanBrightness, MeanChange, Shift
+
+METRICS = ("fvd", "fid", "psnr", "ssim", "diversity_i3d", "log_likelihood", "bits_per_dimension")
+SIZE = 16
+
+
+class Fade(nn.Module):
+    """The start frame fades and brightens, as z says, within [-1, 1]."""
+
+    strength: float = 0.4
+
+    @nn.compact
+    def __call__(self, start_frame: jax.Array, z: jax.Array) -> jax.Array:
+        strength = self.param("strength", nn.initializers.constant(self.strength), ())
+        times = jnp.arange(1, CLIP_FRAMES + 1) / CLIP_FRAMES
+        fade, brighter = (strength * jnp.tanh(z[:, i : i + 1]) * times for i in range(2))
+        faded = start_frame[:, None] * (1 - fade[:, :, None, None, None] ** 2)
+        return jnp.clip(faded + brighter[:, :, None, None, None] / 2, -1, 1)
+
+
+class Density(Shift):
+    """With a log-density, exact or not."""
+
+    def log_prob(self, z: jax.Array, condition: jax.Array, exact: bool = True) -> jax.Array:
+        return standard_normal_log_prob(self(z, condition)[0] / 10) - (0.0 if exact else 1.0)
+
+
+@pytest.fixture(scope="session")
+def whole() -> Candidate:
+    """On all eight devices."""
+    config = sky.get_config(f"demo,data.size={SIZE}")
+    config.data.num_clips.update(train=12, test=10)
+    variables: dict[str, dict] = {"encoder": {}, "decoder": {"params": {"strength": jnp.asarray(0.4)}}}
+    variables |= {"image_encoder": {}, "flow": {}}
+    networks = (MeanChange(), Fade(), MeanBrightness(), Density())
+    synthesizer = VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control="direction")
+    return on_devices(StochasticCandidate("sky_run", synthesizer, config, "ef" * 32, step=4), 8, chunk=8)
+
+
+@pytest.fixture(scope="session")
+def candidate(whole: Candidate) -> Candidate:
+    """On one device."""
+    return on_devices(whole, 1, chunk=4)
+
+
+def on_devices(candidate: Candidate, count: int, chunk: int) -> Candidate:
+    mesh = jax.make_mesh((count,), ("clips",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
+    return dataclasses.replace(
+        candidate, synthesizer=dataclasses.replace(candidate.synthesizer, mesh=mesh, chunk=chunk)
+    )
+
+
+@pytest.fixture(scope="module")
+def request_of_sky() -> Iterator[Request]:
+    """Ten clips. Brightness stands for the features of I3D: its means over four quarters of the clip's time."""
+
+    def brightness(_: object, videos: jax.Array) -> jax.Array:
+        means = jnp.mean(videos, axis=(-3, -2, -1))
+        return means[..., :16].reshape(*means.shape[:-1], 4, 4).mean(axis=-1)
+
+    def make(metric: str) -> Extractor:
+        if metric == "fvd":
+            return Extractor(metric, "ab" * 32, {}, brightness)
+        if metric == "fid":
+            return Extractor(
+                metric, "ab" * 32, {}, lambda _, videos: videos[:, :, 8, 4:6].reshape(*videos.shape[:2], 6)
+            )
+        if metric == "diversity_i3d":
+            return Extractor(metric, "ab" * 32, {}, lambda _, samples: jnp.var(brightness(_, samples), axis=(1, 2)))
+        return make_extractor(metric)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "make_extractor", make)
+        yield Request(get_protocol("sky"), METRICS, repeats=2)

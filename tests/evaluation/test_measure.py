@@ -1,0 +1,344 @@
+"""An evaluation: the same numbers on any number of devices and in any number of parts; what cannot be measured."""
+
+import csv
+import dataclasses
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from i2v_jax.errors import UserError
+from i2v_jax.evaluation import frame_sets, results
+from i2v_jax.evaluation import measure as driver
+from i2v_jax.evaluation.evaluated_model import Candidate, StochasticCandidate, variables_sha256
+from i2v_jax.evaluation.measure import Measured, Request, available_metrics, measure
+from i2v_jax.evaluation.nearest import nearest_training_clips
+from i2v_jax.evaluation.protocols import get_protocol
+from i2v_jax.evaluation.records import read_records
+from i2v_jax.metrics.accumulators import Moments
+from i2v_jax.metrics.conventions import CONVENTIONS
+from i2v_jax.metrics.frechet import frechet_distance_of_features
+from i2v_jax.metrics.paired import psnr
+from i2v_jax.reports.evaluation_page import write_clips, write_numbers
+from tests.evaluation.conftest import METRICS, SIZE
+
+
+def assert_same_values(one: Measured, other: Measured) -> None:
+    assert one.tables.keys() == other.tables.keys()
+    for name, table in one.tables.items():
+        if isinstance(table, Moments):
+            assert table.count == other.tables[name].count
+            np.testing.assert_allclose(table.mean, other.tables[name].mean, rtol=1e-4, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(table.scatter, other.tables[name].scatter, rtol=1e-4, atol=1e-3, err_msg=name)
+            continue
+        np.testing.assert_array_equal(table.index, other.tables[name].index)
+        # Float32: convolutions of another batch size may sum in another order. Log-densities are of order 100.
+        np.testing.assert_allclose(table.values, other.tables[name].values, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_devices_batches_and_interruptions_do_not_change_the_values(
+    candidate: Candidate,
+    whole: Candidate,
+    request_of_sky: Request,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = measure(candidate, request_of_sky, tmp_path / "one", batch_size=4)
+    eight = measure(whole, request_of_sky, tmp_path / "eight", batch_size=8)
+    assert_same_values(one, eight)
+    for metric, a, b in zip(METRICS, results.records(candidate, one), results.records(whole, eight), strict=True):
+        assert a.protocol == b.protocol
+        assert a.model == b.model
+        np.testing.assert_allclose(a.values, b.values, rtol=1e-4, err_msg=metric)
+
+    seen: list[int] = []
+    tables = driver._Worker.tables
+
+    def interrupted(self, numbers):
+        if len(seen) == 4 and numbers[0] == 4:
+            raise KeyboardInterrupt
+        seen.extend(numbers)
+        return tables(self, numbers)
+
+    monkeypatch.setattr(driver._Worker, "tables", interrupted)
+    parts = tmp_path / "parts"
+    with pytest.raises(KeyboardInterrupt):
+        measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
+    monkeypatch.setattr(driver._Worker, "tables", lambda self, n: (seen.extend(n), tables(self, n))[1])
+    resumed = measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
+    assert sorted(seen) == list(range(10))
+    assert_same_values(one, resumed)
+    resumed.state.remove()
+    assert not list(parts.iterdir())
+
+
+@pytest.fixture(scope="module")
+def measured(candidate: Candidate, request_of_sky: Request, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    return measure(candidate, request_of_sky, tmp_path_factory.mktemp("measured"), batch_size=4, save_every=2)
+
+
+def test_values_are_those_of_the_samples(candidate: Candidate, measured: Measured) -> None:
+    numbers = [7, 2]
+    clips = measured.reader.read(numbers)
+    assert clips["video"].shape == (2, 17, SIZE, SIZE, 3)
+    for repeat in range(2):
+        samples = candidate.sample(clips, numbers, seed=repeat, samples=1, frames=16)[:, 0]
+        expected = psnr(clips["video"][:, 1:], samples)
+        rows = measured.tables[f"psnr/{repeat}"].values[numbers]
+        np.testing.assert_allclose(rows.mean(axis=1), expected, rtol=1e-4)
+    nats = candidate.log_likelihood(clips, numbers, seed=1, exact=True)
+    np.testing.assert_allclose(measured.tables["log_likelihood/1"].values[numbers], nats, rtol=1e-4)
+
+
+def test_records_say_what_was_measured(candidate: Candidate, measured: Measured) -> None:
+    records = dict(zip(METRICS, results.records(candidate, measured), strict=True))
+    fvd = records["fvd"]
+    assert (fvd.protocol.frames, fvd.protocol.num_real, fvd.protocol.start_frame_scored) == (17, 10, True)
+    assert fvd.protocol.covariance_ddof == 1
+    assert (fvd.protocol.dropped, fvd.protocol.distinct_clips, fvd.protocol.videos_too_short) == (0, 10, 0)
+    assert fvd.floor is not None and fvd.floor.clips == 5 and fvd.floor.mean > 0
+    tables = measured.tables
+    expected = [frechet_distance_of_features(tables["fvd/real"].values, tables[f"fvd/{r}"].values) for r in range(2)]
+    assert fvd.values == pytest.approx(expected)
+    assert fvd.std is not None and fvd.std > 0
+    assert records["diversity_i3d"].protocol.samples_per_condition == 5
+    assert len(records["psnr"].curve) == 16
+    assert np.mean(records["psnr"].curve) == pytest.approx(records["psnr"].mean)
+    nats, bits = records["log_likelihood"], records["bits_per_dimension"]
+    z_dim = candidate.synthesizer.z_dim
+    assert bits.values == pytest.approx([-value / (z_dim * np.log(2)) for value in nats.values], rel=1e-6)
+    assert nats.protocol.num_generated == 0
+    for record in records.values():
+        assert record.protocol.clip_list_sha256 == measured.reader.listed.sha256
+        assert "told the true direction" in record.protocol.pairing
+        assert record.model.checkpoint_sha256 == candidate.checkpoint_sha256
+        assert record.model.step == 4
+
+
+def test_frames_are_kept_as_moments(candidate: Candidate, measured: Measured) -> None:
+    """The distance is that of all frames at once, the floor that of halves of eight of the ten clips."""
+    numbers = list(range(10))
+    clips = measured.reader.read(numbers)
+
+    def features(videos: np.ndarray) -> np.ndarray:
+        return videos[:, :, 8, 4:6].reshape(-1, 6)
+
+    record = results.records(candidate, measured)[METRICS.index("fid")]
+    for repeat in range(2):
+        samples = candidate.sample(clips, numbers, seed=repeat, samples=1, frames=16)[:, 0]
+        expected = frechet_distance_of_features(features(clips["video"][:, 1:]), features(samples))
+        assert record.values[repeat] == pytest.approx(expected, rel=1e-4)
+    assert record.floor is not None and (record.floor.clips, record.floor.repeats) == (4, 3) and record.floor.mean > 0
+    assert not record.protocol.start_frame_scored and record.protocol.frames == 16
+    kept = [table for name, table in measured.tables.items() if name.startswith("fid/")]
+    assert all(isinstance(table, Moments) and table.scatter.shape == (6, 6) for table in kept)
+    assert len(kept) == 2 + 4 + 1
+
+
+def test_floors_are_of_as_many_clips_where_the_split_has_them(
+    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of ten: four others are measured for the floors, also when it was interrupted among them."""
+    protocol = dataclasses.replace(get_protocol("sky"), clips=4)
+    request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=("fvd", "fid", "ssim"), repeats=1)
+    tables = driver._Worker.tables
+
+    def interrupted(self, numbers):
+        if numbers[0] == 6:
+            raise KeyboardInterrupt
+        return tables(self, numbers)
+
+    monkeypatch.setattr(driver._Worker, "tables", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(candidate, request, tmp_path, batch_size=2, save_every=1)
+    monkeypatch.setattr(driver._Worker, "tables", tables)
+    found = measure(candidate, request, tmp_path, batch_size=2, save_every=1)
+    fvd, fid, ssim = results.records(candidate, found)
+    assert (fvd.protocol.num_real, fid.protocol.num_real, ssim.protocol.num_real) == (4, 4, 4)
+    for record in (fvd, fid):
+        assert record.floor is not None and record.floor.clips == 4 and record.floor.mean > 0
+    assert not set(found.spare.listed.clips) & set(found.reader.listed.clips)
+    both = np.concatenate([reader.read(range(4))["video"] for reader in (found.reader, found.spare)])
+    rows = np.concatenate([found.clip_table("fvd", part).values for part in ("real", "spare")])
+    np.testing.assert_allclose(
+        rows, both.mean(axis=(2, 3, 4))[:, :16].reshape(8, 4, 4).mean(axis=2), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_floors_of_frames_are_of_disjoint_halves() -> None:
+    for count in (4, 10, 39):
+        names = frame_sets.names("fid/real", list(range(count)), count, real=True)
+        sizes = {name: names.count(name) for name in set(names)}
+        assert [sizes[f"fid/real/{group}"] for group in range(4)] == [count // 4] * 4
+        assert sum(sizes.values()) == count
+    assert frame_sets.names("fid/0", [3, 4], 5, real=False) == ["fid/0", "fid/0"]
+
+
+def test_fewer_frames_are_scored_than_a_latent_needs(candidate: Candidate, tmp_path: pathlib.Path) -> None:
+    """BAIR: x0 and 15 frames, while z is of 16."""
+    request = Request(get_protocol("bair"), ("psnr", "log_likelihood"), clips=4)
+    measured = measure(candidate, request, tmp_path, batch_size=2)
+    assert measured.tables["psnr/0"].values.shape == (4, 15)
+    clips = measured.reader.read([3])
+    nats = candidate.log_likelihood(clips, [3], seed=0, exact=True)
+    np.testing.assert_allclose(measured.tables["log_likelihood/0"].values[3:], nats, rtol=1e-4)
+
+
+def test_best_and_worst(measured: Measured) -> None:
+    metric, order, values = results.ranking(measured)
+    assert metric == "ssim"
+    assert sorted(order) == list(range(10))
+    assert np.all(np.diff(values) <= 0)
+    np.testing.assert_allclose(values, measured.tables["ssim/0"].values.mean(axis=1)[order], rtol=1e-6)
+
+
+def test_sets_are_smaller_than_the_paired_list(
+    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the poke protocol: PSNR of eight clips, all else of four, of which the release keeps three."""
+    monkeypatch.setitem(
+        CONVENTIONS, "diversity_i3d", dataclasses.replace(CONVENTIONS["diversity_i3d"], release_batch=3)
+    )
+    protocol = dataclasses.replace(get_protocol("sky"), starts="even", clips=4, paired_clips=8, release=True)
+    metrics = ("psnr", "fid", "diversity_i3d", "bits_per_dimension")
+    seen: list[tuple[str, int]] = []
+    apply, sample = driver._Worker._apply, StochasticCandidate.sample
+    monkeypatch.setattr(
+        driver._Worker, "_apply", lambda self, e, *a: (seen.append((e.metric, len(a[0]))), apply(self, e, *a))[1]
+    )
+    asked: list[int] = []
+    monkeypatch.setattr(
+        StochasticCandidate,
+        "sample",
+        lambda self, c, n, s, count, f: (asked.append(count), sample(self, c, n, s, count, f))[1],
+    )
+    request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=metrics, repeats=1)
+    small = measure(candidate, request, tmp_path, batch_size=2)
+    assert seen.count(("psnr", 2)) == 4
+    assert seen.count(("fid", 2)) == 3 * 2  # real, generated and spare; no batch behind the fourth clip
+    assert seen.count(("diversity_i3d", 2)) == 2
+    assert asked == [5, 5, 1, 1]
+    records = {record.protocol.metric: record for record in results.records(candidate, small)}
+    found = {name: (record.protocol.num_real, record.protocol.dropped) for name, record in records.items()}
+    assert found == {"psnr": (8, 0), "fid": (4, 0), "diversity_i3d": (3, 1), "bits_per_dimension": (4, 0)}
+    assert small.clip_table("bits_per_dimension", 0).index.tolist() == [0, 1, 2, 3]
+    nats = candidate.log_likelihood(small.reader.read([0, 1, 2, 3]), [0, 1, 2, 3], seed=0, exact=True)
+    assert records["bits_per_dimension"].mean == pytest.approx(-nats.mean() / (2 * np.log(2)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clips": 3}, "fvd: 3 test clips are too few, this needs 4 or more"),
+        ({"protocol": dataclasses.replace(get_protocol("sky"), frames=7)}, "clips of 8 frames are too short for fvd"),
+        ({"metrics": ("dtfvd_16",)}, "dtfvd_16 is defined for clips of 16 frames, these have 17"),
+        ({"metrics": ("kvd",)}, "there is no metric 'kvd'"),
+        ({"split": "validation"}, "split 'validation'"),
+    ],
+)
+def test_requests_that_cannot_be_measured(
+    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        measure(candidate, dataclasses.replace(request_of_sky, **changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda x: x * np.nan, "generated video 0 holds NaN"),
+        (lambda x: (x + 1) * 127.5, r"generated videos have values from .* looks like \[0, 255\]"),
+        (lambda x: (x + 1) / 2, r"generated videos have values from .* looks like \[0, 1\]"),
+        (lambda x: x * 0, "generated video 0 is constant"),
+    ],
+)
+def test_samples_that_cannot_be_measured(
+    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad, message: str
+) -> None:
+    def sample(self, clips, numbers, seed, samples, frames):
+        return bad(clips["video"][:, None, 1 : 1 + frames])
+
+    monkeypatch.setattr(StochasticCandidate, "sample", sample)
+    request = Request(get_protocol("sky"), ("psnr",), clips=2)
+    with pytest.raises(UserError, match=message):
+        measure(candidate, request, tmp_path, batch_size=2)
+
+
+def test_a_perfect_copy_has_no_finite_psnr_but_other_numbers(
+    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StochasticCandidate, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
+    measured = measure(candidate, Request(get_protocol("sky"), ("psnr", "ssim"), clips=2), tmp_path, batch_size=2)
+    message = r"psnr of clip 0 \(sky-test-000000 from frame 0\) is not finite, as of 1 others.*leave it out"
+    with pytest.raises(UserError, match=message):
+        results.records(candidate, measured)
+    (record,), (refused,) = results.records_and_refusals(candidate, measured)
+    assert (record.protocol.metric, record.mean) == ("ssim", pytest.approx(1))
+    assert re.match(message, str(refused))
+    assert results.ranking(measured)[0] == "ssim"
+    only = dataclasses.replace(measured, request=dataclasses.replace(measured.request, metrics=("psnr",)))
+    assert results.ranking(only)[2].tolist() == [np.inf, np.inf]
+
+
+def test_the_values_of_each_clip_are_written(candidate: Candidate, measured: Measured, tmp_path: pathlib.Path) -> None:
+    path = write_clips(tmp_path, candidate, measured)
+    assert path == tmp_path / f"clips-{measured.state.key}.csv"
+    rows = list(csv.DictReader(path.open()))
+    assert list(rows[0]) == ["clip", "video", "start", "repeat", *METRICS[2:]]
+    assert [(row["clip"], row["repeat"]) for row in rows] == [(str(n), str(r)) for r in range(2) for n in range(10)]
+    assert {row["video"] for row in rows} == {clip.video for clip in measured.reader.listed.clips}
+    records = {record.protocol.metric: record for record in results.records(candidate, measured)}
+    for metric in METRICS[2:]:
+        for repeat in range(2):
+            values = [float(row[metric]) for row in rows if row["repeat"] == str(repeat)]
+            assert np.mean(values) == pytest.approx(records[metric].values[repeat], rel=1e-4), metric
+    sets = dataclasses.replace(measured, request=dataclasses.replace(measured.request, metrics=("fvd", "fid")))
+    assert write_clips(tmp_path, candidate, sets) is None
+
+
+def test_a_second_evaluation_adds_its_records(candidate: Candidate, measured: Measured, tmp_path: pathlib.Path) -> None:
+    records = results.records(candidate, measured)
+    write_numbers(tmp_path, records[:2])
+    train = dataclasses.replace(records[2], protocol=dataclasses.replace(records[2].protocol, split="train"))
+    again = dataclasses.replace(records[0], values=(1.0, 3.0))
+    said = write_numbers(tmp_path, (train, again))
+    assert read_records(tmp_path / "metrics.json") == (records[1], train, again)
+    table = (tmp_path / "metrics.md").read_text()
+    assert len(table.splitlines()) == 2 + 3 and len(said.splitlines()) == 2 + 2
+    assert "sky, train (aligned; told" in table and "sky_run, step 4" in table
+    assert "i3d_kinetics, logits | 224, tf1_legacy" in table
+    (tmp_path / "metrics.json").write_text('[{"protocol": {"metric": "fvd"}}]')
+    with pytest.raises(UserError, match=r"metrics\.json.*move that file away, or give another --out"):
+        write_numbers(tmp_path, records)
+
+
+def test_metrics_without_weights_are_left_out_with_the_command(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path))
+    there, missing = available_metrics(get_protocol("landscape").metrics)
+    assert there == ("psnr", "ssim", "log_likelihood", "bits_per_dimension")
+    assert len(missing) == 7
+    assert all("weights" in line and "python -m launch.weights" in line for line in missing)
+    assert "I3D_32.pth.tar" in next(line for line in missing if line.startswith("dtfvd_32"))
+
+
+def test_a_candidate_is_known_by_its_arrays() -> None:
+    variables = {"flow": {"params": {"a": np.zeros(3, np.float32), "b": np.ones(2)}}}
+    digest = variables_sha256(variables)
+    assert variables_sha256({"flow": {"params": {"b": np.ones(2), "a": np.zeros(3, np.float32)}}}) == digest
+    assert variables_sha256({"flow": {"params": {"a": np.zeros(3), "b": np.ones(2)}}}) != digest
+
+
+def test_the_nearest_training_clip_of_a_training_clip_is_itself(candidate: Candidate) -> None:
+    reader = nearest_training_clips(candidate, np.zeros((1, 17, SIZE, SIZE, 3), np.float32), limit=12).reader
+    assert len(reader) == 12
+    numbers = [5, 11]
+    clips = reader.read(numbers)["video"]
+    nearest = nearest_training_clips(candidate, np.concatenate([clips, 0.9 * clips[:1]]), limit=12, batch_size=5)
+    assert nearest.by_pixels.tolist() == [5, 11, 5]
+    assert nearest.by_latent.tolist()[:2] == [5, 11]
+    assert nearest.pixel_distance[:2].tolist() == [0, 0]
+    assert nearest.pixel_distance[2] == pytest.approx(0.1 * np.sqrt(np.mean(clips[0] ** 2)), rel=1e-4)

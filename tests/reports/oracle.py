@@ -1,0 +1,51 @@
+"""A synthesizer that draws the true sky again, moving where it is asked to, off by a known angle."""
+
+import dataclasses
+
+import numpy as np
+
+from i2v_jax.evaluation import sky_measurements
+from i2v_jax.input.procedural import sky
+from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from tests.sampling import stand_ins
+
+SIZE, COUNT = 32, 8
+
+
+class Oracle(VideoSynthesizer):
+    """Draws the true sky again, moving where it is asked to, plus `off` degrees."""
+
+    off = 0.0
+
+    def _redraw(self, start_frames: np.ndarray, control: np.ndarray) -> np.ndarray:
+        known = sky_measurements.held_out(COUNT, SIZE).video[:, 0]  # which scene a start frame shows
+        videos = []
+        for frame, eta in zip(start_frames, control, strict=True):
+            index = int(np.abs(known - frame).mean(axis=(1, 2, 3)).argmin())
+            motion = sky.Motion(10 * int(np.argmax(eta)) + 5 + self.off, 0.025)
+            drawn = sky.render("test", index, SIZE, range(1, 17), motion)
+            videos.append(drawn.astype(np.float32) / 127.5 - 1)
+        return np.stack(videos)
+
+    def sample(self, start_frames, rng, num_samples, *, control=None, **_):
+        eta = sky_measurements.encode_directions(np.full(len(start_frames), 45.0)) if control is None else control
+        videos = self._redraw(np.asarray(start_frames), np.asarray(eta))
+        return np.repeat(videos[:, None], num_samples, axis=1)
+
+    def residual(self, video, control=None):
+        return np.zeros((len(video), 2))
+
+    def transfer(self, residual, start_frames, control=None, frames=16):
+        count = max(len(start_frames), len(control))
+        frames, eta = (np.broadcast_to(array, (count, *array.shape[1:])) for array in (start_frames, control))
+        return self._redraw(frames, eta)
+
+    def reconstruct(self, video):
+        return video[:, 1:] + 0.2  # 20 dB
+
+
+def oracle(off: float) -> VideoSynthesizer:
+    base = stand_ins.synthesizer("direction")
+    fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    shifted = type("Shifted", (Oracle,), {"off": off})
+    return shifted(**{**fields, "size": SIZE})

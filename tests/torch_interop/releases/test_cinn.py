@@ -1,0 +1,173 @@
+"""The cINN release becomes a work directory and comes back, key by key; what does not fit is named in one line."""
+
+import jax
+import numpy as np
+import pytest
+
+from i2v_jax.config import read_workdir
+from i2v_jax.configs import sky
+from i2v_jax.errors import UserError
+from i2v_jax.sampling.load import load_stages, load_synthesizer
+from i2v_jax.torch_interop.releases import cinn, release
+from i2v_jax.torch_interop.state_dicts import torch_files
+from tests.launch.synthesis import launch
+from tests.reference import fixtures
+from tests.torch_interop.releases import release_files
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return release_files.write_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def run(folders, tmp_path_factory):
+    """The imported work directory, and what was said."""
+    workdir = tmp_path_factory.mktemp("runs") / "bair"
+    places = [f"--{part}={getattr(folders, part)}" for part in ("stage1", "ae", "stage2")]
+    result = launch("launch.import_torch", "--kind=cinn", *places, f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    return workdir, result.stdout
+
+
+@pytest.mark.slow
+def test_the_imported_model_reproduces_the_fixtures(run):
+    workdir, said = run
+    assert "video_vae/decoder" in said and "all equal" in said and "differ" not in said
+    assert "left of flow/flow: 20 x sub_layers.*.norm_layer.initialized []" in said
+    assert "in no file, made anew when trained: video_vae/temporal_discriminator, image_ae/decoder, " in said
+    config = "'configs/bair.py:size=64,video_vae.decoder.channel_factor=16'"
+    assert f"train on: python -m launch.train --config={config} --workdir={workdir}" in said
+    synthesizer = load_synthesizer(workdir)
+    decoder, flow, encoder = (
+        fixtures.load(name, with_state=False)
+        for name in ("video_decoder_bair_nf16", "flow_cond64", "video_encoder_bair")
+    )
+    start_frame = np.moveaxis(decoder.inputs["start_frame"], 1, -1)
+    video = np.moveaxis(synthesizer._decode(start_frame, decoder.inputs["z"]), -1, 2)
+    stride = decoder.config["video_stride"]
+    assert_close(video[..., ::stride, ::stride], decoder, "video")
+    control = np.zeros((3, 0), np.float32)
+    z = synthesizer._latent(flow.inputs["residual"], flow.inputs["embedding"], control)
+    assert_close(z, flow, "z_of_residual")
+    residual = synthesizer._forward(flow.inputs["z"], flow.inputs["embedding"], control)
+    assert_close(residual, flow, "residual_of_z")
+    assert_close(synthesizer._encode(np.moveaxis(encoder.inputs["video"], 2, -1)), encoder, "mean")
+    videos = synthesizer.sample(start_frame, jax.random.key(0), 2)
+    assert videos.shape == (1, 2, 16, 64, 64, 3) and np.isfinite(videos).all()
+
+
+def assert_close(ours, fixture, name):
+    expected = fixture.outputs[name]
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=fixture.tolerance * np.abs(expected).max(), err_msg=name)
+
+
+@pytest.mark.slow
+def test_there_and_back_is_bit_equal(run, tmp_path):
+    workdir, _ = run
+    result = launch("launch.export_torch", f"--workdir={workdir}", f"--out={tmp_path / 'out'}")
+    assert result.returncode == 0, result.stderr
+    for file, state in release_files.states().items():
+        written = torch_files.read_state_dict(tmp_path / "out" / file)
+        assert written.keys() == state.keys(), file
+        assert all(np.array_equal(written[key], state[key]) for key in state), file
+    config = read_workdir(workdir)
+    again = cinn.read_release(cinn.Folders(*(tmp_path / "out" / part for part in ("stage1", "ae", "stage2"))))
+    assert again.config.to_dict() == config.to_dict()
+    stages = load_stages(config, workdir)
+    assert jax.tree.structure(again.stages) == jax.tree.structure(stages)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, again.stages, stages)))
+    strict_loading(tmp_path / "out")
+
+
+def strict_loading(out):
+    """Plain PyTorch networks with the authors' keys take every file with strict=True."""
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_networks
+
+    networks = {
+        "stage1/best_PFVD_ENC.pth": torch_networks.VideoEncoder(
+            (64, 128, 256, 512, 512), (1, 2, 2, 2), (1, 2, 2, 2), 64
+        ),
+        "stage1/best_PFVD_GEN.pth": torch_networks.VideoDecoder(16, 64, (2, 1), (2, 1)),
+        "stage1/latest_checkpoint_DISC_s.pth": torch_networks.PatchDiscriminator(),
+        "ae/encoder_stage2.pth": torch_networks.ImageEncoder(64, "in"),
+        "stage2/cINN.pth": torch_networks.ConditionalFlow(64, 64),
+    }
+    for file, network in networks.items():
+        network.load_state_dict(torch.load(out / file, weights_only=True)["state_dict"], strict=True)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    folders = release_files.write_configs(tmp_path)
+    with pytest.raises(UserError, match=r"there is no file .*stage1/best_PFVD_ENC\.pth for the video_encoder"):
+        cinn.read_release(folders)
+    (folders.ae / "config_stage2_AE.yaml").unlink()
+    with pytest.raises(UserError, match=r"there is no file .*config_stage2_AE\.yaml"):
+        cinn.read_release(folders)
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "message"),
+    [
+        ("ae", "in_size: 64", "in_size: 128", r"Data\.img_size: 64, but .* AE\.in_size: 128: these are not of one"),
+        ("stage2", "{z_dim: 64", "{z_dim: 128", r"Conditioning_Model\.z_dim: 128, but .* AE\.z_dim: 64"),
+        ("ae", 'norm: "in"', 'norm: "an"', r"AE\.norm is an; only models with in, bn can be read"),
+        ("stage1", "channel_factor: 16", "", r"config_stage1\.yaml has no Decoder\.channel_factor"),
+        ("stage1", "channel_factor: 16", "channel_factor: wide", "a value of type int is needed"),
+        ("stage1", "Decoder:", "Decoder: !!python/object/apply:os.getcwd []", "is not a plain YAML config"),
+        ("stage1", "img_size: 64", "img_size: 96", r"img_size: 96, but"),
+    ],
+)
+def test_configs_that_contradict_each_other(tmp_path, part, old, new, message):
+    texts = {"stage1": release_files.STAGE1, "ae": release_files.AE, "stage2": release_files.STAGE2}
+    assert old in texts[part]
+    texts[part] = texts[part].replace(old, new)
+    with pytest.raises(UserError, match=message) as caught:
+        cinn.read_release(release_files.write_configs(tmp_path, **texts))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_network(tmp_path):
+    folders = release_files.write_configs(tmp_path)
+    content = {"state_dict": {"main.0.bias": np.zeros(64, np.float32)}}
+    torch_files.write(folders.stage1 / "best_PFVD_ENC.pth", content)
+    with pytest.raises(UserError, match=r"best_PFVD_ENC\.pth holds a patch_discriminator; expected a video_encoder"):
+        cinn.read_release(folders)
+
+
+def test_arrays_of_another_size(tmp_path):
+    folders = release_files.write_configs(tmp_path)
+    state = {"conv_mu.bias": np.zeros(32, np.float32)}
+    torch_files.write(folders.stage1 / "best_PFVD_ENC.pth", {"state_dict": state})
+    with pytest.raises(UserError, match=r"best_PFVD_ENC\.pth: this state dict is not that of video_encoder .*\(64,\)"):
+        cinn.read_release(folders)
+
+
+def test_models_that_the_release_does_not_have(tmp_path):
+    for argument, message in (("runlocal", "channel_factor is 4"), ("", "width is 32"), ("demo", "a multiple of 8")):
+        with pytest.raises(UserError, match=f"{message}.*the authors' code only has|{message}"):
+            cinn.write_release(sky.get_config(argument), {}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="exists and is not an empty folder"), release.new_folder(tmp_path / "run"):
+        pytest.fail("the folder was given out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "mine.txt"]
+
+
+def test_nothing_half_written_is_left(tmp_path):
+    def fail():
+        with release.new_folder(tmp_path / "run") as folder:
+            (folder / "a").write_text("a")
+            raise RuntimeError("by the way")
+
+    with pytest.raises(RuntimeError, match="by the way"):
+        fail()
+    assert not list(tmp_path.iterdir())
+    with release.new_folder(tmp_path / "run") as folder:
+        (folder / "a").write_text("a")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "a"]
