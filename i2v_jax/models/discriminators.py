@@ -1,4 +1,4 @@
-"""Critics of clips and of single frames (cINN paper, section 3; poke paper, section 3.3 and appendix E.1)."""
+"""Discriminators of clips and of single frames (cINN paper, section 3; poke paper, section 3.3 and appendix E.1)."""
 
 from typing import Any, Literal
 
@@ -41,19 +41,19 @@ class TemporalDiscriminator(nn.Module):
         return Linear(1, use_bias=False, kernel_init=orthogonal, name="logits")(pooled), features
 
 
-def halving_stages(width: int, frames: int, size: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """(channels, stride_t, stride_s) of a 3D ResNet whose stages halve time until one frame is left.
+def halving_stages(width: int, frames: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Returns (channels, stride_t, stride_s) of a 3D ResNet whose stages halve `frames` until one is left.
 
-    After the first stage, which keeps the size, the widths double from 4 to at most 8 times `width`. The height of
-    `size` pixels, a quarter of it after stem and pool, is halved along as long as it is above 4.
+    The first stage keeps the size. The next ones have 4, then 8 times `width` channels; exactly the first two of them
+    also halve height and width, whatever the size of the video, as in the release of the poke model.
     """
     channels, stride_t, stride_s = [2 * width, width], [1], [1]
-    size = -(-size // 4)
     while frames > 1:
-        channels.append(width * (4 if len(stride_t) == 1 else 8))
+        halvings = len(stride_t) - 1
+        channels.append(width * (8 if halvings else 4))
         stride_t.append(2)
-        stride_s.append(2 if size > 4 else 1)
-        frames, size = -(-frames // 2), -(-size // stride_s[-1])
+        stride_s.append(2 if halvings < 2 else 1)
+        frames = -(-frames // 2)
     return tuple(channels), tuple(stride_t), tuple(stride_s)
 
 
@@ -61,7 +61,7 @@ class PatchTemporalDiscriminator(nn.Module):
     """[B, T, H, W, 3] in [-1, 1] -> (logits [B, h, w, 1] float32, the outputs of all stages).
 
     A 3D ResNet with two blocks in each stage and all convolutions spectrally normalized (see `halving_stages`), and a
-    3x3 convolution of its last frame.
+    3x3 convolution of its last frame. From five frames on, h and w are a sixteenth of H and W.
     """
 
     width: int = 32
@@ -70,7 +70,7 @@ class PatchTemporalDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        channels, stride_t, stride_s = halving_stages(self.width, *video.shape[1:3])
+        channels, stride_t, stride_s = halving_stages(self.width, video.shape[1])
         features = ResNet3D(
             channels,
             stride_t,

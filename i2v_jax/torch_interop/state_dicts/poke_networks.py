@@ -125,13 +125,13 @@ def example_images(config: Config) -> tuple[jax.Array]:
 def poke_temporal_discriminator(config: Config) -> PatchTemporalDiscriminator:
     _check(config, _TEMPORAL_SWITCHES)
     if config["num_classes"] != 1:
-        raise UserError(f"num_classes is {config['num_classes']}; only critics with one logit per patch can be read")
+        raise UserError(f"num_classes is {config['num_classes']}; only discriminators with num_classes=1 can be read")
     return PatchTemporalDiscriminator()
 
 
 def poke_temporal_discriminator_entries(config: Config) -> list[Entry]:
     module = poke_temporal_discriminator(config)
-    channels, _, _ = halving_stages(module.width, config["frames"], config["image_size"])
+    channels, _, _ = halving_stages(module.width, config["frames"])
     entries = [
         *conv_entries("conv1", "trunk/stem", (3, 7, 7), spectral=True),
         *affine_entries("gn1", "trunk/stem_norm"),

@@ -84,7 +84,7 @@ def test_poke_model(name):
     assert_round_trip("poke_model", fixture, variables)
 
 
-def critic_gradients(fixture, logits, inputs, params, weight):
+def discriminator_gradients(fixture, logits, inputs, params, weight):
     """Compares logits, features and gradient penalty; the gradients of mean(logits) + weight * penalty.
 
     `logits` is a function (params, inputs) -> (logits, features); the penalty is the mean over the batch of
@@ -116,20 +116,21 @@ def test_poke_patch_discriminator():
         return values, state["intermediates"]["features"]
 
     images = channels_last(fixture.inputs["images"])
-    gradients = critic_gradients(fixture, logits, images, variables["params"], weight=1.0)
+    gradients = discriminator_gradients(fixture, logits, images, variables["params"], weight=1.0)
     assert_gradients("poke_patch_discriminator", fixture, gradients)
     assert_round_trip("poke_patch_discriminator", fixture, variables)
 
 
-def test_poke_temporal_discriminator():
-    fixture = fixtures.load("poke_temporal_discriminator_64")
+@pytest.mark.parametrize("size", [pytest.param(64, marks=pytest.mark.slow), 128])
+def test_poke_temporal_discriminator(size):
+    fixture = fixtures.load(f"poke_temporal_discriminator_{size}")
     module, variables = load_torch("poke_temporal_discriminator", fixture.state, fixture.config)
 
     def logits(params, video):
         return module.apply({**variables, "params": params}, video)
 
     video = np.moveaxis(fixture.inputs["video"], 1, -1)
-    gradients = critic_gradients(fixture, logits, video, variables["params"], weight=0.1)
+    gradients = discriminator_gradients(fixture, logits, video, variables["params"], weight=0.1)
     assert_gradient_norms("poke_temporal_discriminator", fixture, gradients)
     assert_round_trip("poke_temporal_discriminator", fixture, variables)
 
