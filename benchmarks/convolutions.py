@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Run
-from i2v_jax.models import cpu_convolution
+from i2v_jax.models import convolution, cpu_convolution
 
 PATIENCE = 2.0  # seconds after which a formulation is not repeated any more
 
@@ -85,7 +85,7 @@ def sum_over_taps(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
 
 
 def ours(x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:
-    return cpu_convolution.convolve(x, kernel, layer.strides, layer.padding)
+    return convolution.convolve(x, kernel, layer.strides, layer.padding)
 
 
 def channels(in_outputs: bool, x: jax.Array, kernel: jax.Array, layer: Layer) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from i2v_jax.models.cpu_convolution import convolve_in_loop, convolve_transposed
+from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
 from i2v_jax.models.layers import Initializer
 
 PokeOverTime = Literal["constant", "impulse", "decay"]

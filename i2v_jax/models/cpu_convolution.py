@@ -1,13 +1,10 @@
-"""The one place that decides how a convolution is computed on which platform.
+"""Convolutions on a CPU, where XLA's own are slow. `models/convolution.py` decides when these are used.
 
-Accelerators get XLA's own convolution. On the CPU its 3D path is slow, so frames are folded into the batch of one 2D
-convolution and the time taps into its channels, and 2D convolutions with three kernel rows multiply half as often
-(`winograd`); `benchmarks/convolutions.py` holds the measurements.
+A 3D convolution folds frames into the batch and the time taps into the channels of one 2D convolution. A 2D convolution
+with three kernel rows multiplies half as often (`winograd`). `benchmarks/convolutions.py` compares the formulations.
 """
 
 import functools
-import math
-from collections.abc import Callable
 
 import jax
 import jax.export
@@ -17,106 +14,32 @@ _DIMENSION_NUMBERS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC"
 
 Padding = tuple[tuple[int, int], ...]  # before and after, per axis
 
-# With fewer channels (of input and output) the sums around the products take the time that these save, with fewer
-# output positions (of all images) the sums of kernels do.
+# Winograd's sums around the products cost as much as the saved products with fewer channels (input or output); its sums
+# of kernels do with fewer output positions (of all images).
 _WINOGRAD_CHANNELS, _WINOGRAD_POSITIONS = 48, 2048
-_SMALL_MAP = 16  # output positions of an image up to which a convolution is a product of patches
-_WINOGRAD_POINTS = (0.75, 1.5)  # beside their negatives, 0 and infinity: rounding is a third less than with 1 and 2
-
-# Inside `with for_every_platform(True):` programs hold the formulations of all platforms (`jax.export`). Otherwise that
-# of the default backend alone is traced, half of the work.
-for_every_platform = jax.make_user_context(False)
-
-
-def _by_platform(
-    a: jax.Array,
-    b: jax.Array,
-    cpu: Callable[[jax.Array, jax.Array], jax.Array],
-    default: Callable[[jax.Array, jax.Array], jax.Array],
-) -> jax.Array:
-    if for_every_platform.value:
-        return jax.lax.platform_dependent(a, b, cpu=cpu, default=default)
-    return cpu(a, b) if jax.default_backend() == "cpu" else default(a, b)
+_SMALL_MAP = 16  # up to this many output positions per image, a convolution is a product of patches
+_WINOGRAD_POINTS = (
+    0.75,
+    1.5,
+)  # and their negatives, 0, infinity; a third less rounding error than 1, 2
 
 
-def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:
-    """Cross-correlation with zero padding.
-
-    Args:
-      x: [B, H, W, I] or [B, T, H, W, I].
-      kernel: [h, w, I, O] or [t, h, w, I, O].
-      strides, padding: one number per spatial axis; `padding` on both sides.
-    """
-    return (_convolve if for_every_platform.value else _convolve_once)(x, kernel, strides, padding)
-
-
-def _convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:
-    pads: Padding = tuple((p, p) for p in padding)
-    if _is_matmul(x, kernel, strides, padding):
-        return _matmul(x, kernel)
+def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+    """Returns the cross-correlation of x [B, H, W, I] or [B, T, H, W, I] with a kernel [(t,) h, w, I, O]."""
     if len(strides) == 2:
-        return _by_platform(
-            x,
-            kernel,
-            cpu=lambda x, kernel: _in_plane(x, kernel, strides, pads),
-            default=lambda x, kernel: _direct(x, kernel, strides, pads),
-        )
+        return _in_plane(x, kernel, strides, pads)
     kernel, pads = _without_idle_taps(x.shape[1], kernel, strides[0], pads)
     folded = taps_in_outputs if strides[0] == 1 else taps_in_inputs
-    return _by_platform(
-        x,
-        kernel,
-        cpu=lambda x, kernel: folded(x, kernel, strides, pads),
-        default=lambda x, kernel: _direct(x, kernel, strides, pads),
-    )
-
-
-_convolve_once = jax.jit(_convolve, static_argnums=(2, 3))  # traced and differentiated per shape, not per layer
-
-
-def convolve_repeated_frames(x: jax.Array, kernel: jax.Array, factor: int, padding: tuple[int, ...]) -> jax.Array:
-    """`convolve` with stride 1 on x with every frame repeated `factor` times, with fewer operations.
-
-    Of the three time taps two always fall on copies of one frame, so for factor 2 the even and the odd output frames
-    are convolutions with two taps each: sums of neighboring taps. One convolution makes both; its first output frame
-    is of use to the even ones only and its last to the odd ones.
-    """
-    ones = (1,) * (x.ndim - 2)
-    if factor != 2 or kernel.shape[0] != 3 or padding[0] != 1:
-        return convolve(jnp.repeat(x, factor, axis=1), kernel, ones, padding)
-    first, second, third = kernel
-    both = jnp.stack([jnp.concatenate([first, first + second], -1), jnp.concatenate([second + third, third], -1)])
-    even, odd = jnp.split(convolve(x, both, ones, padding), 2, axis=-1)
-    y = jnp.stack([even[:, :-1], odd[:, 1:]], axis=2)
-    return y.reshape(x.shape[0], 2 * x.shape[1], *y.shape[3:])
+    return folded(x, kernel, strides, pads)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve_in_loop(x: jax.Array, kernel: jax.Array, pads: Padding) -> jax.Array:
-    """Two-dimensional cross-correlation with stride 1, for the body of a loop: x [B, H, W, I], kernel [h, w, I, O].
+    """Returns the cross-correlation with stride 1 of x [B, H, W, I] with a kernel [h, w, I, O], in the body of a loop.
 
-    The CPU compiler has no fast gradient of a convolution by its kernel inside a loop: there it is a matrix product for
-    every kernel position.
+    Inside a loop the compiler has no fast gradient by the kernel; here it is a matrix product per kernel position.
     """
     return _direct(x, kernel, (1, 1), pads)
-
-
-def convolve_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The transpose of a convolution with a 3x3 kernel, stride 2 and a padding of 1 of an input of even size.
-
-    [B, H, W, I] -> [B, 2 H, 2 W, O], kernel [3, 3, I, O]; PyTorch's ConvTranspose2d with output_padding=1. An even
-    output position sees the middle tap alone, an odd one the outer taps on two neighbors; so one convolution with a
-    2x2 kernel makes the four positions of each input position, as groups of channels.
-    """
-    channels, features = kernel.shape[2:]
-    nothing = jnp.zeros_like(kernel[:, 0])
-    columns = jnp.stack([jnp.stack([kernel[:, 1], nothing], 1), jnp.stack([kernel[:, 2], kernel[:, 0]], 1)], -2)
-    rows = jnp.stack([jnp.stack([columns[1], jnp.zeros_like(columns[1])]), jnp.stack([columns[2], columns[0]])], -3)
-    both = rows.reshape(2, 2, channels, 4 * features)  # [2, 2, I, row, column, O]
-    y = convolve_in_loop(x, both, ((0, 1), (0, 1)))
-    batch, height, width = x.shape[:3]
-    y = y.reshape(batch, height, width, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(batch, 2 * height, 2 * width, features)
 
 
 def _direct(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
@@ -125,7 +48,7 @@ def _direct(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Pad
 
 
 def _in_plane(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
-    """A 2D convolution on the CPU."""
+    """Returns a 2D convolution by the formulation that is fastest at its size."""
     rows, columns = (
         (size + sum(pad) - taps) // step + 1
         for size, pad, taps, step in zip(x.shape[1:3], pads, kernel.shape, strides, strict=False)
@@ -143,10 +66,9 @@ def _in_plane(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: P
 def _product_of_patches(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding, size: tuple[int, int]
 ) -> jax.Array:
-    """One matrix product.
+    """Returns a 2D convolution as one matrix product.
 
-    On maps of 2x2 the CPU compiler's convolution takes seventy times as long. In double precision, for checks, it has
-    none but a plain loop.
+    On maps of 2x2, XLA's convolution takes seventy times as long; in double precision it is a plain loop.
     """
     padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
     spans = [step * (count - 1) + 1 for count, step in zip(size, strides, strict=True)]
@@ -163,10 +85,10 @@ def _product_of_patches(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def winograd(x: jax.Array, kernel: jax.Array, pads: Padding) -> jax.Array:
-    """Cross-correlation with stride 1 and three kernel rows that makes four output rows of six products, not twelve.
+    """Returns a cross-correlation with stride 1 and three kernel rows: four output rows from six products, not twelve.
 
-    F(4, 3) of Winograd (1980), see Lavin and Gray (2016), along the height alone. In float32 its rounding is 2.3 times
-    that of the direct sum. The gradient by the kernel is direct, which is as fast.
+    F(4, 3) of Winograd (1980) along the height only; see Lavin and Gray (2016). In float32, its rounding error is 2.3
+    times that of the direct sum. The gradient by the kernel is the direct one, which is as fast.
 
     Args:
       x: [B, H, W, I].
@@ -217,33 +139,19 @@ winograd.defvjp(_winograd_forward, _winograd_backward)
 
 
 def _mirrored(kernel: jax.Array, pads: Padding) -> tuple[jax.Array, Padding]:
-    """The kernel and the padding of the convolution that is the input gradient of one with stride 1."""
+    """Returns the kernel and padding whose convolution is the input gradient of one with stride 1."""
     sizes = kernel.shape[:-2]
     back = tuple((n - 1 - before, n - 1 - after) for n, (before, after) in zip(sizes, pads, strict=True))
     return jnp.flip(kernel, tuple(range(len(sizes)))).swapaxes(-1, -2), back
 
 
 def _direct_kernel_gradient(x: jax.Array, kernel: jax.Array, pads: Padding, dy: jax.Array) -> jax.Array:
-    """That of `_direct` with stride 1."""
+    """Returns the gradient by the kernel of `_direct` with stride 1."""
     return jax.vjp(lambda kernel: _direct(x, kernel, (1, 1), pads), kernel)[1](dy)[0]
 
 
-def _is_matmul(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> bool:
-    """Whether the kernel is one position, or meets the whole input at once."""
-    size = kernel.shape[:-2]
-    pointwise = math.prod(size) == 1 and set(strides) == {1}
-    return not any(padding) and (pointwise or size == x.shape[1:-1])
-
-
-def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    positions = x.shape[:-1] if math.prod(kernel.shape[:-2]) == 1 else (x.shape[0], *(1,) * (x.ndim - 2))
-    features = kernel.shape[-1]
-    flat = kernel.reshape(-1, features)
-    return (x.reshape(-1, flat.shape[0]) @ flat).reshape(*positions, features)
-
-
 def _without_idle_taps(frames: int, kernel: jax.Array, stride: int, pads: Padding) -> tuple[jax.Array, Padding]:
-    """Drops the time taps that meet nothing but padding: two of three where a single frame is left."""
+    """Drops the time taps that only ever see padding: two of three if there is a single frame."""
     before, after = pads[0]
     taps = kernel.shape[0]
     starts = range(-before, frames + after - taps + 1, stride)
@@ -259,7 +167,7 @@ def _fold_frames(x: jax.Array) -> jax.Array:
 
 
 def taps_in_inputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
-    """One 2D convolution on frames whose channels are those of all frames under the time taps."""
+    """Returns a 3D convolution as a 2D one whose input channels are those of all frames under the time taps."""
     taps, height, width, channels, features = kernel.shape
     step, frames = strides[0], (x.shape[1] + sum(pads[0]) - kernel.shape[0]) // strides[0] + 1
     padded = jnp.pad(x, [(0, 0), pads[0], (0, 0), (0, 0), (0, 0)])
@@ -272,9 +180,9 @@ def taps_in_inputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pa
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def taps_in_outputs(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
-    """One 2D convolution that makes every time tap's contribution of every frame, then their shifted sum.
+    """Returns a 3D convolution with time stride 1: a 2D convolution per frame and time tap, then their shifted sum.
 
-    For a stride of 1 in time. Its input gradient is again such a convolution where the strides in space are 1 too.
+    If the spatial strides are 1 too, its input gradient is again such a convolution.
     """
     return _shifted_sum_of_taps(x, kernel, strides, pads)
 
@@ -324,17 +232,14 @@ def _in_loop_backward(
     mirrored, back = _mirrored(kernel, pads)
     dx = convolve_in_loop(dy, mirrored, back)
 
-    def by_position(x: jax.Array, dy: jax.Array) -> jax.Array:
-        height, width = dy.shape[1:3]
-        padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
-        products = [
-            jnp.einsum("bhwi,bhwo->io", padded[:, row : row + height, column : column + width], dy)
-            for row in range(kernel.shape[0])
-            for column in range(kernel.shape[1])
-        ]
-        return jnp.stack(products).reshape(kernel.shape)
-
-    return dx, _by_platform(x, dy, cpu=by_position, default=lambda x, dy: _direct_kernel_gradient(x, kernel, pads, dy))
+    height, width = dy.shape[1:3]
+    padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
+    products = [
+        jnp.einsum("bhwi,bhwo->io", padded[:, row : row + height, column : column + width], dy)
+        for row in range(kernel.shape[0])
+        for column in range(kernel.shape[1])
+    ]
+    return dx, jnp.stack(products).reshape(kernel.shape)
 
 
 convolve_in_loop.defvjp(_in_loop_forward, _in_loop_backward)

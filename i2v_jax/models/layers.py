@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.cpu_convolution import convolve, convolve_repeated_frames, convolve_transposed
+from i2v_jax.models.convolution import convolve, convolve_repeated_frames, convolve_transposed
 
 Initializer = Callable[..., jax.Array]
 SpectralNorm = Literal["none", "power_iteration", "stored"]

@@ -1,6 +1,6 @@
 """The sampler with its parameters as one file, which runs with jax, flatbuffers and NumPy alone: a `jax.export`.
 
-An artifact for several platforms holds each platform's own formulation of a convolution (`models/cpu_convolution.py`).
+An artifact for several platforms holds each platform's own formulation of a convolution (`models/convolution.py`).
 """
 
 import os
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import export
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.cpu_convolution import for_every_platform
+from i2v_jax.models import convolution
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer, draw_residuals, sample_keys
 from i2v_jax.tasks import control as controls
 
@@ -96,7 +96,7 @@ def export_sampler(
         *([jax.ShapeDtypeStruct((batch, width), jnp.float32)] if width else []),
     ]
     function = jax.jit(sampling_function(synthesizer, num_samples, frames, temperature, chain))
-    with for_every_platform(True):
+    with convolution.formulation("portable"):
         return export.export(function, platforms=tuple(platforms))(*inputs)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def direct(x, kernel, strides, padding):
-    """XLA's own, called as `i2v_jax.models.cpu_convolution.convolve`: one operation."""
+    """XLA's own, called as `i2v_jax.models.convolution.convolve`: one operation."""
     names = ("NHWC", "HWIO", "NHWC") if len(strides) == 2 else ("NDHWC", "DHWIO", "NDHWC")
     return jax.lax.conv_general_dilated(x, kernel, strides, [(p, p) for p in padding], dimension_numbers=names)
 

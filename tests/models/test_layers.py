@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2v_jax.models import cpu_convolution, resampling
+from i2v_jax.models import convolution, cpu_convolution, resampling
 from i2v_jax.models.layers import Conv, Linear
 from i2v_jax.models.norms import normalize_groups, normalize_instances
 from tests.models.plain_convolution import direct
@@ -72,7 +72,7 @@ def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padd
         )(x, kernel)
 
     for ours, expected in zip(
-        jax.tree.leaves(everything(cpu_convolution.convolve)), jax.tree.leaves(everything(direct)), strict=True
+        jax.tree.leaves(everything(convolution.convolve)), jax.tree.leaves(everything(direct)), strict=True
     ):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
 
@@ -82,7 +82,7 @@ def test_large_convolutions_multiply_half_as_often():
 
     def kernels(rows, channels, dtype):
         x, kernel = jnp.zeros((2, rows, 32, channels), dtype), jnp.zeros((3, 3, channels, 64), dtype)
-        program = jax.make_jaxpr(lambda x, kernel: cpu_convolution.convolve(x, kernel, (1, 1), (1, 1)))(x, kernel)
+        program = jax.make_jaxpr(lambda x, kernel: convolution.convolve(x, kernel, (1, 1), (1, 1)))(x, kernel)
         return str(program).count("conv_general_dilated[")
 
     assert kernels(32, 64, jnp.float32) == 6
@@ -93,7 +93,7 @@ def test_large_convolutions_multiply_half_as_often():
 @pytest.mark.parametrize("frames", [1, 4])
 def test_convolution_of_repeated_frames(frames):
     x, kernel = normal(2, frames, 5, 6, 4), normal(3, 3, 3, 4, 3)
-    ours = cpu_convolution.convolve_repeated_frames(x, kernel, 2, (1, 1, 1))
+    ours = convolution.convolve_repeated_frames(x, kernel, 2, (1, 1, 1))
     expected = direct(np.repeat(x, 2, axis=1), kernel, (1, 1, 1), (1, 1, 1))
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.max(np.abs(expected)))
 
@@ -186,9 +186,7 @@ def test_convolution_over_a_sharded_batch(strides):
 
     @jax.jit
     def gradients(x, kernel):
-        return jax.grad(lambda *a: jnp.sum(jnp.sin(cpu_convolution.convolve(*a, strides, (1, 1, 1)))), (0, 1))(
-            x, kernel
-        )
+        return jax.grad(lambda *a: jnp.sum(jnp.sin(convolution.convolve(*a, strides, (1, 1, 1)))), (0, 1))(x, kernel)
 
     whole, parts = gradients(x, kernel), gradients(sharded, kernel)
     assert parts[0].sharding.spec[0] == "data"
@@ -199,6 +197,19 @@ def test_convolution_over_a_sharded_batch(strides):
 def test_a_single_frame_needs_one_time_tap():
     """The other two meet only padding: a third of the operations is left."""
     x, kernel = normal(1, 1, 4, 4, 8), normal(3, 3, 3, 8, 8)
-    compiled = jax.jit(lambda x, k: cpu_convolution.convolve(x, k, (1, 1, 1), (1, 1, 1))).lower(x, kernel).compile()
-    middle = jax.jit(lambda x, k: cpu_convolution.convolve(x[:, 0], k, (1, 1), (1, 1))).lower(x, kernel[1]).compile()
+    compiled = jax.jit(lambda x, k: convolution.convolve(x, k, (1, 1, 1), (1, 1, 1))).lower(x, kernel).compile()
+    middle = jax.jit(lambda x, k: convolution.convolve(x[:, 0], k, (1, 1), (1, 1))).lower(x, kernel[1]).compile()
     assert compiled.cost_analysis()["flops"] == pytest.approx(middle.cost_analysis()["flops"], rel=0.01)
+
+
+def test_xla_convolves_where_it_is_asked_to():
+    x, kernel = jnp.zeros((2, 4, 32, 32, 64)), jnp.zeros((3, 3, 3, 64, 64))
+
+    def operations(name):
+        with convolution.formulation(name):
+            program = jax.make_jaxpr(lambda x, kernel: convolution.convolve(x, kernel, (1, 1, 1), (1, 1, 1)))(x, kernel)
+        return str(program).count("conv_general_dilated[")
+
+    assert operations("xla") == 1
+    assert operations("auto") == 6  # Winograd's products
+    assert operations("portable") == 7

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.models import convgru, cpu_convolution, poke_model
+from i2v_jax.models import convgru, convolution, poke_model
 from i2v_jax.models.poke_model import PokeModel
 from tests.models.random_variables import random_variables
 
@@ -47,7 +47,7 @@ def test_convolution_for_loops_and_its_derivatives(pads):
         )
 
     for ours, expected in zip(
-        jax.tree.leaves(derivatives(cpu_convolution.convolve_in_loop)),
+        jax.tree.leaves(derivatives(convolution.convolve_in_loop)),
         jax.tree.leaves(derivatives(direct)),
         strict=True,
     ):
@@ -57,8 +57,8 @@ def test_convolution_for_loops_and_its_derivatives(pads):
 def test_transposed_convolution_is_the_transpose():
     """<up(x), y> = <x, conv(y)> with stride 2 and padding 1, for every x and y."""
     x, kernel, y = normal(2, 3, 4, 5), normal(3, 3, 5, 6), normal(2, 6, 8, 6)
-    up = cpu_convolution.convolve_transposed(x, kernel)
-    down = cpu_convolution.convolve(y, kernel.swapaxes(2, 3), (2, 2), (1, 1))
+    up = convolution.convolve_transposed(x, kernel)
+    down = convolution.convolve(y, kernel.swapaxes(2, 3), (2, 2), (1, 1))
     assert up.shape == y.shape
     assert np.vdot(up, y) == pytest.approx(np.vdot(x, down), rel=1e-4)
 
@@ -73,7 +73,7 @@ def test_the_cell_is_the_equation():
     def gate(index, state):
         columns = slice(4 * index, 4 * index + 4)
         kernel, bias = (variables["params"][name][..., columns] for name in (convgru.KERNEL, "bias"))
-        return cpu_convolution.convolve(np.concatenate([x, state], -1), kernel, (1, 1), (1, 1)) + bias
+        return convolution.convolve(np.concatenate([x, state], -1), kernel, (1, 1), (1, 1)) + bias
 
     update, reset = jax.nn.sigmoid(gate(0, state)), jax.nn.sigmoid(gate(1, state))
     candidate = jnp.tanh(gate(2, reset * state))
