@@ -67,21 +67,6 @@ def _convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding
     )
 
 
-_convolve_once)(x, kernel, strides, padding)
-
-
-def _convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:
-    if _is_matmul(x, kernel, strides, padding):
-        return _matmul(x, kernel)
-    options = {"strides": strides, "pads": tuple((p, p) for p in padding)}
-    return _by_platform(
-        x,
-        kernel,
-        cpu=functools.partial(cpu_convolution.convolve, **options),
-        default=functools.partial(_xla, **options),
-    )
-
-
 _convolve_once = jax.jit(_convolve, static_argnums=(2, 3))  # traced and differentiated per shape, not per layer
 
 
