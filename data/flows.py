@@ -7,7 +7,6 @@ when it is complete, so a run that was killed continues with the next video.
 import concurrent.futures
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from i2v_jax import files
 from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow, transforms
@@ -73,6 +73,8 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
     store = flow.FlowStore(flow.stored_folder(prepared, split, options.distance))
     with staging.writing_to(prepared):
         store.folder.mkdir(parents=True, exist_ok=True)
+        for left in store.folder.glob(".*.tmp"):  # by a run that was killed
+            left.unlink()
         _claim(store.folder, options)
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             outcomes = pool.map(lambda video: _attempt(source, video, store, options), range(len(source)))
@@ -82,7 +84,9 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
                 pool.shutdown(cancel_futures=True)
                 raise
         skipped = [raw.Skipped(source.name(video), reason) for video, reason in enumerate(reasons) if reason]
-        (store.folder / "skipped.json").write_text(json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
+        files.write_text(
+            store.folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2)
+        )
     return FlowSummary(store.folder, len(source) - len(skipped), skipped)
 
 
@@ -99,7 +103,7 @@ def _claim(folder: Path, options: FlowOptions) -> None:
         raise UserError(
             f"{folder} holds flows of other options ({'; '.join(different)}): delete that folder to store them anew"
         )
-    path.write_text(json.dumps(wanted))
+    files.write_text(path, json.dumps(wanted))
 
 
 def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: FlowOptions) -> str:
@@ -109,17 +113,14 @@ def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: F
     still = store.path(video).with_suffix(".still")
     if still.is_file():
         return still.read_text()
-    partial = store.path(video).with_suffix(".partial")
     try:
-        _write(source, video, partial, options)
-        os.replace(partial, store.path(video))
+        with files.replacing(store.path(video)) as temporary:
+            _write(source, video, temporary, options)
     except StillError as error:
         still.write_text(str(error))
         return str(error)
     except UserError as error:
         return str(error)
-    finally:
-        partial.unlink(missing_ok=True)
     return ""
 
 

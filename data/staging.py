@@ -10,7 +10,6 @@ import errno
 import hashlib
 import itertools
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from i2v_jax import files
 from i2v_jax.data.raw import WHOLE, RawVideo
 from i2v_jax.errors import UserError
 from i2v_jax.input import images, transforms, videos
@@ -80,18 +80,13 @@ def stage(
     """
     path = folder / f"{_digest(raw, options)}.zip"
     if not path.exists():
-        partial = path.with_suffix(".partial")
-        try:
-            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-                write = _write_encoded if options.store == "video" else _write_frames
-                meta = write(archive, raw, options)
-                if meta["num_frames"] < options.min_frames:
-                    raise UserError(f"{meta['num_frames']} frames, fewer than {options.min_frames}")
-                meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(raw)}
-                archive.writestr("meta.json", json.dumps(meta))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            write = _write_encoded if options.store == "video" else _write_frames
+            meta = write(archive, raw, options)
+            if meta["num_frames"] < options.min_frames:
+                raise UserError(f"{meta['num_frames']} frames, fewer than {options.min_frames}")
+            meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(raw)}
+            archive.writestr("meta.json", json.dumps(meta))
     with zipfile.ZipFile(path) as archive:
         return StagedVideo(raw, path, json.loads(archive.read("meta.json"))["num_frames"])
 

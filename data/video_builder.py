@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from i2v_jax import files
 from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
 
@@ -167,7 +168,7 @@ def prepare(
         splits = _divide(staged, split_options)
         builder = builder_class(splits=splits, stored_as=options.store, data_dir=str(data_dir))
         _write(builder, staged, folder)
-        (folder / "skipped.json").write_text(json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
+        files.write_text(folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
         shutil.rmtree(staging_dir)
     return Summary(folder, {split: len(chosen) for split, chosen in splits.items()}, skipped)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import ml_collections
 
+from i2v_jax import files
 from i2v_jax.errors import UserError
 
 # What may differ between two runs in one work directory: how long, how often, where; never what is learned. Whole
@@ -149,13 +150,7 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[
             raise UserError(
                 f"{workdir} belongs to another configuration ({'; '.join(differing)}): give another --workdir"
             )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(config.to_json_best_effort(indent=1))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    files.write_text(path, config.to_json_best_effort(indent=1))
 
 
 def differences(old: ml_collections.ConfigDict, new: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -180,11 +175,9 @@ def sole_user(workdir: str | os.PathLike[str]) -> Iterator[None]:
       UserError: another process is at work there, or it cannot be written.
     """
     path = pathlib.Path(workdir) / ".lock"
-    try:
+    with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
     with file:  # closing it, also by dying, releases the lock
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

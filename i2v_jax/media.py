@@ -1,15 +1,11 @@
 """Videos as files and pictures: mp4, GIF, PNG, grids, strips, labels and arrows.
 
-Everything takes videos as float in [-1, 1] or uint8 in [0, 255], channel-last, and composes in uint8. Files appear
-whole or not at all: they are written under a temporary name and then renamed.
+Everything takes videos as float in [-1, 1] or uint8 in [0, 255], channel-last, and composes in uint8.
 """
 
-import contextlib
 import fractions
 import io
 import math
-import os
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from i2v_jax.errors import UserError
+from i2v_jax import files
+from i2v_jax.files import PathLike
 
 Pixels = NDArray[np.uint8]
-PathLike = str | os.PathLike[str]
 
 BACKGROUND = 255
 _INK = 32
@@ -202,8 +198,8 @@ def heat(image: ArrayLike, values: ArrayLike) -> Pixels:
 
 
 def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:
-    """Writes `mp4_bytes`. Raises UserError naming the path when it cannot be written."""
-    _write_whole(path, mp4_bytes(video, fps, scale))
+    """Writes `mp4_bytes`. Raises UserError if the file cannot be written."""
+    files.write_bytes(path, mp4_bytes(video, fps, scale))
 
 
 def mp4_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
@@ -224,8 +220,8 @@ def mp4_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
 
 
 def write_gif(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) -> None:
-    """Writes `gif_bytes`. Raises UserError naming the path when it cannot be written."""
-    _write_whole(path, gif_bytes(video, fps, scale))
+    """Writes `gif_bytes`. Raises UserError if the file cannot be written."""
+    files.write_bytes(path, gif_bytes(video, fps, scale))
 
 
 def gif_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
@@ -247,8 +243,8 @@ def gif_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
 
 
 def write_png(path: PathLike, image: ArrayLike, scale: int = 1) -> None:
-    """Writes [H, W, 3] as PNG. Raises UserError naming the path when it cannot be written."""
-    _write_whole(path, png_bytes(image, scale))
+    """Writes [H, W, 3] as PNG. Raises UserError if the file cannot be written."""
+    files.write_bytes(path, png_bytes(image, scale))
 
 
 def png_bytes(image: ArrayLike, scale: int = 1) -> bytes:
@@ -256,21 +252,3 @@ def png_bytes(image: ArrayLike, scale: int = 1) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(enlarge(image, scale)).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def write_text(path: PathLike, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all. Raises UserError naming the path when it cannot be written."""
-    _write_whole(path, text.encode())
-
-
-def _write_whole(path: PathLike, content: bytes) -> None:
-    target = pathlib.Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"cannot write {target}: {error.strerror or error}") from error

@@ -132,7 +132,7 @@ def _measure_targets(config: ConfigDict) -> None:
     """What a poke model, or a cINN that is controlled by pokes, makes of the pokes of held-out clips."""
     import json
 
-    from i2v_jax import media
+    from i2v_jax import files
     from i2v_jax.evaluation import poke_measurements, poked_clips
     from i2v_jax.evaluation.evaluated_model import answers_to_pokes
     from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
@@ -161,7 +161,7 @@ def _measure_targets(config: ConfigDict) -> None:
     for name, value in measured.numbers.items():
         print(f"{name:32s} {value:9.4f}")
     path = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / "targets") / "numbers.json"
-    media.write_text(path, json.dumps({**measured.numbers, "per_frame": measured.curves}, indent=1) + "\n")
+    files.write_text(path, json.dumps({**measured.numbers, "per_frame": measured.curves}, indent=1) + "\n")
     print(f"wrote {path}")
 
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from i2v_jax import files
 from i2v_jax.errors import UserError
 
 
@@ -230,14 +231,9 @@ def replaced(earlier: Sequence[Record], new: Sequence[Record]) -> tuple[Record, 
 
 
 def write_records(path: str | os.PathLike[str], records: Sequence[Record]) -> None:
-    """A JSON list, replaced as a whole. Raises UserError when it cannot be written."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        temporary.write_text(json.dumps([record.to_json() for record in records], indent=2, allow_nan=False) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    """Writes a JSON list of records. Raises UserError if the file cannot be written."""
+    content = [record.to_json() for record in records]
+    files.write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_records(path: str | os.PathLike[str]) -> tuple[Record, ...]:

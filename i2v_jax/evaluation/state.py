@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from i2v_jax.errors import UserError
+from i2v_jax import files
 from i2v_jax.metrics import accumulators
 from i2v_jax.metrics.accumulators import Accumulator, ClipTable, Moments
 
@@ -29,10 +29,8 @@ class State:
         """
         self.key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         self.folder = folder / f"unfinished-{self.key}"
-        try:
+        with files.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write {self.folder}: {error.strerror}") from error
         self._saved: list[str] = []  # names of this process's files in this run, without their kind
         self._moments: Tables = {}
 

@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.metrics.frechet import Gaussian
 
@@ -128,18 +129,8 @@ def merge(one: Accumulator, other: Accumulator) -> Accumulator:
 
 
 def save(path: str | os.PathLike[str], accumulators: Mapping[str, Accumulator]) -> None:
-    """Writes named accumulators as one .npz, whole or not at all.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        temporary.write_bytes(_to_bytes(accumulators))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    """Writes named accumulators as one .npz file. Raises UserError if the file cannot be written."""
+    files.write_bytes(path, _to_bytes(accumulators))
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Accumulator]:

@@ -18,6 +18,7 @@ import flax.traverse_util
 import jax
 import numpy as np
 
+from i2v_jax import files
 from i2v_jax.distributed.runtime import cache_dir
 from i2v_jax.errors import UserError
 from i2v_jax.pretrained.backbones import BACKBONES, Backbone, SourceArchive, TorchFile
@@ -169,12 +170,12 @@ def _keep(name: str, row: Backbone, variables: layout.Variables, digest: str) ->
 
 
 def save(file: pathlib.Path, variables: layout.Variables, source_sha256: str = "") -> None:
-    """Writes variables as .npz, whole or not at all.
+    """Writes variables as .npz.
 
     Args:
-      file: where to.
-      variables: of the module.
-      source_sha256: of the file that the variables were converted from, where there is one.
+      file: path of the new file.
+      variables: variables of the module.
+      source_sha256: hash of the file that the variables were converted from, if there is one.
     Raises:
       UserError: the folder cannot be written to, or the disk is full.
     """
@@ -182,17 +183,13 @@ def save(file: pathlib.Path, variables: layout.Variables, source_sha256: str = "
     if source_sha256:
         flat[_SOURCE] = np.asarray(source_sha256)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            part = pathlib.Path(folder, file.name)
-            with part.open("wb") as stream:
-                np.savez(stream, **flat)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(file)
+        with files.replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **flat)
+            stream.flush()
+            os.fsync(stream.fileno())
     except OSError as error:
         raise UserError(
-            f"could not write {file}: {error.strerror or error}; I2V_JAX_CACHE names another folder"
+            f"cannot write {file}: {error.strerror or error}; set I2V_JAX_CACHE to another folder"
         ) from error
 
 

@@ -5,7 +5,7 @@ import itertools
 import pathlib
 from collections.abc import Sequence
 
-from i2v_jax import charts, media
+from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
 from i2v_jax.evaluation.protocols import PROTOCOLS, get_protocol
@@ -145,8 +145,8 @@ def write_comparison(comparisons: Sequence[Comparison], folder: pathlib.Path) ->
         parts.append("## Not in one table\n\n" + "\n".join(f"- {reason}" for reason in reasons))
         sections.append(Section("Not in one table", " ".join(reasons)))
     text = "\n\n".join(parts) + "\n"
-    media.write_text(folder / "comparison.md", text)
-    media.write_text(folder / "index.html", render(Part("Comparison", _LEAD, (), sections, _FOOTER)))
+    files.write_text(folder / "comparison.md", text)
+    files.write_text(folder / "index.html", render(Part("Comparison", _LEAD, (), sections, _FOOTER)))
     return text
 
 

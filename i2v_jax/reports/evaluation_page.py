@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from i2v_jax import charts, media
+from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.evaluated_model import Candidate
 from i2v_jax.evaluation.measure import Measured
@@ -37,7 +37,7 @@ def write_numbers(folder: pathlib.Path, records: Sequence[Record]) -> str:
     """
     together = replaced(earlier_records(folder), records)
     write_records(folder / "metrics.json", together)
-    media.write_text(folder / "metrics.md", tables.result_table(together).markdown() + "\n")
+    files.write_text(folder / "metrics.md", tables.result_table(together).markdown() + "\n")
     for record in records:
         if len(record.curve) > 1:
             media.write_png(folder / f"curve_{record.protocol.metric}.png", _curve(record))
@@ -75,7 +75,7 @@ def write_clips(folder: pathlib.Path, candidate: Candidate, measured: Measured) 
             cells = (f"{column[number]:.6g}" if number in column else "" for column in columns)
             writer.writerow((number, clip.video, clip.start, repeat, *cells))
     path = folder / f"clips-{measured.state.key}.csv"
-    media.write_text(path, text.getvalue())
+    files.write_text(path, text.getvalue())
     return path
 
 
@@ -114,7 +114,7 @@ def write_page(
         names = [f"{shelf.name}_{number}" for shelf in shelves for number in shelf.numbers]
         sections.append(_nearest_section(exhibits, names, nearest))
     page = render(Part(f"Evaluation of {candidate.name}", _lead(measured), _tiles(records), sections, _FOOTER))
-    media.write_text(folder / "index.html", page)
+    files.write_text(folder / "index.html", page)
 
 
 _NUMBERS = (

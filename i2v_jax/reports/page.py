@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from i2v_jax import media
+from i2v_jax import files
 from i2v_jax.reports.exhibits import Figure
 
 _STYLE = """
@@ -120,8 +120,8 @@ def write_page(folder: Path, reports: Mapping[str, Report]) -> None:
         name: {**report.numbers, **({"per_frame": report.per_frame} if report.per_frame else {})}
         for name, report in reports.items()
     }
-    media.write_text(folder / "numbers.json", json.dumps(records, indent=2) + "\n")
-    media.write_text(folder / "index.html", render(*(report.part.inside(name) for name, report in reports.items())))
+    files.write_text(folder / "numbers.json", json.dumps(records, indent=2) + "\n")
+    files.write_text(folder / "index.html", render(*(report.part.inside(name) for name, report in reports.items())))
 
 
 def render(*parts: Part) -> str:

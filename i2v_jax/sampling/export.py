@@ -3,7 +3,6 @@
 An artifact for several platforms holds each platform's own formulation of a convolution (`models/convolution.py`).
 """
 
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
+from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.models import convolution
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer, draw_residuals, sample_keys
@@ -101,15 +101,8 @@ def export_sampler(
 
 
 def write(exported: export.Exported, path: pathlib.Path) -> None:
-    """Writes the artifact, whole or not at all. Raises UserError when the file cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(exported.serialize())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    """Writes the artifact. Raises UserError if the file cannot be written."""
+    files.write_bytes(path, bytes(exported.serialize()))
 
 
 def example(path: pathlib.Path, synthesizer: VideoSynthesizer) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from i2v_jax import charts, media
+from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
 
 _FPS = 8
@@ -24,22 +24,17 @@ class MetricWriter:
     """
 
     def __init__(self, folder: pathlib.Path, step: int) -> None:
-        """Continues at `step`: lines of later steps, which a killed run wrote after its last checkpoint, are dropped.
+        """Continues at `step`: drops lines of later steps, which a killed run wrote after its last checkpoint.
 
         Raises:
           UserError: the folder cannot be written.
         """
         self._path = folder / "metrics.jsonl"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with files.writing(self._path):
             kept = [line for line in read_metrics(folder) if line["step"] <= step]
-            temporary = self._path.with_suffix(".tmp")
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-            os.replace(temporary, self._path)
+            files.write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
             self._file = self._path.open("a")
             self._events = _event_writer(folder)
-        except OSError as error:
-            raise UserError(f"cannot write {self._path}: {error.strerror}") from error
 
     def __enter__(self) -> "MetricWriter":
         return self

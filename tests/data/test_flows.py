@@ -55,11 +55,11 @@ def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
     store = flow.FlowStore(first.folder)
     times = [store.path(video).stat().st_mtime_ns for video in (0, 1)]
     store.path(1).unlink()
-    store.path(1).with_suffix(".partial").write_bytes(b"cut off")
+    (store.folder / ".killed.tmp").write_bytes(b"cut off")
     flows.store_flows(folder, "train", OPTIONS, threads=1)
     assert store.path(0).stat().st_mtime_ns == times[0]
     assert 1 in store
-    assert not list(store.folder.glob("*.partial"))
+    assert not list(store.folder.glob(".*.tmp"))
 
 
 def test_flows_of_other_options_are_refused(tmp_path: Path, folder: Path) -> None:

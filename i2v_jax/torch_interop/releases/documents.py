@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from ml_collections import ConfigDict
 
+from i2v_jax import files
 from i2v_jax.errors import UserError
 
 _MISSING = object()
@@ -66,7 +67,7 @@ def read(path: pathlib.Path) -> Document:
 
 def write(path: pathlib.Path, fields: Mapping[str, Any]) -> None:
     """Plain YAML; tuples become lists."""
-    path.write_text(yaml.safe_dump(_plain(fields), sort_keys=False))
+    files.write_text(path, yaml.safe_dump(_plain(fields), sort_keys=False))
 
 
 def _plain(value: Any) -> Any:

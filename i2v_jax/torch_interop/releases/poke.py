@@ -6,13 +6,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from i2v_jax import files
 from i2v_jax.configs import dtdb, folder, human36m, iper, poking_plants, taichi
 from i2v_jax.errors import UserError
 from i2v_jax.tasks.poke import MODEL
 from i2v_jax.torch_interop import to_torch
 from i2v_jax.torch_interop.releases import documents
 from i2v_jax.torch_interop.releases.documents import Document, Field
-from i2v_jax.torch_interop.releases.folders import new_folder
 from i2v_jax.torch_interop.releases.release import Imported, Part, Preset, load_part
 from i2v_jax.torch_interop.state_dicts import torch_files
 
@@ -151,7 +151,7 @@ def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], o
     _check_representable(config.poke.model)
     params = {name: stages["poke"][name]["params"] for name in MODEL}
     state = to_torch("poke_model", {"params": params}, _network_config(config))
-    with new_folder(out) as target:
+    with files.new_folder(out) as target:
         torch_files.write(target / _CHECKPOINT, {"model": state})
         documents.write(target / _CONFIG, _authors_config(config))
     return {_CHECKPOINT: len(state)}

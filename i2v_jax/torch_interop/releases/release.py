@@ -9,12 +9,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from i2v_jax import files
 from i2v_jax.config import claim_workdir, differences
 from i2v_jax.errors import UserError
 from i2v_jax.tasks import networks as networks_of
 from i2v_jax.torch_interop import load_torch, to_torch
 from i2v_jax.torch_interop.releases import parity
-from i2v_jax.torch_interop.releases.folders import new_folder
 from i2v_jax.torch_interop.state_dicts import layout, torch_files
 from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS
 from i2v_jax.training.checkpoint import save_imported
@@ -124,7 +124,7 @@ def write_workdir(imported: Imported, workdir: pathlib.Path) -> None:
     Raises:
       UserError: the folder is not empty, or cannot be written.
     """
-    with new_folder(workdir) as folder:
+    with files.new_folder(workdir) as folder:
         claim_workdir(imported.config, folder)
         for stage, variables in imported.stages.items():
             save_imported(folder / stage, variables, imported.config)
@@ -147,7 +147,7 @@ def write_parts(
       UserError: the folder is not empty, or cannot be written.
     """
     counts = {}
-    with new_folder(out) as folder:
+    with files.new_folder(out) as folder:
         for name, state in states(parts, stages):
             file = folder / names[name]
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from i2v_jax.config import read_workdir
 from i2v_jax.configs import sky
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.load import load_stages, load_synthesizer
-from i2v_jax.torch_interop.releases import cinn, release
+from i2v_jax.torch_interop.releases import cinn
 from i2v_jax.torch_interop.state_dicts import torch_files
 from tests.launch.synthesis import launch
 from tests.reference import fixtures
@@ -149,25 +149,3 @@ def test_models_that_the_release_does_not_have(tmp_path):
         with pytest.raises(UserError, match=f"{message}.*the authors' code only has|{message}"):
             cinn.write_release(sky.get_config(argument), {}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="exists and is not an empty folder"), release.new_folder(tmp_path / "run"):
-        pytest.fail("the folder was given out")
-    assert [path.name for path in tmp_path.rglob("*")] == ["run", "mine.txt"]
-
-
-def test_nothing_half_written_is_left(tmp_path):
-    def fail():
-        with release.new_folder(tmp_path / "run") as folder:
-            (folder / "a").write_text("a")
-            raise RuntimeError("by the way")
-
-    with pytest.raises(RuntimeError, match="by the way"):
-        fail()
-    assert not list(tmp_path.iterdir())
-    with release.new_folder(tmp_path / "run") as folder:
-        (folder / "a").write_text("a")
-    assert [path.name for path in tmp_path.rglob("*")] == ["run", "a"]
