@@ -18,7 +18,7 @@ _OPTIONS = (
 
 
 def missing() -> str:
-    """What is not there of Playwright and a browser, in words; nothing when both are."""
+    """Returns which of Playwright and a browser is missing, in words; empty if neither is."""
     try:
         import playwright.sync_api  # noqa: F401
     except ImportError:
@@ -28,7 +28,7 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def launched() -> Iterator[Any]:
-    """A browser of Playwright's synchronous interface, whose event loop lets no other run in this thread."""
+    """Yields a browser with Playwright's synchronous interface. Its event loop excludes any other in this thread."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.convolutions [--repeats=5] [--only=encoder]
 
-Times one layer at a time: PyTorch, XLA's own 3D convolution, a sum of plain 2D convolutions over the time taps, the
-time taps in the input channels, those in the output channels, and what `convolve` does. All are interleaved in one
-process. Every number is PyTorch's time divided by that of the formulation (above 1: faster than PyTorch): the
-wall-clock time of the calls, and the processor time of all threads, which other work on the machine disturbs less.
+Times one layer at a time: PyTorch, XLA's own 3D convolution, a sum of plain 2D convolutions over the time taps, time
+taps in the input channels, time taps in the output channels, and `convolve`. All run in turns in one process. Every
+number is PyTorch's time divided by the formulation's (above 1: faster than PyTorch), first in wall-clock time, then in
+processor time of all threads, which other work on the machine disturbs less.
 """
 # ruff: noqa: E402 (libraries are imported after their settings)
 
@@ -27,7 +27,7 @@ import torch
 from benchmarks.timing import Run
 from i2v_jax.models import convolution, cpu_convolution
 
-PATIENCE = 2.0  # seconds after which a formulation is not repeated any more
+PATIENCE = 2.0  # seconds; slower formulations are not repeated
 
 Sizes = tuple[int, int, int]
 
@@ -46,7 +46,7 @@ class Layer:
 
 LAYERS = (  # 32x32 demo, and one of BAIR with 16 channels
     Layer("encoder stem", (16, 32, 32), 3, 16, (3, 7, 7), (2, 2, 2), (1, 3, 3)),
-    Layer("temporal critic stem", (12, 32, 32), 3, 16, (3, 7, 7), (1, 2, 2), (1, 3, 3)),
+    Layer("temporal discriminator stem", (12, 32, 32), 3, 16, (3, 7, 7), (1, 2, 2), (1, 3, 3)),
     Layer("encoder stage", (8, 16, 16), 32, 32),
     Layer("encoder stride 2", (8, 16, 16), 32, 32, strides=(2, 2, 2)),
     Layer("encoder last", (1, 4, 4), 64, 64),

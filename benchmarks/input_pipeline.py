@@ -2,10 +2,9 @@
 
     python -m benchmarks.input_pipeline [--size=64] [--batch_size=8] [--rounds=3]
 
-Both sides run in the same number of processes and are timed in turns. OpenCV decodes the same kind of clips (17
-frames from a random start, full size, to RGB) and does nothing else; the pipeline also reads records, resizes, flips,
-jitters, converts to float32 and batches. The clips are 640x360, made on the spot unless --raw_dir names a folder of
-videos or of folders of frames.
+Both sides use the same number of processes and are timed in turns. OpenCV only decodes the same kind of clips (17
+frames from a random start, full size, to RGB); the pipeline also reads records, resizes, flips, jitters, converts to
+float32 and batches. The clips are generated at 640x360 unless --raw_dir names a folder of videos or frame folders.
 """
 
 import multiprocessing
@@ -32,15 +31,15 @@ from i2v_jax.input.procedural import sky
 RAW_DIR = flags.DEFINE_string("raw_dir", "", "Videos or folders of frames to use instead of generated ones.")
 SIZE = flags.DEFINE_integer("size", 64, "Side of the frames in a batch.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips per batch.")
-ROUNDS = flags.DEFINE_integer("rounds", 3, "How often both sides are timed.")
-SECONDS = flags.DEFINE_float("seconds", 4.0, "How long one timing lasts.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of timings of each side.")
+SECONDS = flags.DEFINE_float("seconds", 4.0, "Seconds that one timing lasts.")
 
 FRAMES, WIDTH, HEIGHT = 17, 640, 360
 Clock = Callable[[], float]
 
 
 def read_source_frames(video: RawVideo | int) -> list[np.ndarray]:
-    """The frames of a user's video, or of a generated one (its number)."""
+    """Returns the frames of a user's video, or of a generated one given its number."""
     if isinstance(video, RawVideo):
         if video.path.is_dir():
             return [images.read_rgb(file) for file in videos.frame_files(video.path)]
@@ -51,7 +50,7 @@ def read_source_frames(video: RawVideo | int) -> list[np.ndarray]:
 
 
 def write_inputs(root: Path) -> None:
-    """The same videos twice: as folders of JPEG frames and as H.264."""
+    """Writes the same videos twice: as folders of JPEG frames and as H.264."""
     sources: Sequence[RawVideo | int] = find_videos(Path(RAW_DIR.value))[0] if RAW_DIR.value else range(9)
     for number, source in enumerate(sources):
         frames = read_source_frames(source)
@@ -90,7 +89,7 @@ def decode_mp4_clip(path: Path, rng: np.random.Generator) -> None:
 
 
 def decode_for(kind: str, root: Path, seconds: float, seed: int, clock: Clock = time.perf_counter) -> float:
-    """Frames per second of OpenCV in this process."""
+    """Returns the frames per second of OpenCV in this process."""
     cv2.setNumThreads(0)
     rng = np.random.default_rng(seed)
     paths = sorted((root / kind).iterdir())
@@ -132,7 +131,7 @@ def open_pipeline(data_dir: Path, workers: int, prefetch: int = 2) -> BatchItera
 
 
 def time_pipeline(iterator: BatchIterator, workers: int, clock: Clock = time.perf_counter) -> float:
-    for _ in range(2 * workers):  # what was read while nobody asked does not count
+    for _ in range(2 * workers):  # batches that were read ahead do not count
         next(iterator)
     start, batches = clock(), 0
     while clock() - start < SECONDS.value:
@@ -142,7 +141,7 @@ def time_pipeline(iterator: BatchIterator, workers: int, clock: Clock = time.per
 
 
 def compare(kind: str, root: Path, workers: int) -> str:
-    """Times both sides in turns; a line of the report."""
+    """Times both sides in turns and returns a line of the report."""
     ours, theirs = [], []
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in range(ROUNDS.value):
@@ -155,7 +154,7 @@ def compare(kind: str, root: Path, workers: int) -> str:
 
 
 def compare_processor_time(kind: str, root: Path) -> str:
-    """Both sides in this process alone, per second of processor time: holds on a busy machine too."""
+    """Returns a line that compares both sides per second of processor time, which holds on a busy machine too."""
     iterator = open_pipeline(root / f"prepared_{kind}", workers=0, prefetch=0)
     ours, theirs = [], []
     for seed in range(ROUNDS.value):

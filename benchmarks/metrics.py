@@ -2,7 +2,7 @@
 
     python -m benchmarks.metrics [--batch=2] [--frames=16] [--repeats=5] [--out=FILE.json] [--quick]
 
-Clips are noise at 224x224, where both sides have them; "difference" is as in benchmarks.networks.
+Clips are noise at 224x224. For "difference", see benchmarks.networks.
 """
 # ruff: noqa: E402 (libraries are imported after their settings)
 
@@ -24,7 +24,7 @@ SIZE = 224
 
 def features(batch: int, frames: int, size: int) -> Network:
     theirs = torch_networks.I3D()
-    for layer in theirs.modules():  # PyTorch's own initialization lets the signal vanish, and any difference with it
+    for layer in theirs.modules():  # with PyTorch's own initialization the signal vanishes, and with it any difference
         if isinstance(layer, torch.nn.Conv3d):
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     ours, variables = converted(theirs, "i3d", {})
@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", default="", help="a JSON file for the numbers")
-    parser.add_argument("--quick", action="store_true", help="one small clip, one repeat: does it run?")
+    parser.add_argument("--out", default="", help="JSON file for the results")
+    parser.add_argument("--quick", action="store_true", help="one small clip, one repeat: a smoke test")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     batch, size, repeats = (1, 64, 1) if arguments.quick else (arguments.batch, SIZE, arguments.repeats)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.networks [--size=bair16] [--repeats=5] [--only=decoder] [--out=FILE.json] [--quick]
 
-Sizes: `bair16` (64x64, a quarter of the channels of BAIR's networks) and `bair` (all of them, for a GPU), both in
-float32. The flow and the image autoencoder have the authors' widths in either. "Inference" is the network in evaluation
-mode, "training" the forward and backward pass in training mode of the mean square of its outputs; the discriminators'
-gradients go to their inputs too, as when the generator learns. "Difference" is the largest one between the outputs of
-both sides in evaluation mode, relative to the largest output.
+Sizes: `bair16` (64x64, a quarter of the channels of BAIR's networks) and `bair` (all channels, for a GPU), both in
+float32. The flow and the image autoencoder always have the authors' widths. "Inference" is the network in evaluation
+mode; "training" is the forward and backward pass of the mean square of its outputs in training mode. Discriminators
+also compute gradients of their inputs, as the generator's update does. "Difference" is the largest difference between
+the outputs of both sides in evaluation mode, relative to the largest output.
 """
 # ruff: noqa: E402 (libraries are imported after their settings)
 
@@ -41,7 +41,7 @@ class Widths:
     decoder: int
     patch: int
     batch: int
-    images: int  # in a batch of the image autoencoder
+    images: int  # batch size of the image autoencoder
 
 
 WIDTHS = {
@@ -53,14 +53,14 @@ WIDTHS = {
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A PyTorch module and ours with the same weights, each as a function of inputs in our layout.
+    """A PyTorch module and our module with the same weights, each as a function of inputs in our layout.
 
     Attributes:
       call: our side, (variables, train, *inputs) -> outputs; changed collections are dropped.
       torch_call: theirs, (*inputs) -> outputs; the mode is the module's.
       inputs: channels last, a leading batch axis.
-      trained: whether training is timed.
-      input_gradients: whether the backward pass goes to the inputs too.
+      trained: whether to time training.
+      input_gradients: whether the backward pass includes the inputs.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Network:
 
 
 def converted(module: torch.nn.Module, network: str, config: dict[str, Any]) -> tuple[nn.Module, Any]:
-    """Our module and variables with the weights of `module`, whose ActNorms count as initialized from here on."""
+    """Returns our module and variables with the weights of `module`; marks its ActNorms as initialized."""
     for layer in module.modules():
         if isinstance(layer, torch_networks.ActNorm):
             layer.initialized.fill_(1)
@@ -82,7 +82,7 @@ def converted(module: torch.nn.Module, network: str, config: dict[str, Any]) -> 
 
 
 def applying(module: nn.Module, collections: tuple[str, ...]) -> Callable[..., Any]:
-    """A network that has a training mode, in which `collections` change."""
+    """Returns the call of a network with a training mode, in which `collections` change."""
 
     def call(variables: Any, train: bool, *inputs: jax.Array) -> Any:
         if not train:
@@ -93,12 +93,12 @@ def applying(module: nn.Module, collections: tuple[str, ...]) -> Callable[..., A
 
 
 def applying_always(module: nn.Module, method: str = "__call__") -> Callable[..., Any]:
-    """A network without a training mode."""
+    """Returns the call of a network without a training mode."""
     return lambda variables, train, *inputs: module.apply(variables, *inputs, method=method)
 
 
 def make_networks(widths: Widths) -> Iterator[tuple[str, Callable[[], Network]]]:
-    """Name -> function that builds it, so that one alone can be built."""
+    """Returns name -> function that builds the network, so that each can be built by itself."""
     yield "video encoder", lambda: video_encoder(widths)
     yield "video decoder", lambda: video_decoder(widths)
     yield "temporal discriminator", lambda: temporal_discriminator(widths)
@@ -156,7 +156,7 @@ def patch_discriminator(widths: Widths) -> Network:
 
 
 def image_autoencoder(widths: Widths) -> Network:
-    """The posterior mean is decoded, so that both sides compute the same."""
+    """Decodes the posterior mean, so that both sides compute the same."""
     theirs = torch_networks.ImageAutoencoder(SIZE, Z_DIM, "in")
     config = {"z_dim": Z_DIM, "in_size": SIZE, "norm": "in", "encoder_type": "resnet50"}
     ours, variables = converted(theirs, "image_autoencoder", config)
@@ -188,7 +188,7 @@ def flow(inverse: bool, batch: int = 50) -> Network:
 
 
 def sampling(widths: Widths) -> Network:
-    """From residuals, embeddings and start frames to videos, end to end."""
+    """Maps residuals, embeddings and start frames to videos, end to end."""
     flows, our_flow, flow_variables = flow_pair()
     decoders, our_decoder, decoder_variables = decoder_pair(widths)
 
@@ -216,7 +216,7 @@ def channels_last(tensor: torch.Tensor) -> np.ndarray:
 
 
 def flat(outputs: Any) -> list[torch.Tensor]:
-    """The tensors in the nested tuples that a PyTorch module returns."""
+    """Yields the tensors of the nested tuples that a PyTorch module returns."""
     if isinstance(outputs, torch.Tensor):
         return [outputs]
     return [tensor for part in outputs for tensor in flat(part)]
@@ -272,8 +272,8 @@ def main() -> None:
     parser.add_argument("--size", choices=("bair16", "bair"), default="bair16")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", default="", help="networks whose name contains this")
-    parser.add_argument("--out", default="", help="a JSON file for the numbers")
-    parser.add_argument("--quick", action="store_true", help="narrowest networks, one repeat: does it run?")
+    parser.add_argument("--out", default="", help="JSON file for the results")
+    parser.add_argument("--quick", action="store_true", help="narrowest networks, one repeat: a smoke test")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     size, repeats = ("quick", 1) if arguments.quick else (arguments.size, arguments.repeats)

@@ -1,4 +1,4 @@
-"""What the training benchmark trains: configurations, clips of noise, and each stage compiled as the loop does it."""
+"""What the training benchmark trains: configurations, clips of noise, and stages compiled as in training."""
 
 import pathlib
 import time
@@ -52,7 +52,7 @@ def make_config(size: str) -> ConfigDict:
 def _narrow(
     config: ConfigDict, *, encoder: tuple[int, ...], temporal: tuple[int, ...], factor: int, batches: tuple[int, ...]
 ) -> None:
-    """BAIR with fewer channels; the ResNet-50 of the image encoder stays, PyTorch has no other."""
+    """Reduces the channels of BAIR's networks but keeps the ResNet-50 image encoder, the only one that PyTorch has."""
     config.video_vae.encoder.channels = encoder
     config.video_vae.decoder.channel_factor = factor
     config.video_vae.temporal_discriminator.channels = temporal
@@ -64,7 +64,7 @@ def _narrow(
 
 
 def make_batch(config: ConfigDict, stage: str) -> dict[str, np.ndarray]:
-    """A batch of noise, of the shapes that the stage is trained on."""
+    """Returns a batch of noise with the shapes that the stage is trained on."""
     rng = np.random.default_rng(0)
     batch_size, size = config[stage].batch_size, config.data.size
     batch = {}
@@ -89,13 +89,13 @@ def random_lpips(task: VideoVAE | ImageAE, dtype: str) -> None:
 
 
 def make_task(config: ConfigDict, stage: str) -> Task:
-    """The task of a stage, with random weights where it needs any of earlier stages."""
+    """Returns the task of a stage, with random weights for the networks of earlier stages."""
     modules = networks.build(config)
     if stage == "flow":
         return _flow_task(config, modules)
     perceptual = config[stage].loss.perceptual_network
     config = config.copy_and_resolve_references()
-    config[stage].loss.perceptual_network = "laplacian"  # the other one would ask for its weights
+    config[stage].loss.perceptual_network = "laplacian"  # LPIPS would require its pretrained weights
     task = (VideoVAE if stage == "video_vae" else ImageAE)(config, modules[stage], steps_per_epoch=1)
     if perceptual == "lpips":
         random_lpips(task, config.dtype)
@@ -131,7 +131,7 @@ class CompiledStage:
         self._programs = dict(map(self._compile, range(2)))
 
     def _compile(self, step: int) -> tuple[str, Any]:
-        """What runs at that step, and its name."""
+        """Returns the program that runs at that step, and its name."""
         name = " + ".join(update.name for update in self._task.updates if update.runs_at(step))
         began = time.perf_counter()
         program = self._trainer.compiled_step(step, self._state, self._batch)
@@ -139,7 +139,7 @@ class CompiledStage:
         return name, program
 
     def runs(self) -> dict[str, Callable[[], None]]:
-        """Updates -> a function that takes one step with them and waits for it."""
+        """Returns name of the updates -> a function that takes one step with them and waits for it."""
 
         def run(program: Any) -> None:
             self._state, metrics = program(self._state, self._trainer.frozen, self._batch)

@@ -16,27 +16,27 @@ Run = Callable[[], Any]
 
 
 def configure_libraries() -> None:
-    """Gives both libraries what they are fastest with. Call before torch is imported and any jax array is made."""
-    # PyTorch's threads otherwise spin while they wait, which makes it look slow whenever anything else runs.
+    """Configures both libraries for speed. Call it before importing torch and before making any jax array."""
+    # Otherwise PyTorch's waiting threads spin, and it looks slow whenever anything else runs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    # On a GPU both libraries hold memory of the same card.
+    # On a GPU, both libraries share the memory of one card.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     configure_platform()
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    # Eager float32 at its best: TensorFloat-32 in products and convolutions, the quickest algorithm for each shape.
+    # Eager float32 at its fastest: TensorFloat-32 in products and convolutions, the fastest algorithm for each shape.
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
 
 
 def torch_device() -> Any:
-    """The PyTorch device that matches jax's: the GPU where jax has one.
+    """Returns the PyTorch device that matches jax's: the GPU if jax has one.
 
     Raises:
-      SystemExit: jax computes on a GPU and this PyTorch cannot, so that a comparison would say nothing.
+      SystemExit: jax computes on a GPU but PyTorch has none, so a comparison would be meaningless.
     """
     import jax
     import torch
@@ -52,7 +52,7 @@ def torch_device() -> Any:
 
 
 def waiting(run: Run) -> Run:
-    """`run` of PyTorch, followed by a wait for the GPU where there is one."""
+    """Returns `run` followed by a synchronization with the GPU, if there is one."""
     import torch
 
     if torch_device().type == "cpu":
@@ -67,7 +67,7 @@ def waiting(run: Run) -> Run:
 
 @dataclasses.dataclass(frozen=True)
 class Seconds:
-    """What the calls of one alternative took."""
+    """The times of the calls of one alternative."""
 
     wall: tuple[float, ...]
     processor: tuple[float, ...]  # of all threads, which other work on the machine disturbs less
@@ -89,9 +89,9 @@ def interleaved(runs: Mapping[str, Run], repeats: int, patience: float = math.in
     """Times every run `repeats` times in turns; the first call of each does not count.
 
     Args:
-      runs: by name; each returns when its result is there.
+      runs: by name; each returns when its result is ready.
       repeats: at least 1.
-      patience: in seconds; a run that has taken longer in all is not repeated any more.
+      patience: seconds; a run that has taken longer in total is not repeated.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for run in runs.values():
@@ -107,7 +107,7 @@ def interleaved(runs: Mapping[str, Run], repeats: int, patience: float = math.in
 
 
 class Table:
-    """Prints comparisons of PyTorch and JAX as they come, and writes them as JSON in the end."""
+    """Prints comparisons of PyTorch and JAX as they come and finally writes them as JSON."""
 
     def __init__(self, title: str) -> None:
         self._rows: list[dict[str, Any]] = []
@@ -117,7 +117,7 @@ class Table:
         print(f"{'':46}{'PyTorch':>19}  {'JAX':>19}  {'ratio of wall':>13}  {'processor':>9}")
 
     def add(self, name: str, kind: str, pytorch: Seconds | None, jax: Seconds, **more: float) -> None:
-        """A row: `pytorch` is None where it has no such network, `more` are further numbers by name."""
+        """Adds a row. `pytorch` is None if it has no such network; `more` holds further numbers by name."""
         row = {"name": name, "kind": kind, "jax": _numbers(jax), **more}
         cells = [f"{'-':>19}", _milliseconds(jax), f"{'-':>13}", f"{'-':>9}"]
         if pytorch is not None:
@@ -130,7 +130,7 @@ class Table:
         print(f"{name:24}{kind:22}" + "  ".join(cells) + rest, flush=True)
 
     def note(self, name: str, **numbers: float) -> None:
-        """A row that compares nothing."""
+        """Adds a row without a comparison."""
         self._rows.append({"name": name, **numbers})
         print(
             f"{name:46}" + "  ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in numbers.items()),
@@ -138,13 +138,13 @@ class Table:
         )
 
     def write(self, path: str) -> None:
-        """As JSON; an empty path writes nothing."""
+        """Writes the rows as JSON; does nothing for an empty path."""
         if path:
             pathlib.Path(path).write_text(json.dumps({**self._about, "rows": self._rows}, indent=1))
 
 
 def environment() -> dict[str, str]:
-    """What the numbers depend on."""
+    """Returns what the numbers depend on: versions and device."""
     import jax
     import torch
 

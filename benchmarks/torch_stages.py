@@ -47,7 +47,7 @@ class LaplacianDistance(nn.Module):
 def make_runs(config: ConfigDict, stage: str, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
     """Updates, named as in our task -> a function that takes one step with them.
 
-    Empty where PyTorch has no such network: its image autoencoder is a ResNet-50 for images of 64 or 128 pixels.
+    Empty if PyTorch has no such network: its image autoencoder is a ResNet-50 for images of 64 or 128 pixels.
     """
     make = {"video_vae": _video_runs, "image_ae": _image_runs, "flow": _flow_runs}[stage]
     return make(config, batch, device)

@@ -81,7 +81,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Crop:
-    """What the critics see: a window in time, and some of the B*16 frames."""
+    """What the discriminators see: a window in time, and some of the B*16 frames."""
 
     window: slice
     frame_indices: Tensor
@@ -105,7 +105,7 @@ def random_crop(target: Tensor, length: int = 12, num_frames: int = 20) -> Crop:
 
 
 class VideoStep:
-    """Stage 1: both critics, then encoder and decoder."""
+    """Stage 1: both discriminators, then encoder and decoder."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class VideoStep:
         patch = self.patch_losses(generated, crop)
         apply_gradients(self.patch_optimizer, patch.pop("total"))
 
-        # The generator's step needs no gradients for the critics' parameters.
+        # The generator's step needs no gradients for the discriminators' parameters.
         self.temporal.requires_grad_(False)
         self.patch.requires_grad_(False)
         generator = self.generator_losses(generated, crop)
@@ -193,7 +193,7 @@ class VideoStep:
 
 
 class ImageStep:
-    """Stage 2: the image autoencoder with an adversarial term of adaptive weight, then its critic."""
+    """Stage 2: the image autoencoder with an adversarial term of adaptive weight, then its discriminator."""
 
     def __init__(self, autoencoder: ImageAutoencoder, patch: PatchDiscriminator, lpips: LPIPS, w_kl: float) -> None:
         self.autoencoder, self.patch, self.w_kl = autoencoder, patch, w_kl

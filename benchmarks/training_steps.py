@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import timing
 
 _CACHE = tempfile.TemporaryDirectory(prefix="i2v_jax_benchmark_")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name  # an empty one, whatever the user has
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name  # an empty cache, whatever the user has
 timing.configure_libraries()
 
 import jax
@@ -74,9 +74,9 @@ def main() -> None:
     parser.add_argument("--size", choices=("demo", "bair16", "bair"), default="demo")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", default="", help="stages whose name contains this")
-    parser.add_argument("--peak_tflops", type=float, default=0.0, help="of the device; prints the share reached")
-    parser.add_argument("--out", default="", help="a JSON file for the numbers")
-    parser.add_argument("--quick", action="store_true", help="narrowest networks, one repeat: does it run?")
+    parser.add_argument("--peak_tflops", type=float, default=0.0, help="peak of the device, to print the share reached")
+    parser.add_argument("--out", default="", help="JSON file for the results")
+    parser.add_argument("--quick", action="store_true", help="narrowest networks, one repeat: a smoke test")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     size, repeats = ("quick", 1) if arguments.quick else (arguments.size, arguments.repeats)

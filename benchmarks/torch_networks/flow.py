@@ -113,7 +113,7 @@ class FlowBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         x, log_det = self.norm_layer(x)
-        # As in the authors' release, the log-determinant leaves this activation out.
+        # As in the authors' release, the log-determinant omits this activation.
         x = F.leaky_relu(x, NEGATIVE_SLOPE)
         x, coupling_log_det = self.coupling(x, condition)
         return self.shuffle(x), log_det + coupling_log_det

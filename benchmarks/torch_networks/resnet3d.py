@@ -60,7 +60,7 @@ class ResNet18(nn.Module):
         self.layer = nn.ModuleList()
         for stage in range(4):
             fan_in, fan_out, t, s = channels[stage], channels[stage + 1], stride_t[stage], stride_s[stage]
-            # Only the critic counts a stride in time as a reason for a shortcut convolution.
+            # Only in the discriminator does a stride in time require a shortcut convolution.
             shortcut = fan_in != fan_out or s != 1 or (critic and t != 1)
             first = BasicBlock(fan_in, fan_out, (t, s, s), shortcut=shortcut, spectral=critic)
             second = BasicBlock(fan_out, fan_out, (1, 1, 1), shortcut=False, spectral=False)

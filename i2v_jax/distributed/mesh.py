@@ -1,4 +1,4 @@
-"""The device mesh and which axis of which array lies on it."""
+"""The device mesh, and how arrays are sharded over it."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ BATCH = PartitionSpec(("data", "fsdp"))
 
 
 def make_mesh(config: ConfigDict) -> Mesh:
-    """A mesh with the axes `data` and `fsdp`, `config.data` x `config.fsdp` devices; -1 stands for all that remain.
+    """Returns a mesh with the axes `data` and `fsdp` of `config.data` x `config.fsdp` devices; -1 stands for the rest.
 
     Raises:
-      UserError: the numbers do not fit the devices there are.
+      UserError: the product is not the number of devices.
     """
     devices, sizes = jax.device_count(), [config.data, config.fsdp]
     if sizes.count(-1) == 1:
@@ -30,7 +30,7 @@ def make_mesh(config: ConfigDict) -> Mesh:
 
 
 def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
-    """Raises UserError when a batch cannot be split evenly over the devices."""
+    """Raises UserError if a batch cannot be split evenly over the devices."""
     if batch_size % mesh.size:
         raise UserError(
             f"{name}.batch_size={batch_size} is not a multiple of the {mesh.size} devices: change one of them"
@@ -38,19 +38,19 @@ def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Returns the sharding with the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The leading axis over all devices."""
+    """Returns the sharding of the leading axis over all devices."""
     return NamedSharding(mesh, BATCH)
 
 
 def state_sharding(mesh: Mesh, shapes: Any, min_size: int) -> Any:
-    """A sharding per leaf: the largest axis that `fsdp` divides is split if it has at least `min_size` elements.
+    """Returns a sharding per leaf: splits the largest axis that `fsdp` divides if it has `min_size` elements or more.
 
-    Optimizer moments and EMA have the shapes of their parameters and so the same sharding.
+    Optimizer moments and averages have the shapes of their parameters, hence the same sharding.
     """
     ways = mesh.shape["fsdp"]
 
@@ -67,6 +67,6 @@ def state_sharding(mesh: Mesh, shapes: Any, min_size: int) -> Any:
 
 
 def global_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Device arrays of the global batch from the slice that this process read."""
+    """Returns device arrays of the global batch, from the slice that this process read."""
     sharding = batch_sharding(mesh)
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}

@@ -1,4 +1,4 @@
-"""Activation normalization: a per-channel affine map that its first batch initializes (Kingma and Dhariwal 2018)."""
+"""Activation normalization: a per-channel affine map initialized from its first batch (Kingma and Dhariwal 2018)."""
 
 import flax.linen as nn
 import jax

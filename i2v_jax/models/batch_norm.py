@@ -1,4 +1,4 @@
-"""Batch normalization with the running statistics of PyTorch. Statistics are float32 at least."""
+"""Batch normalization with running statistics as in PyTorch. Statistics are at least float32."""
 
 import flax.linen as nn
 import jax
@@ -8,10 +8,10 @@ from i2v_jax.models.layers import at_least_float32
 
 
 class BatchNorm(nn.Module):
-    """Zero mean and unit variance per channel over the batch (`train=True`) or by the running statistics.
+    """Normalizes each channel by the statistics of the batch (`train=True`) or by the running statistics.
 
-    The batch is the global one: under `jit` over a mesh the means run over all devices. The running statistics live in
-    the collection `batch_stats` and move by `momentum` towards those of the batch (of the variance the unbiased one).
+    The batch is the global one: under `jit` over a mesh, the means run over all devices. The running statistics are in
+    the collection `batch_stats` and move by `momentum` toward those of the batch (with its unbiased variance).
     """
 
     affine: bool = True

@@ -18,7 +18,7 @@ SIZES = (32, 64, 128)
 
 
 def widths(size: int) -> tuple[int, ...]:
-    """Width of each block's output over `channels`; a block doubles the resolution, from 4x4.
+    """Returns the width of each block's output over `channels`; each block doubles the resolution, from 4x4.
 
     16, 8, 4, 2, 1 at 128x128 and 16, 8, 4, 1 at 64x64 are the release's; 16, 8, 1 at 32x32 drops one more.
 
@@ -32,7 +32,7 @@ def widths(size: int) -> tuple[int, ...]:
 
 
 def code_size(size: int) -> int:
-    """Entries of z that every block gets for itself: 10 at 64x64 and 20 at 128x128 (the release's), so 5 at 32x32."""
+    """Returns the entries of z per block: 10 at 64x64 and 20 at 128x128 (the release), hence 5 at 32x32."""
     return 5 * size // 32
 
 
@@ -42,7 +42,7 @@ def output_layer(dtype: Any, name: str | None = None) -> Conv:
 
 
 def to_image(x: jax.Array) -> jax.Array:
-    """What follows the last convolution: into (-1, 1), float32."""
+    """Maps the output of the last convolution into (-1, 1), float32."""
     return jnp.tanh(at_least_float32(x))
 
 
@@ -112,7 +112,7 @@ class SelfAttention(nn.Module):
 
 
 def smallest_code(size: int) -> int:
-    """The least z for images of that size: a code for each block and one entry for the first map."""
+    """Returns the smallest z for images of that size: a code per block and one entry for the first map."""
     return len(widths(size)) * code_size(size) + 1
 
 

@@ -19,7 +19,7 @@ SOFT_CLAMP = 2.0
 
 
 def bounded_log_scale(s: jax.Array, scale: Scale) -> jax.Array:
-    """The log of the factor that a coupling multiplies with; 0 at s = 0 for every choice.
+    """Returns the log of the factor that a coupling multiplies by; 0 at s = 0 for every choice.
 
     "exp": s, unbounded (the release). "sigmoid": log(2 * sigmoid(s)), factors in (0, 2). "softclamp": c * tanh(s / c)
     with c = 2, factors in (exp(-2), exp(2)) and slope 1 at 0.
@@ -37,7 +37,7 @@ def bounded_log_scale(s: jax.Array, scale: Scale) -> jax.Array:
 
 
 def chain(bijectors: Sequence[distrax.Bijector]) -> distrax.Chain:
-    """The bijectors one after the other, the first one first (distrax itself composes from the right)."""
+    """Returns the bijectors composed, the first one applied first (distrax composes from the right)."""
     return distrax.Chain(list(reversed(bijectors)))
 
 
@@ -72,7 +72,7 @@ class ActNorm(distrax.Bijector):
 class InverseLeakyReLU(distrax.Bijector):
     """y = x for x >= 0 and slope * x below; log|det| = (number of negative entries) * log(slope).
 
-    The authors' release leaves this log-determinant out; `exact=False` reports 0 as it does.
+    The authors' release omits this log-determinant; `exact=False` reports 0 as it does.
     """
 
     def __init__(self, slope: float = 0.9, exact: bool = True):
@@ -83,7 +83,7 @@ class InverseLeakyReLU(distrax.Bijector):
     def _log_det(self, x: jax.Array) -> jax.Array:
         if not self._exact:
             return _zero_log_det(x)
-        # An event and its image have their negative entries in the same places.
+        # An event and its image are negative in the same places.
         return jnp.sum(x < 0, axis=-1).astype(_at_least_float32(x)) * jnp.log(self._slope)
 
     def forward_and_log_det(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:

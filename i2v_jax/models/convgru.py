@@ -12,12 +12,12 @@ from i2v_jax.models.layers import Initializer
 
 PokeOverTime = Literal["constant", "impulse", "decay"]
 GATES = ("update", "reset", "candidate")
-KERNEL = f"kernel_of_{len(GATES)}"  # the name tells an optimizer that there are so many kernels side by side
+KERNEL = f"kernel_of_{len(GATES)}"  # the name tells an optimizer that this many kernels are side by side
 _SAME: Any = ((1, 1), (1, 1))
 
 
 def poke_strengths(frames: int, over_time: PokeOverTime, poke_frames: int, first: int | jax.Array = 0) -> jax.Array:
-    """The factor of the latent poke before each of the frames from number `first` on, [frames] float32.
+    """Returns the factor of the latent poke before each frame from frame `first` on: [frames] float32.
 
     "constant": 1. "impulse": 1 before the first frame and 0 from then on. "decay": linearly from 1 before the first
     frame to 0 before frame `poke_frames` and 0 from then on.
@@ -31,7 +31,7 @@ def poke_strengths(frames: int, over_time: PokeOverTime, poke_frames: int, first
 
 
 def _orthogonal_gates(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """Orthogonal for each gate by itself."""
+    """Initializes the kernel of each gate as an orthogonal matrix."""
     one = (*shape[:-1], shape[-1] // len(GATES))
     draws = [nn.initializers.orthogonal()(key, one, dtype) for key in jax.random.split(rng, len(GATES))]
     return jnp.concatenate(draws, axis=-1)
@@ -39,7 +39,7 @@ def _orthogonal_gates(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.f
 
 @struct.dataclass
 class GRUKernels:
-    """The parameters of one cell with F features and I channels of input, cut up once for all time steps."""
+    """The parameters of one cell with F features and I input channels, sliced once for all time steps."""
 
     up: tuple[jax.Array, jax.Array] | None  # [3, 3, I, I] and [I]: of the transposed convolution of the input, if any
     of_input: jax.Array  # [3, 3, I, 3 F]: update, reset, candidate
@@ -48,14 +48,14 @@ class GRUKernels:
     bias: jax.Array  # [3 F]
 
     def share(self, x: jax.Array) -> jax.Array:
-        """What the input [B, h, w, I] adds to the gates, without the bias: [B, h, w, 3 F], or twice as large."""
+        """Returns the input's share of the gates, without bias: [B, h, w, I] -> [B, h, w, 3 F], or twice the size."""
         if self.up is not None:
             kernel, bias = self.up
             x = convolve_transposed(x, kernel) + bias
         return convolve_in_loop(x, self.of_input, _SAME)
 
     def advance(self, share: jax.Array, state: jax.Array) -> jax.Array:
-        """The next state [B, h, w, F] from the input's share of the gates and the state.
+        """Returns the next state [B, h, w, F] from the input's share of the gates and the state.
 
         u, r = sigmoid(conv[x, s]), c = tanh(conv[x, r s]), s' = (1 - u) s + u c.
         """
@@ -74,12 +74,12 @@ class ConvGRUCell(nn.Module):
 
     features: int
     upsample: bool = False
-    update_bias: float = 0.0  # of the update gate before training; the others begin at 0
+    update_bias: float = 0.0  # initial bias of the update gate; those of the other gates are 0
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, channels: int) -> GRUKernels:
-        """The kernels for an input of that many channels."""
+        """Returns the kernels for an input with that many channels."""
 
         def parameter(name: str, init: Initializer, *shape: int) -> jax.Array:
             return self.param(name, init, shape, jnp.float32).astype(self.dtype)
@@ -121,7 +121,7 @@ class Dynamics(nn.Module):
         return self.advance(self.begin(states), latent_poke, frames, 0)[1]
 
     def begin(self, states: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        """The cells' states before the first frame: as `states`, the deepest once for each of its cells."""
+        """Returns the cells' states before the first frame: `states`, the deepest repeated for each of its cells."""
         return tuple(s.astype(self.dtype) for s in (*(states[:1] * (self.bottleneck_cells - 1)), *states))
 
     @nn.compact
@@ -130,7 +130,7 @@ class Dynamics(nn.Module):
     ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
         """The cells' states before frame number `first` -> those after `frames` more, and the states of these frames.
 
-        A roll-out in parts is the same as one at once.
+        A roll-out in parts equals one at once.
         """
         inputs = (latent_poke.astype(self.dtype), *start[:-1])
         cells = [

@@ -41,8 +41,8 @@ class MLP(nn.Module):
         return Linear(self.features, dtype=self.dtype, name=f"layers_{self.depth + 1}")(x)
 
 
-# The scale and the shift network of a coupling, stacked: [2, ..., C] -> [2, ..., features]. As fast as one after the
-# other, and half as much to compile; with inputs that are not repeated XLA transposes kernels instead.
+# The scale and shift networks of a coupling, stacked: [2, ..., C] -> [2, ..., features]. As fast as one after the other
+# and half as much to compile. The inputs are repeated because XLA would transpose the kernels otherwise.
 _ScaleAndShift = nn.vmap(MLP, variable_axes={"params": 0}, split_rngs={"params": True}, axis_size=2)
 
 
@@ -99,7 +99,7 @@ class ConditionalFlow(nn.Module):
       z_dim: entries of z and of the residual; even.
       blocks, hidden, depth: number of blocks; width and extra hidden layers of the scale and shift networks.
       control: blocks whose index is not a multiple of 4 compute scale and shift from the condition alone.
-      exact_logdet: include the log-determinant of the inverse leaky ReLU, which the authors' release leaves out.
+      exact_logdet: whether to include the log-determinant of the inverse leaky ReLU, which the authors' release omits.
       scale: how the couplings' factor is bounded, see `bijectors.bounded_log_scale`.
       dtype: the type of the scale and shift networks; events and log-determinants stay float32.
     Raises:
@@ -129,9 +129,9 @@ class ConditionalFlow(nn.Module):
         )
 
     def draw(self, rng: jax.Array, z: jax.Array, condition: jax.Array) -> dict[str, Any]:
-        """Variables as `init` gives them, of the same distributions, but all blocks of a kind are drawn at once.
+        """Returns variables from the distributions of `init`, with all blocks of a kind drawn at once.
 
-        That is a twentieth of the program: drawn one by one, a flow compiles for a minute.
+        The program is a twentieth as large; `init` compiles for a minute.
         """
         kinds: dict[bool, list[int]] = {}
         for index in range(self.blocks):
@@ -164,14 +164,14 @@ class ConditionalFlow(nn.Module):
         return self.bijector(condition).inverse_and_log_det(residual)
 
     def bijector(self, condition: jax.Array) -> distrax.Bijector:
-        """The whole flow for condition [B, c], forward from z to residual; call it on `flow.bind(variables)`."""
+        """Returns the flow from z to residual given condition [B, c]; call it on `flow.bind(variables)`."""
         return bijectors.chain([layer.bijector(condition, self.exact_logdet) for layer in self.layers])
 
     def log_prob(self, z: jax.Array, condition: jax.Array, exact: bool = True) -> jax.Array:
-        """log p(z | condition) [B] in nats, the constant of the normal included.
+        """Returns log p(z | condition) [B] in nats, including the constant of the normal.
 
-        z is [B, z_dim], condition [B, c]. Exact whatever `exact_logdet` says; `exact=False` leaves out the activations'
-        log-determinants as the release does, and is the logarithm of no density.
+        z is [B, z_dim], condition [B, c]. Exact whatever `exact_logdet` is; `exact=False` omits the log-determinants of
+        the activations as the release does, and the result is not the log of a density.
         """
         flow = bijectors.chain([layer.bijector(condition, exact) for layer in self.layers])
         residual, log_det = flow.forward_and_log_det(z)
@@ -179,7 +179,7 @@ class ConditionalFlow(nn.Module):
 
 
 def standard_normal_log_prob(x: jax.Array) -> jax.Array:
-    """log N(x; 0, 1) of [..., D], summed over D, in nats."""
+    """Returns log N(x; 0, 1) of [..., D], summed over D, in nats."""
     return -0.5 * jnp.sum(jnp.square(x) + math.log(2 * math.pi), axis=-1)
 
 

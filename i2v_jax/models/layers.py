@@ -1,4 +1,4 @@
-"""Layers that every network shares: convolutions and linear maps with spectral normalization, and initializers.
+"""Layers that all networks share: convolutions and linear maps with spectral normalization, and initializers.
 
 All tensors are channel-last. Kernels are stored in float32; `dtype` is the type of the computation.
 """
@@ -22,12 +22,12 @@ kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
-    """bfloat16 -> float32 for statistics, losses and outputs; float32 and float64 stay what they are."""
+    """Casts bfloat16 to float32, for statistics, losses and outputs; float32 and float64 are unchanged."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
-    """x where it is positive, slope * x elsewhere; so is the gradient."""
+    """Returns x where it is positive and slope * x elsewhere; the gradient at 0 is slope."""
     return jnp.where(x > 0, x, slope * x)
 
 
@@ -48,11 +48,11 @@ def _normal_unit(rng: jax.Array, size: int) -> jax.Array:
 
 
 class _Normalized(nn.Module):
-    """Base of layers whose kernel can be divided by an estimate of its largest singular value.
+    """Base class of layers whose kernel may be divided by an estimate of its largest singular value.
 
     `spectral_norm`: "power_iteration" keeps u and v in the collection `spectral`, advances them once per call with
-    `train=True` (Miyato et al. 2018, as PyTorch does it) and uses them as they are otherwise; "stored" makes one
-    iteration from the stored u at every call and never changes u (the BigGAN decoder of the image autoencoder).
+    `train=True` (Miyato et al. 2018, as in PyTorch) and uses them unchanged otherwise; "stored" performs one iteration
+    from the stored u at every call and never changes u (the BigGAN decoder of the image autoencoder).
     """
 
     def _divide_by_sigma(self, kernel: jax.Array, mode: SpectralNorm, train: bool) -> jax.Array:
@@ -79,7 +79,7 @@ class Conv(_Normalized):
     """2D or 3D convolution with zero padding; the rank follows from `kernel_size`.
 
     [B, H, W, C] -> [B, H', W', features], or [B, T, H, W, C] -> [B, T', H', W', features]. With `repeat_frames` (3D,
-    stride 1) the result is that of an input in which every frame comes that many times.
+    stride 1), the result is that of an input with every frame repeated that many times.
     """
 
     features: int

@@ -1,4 +1,4 @@
-"""Group and instance normalization. Statistics are float32 for bfloat16 tensors too."""
+"""Group and instance normalization. Statistics are at least float32."""
 
 import functools
 
@@ -13,7 +13,7 @@ EPS = 1e-5
 
 
 def normalize_groups(x: jax.Array, groups: int = GROUPS) -> jax.Array:
-    """Zero mean and unit variance per sample and group of channels; no affine map.
+    """Normalizes to zero mean and unit variance per sample and group of channels, without an affine map.
 
     `groups` is lowered until it divides the channels. [B, ..., C] -> [B, ..., C].
     """
@@ -23,14 +23,15 @@ def normalize_groups(x: jax.Array, groups: int = GROUPS) -> jax.Array:
 
 
 def normalize_instances(x: jax.Array) -> jax.Array:
-    """Zero mean and unit variance per sample and channel; no affine map. [B, ..., C] -> [B, ..., C]."""
+    """Normalizes to zero mean and unit variance per sample and channel: [B, ..., C] -> [B, ..., C]."""
     return _normalize(x, group_size=1)
 
 
 @functools.partial(jax.jit, static_argnames="group_size")  # traced and differentiated once per shape, not per layer
 def _normalize(x: jax.Array, group_size: int) -> jax.Array:
-    """Means per channel first and over the few channels of a group second: a reduction over positions alone keeps the
-    channels contiguous, which makes it several times faster on the CPU than one over positions and channels."""
+    """Reduces over positions first, then over the few channels of a group.
+
+    The first reduction keeps channels contiguous, which is several times faster on a CPU than reducing over both."""
     wide = at_least_float32(x).reshape(x.shape[0], -1, x.shape[-1])
 
     def mean(values: jax.Array) -> jax.Array:

@@ -96,8 +96,8 @@ class ObjectEncoder(nn.Module):
 class PokeEncoder(nn.Module):
     """E_phi: poke maps [B, H, W, 2] in pixels -> latent pokes [B, h, w, features] at the deepest resolution.
 
-    Instance norm divides by the poke's own size, so with it (the release) the latent poke knows where and in which
-    direction, but nothing of how far. Without (`norm="none"`) it does, and a poke of length zero has a latent, too.
+    Instance norm (the release) divides by the poke's own length, so the latent poke holds position and direction but
+    not distance. With `norm="none"` it holds the distance too, and a poke of length zero has its own latent.
     """
 
     widths: tuple[int, ...]
@@ -153,7 +153,7 @@ def build(
     bounded_states: bool = False,
     dtype: Any = jnp.float32,
 ) -> dict[str, nn.Module]:
-    """The four networks by name, as `PokeModel` takes them.
+    """Returns the four networks by name, as `PokeModel` takes them.
 
     Args:
       size: height and width of the images.
@@ -162,17 +162,17 @@ def build(
       narrowest: channels of the first convolution of either encoder, from which on the widths double.
       levels: how many resolutions have dynamics and a connection to the decoder, the deepest first; 0: all.
       bottleneck_cells: GRU cells at the deepest state. The paper's baseline "Ours RNN" is levels=1 with 3 of them.
-      image_norm: of object encoder and decoder. Instance norm (the release) takes level and contrast of each channel
-        away, which narrow networks do not find back. "layer" takes one mean and variance of all channels and positions,
-        so it keeps them. "none" lets states grow beyond [-1, 1], which is all that a GRU can make.
+      image_norm: norm of the object encoder and decoder. Instance norm (the release) removes the level and contrast of
+        each channel, which narrow networks cannot recover. "layer" keeps them: it uses one mean and variance over all
+        channels and positions. With "none" states may leave [-1, 1], the range that a GRU can reach.
       poke_norm: see `PokeEncoder`.
       poke_over_time, poke_frames: see `convgru.poke_strengths`.
-      update_bias: of the GRU's update gates before training. At 0 (the release) an untrained model forgets half of
-        every state in each frame; well below it nothing moves yet.
-      bounded_states: the object encoder's states lie in (-1, 1), as all that a GRU makes: what has moved looks to the
-        decoder like what never did. Without (the release) they have no upper bound.
+      update_bias: initial bias of the GRU's update gates. At 0 (the release) an untrained model forgets half of every
+        state in each frame; well below 0 it starts by moving nothing.
+      bounded_states: whether the object encoder's states lie in (-1, 1) like those of a GRU, so that the decoder sees
+        moved and unmoved content alike. In the release they have no upper bound.
     Raises:
-      UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., or there are not that many levels.
+      UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., or `levels` exceeds the number of levels.
     """
     stages = (size // min_spatial_size).bit_length() - 1
     if stages < 1 or size != min_spatial_size * 2**stages:
@@ -216,17 +216,17 @@ class PokeModel(nn.Module):
         return self.poke_encoder(poke)
 
     def predict(self, states: States, latent_poke: jax.Array, frames: int) -> States:
-        """The object states [B, frames, h, w, C] that follow on `states` [B, h, w, C]."""
+        """Returns the object states [B, frames, h, w, C] that follow `states` [B, h, w, C]."""
         return self.dynamics(states, latent_poke, frames)
 
     def begin(self, states: States) -> States:
-        """What `advance` goes on from before the first frame, from the start frame's object states."""
+        """Returns what `advance` starts from, given the object states of the start frame."""
         return self.dynamics.begin(states)
 
     def advance(
         self, cells: States, latent_poke: jax.Array, frames: int, first: int | jax.Array
     ) -> tuple[States, jax.Array]:
-        """Frames number `first` to `first + frames - 1`: what to go on from, and the video [B, frames, H, W, 3]."""
+        """Returns what to continue from, and frames `first` to `first + frames - 1` as a video [B, frames, H, W, 3]."""
         cells, states = self.dynamics.advance(cells, latent_poke, frames, first)
         return cells, self.decode(states)
 

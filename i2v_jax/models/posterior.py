@@ -13,13 +13,13 @@ class Posterior:
     logvar: jax.Array  # [B, z]
 
     def sample(self, rng: jax.Array) -> jax.Array:
-        """One draw per row, [B, z]."""
+        """Returns one sample per row: [B, z]."""
         return self.sample_with(jax.random.normal(rng, self.mean.shape, self.mean.dtype))
 
     def sample_with(self, noise: jax.Array) -> jax.Array:
-        """The reparametrised draw for given standard normal `noise` [B, z]."""
+        """Returns the reparameterized sample for standard normal `noise` [B, z]."""
         return self.mean + noise * jnp.exp(self.logvar / 2)
 
     def kl(self) -> jax.Array:
-        """KL(q || N(0, 1)) in nats, summed over z: [B]."""
+        """Returns KL(q || N(0, 1)) in nats, summed over z: [B]."""
         return 0.5 * jnp.sum(self.mean**2 + jnp.exp(self.logvar) - 1 - self.logvar, axis=-1)

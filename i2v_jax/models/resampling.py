@@ -26,7 +26,7 @@ def resize_bilinear(images: jax.Array, height: int, width: int) -> jax.Array:
 def interpolate(images: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.Array:
     """Bilinear interpolation on a grid: [..., H, W, C] -> [..., len(rows), len(columns), C].
 
-    It separates into two matrix products; they are computed in full precision on accelerators too.
+    It separates into two matrix products, which run in full precision on accelerators too.
 
     Args:
       images: any leading axes.
@@ -48,9 +48,9 @@ def max_pool(
     sizes: tuple[int, ...] | None = None,
     padding: tuple[tuple[int, int], ...] | None = None,
 ) -> jax.Array:
-    """Maximum over windows in every axis between the batch and the channels; by default of 3, padded by 1.
+    """Returns the maximum over windows along every axis between batch and channels; by default of size 3, padding 1.
 
-    The maximum separates into one pass per axis, which both derivatives handle far better than a window reduction.
+    The maximum separates into one pass per axis, whose derivatives are much faster than those of a window reduction.
     """
     sizes, padding = sizes or (3,) * len(strides), padding or ((1, 1),) * len(strides)
     for axis, (stride, size, pads) in enumerate(zip(strides, sizes, padding, strict=True), start=1):

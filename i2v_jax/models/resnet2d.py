@@ -15,12 +15,12 @@ Norm = Literal["in", "bn"]
 Depth = Literal["resnet18", "resnet34", "resnet50"]
 STAGES: dict[Depth, tuple[int, ...]] = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
 BOTTLENECK_EXPANSION = 4
-# Smaller images skip the max pool, so that the last map of 32x32 is as large as that of 64x64.
+# Smaller images skip the max pool, so that 32x32 images end in a map as large as 64x64 images do.
 MAX_POOL_FROM = 64
 
 
 def is_bottleneck(depth: Depth) -> bool:
-    """Whether the blocks are 1x1, 3x3, 1x1 with four times as many channels out; otherwise two 3x3."""
+    """Returns whether blocks are 1x1, 3x3, 1x1 with four times as many output channels, instead of two 3x3."""
     return depth == "resnet50"
 
 

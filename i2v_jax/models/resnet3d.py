@@ -73,9 +73,9 @@ class ResidualBlock(nn.Module):
 class ResNet3D(nn.Module):
     """Stem 3x7x7, optional max pool 3x3x3 (stride 1,2,2), stages of residual blocks.
 
-    `channels` is the width of the stem and of the stages, `blocks` their numbers of blocks. `spectral_norm` is that of
-    no convolution, of those in the first block of every stage, or of all. [B, T, H, W, 3] -> the stages' outputs.
-    Raises UserError when there is not one channel more than stages, and one stride each way for every stage.
+    [B, T, H, W, 3] -> the stages' outputs. `channels` are the widths of the stem and the stages, `blocks` the numbers
+    of blocks per stage. `spectral_norm` applies to no convolution, to the first block of every stage, or to all.
+    Raises UserError unless there is one channel more than stages and, per stage, one stride in time and one in space.
     """
 
     channels: tuple[int, ...]
@@ -133,7 +133,7 @@ class ResNet3D(nn.Module):
 class VideoEncoder(nn.Module):
     """q(z|X): [B, T, H, W, 3] in [-1, 1] -> Posterior over [B, z_dim], float32.
 
-    Raises UserError when the strides do not bring the video to one frame of 4x4.
+    Raises UserError if the strides do not reduce the video to one frame of 4x4.
     """
 
     z_dim: int

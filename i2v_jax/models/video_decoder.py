@@ -1,7 +1,7 @@
 """The video decoder p(X|x0, z) (cINN paper, section 3 and appendix).
 
-Nearest up-sampling commutes with everything that acts on pixels alone, so a block receives the map at the resolution
-of the block before and does its statistics, its shortcut and its temporal work there.
+Nearest up-sampling commutes with pixelwise operations, so a block receives the map at the previous block's resolution
+and computes its statistics, its shortcut and its temporal part there.
 """
 
 import functools
@@ -30,7 +30,7 @@ class Affine(nn.Module):
 
 
 class SpadeModulation(nn.Module):
-    """The scale and bias maps that the start frame asks for (Park et al. 2019).
+    """The scale and bias maps computed from the start frame (Park et al. 2019).
 
     start_frame [B, H, W, 3] -> (1 + gamma, beta), each [B, 1, height, width, features]: they do not depend on time.
     """
@@ -51,7 +51,7 @@ class SpadeModulation(nn.Module):
 def _modulate(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     """scale * x + bias for x [B, T, H, W, C], scale and bias [B, 1, H, W, C].
 
-    Its gradients are summed frame by frame, in float32: the CPU compiler is slow to reduce an axis in the middle.
+    Its gradients are summed frame by frame, in float32: on a CPU, XLA is slow at reducing a middle axis.
     """
     return scale * x + bias
 
@@ -80,7 +80,7 @@ def _ones_and_zeros(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.flo
 class AdaptiveInstanceNorm(nn.Module):
     """gamma(z) * instance_norm(x) + beta(z), statistics over time and space (Huang and Belongie 2017).
 
-    gamma starts around 1: around 0 the block would start as its shortcut, and its gradients small.
+    gamma starts around 1. Around 0 the block would start as its shortcut, with small gradients.
     """
 
     dtype: Any = jnp.float32
@@ -142,7 +142,7 @@ class VideoDecoder(nn.Module):
 
     `upsample_t` and `upsample_s` are the factors after the fourth and fifth block; the three before are 2.
     The paper's ablations: `use_start_frame=False` replaces SPADE by a group norm with learned scale and bias,
-    `use_adain=False` lets z enter through the first linear map only.
+    `use_adain=False` passes z only to the first linear map.
     """
 
     z_dim: int
