@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from i2v_jax import charts, files, media
+from i2v_jax import charts, files
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
 from i2v_jax.evaluation.protocols import PROTOCOLS, get_protocol

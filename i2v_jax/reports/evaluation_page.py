@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from i2v_jax import charts, files, media
+from i2v_jax import charts, files
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.evaluated_model import Candidate
 from i2v_jax.evaluation.measure import Measured
@@ -112,7 +112,11 @@ def write_page(
     exhibits = Exhibits(folder, candidate.synthesizer.size)
     shelves, curves = _shelves(candidate, measured, shown), _curves(records)
     sections = [
-        Section("Results", _RESULTS, before=tables.shared_details(records) + tables.metric_table(records).html()),
+        Section(
+            "Results",
+            _explanation(records),
+            before=tables.shared_details(records) + tables.metric_table(records).html(),
+        ),
         *([Section("Values by frame", "Means over all clips.", charts=curves)] if curves else ()),
         *(shelf.samples(exhibits, len(measured.reader)) for shelf in shelves),
     ]
@@ -125,12 +129,6 @@ def write_page(
     files.write_text(folder / "index.html", page)
 
 
-_RESULTS = (
-    "An arrow says which direction is better. “Real against real” is the same distance between two disjoint sets of "
-    "true clips, with the size of each set in parentheses. It is a scale, not a bound: a generated clip shares its "
-    "start frame with a true clip, while the two sets of true clips share none, so a model can score below it. "
-    "Two values can be compared only if their hashes are equal."
-)
 _FOOTER = (
     "metrics.json holds every value with everything that it depends on. The samples shown are the ones that were "
     "measured; they depend only on the seed and the number of the clip."
@@ -144,6 +142,16 @@ def _lead(measured: Measured) -> str:
     return (
         f"Measured on {len(reader)} clips from {videos} videos of the {request.split} split, with the protocol "
         f"“{request.protocol.name}”{repeated}."
+    )
+
+
+def _explanation(records: Sequence[Record]) -> str:
+    floors = dict.fromkeys(record.floor.description for record in records if record.floor)
+    return " ".join(
+        (
+            "An arrow points towards better values. Two values can be compared only if their hashes are equal.",
+            *(f"Real against real: {floor}" for floor in floors),
+        )
     )
 
 
