@@ -17,6 +17,7 @@ from typing import Any
 import ml_collections
 
 from i2v_jax import files
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 
 # What may differ between two runs in one work directory: how long, how often, where; never what is learned. Whole
@@ -195,7 +196,7 @@ def read_workdir(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
         fields = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise UserError(
-            f"{workdir} is not a work directory (no config.json): train one with python -m launch.train"
+            f"{workdir} is not a work directory (no config.json): train one with {command('train')}"
         ) from error
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}): restore it, or start in another --workdir") from error

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from i2v_jax.launch._app import run, shell_command
+from i2v_jax.commands import command
+from i2v_jax.launch._app import run
 
 if TYPE_CHECKING:
     from i2v_jax.reports.page import Report
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     write_page(folder, reports)
     print(f"the page: {folder / 'index.html'}")
     print(f"all of it took {(time.monotonic() - started) / 60:.1f} min")
-    print(f"to play with it: {shell_command('launch.serve', f'--workdir={folder / list(reports)[-1]}')}")
+    print(f"to play with it: {command('serve', f'--workdir={folder / list(reports)[-1]}')}")
 
 
 def _report(config: Any, workdir: pathlib.Path) -> "Report":

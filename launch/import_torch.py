@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.launch._app import run
 
@@ -33,10 +34,10 @@ def main(argv: Sequence[str]) -> None:
     release.write_workdir(imported, pathlib.Path(WORKDIR.value))
     print(imported.summary())
     print(f"wrote {WORKDIR.value}; every key is in {WORKDIR.value}/parity.txt")
-    poked = " --poke=x,y,dx,dy" if KIND.value == "poke" else ""
-    print(f"sample:   python -m launch.sample --workdir={WORKDIR.value} --image=a.jpg --out=DIR{poked}")
-    command = f"python -m launch.train --config='{imported.preset.reaching(imported.config)}'"
-    print(f"train on: {command} --workdir={WORKDIR.value} --config.data.dir=PREPARED")
+    workdir, poke_flags = f"--workdir={WORKDIR.value}", ["--poke=x,y,dx,dy"] if KIND.value == "poke" else []
+    config = f"--config={imported.preset.reaching(imported.config)}"
+    print(f"sample:   {command('sample', workdir, '--image=a.jpg', '--out=DIR', *poke_flags)}")
+    print(f"train on: {command('train', config, workdir, '--config.data.dir=PREPARED')}")
 
 
 def _path(flag: flags.FlagHolder) -> pathlib.Path:

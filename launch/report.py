@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.launch._app import run
 
@@ -21,11 +22,11 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.reports.comparison import compare_runs, read_runs, write_comparison
 
     if len(argv) < 2:
-        raise UserError("nothing to compare: give work directories that were evaluated with python -m launch.evaluate")
+        raise UserError(f"nothing to compare: give work directories that were evaluated with {command('evaluate')}")
     folder = pathlib.Path(OUT.value)
     print(write_comparison(compare_runs(read_runs(argv[1:])), folder))
     print(f"wrote {folder / 'comparison.md'}, {folder / 'index.html'}")
 
 
 if __name__ == "__main__":
-    run(main, takes_arguments=True)
+    run(main, positional="RUN ...")

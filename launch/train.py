@@ -10,6 +10,7 @@ from i2v_jax.launch._app import run
 CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="Config file and its arguments, FILE.py:stage=flow,size=64."
 )
+flags.mark_flag_as_required("config")
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of checkpoints, logs and previews. Continues what is there.", required=True
 )
@@ -17,11 +18,8 @@ WORKDIR = flags.DEFINE_string(
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.distributed import runtime
-    from i2v_jax.errors import UserError
     from i2v_jax.training.run import train_stages
 
-    if CONFIG.value is None:
-        raise UserError("--config is missing: give a file like configs/sky.py")
     runtime.initialize_distributed()
     train_stages(CONFIG.value, WORKDIR.value)
 

@@ -5,7 +5,10 @@ Without LLVM's optimizations, and kernels emitted without MLIR, whose passes tak
 
 import os
 
-XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+from i2v_jax.distributed.runtime import accepts_xla_flag
+
+_WANTED = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")  # jax 0.11 lost the second
+XLA_FLAGS = " ".join(filter(accepts_xla_flag, _WANTED))
 
 
 def environment() -> dict[str, str]:

@@ -1,13 +1,16 @@
 """Process set-up: compiler flags, compilation cache and the multi-host handshake."""
 
+import contextlib
+import functools
 import importlib.metadata
 import os
 import pathlib
+import subprocess
+import sys
 
-# Convolutions on the CPU run on two threads instead of one without this fusion. The flag is experimental and XLA aborts
-# on flags it does not know, so it is set only for the versions it was tried with.
+# Without this fusion, convolutions on the CPU run on two threads instead of one, and since jax 0.11 their gradients are
+# more precise.
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
-_CPU_FLAG_VERSIONS = ("0.10.2",)
 
 
 def configure_platform() -> None:
@@ -16,13 +19,39 @@ def configure_platform() -> None:
     `I2V_JAX_CACHE` names the folder for compiled programs and pretrained weights (default `~/.cache/i2v_jax`).
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if importlib.metadata.version("jaxlib") in _CPU_FLAG_VERSIONS and "ynn_fusion_type" not in flags:
+    if "ynn_fusion_type" not in flags and accepts_xla_flag(_CPU_FLAG):
         os.environ["XLA_FLAGS"] = f"{flags} {_CPU_FLAG}".strip()
     import jax  # after the flags: the first import of a backend reads them
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+@functools.cache
+def accepts_xla_flag(flag: str) -> bool:
+    """Returns whether the installed XLA accepts `flag` ("--name=value"). XLA aborts a process that sets an unknown one.
+
+    A subprocess tries the flag, which takes a second or two. The cache folder keeps the answer for each jaxlib version.
+    """
+    answer = cache_dir() / "xla_flags" / importlib.metadata.version("jaxlib") / flag.removeprefix("--")
+    with contextlib.suppress(OSError):
+        if (kept := answer.read_text()) in ("accepted", "refused"):
+            return kept == "accepted"
+    probe = subprocess.run(
+        [sys.executable, "-P", "-c", "import jax; jax.devices()"],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flag},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    accepted = probe.returncode == 0
+    if accepted or flag in probe.stderr:  # otherwise the probe failed for another reason, and may not fail again
+        with contextlib.suppress(OSError):  # the folder may be read-only
+            answer.parent.mkdir(parents=True, exist_ok=True)
+            answer.write_text("accepted" if accepted else "refused")
+    return accepted
 
 
 def cache_dir() -> pathlib.Path:

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 
 SUFFIXES = (".npy", ".flo")
@@ -164,4 +165,6 @@ class FlowStore:
         try:
             return np.load(self.path(video), mmap_mode="r", allow_pickle=False)[start].astype(np.float32)
         except (ValueError, OSError, IndexError) as error:
-            raise UserError(f"{self.path(video)}: damaged ({error}): delete it and run launch.prepare again") from error
+            raise UserError(
+                f"{self.path(video)} is damaged ({error}): delete it and run {command('prepare')} again"
+            ) from error

@@ -39,6 +39,7 @@ import tqdm
 from absl import flags
 from ml_collections import ConfigDict
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import sources, workers
 from i2v_jax.input.classes import ClassifiedSource, class_names
@@ -267,7 +268,7 @@ def _open_flows(data: ConfigDict, split: str, source: sources.VideoSource, setti
     folder = stored_folder(sources.find_prepared(data.dir, data.name), split, distance)
     if not folder.is_dir():
         raise UserError(
-            f"{folder}: no flows here: run launch.prepare with --flow=dis --flow_distance={distance}, "
+            f"{folder} has no flows: run {command('prepare', '--flow=dis', f'--flow_distance={distance}', '...')}, "
             "or set data.poke.flow=dis"
         )
     return FlowStore(folder)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, images, transforms, videos
 
@@ -57,7 +58,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
         UserError: nothing of that name was prepared there.
     """
     if not data_dir:
-        raise UserError(f"data.dir is not set: prepare '{name}' with launch.prepare and pass --config.data.dir=DIR")
+        raise UserError(f"data.dir is not set: prepare '{name}' with {command('prepare')}, then --config.data.dir=DIR")
     root = Path(data_dir).expanduser()
     if (root / "dataset_info.json").is_file():
         return root
@@ -65,7 +66,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
         versions = sorted(candidate.glob("*/dataset_info.json"), key=videos.natural_key)
         if versions:
             return versions[-1].parent
-    raise UserError(f"{root}: no prepared data set '{name}' here: run python -m launch.prepare --data_dir={root} first")
+    raise UserError(f"{root} has no prepared data set '{name}': run {command('prepare', f'--data_dir={root}')} first")
 
 
 class RecordSource:

@@ -19,13 +19,13 @@ import jax
 import numpy as np
 
 from i2v_jax import files
+from i2v_jax.commands import command
 from i2v_jax.distributed.runtime import cache_dir
 from i2v_jax.errors import UserError
 from i2v_jax.pretrained.backbones import BACKBONES, Backbone, SourceArchive, TorchFile
 from i2v_jax.torch_interop.state_dicts import layout, pickles, torch_files
 from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS, load_torch
 
-COMMAND = "python -m launch.weights"
 _SOURCE = "source_sha256"  # the entry of an .npz file that is not a variable
 
 
@@ -217,10 +217,14 @@ def _backbone(name: str) -> Backbone:
 def _how_to_get(name: str, row: Backbone) -> str:
     """An instruction that ends a message, or stands by itself."""
     if isinstance(row.source, SourceArchive):
-        files = f", or give your own: `{COMMAND} --import {name}={_part_names(row)}`" if row.parts else ""
-        return f"run `{COMMAND} --fetch {name}` ({row.source.origin}, {row.expected}){files}"
+        files = f", or give your own: `{_import_command(name, _part_names(row))}`" if row.parts else ""
+        return f"run `{command('weights', '--fetch', name)}` ({row.source.origin}, {row.expected}){files}"
     file = row.source.file
-    return f"get {file} from {row.source.publisher} ({row.expected}), then run `{COMMAND} --import {name}={file}`"
+    return f"get {file} from {row.source.publisher} ({row.expected}), then run `{_import_command(name, file)}`"
+
+
+def _import_command(name: str, files: str) -> str:
+    return command("weights", "--import", f"{name}={files}")
 
 
 def _part_names(row: Backbone) -> str:

@@ -1,16 +1,15 @@
-"""The files of an evaluation: records, a table, curves, and a page of samples next to the truth."""
+"""What an evaluation leaves behind: records, a table, curves as pictures, and a page of samples next to the truth."""
 
 import csv
 import dataclasses
 import io
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from i2v_jax import charts, files
+from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.evaluated_model import Candidate
 from i2v_jax.evaluation.measure import Measured
@@ -22,54 +21,47 @@ from i2v_jax.reports import tables
 from i2v_jax.reports.exhibits import Exhibits, Figure
 from i2v_jax.reports.page import Number, Part, Section, render
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Chart
-
 Floats = NDArray[np.floating]
 
 
 def write_numbers(folder: pathlib.Path, records: Sequence[Record]) -> str:
-    """Adds records to `metrics.json` and `metrics.md`, and draws `curve_METRIC.png` for each record with a curve.
+    """Adds records to `metrics.json` and `metrics.md`, and draws one `curve_METRIC.png` for each of their curves.
 
-    Earlier records are kept, except those of the same protocol and model.
+    Earlier records stay, but for those of the same protocol and model.
 
     Returns:
-        The table of the new records as Markdown.
+        The table of these records as Markdown.
 
     Raises:
-        UserError: a file cannot be written, or the existing `metrics.json` cannot be read.
+        UserError: a file cannot be written, or `metrics.json` is there and cannot be read.
     """
     together = replaced(earlier_records(folder), records)
     write_records(folder / "metrics.json", together)
     files.write_text(folder / "metrics.md", tables.result_table(together).markdown() + "\n")
     for record in records:
         if len(record.curve) > 1:
-            files.write_bytes(folder / f"curve_{record.protocol.metric}.png", charts.png(_curve(record)))
+            media.write_png(folder / f"curve_{record.protocol.metric}.png", _curve(record))
     return tables.result_table(records).markdown()
 
 
 def earlier_records(folder: pathlib.Path) -> tuple[Record, ...]:
-    """Returns the records already in the folder. Raises UserError when they cannot be read."""
+    """Those of earlier evaluations into the same folder. Raises UserError when they cannot be read."""
     path = folder / "metrics.json"
     if not path.is_file():
         return ()
     try:
         return read_records(path)
     except UserError as error:
-        raise UserError(f"{error}; move that file away, or choose another folder with --out") from error
+        raise UserError(f"{error}; move that file away, or give another --out") from error
 
 
 def write_clips(folder: pathlib.Path, candidate: Candidate, measured: Measured) -> pathlib.Path | None:
-    """Writes the values of each clip as CSV, one row per clip and repeat.
+    """Writes what was measured of each clip as CSV, a row for each clip and repeat; None where there is no such metric.
 
-    LPIPS, PSNR and SSIM are means over frames; log-likelihoods are in nats. The file name depends on the evaluation's
-    settings.
-
-    Returns:
-        The path, or None when only Fréchet distances were measured, which have no value per clip.
+    LPIPS, PSNR and SSIM are means over frames, log-likelihoods nats. The file is named by the evaluation's settings.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: it cannot be written.
     """
     metrics = [metric for metric in measured.request.metrics if convention(metric).kind != "frechet"]
     if not metrics:
@@ -100,24 +92,20 @@ def write_page(
     """Writes `index.html` and its clips.
 
     Args:
-        folder: the folder of the evaluation.
-        candidate, measured, records: the model, its measurements and the results.
-        shown: how many of the best and of the worst clips to show.
-        train_clips: how many training clips to compare samples with; 0 leaves that section out.
-        progress: whether to show progress bars.
+        folder: where `write_numbers` wrote.
+        candidate, measured, records: what was evaluated.
+        shown: clips among the best and among the worst.
+        train_clips: that samples are compared with; 0: no such section.
+        progress: bars for what takes long.
 
     Raises:
         UserError: a file cannot be written, or there is no training data.
     """
     exhibits = Exhibits(folder, candidate.synthesizer.size)
-    shelves, curves = _shelves(candidate, measured, shown), _curves(records)
+    shelves = _shelves(candidate, measured, shown)
     sections = [
-        Section(
-            "Results",
-            _explanation(records),
-            before=tables.shared_details(records) + tables.metric_table(records).html(),
-        ),
-        *([Section("Values by frame", "Means over all clips.", charts=curves)] if curves else ()),
+        Section("Numbers", _NUMBERS, markup=tables.result_table(records).html()),
+        Section("Curves", "Averages over clips of each frame's value.", _curves(records), columns=2),
         *(shelf.samples(exhibits, len(measured.reader)) for shelf in shelves),
     ]
     if train_clips:
@@ -129,9 +117,14 @@ def write_page(
     files.write_text(folder / "index.html", page)
 
 
+_NUMBERS = (
+    "Real against real is the same distance between two disjoint sets of true clips, as many in each as the brackets "
+    "say: what a perfect model gets at that number. Where it is half of the clips of the value, the split has no more, "
+    "and a perfect model comes out below. Numbers of other hashes are measured otherwise and cannot be compared."
+)
 _FOOTER = (
-    "metrics.json holds every value with everything that it depends on. The samples shown are the ones that were "
-    "measured; they depend only on the seed and the number of the clip."
+    "All numbers with all that they depend on are in metrics.json. Samples are those that were measured: they depend "
+    "on the seed and the clip's number alone."
 )
 
 
@@ -140,18 +133,8 @@ def _lead(measured: Measured) -> str:
     videos = len({clip.video for clip in reader.listed.clips})
     repeated = f", measured {request.repeats} times with other samples" if request.repeats > 1 else ""
     return (
-        f"Measured on {len(reader)} clips from {videos} videos of the {request.split} split, with the protocol "
-        f"“{request.protocol.name}”{repeated}."
-    )
-
-
-def _explanation(records: Sequence[Record]) -> str:
-    floors = dict.fromkeys(record.floor.description for record in records if record.floor)
-    return " ".join(
-        (
-            "An arrow points towards better values. Two values can be compared only if their hashes are equal.",
-            *(f"Real against real: {floor}" for floor in floors),
-        )
+        f"{len(reader)} clips of {videos} videos of the {request.split} split under protocol "
+        f"{request.protocol.name}{repeated}."
     )
 
 
@@ -166,15 +149,18 @@ def _tiles(records: Sequence[Record]) -> list[Number]:
     ]
 
 
-def _curve(record: Record) -> "Chart":
+def _curve(record: Record) -> media.Pixels:
     metric = record.protocol.metric
     points = [(frame, value) for frame, value in enumerate(record.curve, start=1)]
-    label = tables.name(metric)
-    return charts.line_chart({record.model.name: points}, label, "frame (the start frame is 0)", label)
+    return charts.line_chart({record.model.name: points}, tables.name(metric), "frame after the start frame")
 
 
-def _curves(records: Sequence[Record]) -> list[str]:
-    return [charts.svg(_curve(record)) for record in records if len(record.curve) > 1]
+def _curves(records: Sequence[Record]) -> list[Figure]:
+    return [
+        Figure(f"curve_{record.protocol.metric}.png", tables.title(record.protocol.metric), is_video=False)
+        for record in records
+        if len(record.curve) > 1
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

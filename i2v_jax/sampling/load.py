@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from i2v_jax import config as configuration
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
@@ -36,7 +37,7 @@ def load_synthesizer(
     config = configuration.read_workdir(workdir)
     stages = load_stages(config, workdir, checkpoint)
     if is_poke_model(config):
-        raise UserError(f"{workdir} holds a poke model, which answers to pokes: launch.sample --poke=x,y,dx,dy")
+        raise UserError(f"{workdir} holds a poke model: give it pokes, {command('sample', '--poke=x,y,dx,dy')}")
     return assemble(config, stages, origin=str(workdir), progress=progress)
 
 
@@ -71,7 +72,7 @@ def load_stages(
     if missing:
         raise UserError(
             f"{folder}: not trained yet: {', '.join(missing)}; "
-            f"run python -m launch.train --config=... --workdir={folder}, which trains what is missing"
+            f"run {command('train', '--config=...', f'--workdir={folder}')}, which trains what is missing"
         )
     for stage in config.stages:
         trained = load_config(folder / stage)["data"]["size"]

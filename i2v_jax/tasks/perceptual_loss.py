@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.pretrained import weights
 from i2v_jax.pretrained.laplacian import CHARBONNIER, laplacian_distance
@@ -46,7 +47,7 @@ def description(name: str, stage: str) -> str:
     own, weighted = ("vgg16, nearest to the paper's", "vgg16") if stage == "poke" else ("lpips, the paper's", "lpips")
     return (
         f"perceptual loss: {name}, {penalty} between Laplacian pyramids that needs no download; {own}, "
-        f"needs python -m launch.weights --fetch lpips, then loss.perceptual_network={weighted}"
+        f"needs {command('weights', '--fetch', 'lpips')}, then loss.perceptual_network={weighted}"
     )
 
 

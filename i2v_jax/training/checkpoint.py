@@ -19,6 +19,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.training.state import TrainState, split
 
@@ -229,12 +230,12 @@ def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathlib.Path:
     root = pathlib.Path(folder).absolute() / "checkpoints"
     if not root.is_dir():
-        raise UserError(f"no checkpoint in {folder}: train that stage with python -m launch.train")
+        raise UserError(f"no checkpoint in {folder}: train that stage with {command('train')}")
     with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
         steps = sorted(manager.all_steps())
         scores = _scores(manager) if choice == "best" else {}
     if not steps:
-        raise UserError(f"no whole checkpoint in {folder}: train that stage with python -m launch.train")
+        raise UserError(f"no complete checkpoint in {folder}: train that stage with {command('train')}")
     there = ", ".join(map(str, steps))
     if choice == "latest":
         return root / str(steps[-1])

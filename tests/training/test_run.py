@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from i2v_jax.commands import command
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.flow import Encoded
 from i2v_jax.training import latents, loop, run
@@ -65,7 +66,7 @@ def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path,
     assert "video_vae: finished already (3 of 3 steps), nothing to do" in log
     assert (
         "image_ae: perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the "
-        "paper's, needs python -m launch.weights --fetch lpips, then loss.perceptual_network=lpips"
+        f"paper's, needs {command('weights', '--fetch', 'lpips')}, then loss.perceptual_network=lpips"
     ) in log
 
 

@@ -1,0 +1,55 @@
+"""The command `i2v`: runs the entry points as `i2v NAME`.
+
+In a checkout, `python -m launch NAME` and `python -m launch.NAME` do the same.
+"""
+
+import importlib.metadata
+import pathlib
+import runpy
+import sys
+
+from i2v_jax.commands import command
+from i2v_jax.launch import _help
+
+COMMANDS = (
+    "prepare",
+    "train",
+    "sample",
+    "transfer",
+    "evaluate",
+    "report",
+    "serve",
+    "export",
+    "demo",
+    "weights",
+    "import_torch",
+    "export_torch",
+)
+
+
+def main() -> None:
+    """Runs the entry point that the first argument names, with the arguments after it."""
+    match sys.argv[1:]:
+        case [name, *arguments] if name in COMMANDS:
+            sys.argv = [sys.argv[0], *arguments]
+            runpy.run_module(f"i2v_jax.launch.{name}", run_name="__main__")
+        case [] | ["--help" | "-h" | "help"]:
+            print(overview())
+        case ["--version"]:
+            print(importlib.metadata.version("i2v_jax"))
+        case [name, *_]:
+            print(f"error: unknown command {name!r}: choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+            sys.exit(2)
+
+
+def overview() -> str:
+    """Returns one line for each command: its name and what it does."""
+    folder = pathlib.Path(__file__).parent
+    rows = [f"  {name:14s} {_help.first_line(folder / f'{name}.py')}" for name in COMMANDS]
+    return "\n".join(
+        ["Image-to-video synthesis in JAX.", "", *rows, "", f"{command('NAME', '--help')} lists the flags."]
+    )
+
+
+if __name__ == "__main__":
+    main()

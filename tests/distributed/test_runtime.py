@@ -1,0 +1,55 @@
+"""XLA flags are probed once; a cache folder that cannot be written costs time only."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from i2v_jax.distributed import runtime
+
+KNOWN, UNKNOWN = "--xla_backend_optimization_level=0", "--xla_cpu_of_no_version=1"
+
+
+@pytest.fixture
+def probes(tmp_path, monkeypatch):
+    """The commands of all probes that were run, with a cache folder of the test's own."""
+    monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path / "cache"))
+    commands, run = [], subprocess.run
+
+    def counted(command, **options):
+        commands.append(command)
+        return run(command, **options)
+
+    monkeypatch.setattr(runtime.subprocess, "run", counted)
+    runtime.accepts_xla_flag.cache_clear()
+    yield commands
+    runtime.accepts_xla_flag.cache_clear()
+
+
+@pytest.mark.parametrize(("flag", "accepted"), [(KNOWN, True), (UNKNOWN, False)])
+def test_a_flag_is_probed_once(probes, flag, accepted):
+    for _ in range(2):
+        assert runtime.accepts_xla_flag(flag) is accepted
+        runtime.accepts_xla_flag.cache_clear()  # as in another process
+    assert len(probes) == 1
+
+
+def test_a_cache_folder_that_cannot_be_written(probes, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert runtime.accepts_xla_flag(KNOWN)
+
+
+def test_a_probe_that_fails_for_another_reason_is_repeated(probes, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")
+        assert not runtime.accepts_xla_flag(KNOWN)
+    runtime.accepts_xla_flag.cache_clear()
+    assert runtime.accepts_xla_flag(KNOWN)
+
+
+def test_the_flags_of_the_user_are_kept(monkeypatch):
+    given = "--xla_cpu_experimental_ynn_fusion_type=-individual_dot"
+    monkeypatch.setenv("XLA_FLAGS", given)
+    runtime.configure_platform()
+    assert os.environ["XLA_FLAGS"] == given
