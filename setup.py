@@ -32,6 +32,7 @@ setup(
         "grain>=0.2.15",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
         "jax>=0.9",
+        "matplotlib>=3.9",
         "ml_collections>=1.1",
         "numpy>=2.0",
         "opencv-python-headless>=4.10",

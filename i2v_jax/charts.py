@@ -1,118 +1,143 @@
-"""Line charts and matrices as pictures [H, W, 3] uint8, for reports and for what training leaves behind."""
+"""Line charts and matrices, drawn by Matplotlib: as SVG for pages and as PNG for files.
 
-import math
+The same chart always gives the same bytes. An SVG has no background and takes its colors from the page: text and axes
+from CSS's `currentColor`, grid lines from `--rule`, and curves from `--series-0`, `--series-1`, and so on.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from numpy.typing import ArrayLike
 
-Pixels = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 Points = Sequence[tuple[float, float]]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-_PAPER, _INK, _RULE = (255, 255, 255), (34, 38, 43), (222, 219, 213)
-_COLORS = ((31, 111, 178), (194, 87, 26), (60, 130, 70), (130, 80, 160), (120, 100, 60), (90, 90, 90))
-_SMOOTH = 3  # drawn larger and reduced: Pillow's lines have hard edges
-_TEXT = 13
-
-
-def line_chart(curves: Mapping[str, Points], title: str, across: str, width: int = 640, height: int = 360) -> Pixels:
-    """Curves of (x, y) by label, the axes from the smallest to the largest values.
-
-    Args:
-        curves: label -> points, in the order of x; one or more of them with a point.
-        title: above.
-        across: what x is.
-        width, height: of the picture.
-    """
-    left, right, top, bottom = 72, 16, 34 + 18 * (len(curves) > 1), 44
-    xs = [x for points in curves.values() for x, _ in points]
-    ys = [y for points in curves.values() for _, y in points]
-    (x0, x1), (y0, y1) = _span(xs), _span(ys)
-    canvas = Image.new("RGB", (width * _SMOOTH, height * _SMOOTH), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        u, v = (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
-        return (
-            (left + u * (width - left - right)) * _SMOOTH,
-            (height - bottom - v * (height - top - bottom)) * _SMOOTH,
-        )
-
-    ticks = np.linspace(y0, y1, 5)
-    for tick in ticks:
-        draw.line([place(x0, tick), place(x1, tick)], fill=_RULE, width=_SMOOTH)
-    for index, points in enumerate(curves.values()):
-        line = [place(x, y) for x, y in points]
-        if len(line) > 1:
-            draw.line(line, fill=_COLORS[index % len(_COLORS)], width=2 * _SMOOTH, joint="curve")
-        for x, y in line if len(line) <= 32 else ():
-            reach = 2.5 * _SMOOTH
-            draw.ellipse([x - reach, y - reach, x + reach, y + reach], fill=_COLORS[index % len(_COLORS)])
-    canvas = canvas.resize((width, height), Image.Resampling.BOX)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_TEXT)
-    draw.text((left, 8), title, fill=_INK, font=font)
-    for tick in ticks:
-        draw.text((left - 8, place(x0, tick)[1] / _SMOOTH), f"{tick:.4g}", fill=_INK, font=font, anchor="rm")
-    for x, anchor in ((x0, "lt"), (x1, "rt")):
-        draw.text((place(x, y0)[0] / _SMOOTH, height - bottom + 8), f"{x:g}", fill=_INK, font=font, anchor=anchor)
-    draw.text(((left + width - right) / 2, height - bottom + 8), across, fill=_INK, font=font, anchor="mt")
-    if len(curves) > 1:
-        _legend(draw, font, list(curves), left)
-    return np.asarray(canvas)
+SERIES = ("#1f6fb2", "#c2571a", "#4d7f2c", "#8250a0", "#78643c", "#5a5a5a")
+_PAPER, _INK, _RULE = "#ffffff", "#22262b", "#dedbd5"
+_SIZE = (4.8, 3.0)  # inches
+_DPI = 200  # of PNG files
+_MARKED = 32  # curves of at most this many points get a marker at each
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": _INK,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": _INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "font.family": "DejaVu Sans",  # comes with Matplotlib
+    "font.size": 9,
+    "grid.color": _RULE,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "i2v_jax",
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
 
 
-def matrix_chart(matrix: ArrayLike, labels: Sequence[str], title: str) -> Pixels:
-    """A matrix of counts, its rows as shares of their sums in shades, the counts as numbers.
+def line_chart(curves: Mapping[str, Points], title: str, x_label: str, y_label: str) -> Figure:
+    """Returns a chart of one or more curves, with a legend where there are several.
+
+    The vertical axis is logarithmic when all values are positive and span more than a factor of ten.
 
     Args:
-        matrix: [K, K]; row: what it is, column: what it was taken for.
-        labels: K names.
-        title: above.
+      curves: label -> points (x, y) in the order of x, at least one point in each.
+      title: printed above the chart.
+      x_label, y_label: names of the axes, with their units.
     """
+    from matplotlib import rc_context
+    from matplotlib.ticker import MaxNLocator
+
+    with rc_context(_STYLE):
+        figure, axes = _figure(_SIZE)
+        for index, (label, points) in enumerate(curves.items()):
+            marker = "o" if len(points) <= _MARKED else ""
+            xs, ys = zip(*points, strict=True)
+            axes.plot(xs, ys, marker=marker, color=SERIES[index % len(SERIES)], label=label)
+        values = [y for points in curves.values() for _, y in points]
+        if min(values) > 0 and max(values) > 10 * min(values):
+            axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        if len(curves) > 1:
+            figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def matrix_chart(matrix: ArrayLike, labels: Sequence[str], title: str) -> Figure:
+    """Returns a confusion matrix: a shade for each cell's share of its row, and the counts as numbers.
+
+    Args:
+      matrix: counts [K, K]; rows are true classes, columns predicted ones.
+      labels: names of the K classes.
+      title: printed above the matrix.
+    """
+    from matplotlib import rc_context
+    from matplotlib.colors import LinearSegmentedColormap
+
     counts = np.asarray(matrix, np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
-    font = ImageFont.load_default(_TEXT)
-    margin = 16 + math.ceil(max(font.getlength(label) for label in labels))
-    cell, top = max(34, 8 + math.ceil(font.getlength(f"{counts.max():.0f}"))), 34
-    size = len(labels) * cell
-    canvas = Image.new("RGB", (max(margin + size + 16, margin + 240), top + size + margin), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    draw.text((16, 8), title, fill=_INK, font=font)
-    for row, label in enumerate(labels):
-        draw.text((margin - 6, top + (row + 0.5) * cell), label, fill=_INK, font=font, anchor="rm")
-        for column in range(len(labels)):
-            share = shares[row, column]
-            shade = tuple(
-                round(paper + share * (color - paper)) for paper, color in zip(_PAPER, _COLORS[0], strict=True)
-            )
-            x, y = margin + column * cell, top + row * cell
-            draw.rectangle([x, y, x + cell - 2, y + cell - 2], fill=shade)
-            ink = _PAPER if share > 0.6 else _INK
-            draw.text((x + cell / 2, y + cell / 2), f"{counts[row, column]:.0f}", fill=ink, font=font, anchor="mm")
-    canvas.paste(_turned(labels, font, margin, cell), (margin, top + size))
-    return np.asarray(canvas)
+    side = max(3.2, 1.6 + 0.36 * len(labels))  # inches
+    with rc_context({**_STYLE, "axes.grid": False}):
+        figure, axes = _figure((side + 0.6, side))
+        axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("shares", [_PAPER, SERIES[0]]), vmin=0, vmax=1)
+        axes.set_xticks(range(len(labels)), labels, rotation=90)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set(title=title, xlabel="predicted class", ylabel="true class")
+        for (row, column), count in np.ndenumerate(counts):
+            color = _PAPER if shares[row, column] > 0.6 else _INK
+            axes.text(column, row, f"{count:.0f}", ha="center", va="center", color=color)
+    return figure
 
 
-def _turned(labels: Sequence[str], font: Font, length: int, cell: int) -> Image.Image:
-    """The labels side by side, each reading upwards and ending at the top."""
-    lying = Image.new("RGB", (length, cell * len(labels)), _PAPER)
-    draw = ImageDraw.Draw(lying)
-    for index, label in enumerate(labels):
-        draw.text((length - 6, (index + 0.5) * cell), label, fill=_INK, font=font, anchor="rm")
-    return lying.transpose(Image.Transpose.ROTATE_90)
+def svg(figure: Figure) -> str:
+    """Returns a chart as an `<svg>` element to place inside an HTML page, in the page's colors."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    title = html.escape(figure.axes[0].get_title(loc="left"), quote=True)
+    text = buffer.getvalue()
+    text = re.sub(
+        r"<svg[^>]*viewBox=(\S+ \S+ \S+ \S+)[^>]*>", rf'<svg viewBox=\1 role="img" aria-label="{title}">', text
+    )
+    text = re.sub(r"<(metadata|style).*?</\1>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # several charts share a page, where an id may appear only once
+    text = text.replace("xlink:href", "href").replace("'DejaVu Sans'", "system-ui")
+    text = text.replace(_INK, "currentColor").replace(_RULE, f"var(--rule, {_RULE})")
+    for index, color in enumerate(SERIES):
+        text = text.replace(color, f"var(--series-{index}, {color})")
+    return text
 
 
-def _legend(draw: ImageDraw.ImageDraw, font: Font, labels: Sequence[str], left: float) -> None:
-    x = left
-    for index, label in enumerate(labels):
-        draw.rectangle([x, 34, x + 14, 37], fill=_COLORS[index % len(_COLORS)])
-        draw.text((x + 20, 28), label, fill=_INK, font=font)
-        x += 36 + font.getlength(label)
+def png(figure: Figure) -> bytes:
+    """Returns a chart as a PNG file of about 960 x 600 pixels on white."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """Smallest and largest, apart from one another."""
-    low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+def _figure(inches: tuple[float, float]) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(inches, layout="constrained")
+    return figure, figure.subplots()

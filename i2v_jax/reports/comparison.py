@@ -1,11 +1,12 @@
-"""Several evaluations side by side: only numbers of one protocol hash share a column."""
+"""Several evaluations side by side: only results with the same protocol hash share a column."""
 
 import dataclasses
 import itertools
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from i2v_jax import charts, files, media
+from i2v_jax import charts, files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
@@ -13,16 +14,18 @@ from i2v_jax.evaluation.protocols import PROTOCOLS, get_protocol
 from i2v_jax.evaluation.published import published
 from i2v_jax.evaluation.records import MetricProtocol, Record, check_same_protocol, read_records
 from i2v_jax.reports import tables
-from i2v_jax.reports.exhibits import Figure
 from i2v_jax.reports.page import Part, Section, render
 
-# Clips that differ in one of these are other clips: their numbers get a table of their own.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Chart
+
+# Results that differ in one of these fields were measured on different clips: they get separate tables.
 _SETTING = ("data", "split", "size", "protocol", "stride", "start_rule", "clip_list_sha256")
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All results on the same clips: a row for each model, a column for each metric under one hash."""
+    """Results on the same clips: one row per model, one column per protocol hash."""
 
     records: tuple[Record, ...]
 
@@ -37,7 +40,7 @@ class Comparison:
 
     @property
     def columns(self) -> tuple[Record, ...]:
-        """The first record of every hash, the hashes of one metric next to each other."""
+        """The first record of every hash, with the hashes of one metric next to each other."""
         first: dict[str, dict[str, Record]] = {}
         for record in self.records:
             first.setdefault(record.protocol.metric, {}).setdefault(record.protocol.sha256, record)
@@ -45,7 +48,7 @@ class Comparison:
 
     @property
     def separated(self) -> tuple[str, ...]:
-        """Why a metric has several columns: the fields that differ."""
+        """The reasons why a metric has several columns: the fields that differ."""
         return tuple(
             reason
             for one, other in itertools.pairwise(self.columns)
@@ -54,7 +57,7 @@ class Comparison:
         )
 
     def table(self) -> tables.Table:
-        """Our rows, the floor, and what papers printed for this data, size and protocol."""
+        """Returns our rows, the distance between real clips, and what papers print for this data, size and protocol."""
         columns = self.columns
         ours = [(name, [self._cell(name, column) for column in columns]) for name in self._names()]
         floors = [tables.floor_text(column) for column in columns]
@@ -65,9 +68,9 @@ class Comparison:
         rows = tuple((name, *cells) for name, cells in [*ours, *printed])
         return tables.Table(header, rows, frozenset(range(len(ours), len(rows))))
 
-    def curves(self) -> dict[str, media.Pixels]:
-        """A chart for each column with values over time: file name -> picture."""
-        pictures = {}
+    def curves(self) -> dict[str, "Chart"]:
+        """Returns a chart for each column with values over time, by file name."""
+        drawn = {}
         for column in self.columns:
             lines = {
                 record.model.label: list(enumerate(record.curve, start=1))
@@ -76,9 +79,9 @@ class Comparison:
             }
             if len(column.curve) > 1:
                 name = f"curve_{column.protocol.metric}_{column.protocol.sha256[:6]}.png"
-                title = tables.name(column.protocol.metric)
-                pictures[name] = charts.line_chart(lines, title, "frame after the start frame")
-        return pictures
+                label = tables.name(column.protocol.metric)
+                drawn[name] = charts.line_chart(lines, label, "frame (the start frame is 0)", label)
+        return drawn
 
     def _names(self) -> list[str]:
         return list(dict.fromkeys(record.model.label for record in self.records))
@@ -91,30 +94,30 @@ class Comparison:
 
 
 def read_runs(folders: Sequence[str]) -> tuple[Record, ...]:
-    """The records of work directories (all their evaluations) or of folders that hold a metrics.json.
+    """Returns the records of work directories (all their evaluations) or of folders that hold a metrics.json.
 
     Raises:
-        UserError: a folder holds none.
+        UserError: a folder holds no records.
     """
     found: list[Record] = []
     for folder in map(pathlib.Path, folders):
         files = [folder / "metrics.json", *sorted(folder.glob("evaluations/*/metrics.json"))]
         files = [file for file in files if file.is_file()]
         if not files:
-            raise UserError(f"{folder} holds no evaluation: run {command('evaluate', f'--workdir={folder}')}")
+            raise UserError(f"{folder} holds no evaluation; run {command('evaluate', f'--workdir={folder}')}")
         found += [record for file in files for record in read_records(file)]
     return tuple(found)
 
 
 def compare_runs(records: Sequence[Record]) -> tuple[Comparison, ...]:
-    """One comparison for each set of clips. Raises UserError when one model has two results under one hash."""
+    """Returns one comparison per set of clips. Raises UserError when a model has two results with the same hash."""
     groups: dict[tuple[object, ...], list[Record]] = {}
     seen: set[tuple[str, str]] = set()
     for record in records:
         key = (record.model.label, record.protocol.sha256)
         if key in seen:
             raise UserError(
-                f"two results of {key[0]} for {record.protocol.metric}: give one another --name, or delete it"
+                f"two results of {key[0]} for {record.protocol.metric}; rename one model with --name, or delete one"
             )
         seen.add(key)
         groups.setdefault(tuple(getattr(record.protocol, field) for field in _SETTING), []).append(record)
@@ -122,7 +125,7 @@ def compare_runs(records: Sequence[Record]) -> tuple[Comparison, ...]:
 
 
 def differences(one: Record, other: Record) -> tuple[str, ...]:
-    """The line that says why two results cannot be compared, if they cannot."""
+    """Returns one line that says why two results cannot be compared, or nothing if they can."""
     try:
         check_same_protocol((one, other))
     except UserError as error:
@@ -131,20 +134,21 @@ def differences(one: Record, other: Record) -> tuple[str, ...]:
 
 
 def write_comparison(comparisons: Sequence[Comparison], folder: pathlib.Path) -> str:
-    """Writes `comparison.md`, `index.html` and curves; returns the Markdown. Raises UserError when it cannot."""
+    """Writes `comparison.md`, `index.html` and charts, and returns the Markdown. Raises UserError when it cannot."""
     parts, sections = [], []
     reasons = _reasons(comparisons)
     for comparison in comparisons:
         table, notes = comparison.table(), " ".join(comparison.separated)
         parts.append("\n\n".join(filter(None, (f"## {comparison.title}", table.markdown(), notes))))
-        figures = []
-        for name, picture in comparison.curves().items():
-            media.write_png(folder / name, picture)
-            figures.append(Figure(name, "values over time, mean over clips", is_video=False))
-        sections.append(Section(comparison.title, notes, figures, columns=2, before=table.html()))
+        drawn = comparison.curves()
+        for name, chart in drawn.items():
+            files.write_bytes(folder / name, charts.png(chart))
+        sections.append(
+            Section(comparison.title, notes, before=table.html(), charts=list(map(charts.svg, drawn.values())))
+        )
     if reasons:
-        parts.append("## Not in one table\n\n" + "\n".join(f"- {reason}" for reason in reasons))
-        sections.append(Section("Not in one table", " ".join(reasons)))
+        parts.append("## Why there are several tables\n\n" + "\n".join(f"- {reason}" for reason in reasons))
+        sections.append(Section("Why there are several tables", " ".join(reasons)))
     text = "\n\n".join(parts) + "\n"
     files.write_text(folder / "comparison.md", text)
     files.write_text(folder / "index.html", render(Part("Comparison", _LEAD, (), sections, _FOOTER)))
@@ -152,16 +156,16 @@ def write_comparison(comparisons: Sequence[Comparison], folder: pathlib.Path) ->
 
 
 _LEAD = (
-    "Each column holds numbers of one protocol hash, shown in brackets: the same clips, backbone, resizing and pairing."
+    "Each column holds the results of one protocol hash, shown in brackets: same clips, backbone, resizing and pairing."
 )
 _FOOTER = (
-    "Gray rows are printed in papers: same data, frame size and protocol by name, on test clips, and paired as the "
-    "authors' scripts pair them. They come without hash, floor and deviation."
+    "Gray rows come from papers: same data, frame size and protocol, on test clips, paired as in the authors' scripts. "
+    "Papers give no hash and no deviation."
 )
 
 
 def _reasons(comparisons: Sequence[Comparison]) -> list[str]:
-    """Why there are several tables, by the first metric that each two neighbors share."""
+    """Returns why there are several tables, by the first metric that neighboring tables share."""
     found: list[str] = []
     for one, other in itertools.pairwise(comparisons):
         by_metric = {record.protocol.metric: record for record in one.columns}
@@ -183,7 +187,7 @@ def _printed_rows(columns: Sequence[MetricProtocol]) -> list[tuple[str, list[str
 
 
 def _as_printed(column: MetricProtocol) -> bool:
-    """Of test clips, paired as the authors' scripts do, and told nothing but the poke of the poke model's protocol."""
+    """Returns whether a column was measured as in papers: on test clips, with the authors' pairing and control."""
     pairing, _, told = column.pairing.partition("; ")
     return (
         column.protocol in PROTOCOLS

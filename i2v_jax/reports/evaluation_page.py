@@ -1,15 +1,16 @@
-"""What an evaluation leaves behind: records, a table, curves as pictures, and a page of samples next to the truth."""
+"""The files of an evaluation: records, a table, curves, and a page of samples next to the truth."""
 
 import csv
 import dataclasses
 import io
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from i2v_jax import charts, files, media
+from i2v_jax import charts, files
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.evaluated_model import Candidate
 from i2v_jax.evaluation.measure import Measured
@@ -21,47 +22,54 @@ from i2v_jax.reports import tables
 from i2v_jax.reports.exhibits import Exhibits, Figure
 from i2v_jax.reports.page import Number, Part, Section, render
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Chart
+
 Floats = NDArray[np.floating]
 
 
 def write_numbers(folder: pathlib.Path, records: Sequence[Record]) -> str:
-    """Adds records to `metrics.json` and `metrics.md`, and draws one `curve_METRIC.png` for each of their curves.
+    """Adds records to `metrics.json` and `metrics.md`, and draws `curve_METRIC.png` for each record with a curve.
 
-    Earlier records stay, but for those of the same protocol and model.
+    Earlier records are kept, except those of the same protocol and model.
 
     Returns:
-        The table of these records as Markdown.
+        The table of the new records as Markdown.
 
     Raises:
-        UserError: a file cannot be written, or `metrics.json` is there and cannot be read.
+        UserError: a file cannot be written, or the existing `metrics.json` cannot be read.
     """
     together = replaced(earlier_records(folder), records)
     write_records(folder / "metrics.json", together)
     files.write_text(folder / "metrics.md", tables.result_table(together).markdown() + "\n")
     for record in records:
         if len(record.curve) > 1:
-            media.write_png(folder / f"curve_{record.protocol.metric}.png", _curve(record))
+            files.write_bytes(folder / f"curve_{record.protocol.metric}.png", charts.png(_curve(record)))
     return tables.result_table(records).markdown()
 
 
 def earlier_records(folder: pathlib.Path) -> tuple[Record, ...]:
-    """Those of earlier evaluations into the same folder. Raises UserError when they cannot be read."""
+    """Returns the records already in the folder. Raises UserError when they cannot be read."""
     path = folder / "metrics.json"
     if not path.is_file():
         return ()
     try:
         return read_records(path)
     except UserError as error:
-        raise UserError(f"{error}; move that file away, or give another --out") from error
+        raise UserError(f"{error}; move that file away, or choose another folder with --out") from error
 
 
 def write_clips(folder: pathlib.Path, candidate: Candidate, measured: Measured) -> pathlib.Path | None:
-    """Writes what was measured of each clip as CSV, a row for each clip and repeat; None where there is no such metric.
+    """Writes the values of each clip as CSV, one row per clip and repeat.
 
-    LPIPS, PSNR and SSIM are means over frames, log-likelihoods nats. The file is named by the evaluation's settings.
+    LPIPS, PSNR and SSIM are means over frames; log-likelihoods are in nats. The file name depends on the evaluation's
+    settings.
+
+    Returns:
+        The path, or None when only Fréchet distances were measured, which have no value per clip.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     metrics = [metric for metric in measured.request.metrics if convention(metric).kind != "frechet"]
     if not metrics:
@@ -92,20 +100,24 @@ def write_page(
     """Writes `index.html` and its clips.
 
     Args:
-        folder: where `write_numbers` wrote.
-        candidate, measured, records: what was evaluated.
-        shown: clips among the best and among the worst.
-        train_clips: that samples are compared with; 0: no such section.
-        progress: bars for what takes long.
+        folder: the folder of the evaluation.
+        candidate, measured, records: the model, its measurements and the results.
+        shown: how many of the best and of the worst clips to show.
+        train_clips: how many training clips to compare samples with; 0 leaves that section out.
+        progress: whether to show progress bars.
 
     Raises:
         UserError: a file cannot be written, or there is no training data.
     """
     exhibits = Exhibits(folder, candidate.synthesizer.size)
-    shelves = _shelves(candidate, measured, shown)
+    shelves, curves = _shelves(candidate, measured, shown), _curves(records)
     sections = [
-        Section("Numbers", _NUMBERS, markup=tables.result_table(records).html()),
-        Section("Curves", "Averages over clips of each frame's value.", _curves(records), columns=2),
+        Section(
+            "Results",
+            _explanation(records),
+            before=tables.shared_details(records) + tables.metric_table(records).html(),
+        ),
+        *([Section("Values by frame", "Means over all clips.", charts=curves)] if curves else ()),
         *(shelf.samples(exhibits, len(measured.reader)) for shelf in shelves),
     ]
     if train_clips:
@@ -117,14 +129,9 @@ def write_page(
     files.write_text(folder / "index.html", page)
 
 
-_NUMBERS = (
-    "Real against real is the same distance between two disjoint sets of true clips, as many in each as the brackets "
-    "say: what a perfect model gets at that number. Where it is half of the clips of the value, the split has no more, "
-    "and a perfect model comes out below. Numbers of other hashes are measured otherwise and cannot be compared."
-)
 _FOOTER = (
-    "All numbers with all that they depend on are in metrics.json. Samples are those that were measured: they depend "
-    "on the seed and the clip's number alone."
+    "metrics.json holds every value with everything that it depends on. The samples shown are the ones that were "
+    "measured; they depend only on the seed and the number of the clip."
 )
 
 
@@ -133,8 +140,18 @@ def _lead(measured: Measured) -> str:
     videos = len({clip.video for clip in reader.listed.clips})
     repeated = f", measured {request.repeats} times with other samples" if request.repeats > 1 else ""
     return (
-        f"{len(reader)} clips of {videos} videos of the {request.split} split under protocol "
-        f"{request.protocol.name}{repeated}."
+        f"Measured on {len(reader)} clips from {videos} videos of the {request.split} split, with the protocol "
+        f"“{request.protocol.name}”{repeated}."
+    )
+
+
+def _explanation(records: Sequence[Record]) -> str:
+    floors = dict.fromkeys(record.floor.description for record in records if record.floor)
+    return " ".join(
+        (
+            "An arrow points towards better values. Two values can be compared only if their hashes are equal.",
+            *(f"Real against real: {floor}" for floor in floors),
+        )
     )
 
 
@@ -149,18 +166,15 @@ def _tiles(records: Sequence[Record]) -> list[Number]:
     ]
 
 
-def _curve(record: Record) -> media.Pixels:
+def _curve(record: Record) -> "Chart":
     metric = record.protocol.metric
     points = [(frame, value) for frame, value in enumerate(record.curve, start=1)]
-    return charts.line_chart({record.model.name: points}, tables.name(metric), "frame after the start frame")
+    label = tables.name(metric)
+    return charts.line_chart({record.model.name: points}, label, "frame (the start frame is 0)", label)
 
 
-def _curves(records: Sequence[Record]) -> list[Figure]:
-    return [
-        Figure(f"curve_{record.protocol.metric}.png", tables.title(record.protocol.metric), is_video=False)
-        for record in records
-        if len(record.curve) > 1
-    ]
+def _curves(records: Sequence[Record]) -> list[str]:
+    return [charts.svg(_curve(record)) for record in records if len(record.curve) > 1]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,26 +1,28 @@
-"""The clips that the page shows, as files beside it."""
+"""The clips and charts that a page shows."""
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
-from i2v_jax import media
+from i2v_jax import charts, media
 from i2v_jax.evaluation import sky_measurements
 from i2v_jax.evaluation.sky_measurements import Floats, HeldOut
 from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.training.writers import series
 
 FPS = 8
-_HELD = 5  # frames for which a GIF shows the arrow of what was asked
+_HELD = 5  # frames of a GIF that show the arrow of the requested direction
 _ARROWS = "→↗↑↖←↙↓↘"
 WHEEL = (135, 90, 45, 180, None, 0, 225, 270, 315)  # row by row around the start frame, degrees
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A file of the page and what is written below it."""
+    """A file of the page and its caption."""
 
     file: str
     caption: str
@@ -28,10 +30,10 @@ class Figure:
 
 
 class Exhibits:
-    """Writes pictures and clips into the page's folder, enlarged."""
+    """Writes enlarged pictures and clips into the folder of a page."""
 
     def __init__(self, folder: pathlib.Path, size: int) -> None:
-        """`size` is that of the frames, which are enlarged to about 160 pixels."""
+        """`size` is the height and width of the frames, which are enlarged to about 160 pixels."""
         self.folder = folder
         self.scale = max(1, 160 // size)
 
@@ -39,11 +41,11 @@ class Exhibits:
         return self.drawn(name, media.enlarge(frame[None], self.scale), caption)
 
     def clip(self, name: str, start_frame: Floats, video: Floats, caption: str) -> Figure:
-        """The start frame [H, W, 3], then the video [T, H, W, 3]."""
+        """Writes the start frame [H, W, 3] followed by the video [T, H, W, 3]."""
         return self.drawn(name, media.enlarge(media.with_start(start_frame, video), self.scale), caption)
 
     def drawn(self, name: str, video: media.Pixels, caption: str) -> Figure:
-        """What is at its size already, [T, H, W, 3]; a picture if it is one frame."""
+        """Writes frames [T, H, W, 3] without enlarging them: a clip, or a picture if there is one frame."""
         if len(video) == 1:
             media.write_png(self.folder / f"{name}.png", video[0])
             return Figure(f"{name}.png", caption, is_video=False)
@@ -51,23 +53,23 @@ class Exhibits:
         return Figure(f"{name}.mp4", caption)
 
     def gif(self, name: str, cells: Sequence[media.Pixels], columns: int) -> None:
-        """Clips [T, H, W, 3], enlarged, as one GIF for places that show no mp4."""
+        """Writes enlarged clips [T, H, W, 3] as one GIF, for places that cannot show mp4 files."""
         media.write_gif(self.folder / f"{name}.gif", media.grid(np.stack(cells), columns, pad=4), FPS)
 
 
 class Gallery(Exhibits):
-    """What a model of the procedural sky makes of held-out clips."""
+    """Clips of a model of the procedural sky, made from held-out clips."""
 
     def __init__(self, folder: pathlib.Path, clips: HeldOut) -> None:
         super().__init__(folder, clips.video.shape[2])
         self._clips = clips
 
     def enlarged(self, video: Floats) -> media.Pixels:
-        """At the size of the GIFs."""
+        """Enlarges a video to the size of the GIFs."""
         return media.enlarge(video, max(1, 96 // video.shape[2]))
 
     def reconstructions(self, synthesizer: VideoSynthesizer, count: int = 4) -> list[Figure]:
-        """The truth of `count` clips, then their reconstructions."""
+        """Returns `count` true clips followed by their reconstructions."""
         clips = self._clips.video[:count]
         rows = {"truth": clips[:, 1:], "reconstruction": synthesizer.reconstruct(clips)}
         cells = [self.enlarged(video) for videos in rows.values() for video in videos]
@@ -79,24 +81,24 @@ class Gallery(Exhibits):
         ]
 
     def samples(self, synthesizer: VideoSynthesizer, index: int, seed: int, count: int = 8) -> list[Figure]:
-        """Different videos of one start frame."""
+        """Returns `count` samples of one start frame."""
         start, mask = self._clips.video[index, 0], self._clips.mask[index]
         videos = synthesizer.sample(start[None], jax.random.key(seed), count)[0]
         seen = sky_measurements.seen_directions(np.stack([start] * count), videos, np.stack([mask] * count))
         self.gif("samples", [self.enlarged(video) for video in videos], columns=4)
         return [
-            self.clip(f"sample_{number}", start, video, f"moves to {angle:.0f}°")
+            self.clip(f"sample_{number}", start, video, f"moves towards {angle:.0f}°")
             for number, (video, angle) in enumerate(zip(videos, seen, strict=True))
         ]
 
     def wheel(self, synthesizer: VideoSynthesizer, index: int, seed: int) -> list[Figure]:
-        """One residual under eight requested directions, in the places where they point, around the start frame."""
+        """Returns one residual in eight directions, arranged around the start frame."""
         start, mask = self._clips.video[index, 0], self._clips.mask[index]
-        asked = [angle for angle in WHEEL if angle is not None]
+        requested = [angle for angle in WHEEL if angle is not None]
         residual = np.asarray(jax.random.normal(jax.random.key(seed), (1, synthesizer.z_dim)))
-        videos = synthesizer.transfer(residual, start[None], sky_measurements.encode_directions(asked))
+        videos = synthesizer.transfer(residual, start[None], sky_measurements.encode_directions(requested))
         seen = sky_measurements.seen_directions(np.stack([start] * 8), videos, np.stack([mask] * 8))
-        by_angle = dict(zip(asked, zip(videos, seen, strict=True), strict=True))
+        by_angle = dict(zip(requested, zip(videos, seen, strict=True), strict=True))
         figures, cells = [], []
         for angle in WHEEL:
             if angle is None:
@@ -106,36 +108,49 @@ class Gallery(Exhibits):
             video, seen_angle = by_angle[angle]
             held = media.arrow(self.enlarged(np.repeat(start[None], _HELD, axis=0)), angle)
             cells.append(np.concatenate([held, self.enlarged(video)]))
-            caption = f"{_ARROWS[angle // 45]} asked {angle}°, seen {seen_angle:.0f}°"
+            caption = f"{_ARROWS[angle // 45]} requested {angle}°, measured {seen_angle:.0f}°"
             figures.append(self.clip(f"wheel_{angle:03d}", start, video, caption))
         self.gif("wheel", cells, columns=3)
         return figures
 
     def transfers(self, synthesizer: VideoSynthesizer, index: int, targets: Sequence[int]) -> list[Figure]:
-        """A clip, and its motion on other start frames."""
+        """Returns a clip and its motion on other start frames."""
         clip, eta = self._clips.video[index : index + 1], self._clips.control[index : index + 1]
         chosen = list(targets)
         start = self._clips.video[chosen, 0]
         videos = synthesizer.transfer(synthesizer.residual(clip, eta), start, eta)
         seen = sky_measurements.seen_directions(start, videos, self._clips.mask[chosen])
-        caption = f"the clip, moves to {self._clips.degrees[index]:.0f}°"
+        caption = f"the clip, moves towards {self._clips.degrees[index]:.0f}°"
         figures = [self.clip("transfer_clip", clip[0, 0], clip[0, 1:], caption)]
         cells = [self.enlarged(video) for video in (clip[0, 1:], *videos)]
         self.gif("transfer", cells, columns=len(cells))
         for target, video, frame, angle in zip(chosen, videos, start, seen, strict=True):
-            figures.append(self.clip(f"transfer_{target}", frame, video, f"moves to {angle:.0f}°"))
+            figures.append(self.clip(f"transfer_{target}", frame, video, f"moves towards {angle:.0f}°"))
         return figures
 
     def recontrolled(self, synthesizer: VideoSynthesizer, index: int) -> list[Figure]:
-        """A clip, and its residual under three other directions."""
+        """Returns a clip and its residual in three other directions."""
         clip, eta = self._clips.video[index : index + 1], self._clips.control[index : index + 1]
         own = self._clips.degrees[index]
-        asked = sky_measurements.bin_centers(own + np.array([90.0, 180.0, 270.0]))
-        repeated = np.repeat(clip, len(asked), axis=0)
+        requested = sky_measurements.bin_centers(own + np.array([90.0, 180.0, 270.0]))
+        repeated = np.repeat(clip, len(requested), axis=0)
         videos = synthesizer.recontrol(
-            repeated, np.repeat(eta, len(asked), axis=0), sky_measurements.encode_directions(asked)
+            repeated, np.repeat(eta, len(requested), axis=0), sky_measurements.encode_directions(requested)
         )
-        figures = [self.clip("recontrol_clip", clip[0, 0], clip[0, 1:], f"the clip, moves to {own:.0f}°")]
-        for angle, video in zip(asked, videos, strict=True):
+        figures = [self.clip("recontrol_clip", clip[0, 0], clip[0, 1:], f"the clip, moves towards {own:.0f}°")]
+        for angle, video in zip(requested, videos, strict=True):
             figures.append(self.clip(f"recontrol_{angle:03.0f}", clip[0, 0], video, f"turned to {angle:.0f}°"))
         return figures
+
+
+def loss_charts(lines: Sequence[Mapping[str, Any]], title: str, y_label: str, names: Mapping[str, str]) -> list[str]:
+    """Returns the chart of a training log as SVG, or nothing where the log has none of the values.
+
+    Args:
+        lines: the log, see `training.writers.read_metrics`.
+        title, y_label: see `charts.line_chart`.
+        names: label of a curve -> its name in the log.
+    """
+    curves = {label: series(lines, name) for label, name in names.items()}
+    curves = {label: points for label, points in curves.items() if points}
+    return [charts.svg(charts.line_chart(curves, title, "training step", y_label))] if curves else []

@@ -11,9 +11,11 @@ from i2v_jax.reports.exhibits import Figure
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --ink: #22262b; --soft: #646b74; --rule: #dcd9d3; --card: #fff;
-  --first: #1f6fb2; --second: #c2571a; --third: #4d7f2c; }
+  --series-0: #1f6fb2; --series-1: #c2571a; --series-2: #4d7f2c; --series-3: #8250a0; --series-4: #78643c;
+  --series-5: #5a5a5a; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e6e4e0; --soft: #9aa1a9; --rule: #32373c;
-  --card: #1c2024; --first: #6db3ee; --second: #f0945c; --third: #9ccb74; } }
+  --card: #1c2024; --series-0: #6db3ee; --series-1: #f0945c; --series-2: #9ccb74; --series-3: #c39be0;
+  --series-4: #cbb27f; --series-5: #b4b4b4; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -36,23 +38,15 @@ figure { margin: 0; }
 figure video, figure img { display: block; width: 100%; border-radius: .35rem; image-rendering: pixelated;
   background: var(--rule); }
 figcaption { color: var(--soft); font-size: .82rem; line-height: 1.35; margin-top: .3rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0; font-size: .9rem; }
+dt { color: var(--soft); } dd { margin: 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: right; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--rule); }
 th:first-child, td:first-child { text-align: left; } td:nth-child(-n+2) { white-space: nowrap; }
 tr.printed td { color: var(--soft); }
-.plots { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); }
-svg { display: block; width: 100%; height: auto; }
-svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
-.rule { stroke: var(--rule); fill: none; }
-.curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
-.curve0 { stroke: var(--first); } .curve1 { stroke: var(--second); }
-.curve2 { stroke: var(--third); }
-.plot b { display: block; }
-.key { white-space: nowrap; margin-right: .9em; }
-.key::before { content: ""; display: inline-block; width: 1.1em; height: .2em; margin: 0 .35em .25em 0; }
-.key0::before { background: var(--first); } .key1::before { background: var(--second); }
-.key2::before { background: var(--third); }
+.charts { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
+.charts svg { display: block; width: 100%; max-width: 33rem; height: auto; stroke-linejoin: round; }
 footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--rule); color: var(--soft);
   font-size: .86rem; }
 @media (max-width: 34rem) { main { padding: 1.5rem 1rem 3rem; } .row { gap: .45rem; }
@@ -78,8 +72,8 @@ class Section:
     figures: Sequence[Figure] = ()
     columns: int = 4
     kind: str = ""  # a CSS class of the row
-    markup: str = ""  # trusted HTML below the figures
     before: str = ""  # trusted HTML above the figures
+    charts: Sequence[str] = ()  # SVG elements below the figures, see `i2v_jax.charts.svg`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +119,7 @@ def write_page(folder: Path, reports: Mapping[str, Report]) -> None:
 
 
 def render(*parts: Part) -> str:
-    """The whole page, titled as its first part. Everything but `markup` and `before` of sections is escaped."""
+    """The whole page, titled as its first part. Everything but `before` and `charts` of a section is escaped."""
     body = "\n".join(_part(part) for part in parts)
     return f"""<!doctype html>
 <html lang="en">
@@ -163,9 +157,10 @@ def _part(part: Part) -> str:
 def _section(section: Section) -> str:
     figures = "".join(_figure(figure) for figure in section.figures)
     row = f'<div class="row {section.kind}" style="--columns: {section.columns}">{figures}</div>' if figures else ""
+    charts = f'<div class="charts">{"".join(section.charts)}</div>' if section.charts else ""
     return (
         f"<section>\n<h2>{html.escape(section.title)}</h2>\n<p>{html.escape(section.text)}</p>\n"
-        f"{section.before}{row}{section.markup}\n</section>"
+        f"{section.before}{row}{charts}\n</section>"
     )
 
 

@@ -1,4 +1,4 @@
-"""Measures a trained poke model of the procedural plants and shows it."""
+"""The demo page of a poke model of the procedural plants: measurements, clips and loss curves."""
 
 import os
 import pathlib
@@ -7,34 +7,33 @@ from collections.abc import Mapping
 import numpy as np
 from ml_collections import ConfigDict
 
-from i2v_jax import media
+from i2v_jax import charts, media
 from i2v_jax.evaluation import poke_measurements
 from i2v_jax.evaluation.poke_measurements import Measured
 from i2v_jax.evaluation.poked_clips import CLIPS, PokedClips, held_out
 from i2v_jax.input.procedural import plants
-from i2v_jax.reports import curves
-from i2v_jax.reports.exhibits import Exhibits, Figure
+from i2v_jax.reports.exhibits import Exhibits, Figure, loss_charts
 from i2v_jax.reports.page import Number, Part, Report, Section
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
 from i2v_jax.training.writers import read_metrics
 
-SHOWN = 3  # the clip that is poked in many ways
+SHOWN = 3  # index of the clip that is poked in many ways
 _STRENGTHS = (0.25, 0.5, 1.0, 1.5)
 
 
 def report(
     synthesizer: PokeSynthesizer, data: ConfigDict, workdir: str | os.PathLike[str], clips: int = CLIPS
 ) -> Report:
-    """Measures, and writes clips into the work directory.
+    """Measures a model and writes clips into its work directory.
 
     Args:
-        synthesizer: of a model of `plants`.
-        data: of its configuration.
-        workdir: where the model was trained; its metrics become the loss curves.
-        clips: held-out clips to measure on, at least 4.
+        synthesizer: a model of `plants`.
+        data: the data settings of its configuration.
+        workdir: the work directory of the model; its logs become the loss curves.
+        clips: number of held-out clips to measure on, at least 4.
 
     Returns:
-        The numbers of `poke_measurements.measure_pokes`, the same by frame, and the part of the page.
+        The numbers of `poke_measurements.measure_pokes`, their values by frame, and this model's part of the page.
 
     Raises:
         UserError: a file cannot be written.
@@ -43,18 +42,25 @@ def report(
     poked = held_out(data, clips)
     measured = poke_measurements.measure(synthesizer, poked)
     sections = [*_sections(synthesizer, PokeGallery(folder, poked), measured), _training(folder)]
-    part = Part("Poke an image", _LEAD, _tiles(measured.numbers), sections, _FOOTER)
+    part = Part(
+        "Poke an image",
+        _LEAD.format(size=synthesizer.size),
+        _tiles(measured.numbers),
+        sections,
+        _FOOTER.format(size=synthesizer.size),
+    )
     return Report(measured.numbers, part, measured.curves)
 
 
 _LEAD = (
-    "A picture of plants answers when one of its pixels is pulled somewhere. The model was trained here, on "
-    "procedurally drawn clips whose motion is known; everything below is measured on clips that it never saw."
+    "Drag one pixel of a picture of plants, and the model predicts a video of how the plants move. It was trained on "
+    "procedurally drawn clips with known motion. All pictures have {size}x{size} pixels and are shown enlarged, so "
+    "they look blocky. Everything below was measured on clips that were not used for training."
 )
 _FOOTER = (
-    "Lengths are in pixels at the model's resolution. Where a point ends is measured by optical flow (OpenCV DIS) over "
-    "the answer; the same measurement on true clips has the error that is called the tracker's. All numbers are in "
-    "numbers.json."
+    "Lengths are in pixels of the model's {size}x{size} pictures. The final position of a point is measured by optical "
+    "flow (OpenCV DIS) over the video; the tracker's error is the error of this measurement on true clips. "
+    "numbers.json holds all values."
 )
 
 
@@ -62,85 +68,93 @@ def _tiles(numbers: Mapping[str, float]) -> list[Number]:
     return [
         Number(
             f"{numbers['target_error_model']:.2f} px",
-            f"from where the poked point ends to where it was sent; not moving at all is off by "
-            f"{numbers['target_error_still']:.2f} px, the tracker by {numbers['target_error_truth']:.2f} px",
+            f"mean distance between the final position of the poked point and its target; a still video has "
+            f"{numbers['target_error_still']:.2f} px, the tracker's error is {numbers['target_error_truth']:.2f} px",
         ),
         Number(
             f"{numbers['background_motion_model']:.2f} px",
-            f"mean motion after a poke of the background; true clips move by {numbers['motion_truth']:.2f} px",
+            f"mean motion after a poke of the background, where nothing should move; true clips of moving plants have "
+            f"{numbers['motion_truth']:.2f} px",
         ),
         Number(
             f"{numbers['psnr_db_model']:.1f} dB",
-            f"PSNR of the answers; copying the start frame gives {numbers['psnr_db_still']:.1f} dB, moving it as a "
-            f"whole {numbers['psnr_db_translation']:.1f} dB",
+            f"PSNR; repeating the start frame gives {numbers['psnr_db_still']:.1f} dB, shifting it as a whole "
+            f"{numbers['psnr_db_translation']:.1f} dB",
         ),
         Number(
             f"{numbers['ssim_model']:.3f}",
-            f"SSIM; copying {numbers['ssim_still']:.3f}, moving as a whole {numbers['ssim_translation']:.3f}",
+            f"SSIM; repeating the start frame gives {numbers['ssim_still']:.3f}, shifting it as a whole "
+            f"{numbers['ssim_translation']:.3f}",
         ),
     ]
 
 
 def _sections(synthesizer: PokeSynthesizer, gallery: "PokeGallery", measured: Measured) -> list[Section]:
     count = f"{measured.numbers['clips']:.0f}"
-    plots = "".join(
-        curves.line_plot({name: list(enumerate(curve, 1)) for name, curve in by_name.items()}, metric, "frames")
-        for metric, by_name in measured.curves.items()
-    )
     return [
         Section(
-            "Held-out clips and the answers to their pokes",
-            "Above, true clips; below, what the model makes of their first frame and the motion of one pixel. An arrow "
-            "is the poke, a ring the place that the poked point is sent to.",
+            "Held-out clips and predictions",
+            "Top: true clips. Bottom: what the model predicts from the first frame and the motion of one pixel. The "
+            "arrow is the poke, the ring its target.",
             gallery.answers(synthesizer),
         ),
         Section(
             "Four strengths at one place",
-            "The same pixel and direction; what differs is how far the point is to go.",
+            "The same pixel and direction, with four lengths of the poke.",
             gallery.strengths(synthesizer, SHOWN),
         ),
         Section(
             "Different places",
-            "Different pixels of the plants of one picture, pulled in the same direction.",
+            "Four pixels of the plants in one picture, dragged in the same direction.",
             gallery.places(synthesizer, SHOWN),
         ),
         Section(
             "The background",
-            f"Nothing may move. Over {count} clips the mean motion is "
+            f"Pokes of the background should move nothing. Over {count} clips the mean motion is "
             f"{measured.numbers['background_motion_model']:.2f} px.",
             gallery.backgrounds(synthesizer),
         ),
         Section(
-            "What belongs together",
-            "A hundred random pokes at the ringed place; bright is what moves with it in all answers (variance over "
-            "pokes of the difference in magnitude and angle of the flow).",
+            "What moves together",
+            "The model was given a hundred random pokes of the ringed pixel. Bright regions move with that pixel in "
+            "all predictions (low variance of the difference in magnitude and angle of the flow).",
             gallery.structures(synthesizer, SHOWN),
         ),
         Section(
-            "Numbers over time",
-            f"Means over {count} clips by frame, next to copying the start frame and moving it as a whole.",
-            markup=f'<div class="plots">{plots}</div>',
+            "Values by frame",
+            f"Means over {count} clips, compared with repeating the start frame and with shifting it as a whole.",
+            charts=_curves(measured),
         ),
     ]
 
 
+def _curves(measured: Measured) -> list[str]:
+    names = {"model": "model", "still": "start frame repeated", "translation": "start frame shifted"}
+    labels = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS", "laplacian": "Laplacian pyramid distance"}
+    drawn = []
+    for metric, by_name in measured.curves.items():
+        label = labels.get(metric, metric)
+        points = {names.get(name, name): list(enumerate(curve, start=1)) for name, curve in by_name.items()}
+        drawn.append(charts.svg(charts.line_chart(points, label, "frame (the start frame is 0)", label)))
+    return drawn
+
+
 def _training(folder: pathlib.Path) -> Section:
     lines = read_metrics(folder / "poke")
-    plots = (
-        ("Distance of the answers", {"training": "perceptual", "held out": "eval/perceptual"}),
-        ("Distance of the states", {"training": "latent"}),
-    )
-    markup = "".join(
-        curves.line_plot({label: curves.series(lines, name) for label, name in names.items()}, title)
-        for title, names in plots
-    )
-    return Section(
-        "Training", "Held-out clips are answered with averaged parameters.", markup=f'<div class="plots">{markup}</div>'
-    )
+    drawn = [
+        *loss_charts(
+            lines,
+            "Frames",
+            "perceptual distance to the truth",
+            {"training": "perceptual", "held out": "eval/perceptual"},
+        ),
+        *loss_charts(lines, "States", "distance of predicted to true states", {"training": "latent"}),
+    ]
+    return Section("Training", "Held-out clips are evaluated with the averaged parameters.", charts=drawn)
 
 
 def spread_places(index: int, size: int, count: int) -> np.ndarray:
-    """Places [count, 2] on the plants of a test clip, from left to right, in their upper parts."""
+    """Returns pixels (x, y) [count, 2] in the upper parts of the plants of a test clip, from left to right."""
     rows, columns = np.nonzero(plants.plants_mask("test", index, size))
     groups = np.array_split(np.argsort(columns, kind="stable"), count)
     chosen = [group[np.argsort(rows[group], kind="stable")[len(group) // 4]] for group in groups]
@@ -148,21 +162,21 @@ def spread_places(index: int, size: int, count: int) -> np.ndarray:
 
 
 class PokeGallery(Exhibits):
-    """Answers to pokes as files, arrow and target drawn."""
+    """Writes predictions with the poke's arrow and target drawn in."""
 
     def __init__(self, folder: pathlib.Path, clips: PokedClips) -> None:
         super().__init__(folder, clips.video.shape[2])
         self._clips = clips
 
     def _poked(self, name: str, video: np.ndarray, position: np.ndarray, shift: np.ndarray, caption: str) -> Figure:
-        """A clip [1 + T, H, W, 3], the start frame first."""
+        """Writes a clip [1 + T, H, W, 3] that begins with the start frame."""
         marked = media.poked(media.enlarge(video, self.scale), self.scale, position, shift)
         return self.drawn(name, marked, caption)
 
     def _answer(
         self, synthesizer: PokeSynthesizer, name: str, index: int, pokes: list[tuple[np.ndarray, np.ndarray, str]]
     ) -> list[Figure]:
-        """Several pokes (position, displacement, caption) of one start frame."""
+        """Writes predictions for several pokes (position, displacement, caption) of one start frame."""
         start = self._clips.video[index, 0]
         positions, shifts = (np.stack([poke[side] for poke in pokes]) for side in (0, 1))
         videos = synthesizer.respond(start[None], positions, shifts)
@@ -172,11 +186,11 @@ class PokeGallery(Exhibits):
         ]
 
     def answers(self, synthesizer: PokeSynthesizer, count: int = 4) -> list[Figure]:
-        """The truth of `count` clips, then the answers."""
+        """Returns `count` true clips followed by the predictions."""
         clips = self._clips
         start, position, shift = clips.video[:count, 0], clips.position[:count], clips.displacement[:count]
         videos = np.concatenate([start[:, None], synthesizer.respond(start, position, shift)], axis=1)
-        rows = {"truth": clips.video[:count], "answer": videos}
+        rows = {"truth": clips.video[:count], "prediction": videos}
         return [
             self._poked(f"{row}_{index}", video, position[index], shift[index], row)
             for row, shown in rows.items()
@@ -184,19 +198,19 @@ class PokeGallery(Exhibits):
         ]
 
     def strengths(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
-        """One place, one direction, four lengths."""
+        """Returns predictions for pokes of one pixel in one direction with four lengths."""
         position, shift = self._clips.position[index], self._clips.displacement[index]
         pokes = [(position, share * shift, f"{np.hypot(*(share * shift)):.1f} px") for share in _STRENGTHS]
         return self._answer(synthesizer, "strength", index, pokes)
 
     def places(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
-        """Four pixels of the plants, from left to right, pulled to the right."""
+        """Returns predictions for pokes of four pixels of the plants to the right."""
         chosen = spread_places(index, synthesizer.size, 4)
         shift = np.array([0.07 * synthesizer.size, 0.0], np.float32)
         return self._answer(synthesizer, "place", index, [(place, shift, "") for place in chosen])
 
     def backgrounds(self, synthesizer: PokeSynthesizer, count: int = 4) -> list[Figure]:
-        """Pokes where there is no plant."""
+        """Returns predictions for pokes of the background."""
         figures = []
         for index in range(count):
             poke = (self._clips.background[index], self._clips.displacement[index], "background")
@@ -204,7 +218,7 @@ class PokeGallery(Exhibits):
         return figures
 
     def structures(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
-        """Heat maps of four places."""
+        """Returns heat maps of what moves with four pixels."""
         start, figures = self._clips.video[index, 0], []
         for number, place in enumerate(spread_places(index, synthesizer.size, 4)):
             heat = media.enlarge(media.heat(start, likeness(synthesizer.structure(start, place)))[None], self.scale)

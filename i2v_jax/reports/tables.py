@@ -2,7 +2,7 @@
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from i2v_jax.evaluation.records import Record
 from i2v_jax.metrics.conventions import convention
@@ -10,7 +10,7 @@ from i2v_jax.metrics.conventions import convention
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Cells of text; `printed` are the numbers of rows that come from papers."""
+    """Cells of text; `printed` are the indices of rows that come from papers."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -30,62 +30,95 @@ class Table:
 
 
 def name(metric: str) -> str:
-    """A metric and the factor by which it is printed, for charts, whose font has no arrows."""
-    chosen = convention(metric)
-    times = f" x {chosen.printed_times:g}" if chosen.printed_times != 1 else ""
-    return f"{chosen.title}{times}"
+    """Returns a metric's name with its unit."""
+    unit = {"psnr": " (dB)"}.get(metric, "")
+    return f"{convention(metric).title}{unit}"
 
 
 def title(metric: str) -> str:
-    """A metric with the arrow of what is better."""
-    return f"{name(metric)} {'↑' if convention(metric).higher_is_better else '↓'}"
+    """Returns a metric's name and unit, the factor by which papers multiply it, and an arrow towards better values."""
+    chosen = convention(metric)
+    times = f" × {chosen.printed_times:g}" if chosen.printed_times != 1 else ""
+    return f"{name(metric)}{times} {'↑' if chosen.higher_is_better else '↓'}"
 
 
 def value_text(metric: str, mean: float, std: float | None = None) -> str:
-    """A number as papers print it, with its deviation over repeats."""
+    """Returns a value as papers print it, with its standard deviation over repeats."""
     times = convention(metric).printed_times
     spread = "" if std is None else f" ± {_digits(std * times)}"
     return _digits(mean * times) + spread
 
 
 def printed_text(value: float) -> str:
-    """A number from a paper, which is multiplied already."""
+    """Returns a value from a paper, which is multiplied already."""
     return f"{value:g}"
 
 
 def result_table(records: Sequence[Record]) -> Table:
-    """One row for each record."""
-    header = (
-        "metric", "value", "real against real", "clips", "frames", "samples", "backbone", "resize", "protocol",
-        "model", "hash",
-    )  # fmt: skip
-    return Table(header, tuple(map(_result_row, records)))
+    """Returns one row for each record, with all that describes it."""
+    header = ("metric", "value", "real against real", *_DETAILS, "hash")
+    return Table(header, tuple(_row(record, tuple(_DETAILS)) for record in records))
 
 
-def _result_row(record: Record) -> tuple[str, ...]:
-    protocol = record.protocol
-    dropped = f" ({protocol.dropped} dropped)" if protocol.dropped else ""
+def metric_table(records: Sequence[Record]) -> Table:
+    """Returns one row for each record, without the details that all of them share."""
+    different = tuple(detail for detail in _DETAILS if detail not in _shared(records))
+    header = ("metric", "value", "real against real", *different, "hash")
+    return Table(header, tuple(_row(record, different) for record in records))
+
+
+def shared_details(records: Sequence[Record]) -> str:
+    """Returns the details that all records share as an HTML list."""
+    rows = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in _shared(records).items())
+    return f"<dl>{''.join(rows)}</dl>"
+
+
+def _shared(records: Sequence[Record]) -> dict[str, str]:
+    texts = {name: {text_of(record) for record in records} for name, text_of in _DETAILS.items()}
+    return {name: text for name, (text, *others) in texts.items() if not others}
+
+
+def _row(record: Record, details: Sequence[str]) -> tuple[str, ...]:
     return (
-        title(protocol.metric),
-        value_text(protocol.metric, record.mean, record.std),
+        title(record.protocol.metric),
+        value_text(record.protocol.metric, record.mean, record.std),
         floor_text(record),
-        f"{protocol.num_real}{dropped}",
-        str(protocol.frames),
-        str(protocol.samples_per_condition),
-        "none" if protocol.backbone == "none" else f"{protocol.backbone}, {protocol.layer}",
-        f"{protocol.resize}, {protocol.resize_corners}" if protocol.resize else "none",
-        f"{protocol.protocol}, {protocol.split} ({protocol.pairing})",
-        record.model.label,
-        protocol.sha256[:12],
+        *(_DETAILS[name](record) for name in details),
+        record.protocol.sha256[:8],
     )
 
 
+def _clips_text(record: Record) -> str:
+    dropped = f" ({record.protocol.dropped} dropped)" if record.protocol.dropped else ""
+    return f"{record.protocol.num_real}{dropped}"
+
+
+def _backbone_text(record: Record) -> str:
+    protocol = record.protocol
+    if protocol.backbone == "none":
+        return "none"
+    resized = f", resized to {protocol.resize} ({protocol.resize_corners})" if protocol.resize else ""
+    return f"{protocol.backbone}, {protocol.layer}{resized}"
+
+
+_DETAILS: Mapping[str, Callable[[Record], str]] = {
+    "model": lambda record: record.model.label,
+    "data": lambda record: f"{record.protocol.data}, {record.protocol.size}x{record.protocol.size} pixels",
+    "protocol": lambda record: f"{record.protocol.protocol}, {record.protocol.split} split",
+    "pairing": lambda record: record.protocol.pairing,
+    "clips": _clips_text,
+    "frames": lambda record: str(record.protocol.frames),
+    "samples per clip": lambda record: str(record.protocol.samples_per_condition),
+    "backbone": _backbone_text,
+}
+
+
 def floor_text(record: Record) -> str:
-    """The floor with the number of clips in each half; empty where the metric has none."""
+    """Returns the distance between real clips and the size of each set; empty for metrics without one."""
     if record.floor is None:
         return ""
     floor = value_text(record.protocol.metric, record.floor.mean, record.floor.std)
-    return f"{floor} ({record.floor.clips} against {record.floor.clips})"
+    return f"{floor} ({record.floor.clips})"
 
 
 def _digits(number: float) -> str:

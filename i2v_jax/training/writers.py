@@ -6,7 +6,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,15 @@ from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
 
 _FPS = 8
+_WORDS = {  # what the vertical axis of a curve says; other metrics are named as in the log
+    "bits_per_dimension": "bits per dimension of z",
+    "kl": "KL divergence (nats)",
+    "l1": "mean absolute error (of pixels in [-1, 1])",
+    "nll": "negative log-likelihood (nats)",
+    "perceptual": "perceptual distance",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+}
 
 
 class MetricWriter:
@@ -77,6 +86,11 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return lines
 
 
+def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    """Returns (step, value) of the lines that hold a number under `name`."""
+    return [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+
+
 def write_preview(folder: pathlib.Path, step: int, rows: Mapping[str, np.ndarray]) -> None:
     """`folder/previews/STEP.mp4` and `.png` (the first and last frames): one row per label, clips side by side.
 
@@ -95,17 +109,16 @@ def write_preview(folder: pathlib.Path, step: int, rows: Mapping[str, np.ndarray
 
 
 def write_curves(folder: pathlib.Path) -> None:
-    """`folder/curves/METRIC.png` for each held-out metric of the log, beside the training's where it has that name."""
+    """Draws `folder/curves/METRIC.png` for each held-out metric of the log, with its training values where logged."""
     lines = read_metrics(folder)
     for key in sorted({key for line in lines for key in line if key.startswith("eval/")}):
         name = key.removeprefix("eval/")
-        curves = {
-            label: [(line["step"], line[field]) for line in lines if line.get(field) is not None]
-            for label, field in (("held out", key), ("training", name))
-        }
+        curves = {"held out": series(lines, key), "training": series(lines, name)}
         drawn = {label: points for label, points in curves.items() if points}
         if drawn:
-            media.write_png(folder / "curves" / f"{name}.png", charts.line_chart(drawn, name, "step"))
+            words = _WORDS.get(name, name.replace("_", " "))
+            chart = charts.line_chart(drawn, f"Stage {folder.name}", "training step", words)
+            files.write_bytes(folder / "curves" / f"{name}.png", charts.png(chart))
 
 
 def write_matrix(folder: pathlib.Path, step: int, name: str, matrix: np.ndarray, classes: tuple[str, ...]) -> None:
@@ -116,7 +129,8 @@ def write_matrix(folder: pathlib.Path, step: int, name: str, matrix: np.ndarray,
       classes: names of the first rows and columns; the others are numbered.
     """
     labels = [*classes, *map(str, range(len(classes), len(matrix)))]
-    media.write_png(folder / name / f"{step:07d}.png", charts.matrix_chart(matrix, labels, f"{name} after step {step}"))
+    chart = charts.matrix_chart(matrix, labels, f"{name} after step {step}")
+    files.write_bytes(folder / name / f"{step:07d}.png", charts.png(chart))
 
 
 def _event_writer(folder: pathlib.Path) -> Any:

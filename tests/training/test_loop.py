@@ -13,11 +13,10 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.metrics.extractors import Extractor, make_extractor
 from i2v_jax.metrics.paired import psnr
-from i2v_jax.reports.curves import series
 from i2v_jax.training import loop, sample_metric
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.writers import MetricWriter, read_metrics, write_curves
+from i2v_jax.training.writers import MetricWriter, read_metrics, series, write_curves
 from tests.training.tiny import MeanColor, tiny_config, tiny_trainer
 
 
