@@ -15,9 +15,9 @@ from i2v_jax.distributed import mesh as meshes
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
 from i2v_jax.pretrained.networks.lpips import LPIPS
+from i2v_jax.tasks import control as controls
 from i2v_jax.tasks import networks
 from i2v_jax.tasks.base import Networks, Task
-from i2v_jax.tasks.control import DIRECTION_BINS
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.video_vae import VideoVAE
@@ -75,8 +75,9 @@ def make_batch(config: ConfigDict, stage: str) -> dict[str, np.ndarray]:
     else:
         frames = 1 if stage == "image_ae" else config.data.frames
         batch["video"] = rng.uniform(-1.0, 1.0, (batch_size, frames, size, size, 3)).astype(np.float32)
-    if config.control == "direction":
-        batch["direction"] = rng.integers(0, DIRECTION_BINS, batch_size, dtype=np.int32)
+    values = np.repeat(controls.get(config.control).example(size), batch_size, axis=0)
+    for name in controls.get(config.control).arrays:
+        batch[name] = values
     return batch
 
 

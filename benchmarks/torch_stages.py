@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from benchmarks import torch_networks
 from benchmarks.torch_networks.image_autoencoder import BigGANGenerator, ClassMLP
 from benchmarks.torch_steps import FlowStep, ImageStep, VideoStep, VideoWeights, apply_gradients, as_frames
 from benchmarks.torch_steps import kl_divergence as kl
-from i2v_jax.tasks.control import control_width, encode_control
+from i2v_jax.tasks import control as controls
 
 Runs = dict[str, Callable[[], object]]
 
@@ -140,10 +139,11 @@ def _image_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.
 
 def _flow_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
     fields, embedding = config.flow.network, config.image_ae.encoder.z_dim
+    control = controls.get(config.control)
     flow = torch_networks.ConditionalFlow(
         config.video_vae.encoder.z_dim,
-        embedding + control_width(config.control),
-        control=config.control != "none",
+        embedding + control.width,
+        control=control.width > 0,
         n_flows=fields.blocks,
         hidden_dim=fields.hidden,
         hidden_depth=fields.depth,
@@ -153,9 +153,7 @@ def _flow_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.d
     if not config.flow.encode_once:
         video = _channels_first(batch["video"], device)
         return {"likelihood": lambda: step(video)}
-    parts = [batch["embedding"]]
-    if config.control != "none":
-        parts.append(np.asarray(jax.device_get(encode_control(config.control, batch[config.control]))))
+    parts = [batch["embedding"], np.asarray(control.from_batch(batch, config.data.size))]
     condition = torch.from_numpy(np.concatenate(parts, axis=-1)).to(device)
     mean, logvar = (torch.from_numpy(batch[name]).to(device) for name in ("mean", "logvar"))
 

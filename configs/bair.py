@@ -18,7 +18,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
     config = common.base(parsed.size)
     config.control = parsed.control
     config.data.name = "bair"
-    config.data.flip = 0.0 if parsed.control == "endpoint" else 0.5  # a mirrored arm ends elsewhere
+    config.data.flip = {"endpoint": 0.0}.get(parsed.control, 0.5)  # a mirrored arm ends elsewhere
     config.data.jitter.update(brightness=0.1, contrast=0.1, saturation=0.1)
     config.video_vae.epochs = 55
     config.image_ae.epochs = 60

@@ -15,9 +15,34 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained mode
 OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 DIRECTION = flags.DEFINE_float("direction", None, "Direction of the motion in degrees: 0 is right, 90 is up.")
 ENDPOINT = flags.DEFINE_string("endpoint", None, "End effector in the last frame, x,y,z in the data set's coordinates.")
+CONTROL = flags.DEFINE_string(
+    "control",
+    None,
+    "NAME=VALUE: what controls the motion, by the name of the model's control. --direction and "
+    "--endpoint are short for it.",
+)
 CROP = flags.DEFINE_enum("crop", None, ["resize", "center"], "How images become square; by default as in training.")
 FPS = flags.DEFINE_float("fps", 8, "Frames per second of the files written.", lower_bound=0.1)
 SCALE = flags.DEFINE_integer("scale", 0, "Enlarge by this factor; 0: to about 256 pixels.", lower_bound=0)
+
+
+def requested_controls() -> dict[str, str | None]:
+    """Control name -> the text of its flag, None if it is not given. Raises UserError for an invalid --control."""
+    direction = None if DIRECTION.value is None else str(DIRECTION.value)
+    given = {"direction": direction, "endpoint": ENDPOINT.value}
+    return given if CONTROL.value is None else given | named_control("--control", CONTROL.value)
+
+
+def named_control(flag: str, text: str) -> dict[str, str | None]:
+    """Returns {control name: value} of NAME=VALUE. Raises UserError for another form, and for an unknown name."""
+    from i2v_jax.tasks import control as controls
+
+    name, _, value = text.partition("=")
+    known = {control.name: control.form for control in controls.every() if control.form}
+    if name not in known or not value:
+        forms = [f"{name}={form}" for name, form in known.items()]
+        raise UserError(f"{flag}={text}: write {', '.join(forms[:-1])} or {forms[-1]}")
+    return {name: value}
 
 
 def refuse(*names: str, why: str) -> None:

@@ -17,7 +17,6 @@ from absl import flags
 from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _poke, _synthesis
 from i2v_jax.launch._app import run
-from i2v_jax.sampling.controls import requested_control
 
 IMAGE = flags.DEFINE_multi_string("image", None, "A start frame; may be given several times.", required=True)
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 8, "Videos for each image.", lower_bound=1)
@@ -47,12 +46,13 @@ def main(argv: Sequence[str]) -> None:
 
 def _answer_pokes(config: Any) -> None:
     from i2v_jax.sampling.load import load_poke_synthesizer
+    from i2v_jax.tasks.control import NONE
 
     _synthesis.refuse(
         "num_samples", "seed", "temperature", "chain", why="a poke model has one answer to a poke; leave this out"
     )
-    requested_control("none", _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
     crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
+    NONE.request(_synthesis.requested_controls(), size)
     asked = _poke.requested(IMAGE.value, size, crop, impulse=config.data.poke.normalize == "impulse")
     start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
     synthesizer = load_poke_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
@@ -66,21 +66,23 @@ def _draw_samples(config: Any) -> None:
     from i2v_jax.sampling.load import load_synthesizer
     from i2v_jax.sampling.poke_samples import poke_control
     from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain
+    from i2v_jax.tasks import control as controls
 
+    controlled_by = controls.get(config.control)
     crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
-    if config.control != "poke":
+    if not controlled_by.takes_pokes:
         why = f"{_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, for example with "
         _synthesis.refuse("poke", "correlation", "in_turn", why=f"{why}--config=configs/plants.py")
-    control = requested_control(config.control, _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value)
+    control = controlled_by.request(_synthesis.requested_controls(), size)
     start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
-    pokes = _poke.rows(IMAGE.value, start_frames, size, crop) if config.control == "poke" else []
+    pokes = _poke.rows(IMAGE.value, start_frames, size, crop) if controlled_by.takes_pokes else []
     named = zip(images.unique_names(IMAGE.value), start_frames, strict=True)
     rows: Sequence[_synthesis.Row] = pokes or [_synthesis.Row(name, frame) for name, frame in named]
     synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
     if pokes:
         control = poke_control(synthesizer, [row.position for row in pokes], [row.displacement for row in pokes])
-    elif control is None and config.control != "none":
-        print(f"no --{config.control} given: drawn at random for each sample")
+    elif control is None and controlled_by.width:
+        print(f"no {config.control} given: drawn at random for each sample")
     videos = synthesizer.sample(
         np.stack([row.start_frame for row in rows]),
         jax.random.key(SEED.value),

@@ -4,7 +4,6 @@ python -m launch.transfer --workdir=RUN --clip=a.mp4 --image=b.jpg [--image=c.jp
 python -m launch.transfer --workdir=RUN --clip=a.mp4 --set=direction=120 --out=DIR
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +13,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _synthesis
 from i2v_jax.launch._app import run
-from i2v_jax.sampling.controls import requested_control
-from i2v_jax.tasks.control import ControlKind
+from i2v_jax.tasks import control as controls
 
 CLIP = flags.DEFINE_string("clip", None, "Whose motion: a video file or a folder of frames, 17 or more.", required=True)
 IMAGE = flags.DEFINE_multi_string("image", [], "A start frame that takes the motion; may be given several times.")
@@ -42,8 +40,9 @@ def main(argv: Sequence[str]) -> None:
     clip = images.read_clip(CLIP.value, CLIP_FRAMES + 1, data.size, crop, start=START.value, stride=STRIDE.value)
     names = images.unique_names(IMAGE.value or [CLIP.value])
     start_frames = _synthesis.read_start_frames(IMAGE.value, data.size, crop) if IMAGE.value else clip[:1]
-    own = own_control(config.control, clip)
-    new = set_control(config.control, SET.value) if SET.value else own
+    controlled_by = controls.get(config.control)
+    own = own_control(controlled_by, clip)
+    new = controlled_by.request(_synthesis.named_control("--set", SET.value), data.size) if SET.value else own
     synthesizer = load_synthesizer(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen())
     videos = synthesizer.transfer(synthesizer.residual(clip[None], own), start_frames, new, FRAMES.value)
 
@@ -57,37 +56,17 @@ def main(argv: Sequence[str]) -> None:
     output.overview("comparison", media.side_by_side(columns, pad=8))
 
 
-def own_control(kind: ControlKind, clip: np.ndarray) -> np.ndarray | None:
-    """The clip's eta [1, n]: from the flags, or its direction measured by optical flow; None without control."""
-    from i2v_jax.metrics.motion import measure_direction
-
-    direction, endpoint = _synthesis.DIRECTION.value, _synthesis.ENDPOINT.value
-    if kind == "direction" and direction is None:
-        direction = measure_direction(clip)
-        print(f"the clip moves towards {direction:.0f} degrees (measured; --direction says otherwise)")
-    if kind == "poke":
-        raise UserError("this model is controlled by pokes: give the clip's own poke in Python, see docs/poke.md")
-    if kind == "endpoint" and endpoint is None:
-        raise UserError("this model is controlled by endpoint: give the clip's own with --endpoint=x,y,z")
-    return requested_control(kind, direction, endpoint)
-
-
-def set_control(kind: ControlKind, text: str) -> np.ndarray | None:
-    """What `--set` asks for, as eta [1, n]: direction=DEGREES or endpoint=x,y,z.
-
-    Raises:
-        UserError: it is neither, a value is not what its name needs, or the model is controlled by something else.
-    """
-    name, _, value = text.partition("=")
-    if name == "endpoint":
-        return requested_control(kind, None, value)
-    try:
-        direction = float(value) if name == "direction" else math.nan
-    except ValueError:
-        direction = math.nan
-    if math.isnan(direction):
-        raise UserError(f"--set={text}: direction=DEGREES or endpoint=x,y,z is needed")
-    return requested_control(kind, direction, None)
+def own_control(control: controls.Control, clip: np.ndarray) -> np.ndarray | None:
+    """Returns the clip's eta [1, n]: from the flags, or measured; None without control."""
+    size = clip.shape[1]
+    own = control.request(_synthesis.requested_controls(), size)
+    if own is not None or not control.width:
+        return own
+    measured = control.measure(clip)
+    print(
+        f"the clip's own {control.name} is {measured} (measured; --control={control.name}={control.form} sets another)"
+    )
+    return control.request({control.name: measured}, size)
 
 
 if __name__ == "__main__":

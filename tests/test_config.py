@@ -228,7 +228,7 @@ def test_control_by_pokes_needs_pokes_in_pixels():
     unpoked, impulses = load("sky:demo"), load("plants:model=cinn,demo,data.poke.normalize=impulse")
     unpoked.control = "poke"
     for config in (unpoked, impulses):
-        with pytest.raises(UserError, match="control=poke needs clips that are poked, by displacements in pixels"):
+        with pytest.raises(UserError, match="control=poke needs clips with pokes"):
             networks.build(config)
 
 

@@ -22,7 +22,7 @@ from i2v_jax.evaluation.records import ModelIdentity
 from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
-from i2v_jax.tasks.control import clip_control
+from i2v_jax.tasks import control as controls
 from i2v_jax.training.checkpoint import Choice, load_networks
 
 Array = NDArray[np.float32]
@@ -94,10 +94,7 @@ class StochasticCandidate(Candidate):
 
     @property
     def condition(self) -> str:
-        kind = self.synthesizer.control
-        if kind == "poke":
-            return poke_condition(self.config)
-        return "" if kind == "none" else f"told {'the true' if self.told == 'own' else 'a random'} {kind}"
+        return self.synthesizer.control.describe(self.config.data, drawn=self.told == "random")
 
     def sample(self, clips: Batch, numbers: Sequence[int], seed: int, samples: int, frames: int) -> Array:
         eta = self._eta(clips) if self.told == "own" else None
@@ -130,12 +127,9 @@ class StochasticCandidate(Candidate):
     def latent_dimensions(self) -> int:
         return self.synthesizer.z_dim
 
-    def _eta(self, clips: Batch) -> Array | None:
-        kind = self.synthesizer.control
-        if kind == "none":
-            return None
+    def _eta(self, clips: Batch) -> Array:
         try:
-            return np.asarray(clip_control(kind, clips, self.synthesizer.size))
+            return np.asarray(self.synthesizer.control.from_batch(clips, self.synthesizer.size))
         except UserError as error:
             raise UserError(f"{error}: give --control=random") from error
 
@@ -148,7 +142,7 @@ class PokedCandidate(Candidate):
 
     @property
     def condition(self) -> str:
-        return poke_condition(self.config)
+        return controls.POKE.describe(self.config.data)
 
     def sample(self, clips: Batch, numbers: Sequence[int], seed: int, samples: int, frames: int) -> Array:
         """All S videos of a clip are the same. A clip in which the poked place does not move is answered by x0."""
@@ -177,15 +171,9 @@ class PokedCandidate(Candidate):
         return 0
 
 
-def poke_condition(config: ConfigDict) -> str:
-    """For the record: where the poke of a clip comes from."""
-    flow = "exact" if config.data.poke.flow == "exact" else "DIS"
-    return f"told a true poke, of the {flow} flow over {config.data.frames - 1} frames"
-
-
 def answers_to_pokes(config: ConfigDict) -> bool:
     """Whether a model of this configuration is told pokes."""
-    return is_poke_model(config) or ("control" in config and config.control == "poke")
+    return is_poke_model(config) or ("control" in config and controls.get(config.control).takes_pokes)
 
 
 def load_candidate(

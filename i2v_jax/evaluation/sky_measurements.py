@@ -12,7 +12,7 @@ from i2v_jax.input.procedural import sky
 from i2v_jax.metrics.motion import measure_direction
 from i2v_jax.metrics.paired import psnr, ssim
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
-from i2v_jax.tasks.control import encode_control
+from i2v_jax.tasks.control import DIRECTION
 
 CHANCE_DEGREES = 90.0  # the mean angle between two unrelated directions
 Floats = NDArray[np.floating]
@@ -45,7 +45,8 @@ def held_out(count: int, size: int) -> HeldOut:
 
 def encode_directions(degrees: Sequence[float] | Floats) -> Floats:
     """Angles [N] -> eta [N, 36]."""
-    return np.asarray(encode_control("direction", np.array([directions.direction_bin(angle) for angle in degrees])))
+    bins = np.array([directions.direction_bin(angle) for angle in degrees])
+    return np.asarray(DIRECTION.encode(bins, 0))
 
 
 def bin_centers(degrees: Floats) -> Floats:

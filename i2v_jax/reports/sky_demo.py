@@ -10,6 +10,7 @@ from i2v_jax.reports import exhibits
 from i2v_jax.reports.exhibits import Gallery
 from i2v_jax.reports.page import Number, Part, Report, Section
 from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.tasks.control import DIRECTION
 from i2v_jax.training.writers import read_metrics
 
 CLIPS = 64  # held-out clips to measure on
@@ -31,7 +32,7 @@ def report(synthesizer: VideoSynthesizer, workdir: str | os.PathLike[str], clips
     Raises:
         UserError: the model is not controlled by direction, or a file cannot be written.
     """
-    if synthesizer.control != "direction":
+    if synthesizer.control is not DIRECTION:
         raise UserError(
             "the demo needs a model that is controlled by direction: train one with config.control = 'direction'"
         )

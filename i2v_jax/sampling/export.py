@@ -14,7 +14,6 @@ from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.models import convolution
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer, draw_residuals, sample_keys
-from i2v_jax.tasks import control as controls
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -25,8 +24,8 @@ def sampling_function(
     """`VideoSynthesizer.sample` as a function that can be traced, for any batch size.
 
     Returns:
-      (start_frames [B, H, W, 3] in [-1, 1], seed []) -> videos [B, S, T, H, W, 3]; a model with control takes eta
-      [B, n] as its third argument, one that is controlled by pokes takes them as [B, 4]: x, y, dx, dy in pixels.
+      (start_frames [B, H, W, 3] in [-1, 1], seed []) -> videos [B, S, T, H, W, 3]; a model with control takes its
+      values [B, ...] as the third argument, see `tasks/control.py`.
     """
     functions, variables = synthesizer.functions, synthesizer.variables
 
@@ -43,19 +42,15 @@ def sampling_function(
     def decode(x0: jax.Array, z: jax.Array) -> jax.Array:
         return functions["decode"](variables["decoder"], x0, z).astype(jnp.float32)
 
-    def encoded(control: jax.Array) -> jax.Array:
-        if synthesizer.control != "poke":
-            return control
-        values = controls.poke_values(control[:, :2], control[:, 2:], synthesizer.size)
-        return controls.encode_control("poke", values)
-
     def for_each_sample(array: jax.Array) -> jax.Array:
         return jnp.repeat(array, num_samples, axis=0)
 
     def sample(start_frames: jax.Array, seed: jax.Array, control: jax.Array | None = None) -> jax.Array:
         batch = start_frames.shape[0]
         keys = sample_keys(jax.random.key(seed), jnp.arange(batch), num_samples)
-        eta = for_each_sample(jnp.zeros((batch, 0)) if control is None else encoded(control))
+        eta = for_each_sample(
+            jnp.zeros((batch, 0)) if control is None else synthesizer.control.encode(control, synthesizer.size)
+        )
         x0, embedding = for_each_sample(start_frames), for_each_sample(embed(start_frames))
         parts: list[jax.Array] = []
         for part in range(-(-frames // CLIP_FRAMES)):
@@ -88,12 +83,12 @@ def export_sampler(
     if unknown or not platforms:
         raise UserError(f"--platforms={','.join(platforms)}: choose from {', '.join(PLATFORMS)}")
     size = synthesizer.size
-    width = 4 if synthesizer.control == "poke" else controls.control_width(synthesizer.control)
+    values = synthesizer.control.example(size)
     (batch,) = export.symbolic_shape("batch")
     inputs = [
         jax.ShapeDtypeStruct((batch, size, size, 3), jnp.float32),
         jax.ShapeDtypeStruct((), jnp.uint32),
-        *([jax.ShapeDtypeStruct((batch, width), jnp.float32)] if width else []),
+        *([jax.ShapeDtypeStruct((batch, *values.shape[1:]), values.dtype)] if values.size else []),
     ]
     function = jax.jit(sampling_function(synthesizer, num_samples, frames, temperature, chain))
     with convolution.formulation("portable"):
@@ -107,13 +102,9 @@ def write(exported: export.Exported, path: pathlib.Path) -> None:
 
 def example(path: pathlib.Path, synthesizer: VideoSynthesizer) -> str:
     """Five lines that use the artifact."""
-    size, width = synthesizer.size, controls.control_width(synthesizer.control)
-    control = f", np.eye({width}, dtype=np.float32)[:1]" if synthesizer.control == "direction" else ""
-    if synthesizer.control == "endpoint":
-        bins = controls.ENDPOINT_BINS
-        control = f", np.tile(np.eye({bins}, dtype=np.float32)[5], 3)[None]"
-    if synthesizer.control == "poke":
-        control = f", np.array([[{size // 2}, {size // 2}, {size // 8}, 0]], np.float32)"  # x, y, dx, dy in pixels
+    size = synthesizer.size
+    values = synthesizer.control.example(size)
+    control = f", np.array({values.tolist()}, np.{values.dtype})" if values.size else ""
     return "\n".join(
         [
             "import numpy as np",

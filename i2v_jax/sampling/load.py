@@ -96,7 +96,8 @@ def assemble(
     size, z_dim = config.data.size, config.video_vae.encoder.z_dim
     frame = jnp.zeros((1, size, size, 3))
     latent = jnp.zeros((1, z_dim))
-    width = config.image_ae.encoder.z_dim + control.control_width(config.control)
+    controlled_by = control.get(config.control)
+    width = config.image_ae.encoder.z_dim + controlled_by.width
     # field of the synthesizer -> where its network comes from, and what it is called with
     sources: dict[str, tuple[str, str, tuple[jax.Array, ...]]] = {
         "encoder": ("video_vae", "encoder", (jnp.zeros((1, CLIP_FRAMES, size, size, 3)),)),
@@ -120,7 +121,7 @@ def assemble(
         variables=variables,
         size=size,
         z_dim=z_dim,
-        control=config.control,
+        control=controlled_by,
         progress=progress,
     )
 

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.chunks import Array, checked_pokes, frame_for_each
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer
-from i2v_jax.tasks.control import encode_control, poke_values
 
 
 def poke_control(synthesizer: VideoSynthesizer, positions: ArrayLike, displacements: ArrayLike) -> Array:
@@ -20,10 +19,10 @@ def poke_control(synthesizer: VideoSynthesizer, positions: ArrayLike, displaceme
     Raises:
         UserError: the model is not controlled by pokes; what is no poke.
     """
-    if synthesizer.control != "poke":
+    if not synthesizer.control.takes_pokes:
         raise UserError("this model was not trained with pokes; train one, for example configs/plants.py:model=cinn")
     places, shifts = checked_pokes(positions, displacements, synthesizer.size)
-    return np.asarray(encode_control("poke", poke_values(places, shifts, synthesizer.size)))
+    return np.asarray(synthesizer.control.encode(np.concatenate([places, shifts], axis=-1), synthesizer.size))
 
 
 def sample_pokes(

@@ -1,7 +1,7 @@
 """From a still image to videos: sampling, motion transfer, control and chaining (paper sections 3 and 4).
 
 Shapes: frames [B, H, W, 3] and videos [B, T, H, W, 3] in [-1, 1], residuals nu and latents z [B, z], and controls eta
-[B, n] as `tasks.control.encode_control` makes them, or `poke_samples.poke_control` of pokes. A clip X is the
+[B, n] as `synthesizer.control.encode` makes them, or `poke_samples.poke_control` of pokes. A clip X is the
 `CLIP_FRAMES` frames after the start frame x0.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from i2v_jax.errors import UserError
 from i2v_jax.models.flow import standard_normal_log_prob
 from i2v_jax.sampling.chunks import Array, checked_frames, in_chunks, on_every_device
-from i2v_jax.tasks import control as controls
+from i2v_jax.tasks.control import NONE, Control
 
 CLIP_FRAMES = 16
 Chain = Literal["same_z", "fresh"]
@@ -41,7 +41,7 @@ class VideoSynthesizer:
     variables: Mapping[str, Any]  # of these networks, under the names of the fields above
     size: int  # height and width of a frame
     z_dim: int
-    control: controls.ControlKind = "none"  # what the flow is told beside the start frame
+    control: Control = NONE  # what the flow is conditioned on beside the start frame
     chunk: int = 8  # videos at a time
     progress: bool = False  # a bar for the decoding
     mesh: Mesh | None = None  # of one axis: its devices share each chunk
@@ -98,7 +98,7 @@ class VideoSynthesizer:
         keys = sample_keys(rng, np.arange(len(x0)) if numbers is None else np.asarray(numbers), num_samples)
 
         def draw_control(key: jax.Array) -> jax.Array:
-            return controls.random_control(self.control, jax.random.fold_in(key, 0), 1)[0]
+            return self.control.random(jax.random.fold_in(key, 0), 1)[0]
 
         if control is None:
             eta = np.asarray(jax.vmap(draw_control)(keys))
@@ -281,18 +281,19 @@ class VideoSynthesizer:
 
     def _checked_control(self, control: ArrayLike, count: int) -> Array:
         array = np.asarray(control, np.float32)
-        width = controls.control_width(self.control)
+        width = self.control.width
         if width == 0 and array.size:
             raise UserError("this model was trained without control: it cannot be told where to move")
         if array.shape not in ((count, width), (1, width)):
             raise UserError(
-                f"a control of shape [{count}, {width}] is needed ({self.control}), got {list(array.shape)}"
+                f"a control of shape [{count}, {width}] is needed ({self.control.name}), got {list(array.shape)}"
             )
         return np.broadcast_to(array, (count, width))
 
     def _required_control(self, control: ArrayLike | None, count: int) -> Array:
-        if control is None and self.control != "none":
-            raise UserError(f"this model is controlled by {self.control}: give the {self.control} of each clip")
+        if control is None and self.control.width:
+            name = self.control.name
+            raise UserError(f"this model is controlled by {name}: give the {name} of each clip")
         return self._checked_control(np.zeros((count, 0)) if control is None else control, count)
 
 

@@ -56,7 +56,7 @@ class Fields:
         return known[str(value).lower()]
 
     def text(self, name: str) -> str | None:
-        """Text, or numbers as text: [1, 2] is "1,2"."""
+        """Text, or numbers as text: 1 is "1", and [1, 2] is "1,2"."""
         value = self._values.get(name)
         return None if value is None else _as_text(name, value)
 
@@ -75,6 +75,8 @@ class Fields:
 def _as_text(name: str, value: Any) -> str:
     if isinstance(value, list):
         return ",".join(str(item) if isinstance(item, int | float) else "?" for item in value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     if not isinstance(value, str):
         raise UserError(f"{name}={_short(value)}: text is needed, like 1,2")
     return value if len(value) < 200 else _short(value)

@@ -18,12 +18,12 @@ from i2v_jax.input.coordinates import Scaling
 from i2v_jax.input.images import to_start_frame
 from i2v_jax.input.transforms import steady
 from i2v_jax.sampling.chunks import Array
-from i2v_jax.sampling.controls import requested_control
 from i2v_jax.sampling.load import Choice, is_poke_model, load_poke_synthesizer, load_synthesizer
 from i2v_jax.sampling.poke_samples import poke_control
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer
 from i2v_jax.serving.fields import Fields
+from i2v_jax.tasks import control as controls
 
 MAX_FRAMES = 64
 MAX_SAMPLES = 8
@@ -68,7 +68,7 @@ class ServedModel(Protocol):
         """What a page must know to ask.
 
         model (the name), size, crop, frames {default, most}, poke (None, or {impulse}), samples (None, or {default,
-        most}), and control (none, direction, endpoint).
+        most}), control (its name), and control_input (None, or {kind: "angle" or "text", form: how to write a value}).
         """
 
     def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> Sequence[Asked]:
@@ -87,7 +87,7 @@ def open_model(workdir: str | os.PathLike[str], checkpoint: Choice = "latest") -
     config = read_workdir(workdir)
     if is_poke_model(config):
         return ServedPokes(load_poke_synthesizer(workdir, checkpoint=checkpoint), config.data.crop)
-    served = ServedPokeSamples if config.control == "poke" else ServedSamples
+    served = ServedPokeSamples if controls.get(config.control).takes_pokes else ServedSamples
     return served(load_synthesizer(workdir, checkpoint=checkpoint), config.data.crop)
 
 
@@ -124,7 +124,8 @@ class ServedPokes:
             "frames": {"default": self._synthesizer.frames, "most": MAX_FRAMES},
             "poke": {"impulse": self._synthesizer.impulse},
             "samples": None,
-            "control": "none",
+            "control": controls.NONE.name,
+            "control_input": None,
         }
 
     def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[PokeRequest]:
@@ -175,7 +176,7 @@ class ServedSamples:
     """A cINN, told nothing beside the picture, or where to: a direction or an end point."""
 
     name = "sample"
-    parameters: tuple[str, ...] = ("samples", "seed", "temperature", "frames", "chain", "direction", "endpoint", "crop")
+    parameters: tuple[str, ...] = ("samples", "seed", "temperature", "frames", "chain", "crop")
     max_batch = 1
 
     def __init__(self, synthesizer: VideoSynthesizer, crop: str) -> None:
@@ -183,6 +184,7 @@ class ServedSamples:
         self.size = synthesizer.size
 
     def describe(self) -> dict[str, Any]:
+        control = self._synthesizer.control
         return {
             "model": self.name,
             "size": self.size,
@@ -190,14 +192,17 @@ class ServedSamples:
             "frames": {"default": CLIP_FRAMES, "most": MAX_FRAMES},
             "poke": None,
             "samples": {"default": 4, "most": MAX_SAMPLES},
-            "control": self._synthesizer.control,
+            "control": control.name,
+            "control_input": {"kind": "angle" if control.takes_angle else "text", "form": control.form}
+            if control.width
+            else None,
         }
 
     def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[SampleRequest]:
-        fields = Fields(values, self.parameters)
-        control = requested_control(
-            self._synthesizer.control, fields.number("direction", None), fields.text("endpoint")
-        )
+        names = [control.name for control in controls.every() if control.form and not control.takes_pokes]
+        fields = Fields(values, (*self.parameters, *names))
+        given = {name: fields.text(name) for name in names}
+        control = self._synthesizer.control.request(given, self.size)
         return [self._request(fields, pixels, control)]
 
     def _request(self, fields: Fields, pixels: np.ndarray, control: Array | None) -> SampleRequest:
@@ -244,7 +249,7 @@ class ServedPokeSamples(ServedSamples):
     parameters: tuple[str, ...] = ("poke", "in_turn", "samples", "seed", "temperature", "frames", "chain", "crop")
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "poke": {"impulse": False}, "control": "none"}
+        return {**super().describe(), "poke": {"impulse": False}, "control": controls.NONE.name, "control_input": None}
 
     def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[SampleRequest]:
         fields = Fields(values, self.parameters)

@@ -1,129 +1,305 @@
-"""What a user may ask of a motion, as the numbers that the flow is conditioned on (cINN paper, controlled synthesis).
+"""What a user may control a motion by, encoded for the flow's condition (cINN paper, controlled synthesis).
 
-Directions are bins of ten degrees, the convention of `input/directions.py`. Endpoints are positions of the robot's end
-effector in the last frame, in the coordinates of the BAIR data set. Both are one-hots. Pokes, which neither paper has
-as a control, are continuous: nearby pokes have nearby encodings.
+A control has three forms. Text is what a user writes in a flag or a form field. Values are arrays `[B, ...]` of what
+the text means. The encoding eta `[B, width]` is what the flow sees beside the embedding of the start frame.
+
+| control | text | values | eta |
+|---|---|---|---|
+| none | | `[B, 0]` | `[B, 0]` |
+| direction | degrees | bins `[B]` of ten degrees, as in `input/directions.py` | a one-hot `[B, 36]` |
+| endpoint | `x,y,z` | positions `[B, 3]` of a robot's end effector in the last frame | three one-hots `[B, 30]` |
+| poke | `x,y,dx,dy` | pokes `[B, 4]` in pixels of the frame | a grid of 8 x 8 nodes `[B, 192]` |
+
+No other module compares the names of controls. To add a control, subclass `Control` and call `register`.
 """
 
-from collections.abc import Mapping
-from typing import Literal, get_args
+import abc
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
 
 from i2v_jax.errors import UserError
-
-ControlKind = Literal["none", "direction", "endpoint", "poke"]
-KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
-
-DIRECTION_BINS = 36
-ENDPOINT_BINS = 10  # for each of x, y and z
-POKE_GRID = 8  # nodes along each axis, the first and the last on the frame's edges
-_ENDPOINT_MINIMUM = np.array([0.42638585, -0.3080245, 0.19146784], np.float32)
-_ENDPOINT_EXTENT = np.array([0.42850533, 0.54029283, 0.12564658], np.float32)
-# The arrays of a batch (`input/pipeline.py`) that the control of its clips is made of.
-_CLIP_ARRAYS: Mapping[ControlKind, tuple[str, ...]] = {
-    "none": (),
-    "direction": ("direction",),
-    "endpoint": ("endpoint",),
-    "poke": ("poke_position", "poke_displacement"),
-}
+from i2v_jax.input import directions
+from i2v_jax.input.coordinates import numbers
+from i2v_jax.metrics.motion import measure_direction
 
 
-def control_width(kind: ControlKind) -> int:
-    """The number of values that a control of this kind adds to the flow's condition."""
-    return {"none": 0, "direction": DIRECTION_BINS, "endpoint": 3 * ENDPOINT_BINS, "poke": 3 * POKE_GRID**2}[kind]
+class Control(abc.ABC):
+    """One kind of control.
 
-
-def endpoint_bins(positions: jax.Array) -> jax.Array:
-    """Positions [..., 3] of the end effector -> bins [..., 3] in 0..9, truncated towards zero like the release."""
-    fraction = (positions - _ENDPOINT_MINIMUM) / _ENDPOINT_EXTENT
-    return jnp.clip(jnp.trunc(ENDPOINT_BINS * fraction - 1e-4).astype(jnp.int32), 0, ENDPOINT_BINS - 1)
-
-
-def poke_values(positions: ArrayLike, displacements: ArrayLike, size: int) -> jax.Array:
-    """Pokes in pixels of frames of `size` x `size` -> [B, 4] as `encode_control` takes them, in frame widths.
-
-    `positions` [B, 2] are (x, y), pixel (0, 0) having its middle at (0, 0); `displacements` [B, 2] are (dx, dy).
+    Attributes:
+        name: value of the field `control` of a configuration, and the name of flags and form fields.
+        width: length of eta.
+        arrays: names of the batch arrays (`input/pipeline.py`) that `from_batch` reads.
+        form: how a user writes a value, for messages; empty if there is nothing to write.
+        takes_pokes: whether the values are pokes `[B, 4]` in pixels of the frame, which users give by pointing at the
+            picture.
+        takes_angle: whether the text is an angle on the screen, for which the page shows a wheel.
     """
-    return jnp.concatenate([(jnp.asarray(positions) + 0.5) / size, jnp.asarray(displacements) / size], axis=-1)
+
+    name: str
+    width: int
+    arrays: tuple[str, ...]
+    form: str = ""
+    takes_pokes: bool = False
+    takes_angle: bool = False
+
+    @abc.abstractmethod
+    def encode(self, values: ArrayLike, size: int) -> jax.Array:
+        """Returns eta [B, width] of values [B, ...], for frames of `size` x `size` pixels."""
+
+    @abc.abstractmethod
+    def parse(self, text: str) -> NDArray[Any]:
+        """Returns the values [1, ...] that a user wrote. Raises UserError for invalid text."""
+
+    @abc.abstractmethod
+    def random(self, rng: jax.Array, count: int) -> jax.Array:
+        """Returns random controls, eta [count, width]. Raises UserError if no distribution makes sense."""
+
+    @abc.abstractmethod
+    def example(self, size: int) -> NDArray[Any]:
+        """Returns some valid values [1, ...]. Their shape and type are those that `encode` takes."""
+
+    def from_batch(self, clips: Mapping[str, ArrayLike], size: int) -> jax.Array:
+        """Returns eta [B, width] of the motion that the clips show.
+
+        Args:
+            clips: arrays of a batch.
+            size: height and width of the frames.
+
+        Raises:
+            UserError: `clips` lacks some of `arrays`.
+        """
+        missing = [name for name in self.arrays if name not in clips]
+        if missing:
+            raise UserError(f"the clips have no {' and no '.join(missing)}, which control by {self.name} needs")
+        return self.encode(self.values_of([clips[name] for name in self.arrays]), size)
+
+    def values_of(self, arrays: list[ArrayLike]) -> ArrayLike:
+        """Returns the values [B, ...] that the batch arrays named in `arrays` contain."""
+        (values,) = arrays
+        return values
+
+    def measure(self, video: NDArray[Any]) -> str:
+        """Returns, as text, the control under which a clip [T, H, W, 3] in [-1, 1] moves.
+
+        Raises:
+            UserError: the control cannot be measured from the frames.
+        """
+        raise UserError(
+            f"the {self.name} of a clip cannot be measured: give the clip's own with --control={self.name}={self.form}"
+        )
+
+    def check(self, data: ConfigDict) -> None:  # noqa: B027 -- most controls have nothing to check
+        """Raises UserError if clips of these data settings (`config.data`) cannot carry `arrays`."""
+
+    def describe(self, data: ConfigDict, *, drawn: bool = False) -> str:
+        """Returns what a record says about the control under which clips were sampled; empty without control.
+
+        Args:
+            data: `config.data` of the model.
+            drawn: whether each sample drew a control at random, rather than using the true clip's.
+        """
+        return f"told {'a random' if drawn else 'the true'} {self.name}"
+
+    def request(self, given: Mapping[str, str | None], size: int) -> NDArray[np.float32] | None:
+        """Returns eta [1, width] of what a user asks for, None if nothing.
+
+        Args:
+            given: control name -> text, None for those that the user left out.
+            size: height and width of the frames.
+
+        Raises:
+            UserError: a name other than this control's, or invalid text.
+        """
+        texts = {name: text for name, text in given.items() if text is not None}
+        for name in texts:
+            if name != self.name:
+                has = f"control by {self.name} only" if self.width else "no control"
+                raise UserError(
+                    f"{name}: this model was trained with {has}; train one with config.control={name!r}", name
+                )
+        if self.name not in texts:
+            return None
+        return np.asarray(self.encode(self.parse(texts[self.name]), size))
 
 
-def encode_control(kind: ControlKind, values: ArrayLike) -> jax.Array:
-    """The part of the flow's condition that stands for the control eta.
+class Unconditional(Control):
+    """No control: eta is empty, and only the batch size of the values counts."""
 
-    Args:
-        kind: "direction": `values` are bins [B] in 0..35, the result is [B, 36]; "endpoint": `values` are positions
-            [B, 3], the result is three one-hots [B, 30]; "poke": `values` are [B, 4] as of `poke_values`, the result
-            is [B, 192]; "none": of `values` [B, ...] only the batch size counts, the result is [B, 0].
-        values: as `kind` says.
+    name, width, arrays = "none", 0, ()
 
-    Returns:
-        float32. A poke is laid on a grid of 8 x 8 nodes, row by row, three numbers each: the node's share of the poked
-        place by bilinear interpolation, and that share of the displacement, in distances between nodes.
+    def encode(self, values: ArrayLike, size: int) -> jax.Array:
+        return jnp.zeros((jnp.shape(values)[0], 0), jnp.float32)
 
-    Raises:
-        ValueError: for an unknown kind.
+    def from_batch(self, clips: Mapping[str, ArrayLike], size: int) -> jax.Array:
+        return self.encode(next(iter(clips.values())), size)
+
+    def parse(self, text: str) -> NDArray[Any]:
+        raise UserError("this model was trained without control")
+
+    def random(self, rng: jax.Array, count: int) -> jax.Array:
+        return jnp.zeros((count, 0), jnp.float32)
+
+    def example(self, size: int) -> NDArray[Any]:
+        return np.zeros((1, 0), np.float32)
+
+    def describe(self, data: ConfigDict, *, drawn: bool = False) -> str:
+        return ""
+
+
+class Direction(Control):
+    """The direction in which the contents of the frames move."""
+
+    name, width, arrays = "direction", directions.NUM_DIRECTIONS, ("direction",)
+    form, takes_angle = "DEGREES", True
+
+    def encode(self, values: ArrayLike, size: int) -> jax.Array:
+        """Returns one-hots [B, 36] of bins [B]."""
+        return jax.nn.one_hot(jnp.asarray(values), self.width, dtype=jnp.float32)
+
+    def parse(self, text: str) -> NDArray[Any]:
+        """Returns the bin [1] that holds an angle in degrees: 0 is right, 90 is up."""
+        try:
+            return np.array([directions.direction_bin(float(text))], np.int32)
+        except ValueError as error:  # nan and infinity lie in no bin
+            raise UserError(f"direction={text}: a number is needed, in degrees, like 90", self.name, text) from error
+
+    def random(self, rng: jax.Array, count: int) -> jax.Array:
+        """Returns one-hots [count, 36] of uniform bins."""
+        return self.encode(jax.random.randint(rng, (count,), 0, self.width), 0)
+
+    def example(self, size: int) -> NDArray[Any]:
+        return np.array([9], np.int32)
+
+    def measure(self, video: NDArray[Any]) -> str:
+        """Returns the direction in degrees, measured by optical flow."""
+        return f"{measure_direction(video):.0f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint(Control):
+    """The position of a robot's end effector in the last frame, in ten bins along each axis.
+
+    Attributes:
+        minimum, extent: the range of positions (x, y, z), in the units of the data set.
     """
-    array = jnp.asarray(values)
-    if kind == "none":
-        return jnp.zeros((array.shape[0], 0), jnp.float32)
-    if kind == "direction":
-        return jax.nn.one_hot(array, DIRECTION_BINS, dtype=jnp.float32)
-    if kind == "endpoint":
-        return _encode_endpoint_bins(endpoint_bins(array))
-    if kind == "poke":
-        return _encode_pokes(array.astype(jnp.float32))
-    raise ValueError(f"unknown control {kind!r}: none, direction, endpoint or poke")
+
+    minimum: tuple[float, float, float]
+    extent: tuple[float, float, float]
+
+    name, width, arrays = "endpoint", 30, ("endpoint",)
+    form = "x,y,z"
+    bins = 10  # along each axis
+
+    def encode(self, values: ArrayLike, size: int) -> jax.Array:
+        """Returns three one-hots [B, 30] of positions [B, 3]."""
+        return self._one_hots(self.bins_of(jnp.asarray(values)))
+
+    def bins_of(self, positions: jax.Array) -> jax.Array:
+        """Returns bins [..., 3] in 0..9 of positions [..., 3], truncated towards zero like the release."""
+        fraction = (positions - np.array(self.minimum, np.float32)) / np.array(self.extent, np.float32)
+        return jnp.clip(jnp.trunc(self.bins * fraction - 1e-4).astype(jnp.int32), 0, self.bins - 1)
+
+    def parse(self, text: str) -> NDArray[Any]:
+        """Returns the position [1, 3]."""
+        return np.array([_finite(self.name, text, self.form)], np.float32)
+
+    def random(self, rng: jax.Array, count: int) -> jax.Array:
+        """Returns one-hots [count, 30] of uniform bins."""
+        return self._one_hots(jax.random.randint(rng, (count, 3), 0, self.bins))
+
+    def example(self, size: int) -> NDArray[Any]:
+        return np.array([self.minimum], np.float32) + np.array([self.extent], np.float32) / 2
+
+    def _one_hots(self, bins: jax.Array) -> jax.Array:
+        return jax.nn.one_hot(bins, self.bins, dtype=jnp.float32).reshape(bins.shape[0], self.width)
 
 
-def clip_arrays(kind: ControlKind) -> tuple[str, ...]:
-    """The names of the arrays of a batch that `clip_control` reads."""
-    return _CLIP_ARRAYS[kind]
+class Poke(Control):
+    """A poke: the pixel (x, y) is to move by (dx, dy). Neither paper has it as a control of the cINN.
 
-
-def clip_control(kind: ControlKind, clips: Mapping[str, ArrayLike], size: int) -> jax.Array:
-    """eta [B, n] of clips: what their own motion would have been asked for with.
-
-    Args:
-        kind: not "none".
-        clips: arrays as of `input/pipeline.py`.
-        size: height and width of their frames.
-
-    Raises:
-        UserError: they do not carry what the control is made of.
+    The encoding is continuous: nearby pokes have nearby encodings, and it does not depend on the frame's size. It lays
+    a poke on a grid of 8 x 8 nodes, the outer ones on the frame's edges. Row by row, each node has three values: its
+    share of the poked place by bilinear interpolation, and that share of the displacement, in distances between nodes.
     """
-    missing = [name for name in clip_arrays(kind) if name not in clips]
-    if missing:
-        raise UserError(f"the clips carry no {' and no '.join(missing)}, which control by {kind} needs")
-    first, *others = (clips[name] for name in clip_arrays(kind))
-    return encode_control(kind, poke_values(first, others[0], size) if kind == "poke" else first)
 
+    nodes = 8  # along each axis
+    name, width, arrays = "poke", 3 * nodes**2, ("poke_position", "poke_displacement")
+    form, takes_pokes = "x,y,dx,dy", True
 
-def random_control(kind: ControlKind, rng: jax.Array, count: int) -> jax.Array:
-    """Controls drawn uniformly over the bins, encoded as by `encode_control`: [count, n].
+    def encode(self, values: ArrayLike, size: int) -> jax.Array:
+        """Returns grids [B, 192] of pokes [B, 4] in pixels, pixel (0, 0) having its middle at (0, 0)."""
+        pixels, cells = jnp.asarray(values, jnp.float32), self.nodes - 1
+        places = cells * jnp.clip((pixels[:, :2] + 0.5) / size, 0.0, 1.0)
+        displacements = cells * (pixels[:, 2:] / size)
+        shares = jnp.maximum(0.0, 1.0 - jnp.abs(places[:, :, None] - jnp.arange(self.nodes)))  # [B, (x, y), nodes]
+        weight = shares[:, 1, :, None] * shares[:, 0, None, :]  # [B, rows, columns]
+        channels = jnp.concatenate([jnp.ones_like(displacements[:, :1]), displacements], axis=-1)
+        return (weight[..., None] * channels[:, None, None, :]).reshape(pixels.shape[0], self.width)
 
-    Raises:
-        UserError: for pokes. Which of them make sense depends on the picture.
-    """
-    if kind == "poke":
+    def values_of(self, arrays: list[ArrayLike]) -> ArrayLike:
+        return jnp.concatenate([jnp.asarray(array, jnp.float32) for array in arrays], axis=-1)
+
+    def parse(self, text: str) -> NDArray[Any]:
+        """Returns the poke [1, 4], in pixels of the model's frames."""
+        return np.array([_finite(self.name, text, self.form)], np.float32)
+
+    def random(self, rng: jax.Array, count: int) -> jax.Array:
         raise UserError("this model is controlled by pokes, which are not drawn at random: give one")
-    if kind == "endpoint":
-        return _encode_endpoint_bins(jax.random.randint(rng, (count, 3), 0, ENDPOINT_BINS))
-    return encode_control(kind, jax.random.randint(rng, (count,), 0, DIRECTION_BINS))
+
+    def example(self, size: int) -> NDArray[Any]:
+        return np.array([[size // 2, size // 2, size // 8, 0]], np.float32)
+
+    def measure(self, video: NDArray[Any]) -> str:
+        raise UserError("this model is controlled by pokes: give the clip's own poke in Python, see docs/poke.md")
+
+    def check(self, data: ConfigDict) -> None:
+        if "poke" not in data or data.poke.normalize != "none":
+            raise UserError(
+                "control=poke needs clips with pokes, by displacements in pixels: see configs/plants.py",
+                "control",
+                "poke",
+            )
+
+    def describe(self, data: ConfigDict, *, drawn: bool = False) -> str:
+        flow = "exact" if data.poke.flow == "exact" else "DIS"
+        return f"told a true poke, of the {flow} flow over {data.frames - 1} frames"
 
 
-def _encode_endpoint_bins(bins: jax.Array) -> jax.Array:
-    one_hots = jax.nn.one_hot(bins, ENDPOINT_BINS, dtype=jnp.float32)
-    return one_hots.reshape(bins.shape[0], 3 * ENDPOINT_BINS)
+def _finite(name: str, text: str, form: str) -> list[float]:
+    values = numbers(name, text, form)
+    if not np.isfinite(values).all():
+        raise UserError(f"{name}={text}: finite numbers are needed, {form}", name, text)
+    return values
 
 
-def _encode_pokes(values: jax.Array) -> jax.Array:
-    cells = POKE_GRID - 1
-    places, displacements = cells * jnp.clip(values[:, :2], 0.0, 1.0), cells * values[:, 2:]
-    shares = jnp.maximum(0.0, 1.0 - jnp.abs(places[:, :, None] - jnp.arange(POKE_GRID)))  # [B, (x, y), nodes]
-    weight = shares[:, 1, :, None] * shares[:, 0, None, :]  # [B, rows, columns]
-    channels = jnp.concatenate([jnp.ones_like(displacements[:, :1]), displacements], axis=-1)
-    return (weight[..., None] * channels[:, None, None, :]).reshape(values.shape[0], 3 * POKE_GRID**2)
+NONE, DIRECTION, POKE = Unconditional(), Direction(), Poke()
+# The range of BAIR's end effector (cINN release).
+ENDPOINT = Endpoint(minimum=(0.42638585, -0.3080245, 0.19146784), extent=(0.42850533, 0.54029283, 0.12564658))
+_CONTROLS: dict[str, Control] = {control.name: control for control in (NONE, DIRECTION, ENDPOINT, POKE)}
+
+
+def register(control: Control) -> None:
+    """Adds a control from outside the package. Raises ValueError if another control has its name."""
+    if _CONTROLS.setdefault(control.name, control) is not control:
+        raise ValueError(f"there already is a control {control.name!r}")
+
+
+def every() -> Iterable[Control]:
+    """Returns all controls, `NONE` first."""
+    return tuple(_CONTROLS.values())
+
+
+def get(name: str) -> Control:
+    """Returns the control of a name. Raises UserError for an unknown one."""
+    if name not in _CONTROLS:
+        raise UserError(f"control={name}: choose {', '.join(_CONTROLS)}", "control", name)
+    return _CONTROLS[name]

@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from i2v_jax.models.flow import bits_per_dimension, standard_normal_log_prob
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
+from i2v_jax.tasks import control
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
-from i2v_jax.tasks.control import clip_control
 
 
 @struct.dataclass
@@ -42,7 +42,7 @@ class Flow:
         self.modules = modules
         self.frozen_modules = frozen_modules
         self.frozen = frozen
-        self.control, self.size = config.control, config.data.size
+        self.control, self.size = control.get(config.control), config.data.size
         self.updates: tuple[Update, ...] = (Update("likelihood", ("flow",), self.loss),)
 
     def encode(self, networks: Networks, batch: Batch) -> Encoded:
@@ -56,9 +56,7 @@ class Flow:
 
     def condition(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """The embedding, followed by the control if there is one: [B, c]."""
-        if self.control == "none":
-            return encoded.embedding
-        return jnp.concatenate([encoded.embedding, clip_control(self.control, batch, self.size)], axis=-1)
+        return jnp.concatenate([encoded.embedding, self.control.from_batch(batch, self.size)], axis=-1)
 
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
         shapes = jax.eval_shape(lambda: self.encode(self.frozen, batch))

@@ -17,14 +17,13 @@ from i2v_jax.models.image_autoencoder import ImageDecoder, ImageEncoder
 from i2v_jax.models.resnet3d import VideoEncoder
 from i2v_jax.models.video_decoder import VideoDecoder
 from i2v_jax.pretrained.networks.i3d import I3D
-from i2v_jax.tasks.control import KINDS
+from i2v_jax.tasks import control
 
 Modules = dict[str, nn.Module]  # network name -> module
 
 # Dotted name -> what it can be.
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "dtype": ("float32", "bfloat16", "float64"),
-    "control": KINDS,
     "video_vae.encoder.depth": get_args(resnet3d.Depth),
     "video_vae.patch_discriminator.norm": get_args(discriminators.PatchNorm),
     "image_ae.encoder.depth": get_args(resnet2d.Depth),
@@ -96,12 +95,12 @@ def _image_ae(config: ConfigDict, dtype: Any) -> Modules:
 
 
 def _flow(config: ConfigDict, dtype: Any) -> Modules:
-    z_dim, control = config.video_vae.encoder.z_dim, config.control != "none"
+    z_dim, controlled_by = config.video_vae.encoder.z_dim, control.get(config.control)
     if z_dim % 2:
         raise UserError(f"video_vae.encoder.z_dim={z_dim}: the flow splits z into halves, give an even number")
-    if config.control == "poke" and ("poke" not in config.data or config.data.poke.normalize != "none"):
-        raise UserError("control=poke needs clips that are poked, by displacements in pixels: see configs/plants.py")
-    return {"flow": ConditionalFlow(z_dim=z_dim, control=control, **config.flow.network, dtype=dtype)}
+    controlled_by.check(config.data)
+    has_control = controlled_by.width > 0
+    return {"flow": ConditionalFlow(z_dim=z_dim, control=has_control, **config.flow.network, dtype=dtype)}
 
 
 def _classifier(config: ConfigDict, dtype: Any) -> Modules:

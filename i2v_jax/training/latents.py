@@ -8,7 +8,6 @@ import tqdm
 
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
-from i2v_jax.tasks.control import clip_arrays
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.training.interrupt import Interruption
 
@@ -29,7 +28,7 @@ def encoded_pipeline(task: Flow, clips: Pipeline, interruption: Interruption, *,
                 return None
             batch = next(iterator)
             encoded = jax.device_get(encode(task.frozen, {"video": batch["video"]}))
-            asked = {name: batch[name] for name in clip_arrays(task.control)}
+            asked = {name: batch[name] for name in task.control.arrays}
             parts.append({"mean": encoded.mean, "logvar": encoded.logvar, "embedding": encoded.embedding, **asked})
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return rows_pipeline(rows, batch_size=clips.global_batch_size, seed=seed)

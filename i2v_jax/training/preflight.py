@@ -40,7 +40,7 @@ def check_config(config: ConfigDict, mesh: Mesh) -> None:
 
 def check_control(config: ConfigDict, clips: Pipeline) -> None:
     """Raises UserError where `clips`, of this configuration, do not carry what `config.control` is made of."""
-    known = [kind for kind in control.KINDS if set(control.clip_arrays(kind)) <= clips.batch_spec.keys()]
+    known = [each.name for each in control.every() if set(each.arrays) <= clips.batch_spec.keys()]
     if config.control not in known:
         raise UserError(
             f"control={config.control}: the clips of {config.data.name} carry no such thing; choose {', '.join(known)} "

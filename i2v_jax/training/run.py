@@ -13,7 +13,7 @@ from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
 from i2v_jax.input.classes import class_names
 from i2v_jax.input.pipeline import Pipeline, make_pipeline, open_split
-from i2v_jax.tasks import networks, perceptual_loss
+from i2v_jax.tasks import control, networks, perceptual_loss
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.classifier import Classifier
 from i2v_jax.tasks.flow import Flow
@@ -42,7 +42,7 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
     folder = pathlib.Path(workdir)
     mesh = make_mesh(config.mesh)
     preflight.check_config(config, mesh)
-    if "flow" in config.stages and config.control != "none":
+    if "flow" in config.stages and control.get(config.control).arrays:
         preflight.check_control(config, _pipeline(config, "video_vae", "train"))  # whose clips are those of the flow
     with Interruption() as interruption:
         if jax.process_index() > 0:

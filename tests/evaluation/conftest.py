@@ -17,6 +17,7 @@ from i2v_jax.evaluation.protocols import get_protocol
 from i2v_jax.metrics.extractors import Extractor, make_extractor
 from i2v_jax.models.flow import standard_normal_log_prob
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
+from i2v_jax.tasks.control import DIRECTION
 from tests.sampling.stand_ins import MeanBrightness, MeanChange, Shift
 
 METRICS = ("fvd", "fid", "psnr", "ssim", "diversity_i3d", "log_likelihood", "bits_per_dimension")
@@ -52,7 +53,7 @@ def whole() -> Candidate:
     variables: dict[str, dict] = {"encoder": {}, "decoder": {"params": {"strength": jnp.asarray(0.4)}}}
     variables |= {"image_encoder": {}, "flow": {}}
     networks = (MeanChange(), Fade(), MeanBrightness(), Density())
-    synthesizer = VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control="direction")
+    synthesizer = VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control=DIRECTION)
     return on_devices(StochasticCandidate("sky_run", synthesizer, config, "ef" * 32, step=4), 8, chunk=8)
 
 

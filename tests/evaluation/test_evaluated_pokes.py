@@ -17,7 +17,7 @@ from i2v_jax.evaluation.measure import Request, measure
 from i2v_jax.evaluation.nearest import nearest_training_clips
 from i2v_jax.evaluation.protocols import get_protocol, of_whole_videos
 from i2v_jax.input.procedural import plants
-from i2v_jax.tasks.control import clip_control, encode_control, poke_values
+from i2v_jax.tasks.control import POKE as POKE_CONTROL
 from tests.reports.test_plants_demo import COUNT, SIZE, oracle
 from tests.sampling.random_run import write_run
 
@@ -47,9 +47,9 @@ def test_clips_carry_the_poke_that_is_in_them() -> None:
         assert np.array_equal(clips["poke"][index, y, x], clips["poke_displacement"][index])
     alone = open_clips(data, POKE, "test", limit=3).read([2])
     assert all(np.array_equal(alone[name][0], clips[name][2]) for name in clips)
-    eta = clip_control("poke", clips, SIZE)
-    told = poke_values(clips["poke_position"], clips["poke_displacement"], SIZE)
-    np.testing.assert_array_equal(eta, encode_control("poke", told))
+    eta = POKE_CONTROL.from_batch(clips, SIZE)
+    pokes = np.concatenate([clips["poke_position"], clips["poke_displacement"]], axis=-1)
+    np.testing.assert_array_equal(eta, POKE_CONTROL.encode(pokes, SIZE))
 
 
 def test_a_longer_clip_carries_the_poke_of_training() -> None:

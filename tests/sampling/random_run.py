@@ -37,7 +37,7 @@ def stage_variables(config: ConfigDict) -> dict[str, dict[str, dict]]:
         return {"poke": poke_variables(config, modules["poke"])}
     size, z_dim = config.data.size, config.video_vae.encoder.z_dim
     frame, latent = jnp.zeros((1, size, size, 3)), jnp.zeros((1, z_dim))
-    condition = jnp.zeros((1, config.image_ae.encoder.z_dim + control.control_width(config.control)))
+    condition = jnp.zeros((1, config.image_ae.encoder.z_dim + control.get(config.control).width))
     flow = random_variables(modules["flow"]["flow"], latent, condition)
     rng = np.random.default_rng(0)
     flow["buffers"] = jax.tree.map(lambda _: rng.permutation(z_dim), flow["buffers"])

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
-from i2v_jax.tasks.control import ControlKind
+from i2v_jax.tasks import control as controls
 
 SIZE = 4
 
@@ -48,8 +48,8 @@ class Shift(nn.Module):
         return residual + self._shift(condition), jnp.zeros(len(residual))
 
 
-def synthesizer(control: ControlKind = "none", chunk: int = 4) -> VideoSynthesizer:
+def synthesizer(control: str = "none", chunk: int = 4) -> VideoSynthesizer:
     """z and nu have two entries, frames are 4x4."""
     variables: dict[str, dict[str, object]] = {"encoder": {}, "decoder": {}, "image_encoder": {}, "flow": {}}
     networks = (MeanChange(), Brighten(), MeanBrightness(), Shift())
-    return VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control=control, chunk=chunk)
+    return VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control=controls.get(control), chunk=chunk)

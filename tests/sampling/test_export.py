@@ -48,7 +48,7 @@ def test_pokes_are_given_in_pixels(tmp_path: pathlib.Path):
     pokes = np.array([[3, 4, 5, -2], [20, 9, 0, 4]], np.float32)
     expected = sample_pokes(poked, start_frames, pokes[:, :2], pokes[:, 2:], jax.random.key(7), 2)
     np.testing.assert_allclose(exported.call(start_frames, np.uint32(7), pokes), expected, atol=1e-4)
-    assert "np.array([[16, 16, 4, 0]], np.float32))" in export.example(tmp_path / "model.bin", poked)
+    assert "np.array([[16.0, 16.0, 4.0, 0.0]], np.float32))" in export.example(tmp_path / "model.bin", poked)
 
 
 @pytest.mark.slow
@@ -59,11 +59,13 @@ def test_it_runs_without_this_package(synthesizer, tmp_path: pathlib.Path, chain
     export.write(exported, tmp_path / "model.bin")
     rng = np.random.default_rng(0)
     start_frames = rng.uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
-    control = np.eye(36, dtype=np.float32)[[3, 30]]
-    np.savez(tmp_path / "inputs.npz", start_frames=start_frames, control=control)
+    directions = np.array([3, 30], np.int32)
+    np.savez(tmp_path / "inputs.npz", start_frames=start_frames, control=directions)
     command = [sys.executable, "-c", RUNNER, "model.bin", "inputs.npz", "videos.npy"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stderr
+
+    control = synthesizer.control.encode(directions, 32)
 
     def sample(images):
         return synthesizer.sample(

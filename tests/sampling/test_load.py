@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def test_averaged_parameters_are_loaded(run: pathlib.Path) -> None:
     synthesizer = load_synthesizer(run)
-    assert (synthesizer.size, synthesizer.z_dim, synthesizer.control) == (32, 16, "direction")
+    assert (synthesizer.size, synthesizer.z_dim, synthesizer.control.name) == (32, 16, "direction")
     written = stage_variables(sky.get_config(ARGUMENT))
     expected = {
         "encoder": written["video_vae"]["encoder"],

@@ -6,7 +6,7 @@ import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.poke_samples import poke_control, sample_pokes
-from i2v_jax.tasks.control import encode_control
+from i2v_jax.tasks.control import POKE
 from tests.sampling.stand_ins import SIZE, synthesizer
 
 KEY = jax.random.key(0)
@@ -14,8 +14,7 @@ KEY = jax.random.key(0)
 
 def test_pokes_become_the_control() -> None:
     eta = poke_control(synthesizer("poke"), [[-0.5, 2.5], [1.5, 1.5]], [[1, 0], [0, -2]])
-    values = [[0, 0.75, 1 / SIZE, 0], [0.5, 0.5, 0, -2 / SIZE]]  # in frame widths
-    np.testing.assert_allclose(eta, encode_control("poke", np.array(values)), atol=1e-6)
+    np.testing.assert_allclose(eta, POKE.encode(np.array([[-0.5, 2.5, 1, 0], [1.5, 1.5, 0, -2]]), SIZE), atol=1e-6)
 
 
 def test_samples_follow_the_poke_and_differ_by_the_residual() -> None:

@@ -12,7 +12,7 @@ from i2v_jax.models.flow import ConditionalFlow
 from i2v_jax.models.resnet3d import VideoEncoder
 from i2v_jax.models.video_decoder import VideoDecoder
 from i2v_jax.sampling.synthesizer import VideoSynthesizer
-from i2v_jax.tasks.control import encode_control
+from i2v_jax.tasks.control import DIRECTION
 from tests.models.random_variables import random_variables
 from tests.sampling import stand_ins
 
@@ -101,10 +101,10 @@ def test_residual_and_transfer() -> None:
 def test_control_moves_the_latent_and_keeps_the_residual() -> None:
     synthesizer = stand_ins.synthesizer("direction")
     clip = _clip(0.0, 5.25, 5.5)
-    five, nine = encode_control("direction", np.array([5])), encode_control("direction", np.array([9]))
+    five, nine = DIRECTION.encode(np.array([5]), 4), DIRECTION.encode(np.array([9]), 4)
     np.testing.assert_allclose(synthesizer.residual(clip, five), [[0.25, 0.5]], atol=1e-6)
     np.testing.assert_allclose(synthesizer.recontrol(clip, five, nine)[0, 0], 9.25 + 9.5 / 1000, rtol=1e-6)
-    wheel = synthesizer.transfer(np.zeros((1, 2)), _start_frames(0.0), encode_control("direction", np.arange(36)))
+    wheel = synthesizer.transfer(np.zeros((1, 2)), _start_frames(0.0), DIRECTION.encode(np.arange(36), 4))
     np.testing.assert_allclose(wheel[:, 0, 0, 0, 0], 1.001 * np.arange(36), rtol=1e-5)
 
 
@@ -132,25 +132,25 @@ def real() -> VideoSynthesizer:
     rng = np.random.default_rng(0)
     variables["flow"]["buffers"] = jax.tree.map(lambda _: rng.permutation(z_dim), variables["flow"]["buffers"])
     return VideoSynthesizer(
-        encoder, decoder, stand_ins.MeanBrightness(), flow, variables, size=32, z_dim=8, control="direction", chunk=2
+        encoder, decoder, stand_ins.MeanBrightness(), flow, variables, size=32, z_dim=8, control=DIRECTION, chunk=2
     )
 
 
 def test_transfer_of_a_clips_own_motion_is_its_reconstruction(real: VideoSynthesizer) -> None:
     video = np.random.default_rng(0).uniform(-1, 1, (2, 17, 32, 32, 3)).astype(np.float32)
-    own = encode_control("direction", np.array([3, 20]))
+    own = DIRECTION.encode(np.array([3, 20]), 4)
     reconstruction = real.reconstruct(video)
     assert reconstruction.shape == (2, 16, 32, 32, 3)
     assert np.abs(reconstruction).max() <= 1
     np.testing.assert_allclose(real.transfer(real.residual(video, own), video[:, 0], own), reconstruction, atol=1e-4)
     np.testing.assert_allclose(real.recontrol(video, own, own), reconstruction, atol=1e-4)
-    other = encode_control("direction", np.array([30, 2]))
+    other = DIRECTION.encode(np.array([30, 2]), 4)
     assert np.abs(real.recontrol(video, own, other) - reconstruction).max() > 1e-2
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:
     free, controlled = stand_ins.synthesizer(), stand_ins.synthesizer("direction")
-    key, frame, eta = jax.random.key(0), _start_frames(0.0), encode_control("direction", np.array([1]))
+    key, frame, eta = jax.random.key(0), _start_frames(0.0), DIRECTION.encode(np.array([1]), 4)
     with pytest.raises(UserError, match=r"shape \[B, 4, 4, 3\] are needed, got \[1, 8, 4, 3\]"):
         free.sample(np.zeros((1, 8, 4, 3)), key, 1)
     with pytest.raises(UserError, match=r"clips of shape \[B, 17, 4, 4, 3\] are needed, got \[1, 16, 4, 4, 3\]"):

@@ -21,7 +21,7 @@ from i2v_jax.serving import app
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import LOOPBACK
 from i2v_jax.serving.models import ServedPokes, ServedPokeSamples, ServedSamples
-from i2v_jax.tasks.control import POKE_GRID
+from i2v_jax.tasks.control import POKE
 from tests.sampling import stand_ins
 
 SIZE = 16
@@ -51,8 +51,8 @@ class Pulled(nn.Module):
     """z = (nu + dx) / 100, so that frame t of 1, 2, ... is brighter by t (nu[0] + dx) / 100 and next to nothing."""
 
     def inverse(self, residual, condition):
-        shares = condition[:, 1:].reshape(-1, POKE_GRID**2, 3)  # of place, dx and dy, in distances between nodes
-        dx = shares[:, :, 1].sum(axis=1, keepdims=True) * SIZE / (POKE_GRID - 1)
+        shares = condition[:, 1:].reshape(-1, POKE.nodes**2, 3)  # of place, dx and dy, in distances between nodes
+        dx = shares[:, :, 1].sum(axis=1, keepdims=True) * SIZE / (POKE.nodes - 1)
         return (residual + dx) / 100, jnp.zeros(len(residual))
 
 
@@ -68,7 +68,7 @@ def samples(control="direction"):
 def poke_samples():
     networks = (stand_ins.MeanChange(), stand_ins.Brighten(), stand_ins.MeanBrightness(), Pulled())
     variables = {"encoder": {}, "decoder": {}, "image_encoder": {}, "flow": {}}
-    return ServedPokeSamples(VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control="poke"), "resize")
+    return ServedPokeSamples(VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control=POKE), "resize")
 
 
 @contextlib.contextmanager

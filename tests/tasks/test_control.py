@@ -5,12 +5,8 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.input import directions
 from i2v_jax.tasks import control
-
-
-def test_directions_are_those_of_the_data() -> None:
-    assert directions.NUM_DIRECTIONS == control.DIRECTION_BINS
+from i2v_jax.tasks.control import DIRECTION, ENDPOINT, NONE, POKE
 
 
 def test_endpoint_bins_truncate_towards_zero_and_clip() -> None:
@@ -24,35 +20,33 @@ def test_endpoint_bins_truncate_towards_zero_and_clip() -> None:
             [0.2001, 0.19995, 0.5],  # 2.0009, 1.9994, 4.9999
         ]
     )
-    bins = control.endpoint_bins((minimum + fractions * extent).astype(np.float32))
+    bins = ENDPOINT.bins_of((minimum + fractions * extent).astype(np.float32))
     assert bins.tolist() == [[0, 0, 1], [9, 9, 9], [0, 0, 3], [2, 1, 4]]
 
 
 def test_one_hots() -> None:
-    directions = np.asarray(control.encode_control("direction", np.array([0, 9, 35])))
+    directions = np.asarray(DIRECTION.encode(np.array([0, 9, 35]), 32))
     assert directions.shape == (3, 36)
     assert directions.argmax(axis=1).tolist() == [0, 9, 35]
     assert directions.sum() == 3
 
     position = np.array([[0.42638585 + 0.5 * 0.42850533, -0.3080245, 0.19146784 + 0.12564658]], np.float32)
-    endpoint = np.asarray(control.encode_control("endpoint", position))
+    endpoint = np.asarray(ENDPOINT.encode(position, 32))
     assert endpoint.shape == (1, 30)
     assert np.flatnonzero(endpoint[0]).tolist() == [4, 10 + 0, 20 + 9]
 
-    assert control.encode_control("none", np.zeros((5, 3))).shape == (5, 0)
+    assert NONE.encode(np.zeros((5, 3)), 32).shape == (5, 0)
 
 
-def test_width_is_that_of_the_one_hots() -> None:
-    kinds = {"none": np.zeros(2), "direction": np.zeros(2, int), "endpoint": np.zeros((2, 3)), "poke": np.zeros((2, 4))}
-    for kind, values in kinds.items():
-        assert control.encode_control(kind, values).shape == (2, control.control_width(kind))
+@pytest.mark.parametrize("each", control.every(), ids=lambda each: each.name)
+def test_an_example_is_encoded_to_the_width(each: control.Control) -> None:
+    values = np.repeat(each.example(32), 2, axis=0)
+    assert each.encode(values, 32).shape == (2, each.width)
 
 
 def encoded_pokes(*pokes: tuple[float, float, float, float], size: int = 32) -> np.ndarray:
     """Pokes (x, y, dx, dy) in pixels -> [B, rows, columns, 3]."""
-    array = np.array(pokes)
-    values = control.poke_values(array[:, :2], array[:, 2:], size)
-    return np.asarray(control.encode_control("poke", values)).reshape(-1, 8, 8, 3)
+    return np.asarray(POKE.encode(np.array(pokes), size)).reshape(-1, 8, 8, 3)
 
 
 def test_a_poke_on_a_node_is_that_node_alone() -> None:
@@ -84,30 +78,70 @@ def test_pokes_are_encoded_alike_at_every_size() -> None:
     np.testing.assert_allclose(small, large, atol=1e-6)
 
 
-def test_the_control_of_clips_is_made_of_what_travels_with_them() -> None:
+def test_the_control_of_clips_is_made_of_their_arrays() -> None:
     clips = {"poke_position": np.array([[3, 4]], np.int32), "poke_displacement": np.array([[1.0, -2.0]], np.float32)}
-    eta = np.asarray(control.clip_control("poke", clips, 32)).reshape(1, 8, 8, 3)
+    eta = np.asarray(POKE.from_batch(clips, 32)).reshape(1, 8, 8, 3)
     np.testing.assert_array_equal(eta, encoded_pokes((3, 4, 1, -2)))
-    assert np.argmax(control.clip_control("direction", {"direction": np.array([7])}, 32)) == 7
-    with pytest.raises(UserError, match="the clips carry no poke_displacement, which control by poke needs"):
-        control.clip_control("poke", {"poke_position": np.zeros((1, 2))}, 32)
+    assert np.argmax(DIRECTION.from_batch({"direction": np.array([7])}, 32)) == 7
+    assert NONE.from_batch(clips, 32).shape == (1, 0)
+    with pytest.raises(UserError):
+        POKE.from_batch({"poke_position": np.zeros((1, 2))}, 32)
 
 
 def test_pokes_are_not_drawn_at_random() -> None:
-    with pytest.raises(UserError, match="controlled by pokes, which are not drawn at random: give one"):
-        control.random_control("poke", jax.random.key(0), 3)
+    with pytest.raises(UserError):
+        POKE.random(jax.random.key(0), 3)
 
 
 def test_random_controls_cover_the_bins() -> None:
-    drawn = np.asarray(control.random_control("direction", jax.random.key(0), 2000))
+    drawn = np.asarray(DIRECTION.random(jax.random.key(0), 2000))
     assert (drawn.sum(axis=1) == 1).all()
     assert (drawn.sum(axis=0) > 20).all()  # 55.6 expected per bin, with a standard deviation of 7.4
-    endpoints = np.asarray(control.random_control("endpoint", jax.random.key(1), 500)).reshape(500, 3, 10)
+    endpoints = np.asarray(ENDPOINT.random(jax.random.key(1), 500)).reshape(500, 3, 10)
     assert (endpoints.sum(axis=2) == 1).all()
     assert (endpoints.sum(axis=0) > 15).all()  # 50 expected, with a standard deviation of 6.7
-    assert control.random_control("none", jax.random.key(2), 4).shape == (4, 0)
+    assert NONE.random(jax.random.key(2), 4).shape == (4, 0)
+
+
+def test_requests() -> None:
+    assert DIRECTION.request({"direction": None, "endpoint": None}, 32) is None
+    for text, expected in (("90.0", 9), ("-0.1", 35)):
+        eta = DIRECTION.request({"direction": text}, 32)
+        assert eta is not None
+        assert np.flatnonzero(eta).tolist() == [expected]
+    position = ENDPOINT.request({"endpoint": "0.42638585,-0.3080245,0.4"}, 32)
+    assert position is not None
+    assert np.flatnonzero(position).tolist() == [0, 10, 29]
+    poke = POKE.request({"poke": "3,4,1,-2"}, 32)
+    np.testing.assert_array_equal(np.reshape(poke, (1, 8, 8, 3)), encoded_pokes((3, 4, 1, -2)))
+
+
+@pytest.mark.parametrize(
+    ("each", "given"),
+    [
+        (NONE, {"direction": "90"}),
+        (ENDPOINT, {"direction": "90"}),
+        (DIRECTION, {"direction": "90", "endpoint": "1,2,3"}),
+        (ENDPOINT, {"endpoint": "1,2"}),
+        (ENDPOINT, {"endpoint": "1,2,nan"}),
+        (ENDPOINT, {"endpoint": "a,b,c"}),
+        (DIRECTION, {"direction": "nan"}),
+        (DIRECTION, {"direction": "inf"}),
+        (DIRECTION, {"direction": "up"}),
+        (POKE, {"poke": "1,2,3"}),
+    ],
+)
+def test_invalid_requests_are_refused(each: control.Control, given: dict[str, str | None]) -> None:
+    with pytest.raises(UserError):
+        each.request(given, 32)
 
 
 def test_an_unknown_control_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown control 'speed'"):
-        control.encode_control("speed", np.zeros(2))  # type: ignore[arg-type]
+    with pytest.raises(UserError):
+        control.get("speed")
+
+
+def test_a_name_can_be_registered_once() -> None:
+    control.register(DIRECTION)
+    with pytest.raises(ValueError, match="direction"):
+        control.register(control.Direction())

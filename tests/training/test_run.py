@@ -12,6 +12,7 @@ import pytest
 
 from i2v_jax.commands import command
 from i2v_jax.input.pipeline import make_pipeline
+from i2v_jax.tasks.control import DIRECTION
 from i2v_jax.tasks.flow import Encoded
 from i2v_jax.training import latents, loop, run
 from i2v_jax.training.interrupt import Interruption
@@ -91,7 +92,7 @@ def test_a_signal_during_the_start_is_heard_before_the_first_step(tmp_path, monk
 class _Encoders:
     """In place of the flow's task: the "posterior" of a clip is made of its colors."""
 
-    control, frozen = "direction", {"scale": jnp.float32(2.0)}
+    control, frozen = DIRECTION, {"scale": jnp.float32(2.0)}
 
     def encode(self, frozen, batch):
         video = batch["video"]

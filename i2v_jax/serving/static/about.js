@@ -3,12 +3,12 @@
 const $ = (id) => document.getElementById(id);
 const HINTS = {
   poke: "Press on something, drag it to where it should go, and let go.",
-  direction: "One picture, many videos of what may happen next. Drag across the picture to say where it should move.",
+  angle: "One picture, many videos of what may happen next. Drag across the picture to say where it should move.",
   sample: "One picture, many videos of what may happen next.",
 };
 
 export function describe(model, chooseExample) {
-  const kind = model.poke ? "poke" : model.control === "direction" ? "direction" : "sample";
+  const kind = model.poke ? "poke" : model.control_input?.kind === "angle" ? "angle" : "sample";
   document.title = $("title").textContent = model.poke ? "Poke the picture" : "What happens next";
   $("what").textContent = HINTS[kind];
   document.querySelector(".keyboard").hidden = kind === "sample";

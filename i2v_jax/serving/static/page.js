@@ -100,7 +100,7 @@ const sendUpload = choosing(async (file) => {
 });
 
 function enable() {
-  stage.enabled = ready && start !== null && (model.poke !== null || model.control === "direction");
+  stage.enabled = ready && start !== null && (model.poke !== null || model.control_input?.kind === "angle");
   $("picture").classList.toggle("idle", !stage.enabled);
   $("run").disabled = !ready || start === null;
 }

@@ -10,15 +10,17 @@ export class Settings {
   constructor(onChange) {
     this.wheel = new Wheel($("wheel"), { needle: $("needle"), output: $("degrees"), any: $("any-direction"), onChange });
     this.model = null;
-    for (const id of ["frames", "samples", "temperature", "seed", "endpoint-value"]) $(id).addEventListener("input", onChange);
+    for (const id of ["frames", "samples", "temperature", "seed", "control-value"]) $(id).addEventListener("input", onChange);
   }
 
   adapt(model) {
     this.model = model;
     $("poke-settings").hidden = !model.poke;
     $("sample-settings").hidden = !model.samples;
-    $("direction").hidden = model.control !== "direction";
-    $("endpoint").hidden = model.control !== "endpoint";
+    $("direction").hidden = model.control_input?.kind !== "angle";
+    $("control").hidden = model.control_input?.kind !== "text";
+    $("control-name").textContent = model.control;
+    $("control-value").placeholder = `${model.control_input?.form} (any)`;
     $("fit").value = model.crop;
     const ranges = { frames: model.frames, samples: model.samples, temperature: null };
     for (const [id, range] of Object.entries(ranges)) {
@@ -37,8 +39,9 @@ export class Settings {
       values.temperature = Number($("temperature").value);
       values.seed = Number($("seed").value);
     }
-    if (this.model.control === "direction" && this.wheel.value !== null) values.direction = this.wheel.value;
-    if (this.model.control === "endpoint" && $("endpoint-value").value) values.endpoint = $("endpoint-value").value;
+    const input = this.model.control_input?.kind;
+    if (input === "angle" && this.wheel.value !== null) values[this.model.control] = this.wheel.value;
+    if (input === "text" && $("control-value").value) values[this.model.control] = $("control-value").value;
     return values;
   }
 

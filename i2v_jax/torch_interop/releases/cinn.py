@@ -11,7 +11,7 @@ from i2v_jax.configs import bair, dtdb, folder, iper, landscape
 from i2v_jax.errors import UserError
 from i2v_jax.models import resnet2d, resnet3d
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES
-from i2v_jax.tasks.control import control_width
+from i2v_jax.tasks import control as controls
 from i2v_jax.torch_interop.releases import documents
 from i2v_jax.torch_interop.releases.documents import Document, Field
 from i2v_jax.torch_interop.releases.release import Imported, Part, Preset, load_parts, write_parts
@@ -87,6 +87,7 @@ _STAGE2 = (
     Field("Training.beta2", "flow.optimizer.b2"),
 )
 _DATASETS = {"bair": bair, "iper": iper, "landscape": landscape, "dtdb": dtdb}  # any other: clips of one's own
+_CONTROLS = (controls.NONE.name, controls.ENDPOINT.name)  # that the release has
 _CONFIGS = {"stage1": "config_stage1.yaml", "ae": "config_stage2_AE.yaml", "stage2": "config_stage2.yaml"}
 
 
@@ -142,7 +143,7 @@ def _preset(stage1: Document, stage2: Document) -> Preset:
     module = _DATASETS.get(name, folder)
     arguments = [f"size={size}"]
     if control:
-        arguments.append("control=endpoint")
+        arguments.append(f"control={controls.ENDPOINT.name}")
     if module is dtdb:
         arguments.append(f"texture={stage1.get('Data.texture')}")
     file = f"configs/{module.__name__.rpartition('.')[2]}.py"
@@ -153,7 +154,7 @@ def _configure(config: ConfigDict, found: Mapping[str, Document]) -> ConfigDict:
     flip = config.data.flip
     for part, fields in (("stage1", _STAGE1), ("ae", _AE), ("stage2", _STAGE2)):
         documents.fill(config, found[part], fields)
-    if config.control != "none":
+    if controls.get(config.control).width:
         config.data.flip = flip  # a mirrored arm ends elsewhere
     factor = found["stage2"].get("Flow.flow_mid_channels_factor")
     config.flow.network.hidden = config.video_vae.decoder.z_dim * factor
@@ -163,6 +164,7 @@ def _configure(config: ConfigDict, found: Mapping[str, Document]) -> ConfigDict:
 
 def _parts(config: ConfigDict) -> dict[str, Part]:
     """stage/network -> its name and hyper-parameters in the release."""
+    control_width = controls.get(config.control).width
     vae, encoder, flow, size = config.video_vae, config.image_ae.encoder, config.flow.network, config.data.size
     clip: dict[str, Any] = {"image_size": size, "frames": CLIP_FRAMES}
     patch = {"in_channels": 3, "use_actnorm": True, "image_size": size}
@@ -198,8 +200,8 @@ def _parts(config: ConfigDict) -> dict[str, Part]:
         ),
         "flow/flow": Part(
             "flow",
-            {"z_dim": vae.encoder.z_dim, "embedding_dim": encoder.z_dim + control_width(config.control)}
-            | {"control": config.control != "none", "n_flows": flow.blocks}
+            {"z_dim": vae.encoder.z_dim, "embedding_dim": encoder.z_dim + control_width}
+            | {"control": control_width > 0, "n_flows": flow.blocks}
             | {"hidden_dim": flow.hidden, "hidden_depth": flow.depth},
         ),
     }
@@ -275,7 +277,7 @@ def _check_representable(config: ConfigDict) -> None:
             ("image_ae.encoder.width", image.width, (64).__eq__, "64"),
             ("flow.network.scale", flow.scale, "exp".__eq__, "exp"),
             ("flow.network.hidden", flow.hidden, lambda _: divides, "a multiple of video_vae.encoder.z_dim"),
-            ("control", config.control, ("none", "endpoint").__contains__, "none or endpoint"),
+            ("control", config.control, _CONTROLS.__contains__, " or ".join(_CONTROLS)),
         ]
     for name, value, fits, needed in rules:
         if not fits(value):
@@ -299,6 +301,9 @@ def _authors_configs(config: ConfigDict, out: pathlib.Path) -> dict[str, dict[st
     stage2["Conditioning_Model"] |= {"checkpoint_name": "encoder_stage2", "model_path": f"{out}/", "model_name": "ae"}
     stage2["First_stage_model"] = {"checkpoint_encoder": "best_PFVD_ENC", "checkpoint_decoder": "best_PFVD_GEN"}
     stage2["First_stage_model"] |= {"model_path": f"{out}/", "model_name": "stage1"}
-    stage2["Training"] |= {"control": config.control != "none", "amsgrad": config.flow.optimizer.name == "amsgrad"}
+    stage2["Training"] |= {
+        "control": controls.get(config.control).width > 0,
+        "amsgrad": config.flow.optimizer.name == "amsgrad",
+    }
     stage2["Data"] = stage1["Data"]
     return {"stage1": stage1, "ae": ae, "stage2": stage2}
