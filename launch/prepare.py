@@ -4,8 +4,8 @@
     python -m launch.prepare --dataset=taichi --raw_dir=RAW --data_dir=PREPARED --max_size=128 --flow=dis
 
 Writes ArrayRecord files with the splits train, eval and test. The same command continues an interrupted run.
---flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, even for a data
-set that is prepared already.
+--flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, even for a
+data set that is prepared already.
 """
 
 import json
