@@ -69,11 +69,12 @@ def main(argv: Sequence[str]) -> None:
     import jax
 
     from i2v_jax.config import read_workdir
+    from i2v_jax.data.registry import data_set
     from i2v_jax.distributed import runtime
     from i2v_jax.evaluation import results
     from i2v_jax.evaluation.evaluated_model import ToldControl, load_candidate
     from i2v_jax.evaluation.measure import Request, available_metrics, measure
-    from i2v_jax.evaluation.protocols import get_protocol, of_whole_videos
+    from i2v_jax.evaluation.protocols import get_protocol
     from i2v_jax.metrics.conventions import release_name
     from i2v_jax.reports.evaluation_page import earlier_records, write_clips, write_numbers, write_page
 
@@ -98,8 +99,8 @@ def main(argv: Sequence[str]) -> None:
         data.dir = DATA_DIR.value
     protocol = get_protocol(name, RELEASE_QUIRKS.value)
     protocol = dataclasses.replace(protocol, stride=data.frame_stride)
-    if data.name == "plants":  # its clips show the same motion, whatever their length
-        protocol = of_whole_videos(protocol, data.frames - 1)
+    if data_set(data.name).whole_motion:
+        protocol = protocol.of_whole_videos(data.frames - 1)
     metrics = tuple(METRICS.value)
     if not metrics:
         metrics, missing = available_metrics(protocol.metrics)
@@ -129,12 +130,15 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _default_protocol(config: ConfigDict) -> str:
+    """Returns the protocol of the data set, or for a model that answers to pokes `targets` or `poke`."""
+    from i2v_jax.data.data_set import KnownAnswers
+    from i2v_jax.data.registry import data_set
     from i2v_jax.evaluation.evaluated_model import answers_to_pokes
-    from i2v_jax.evaluation.protocols import protocol_of
 
-    if config.data.name == "plants":
-        return "targets"
-    return "poke" if answers_to_pokes(config) else protocol_of(config.data.name)
+    known = data_set(config.data.name)
+    if not answers_to_pokes(config):
+        return known.protocol.name
+    return "targets" if isinstance(known, KnownAnswers) else "poke"
 
 
 def _measure_targets(config: ConfigDict) -> None:

@@ -15,23 +15,15 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from i2v_jax.data.bair.builder import Bair
-from i2v_jax.data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall
+from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.flows import FlowOptions, store_flows
-from i2v_jax.data.folder.builder import Folder
-from i2v_jax.data.human36m.builder import Human36M
-from i2v_jax.data.iper.builder import Iper
-from i2v_jax.data.landscape.builder import Landscape
-from i2v_jax.data.poking_plants.builder import PokingPlants
+from i2v_jax.data.registry import DATA_SETS
 from i2v_jax.data.staging import StoreOptions
-from i2v_jax.data.taichi.builder import Taichi
 from i2v_jax.data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
 from i2v_jax.launch._app import run
 
-_CINN = (Landscape, Bair, Iper, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall)
-_POKE = (PokingPlants, Taichi, Human36M)
-BUILDERS = {builder.name: builder for builder in (Folder, *_CINN, *_POKE)}
+BUILDERS = {name: known.builder for name, known in DATA_SETS.items() if isinstance(known, PreparedDataSet)}
 
 DATASET = flags.DEFINE_enum(
     "dataset", None, sorted(BUILDERS), "Data set of the raw files; `folder` takes any videos.", required=True

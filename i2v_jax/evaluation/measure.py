@@ -12,11 +12,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from i2v_jax.data.protocol import Protocol
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import frame_sets, scoring
 from i2v_jax.evaluation.clips import Batch, ClipReader, open_clips
 from i2v_jax.evaluation.evaluated_model import Candidate
-from i2v_jax.evaluation.protocols import Protocol
 from i2v_jax.evaluation.state import State, Tables, merged
 from i2v_jax.metrics import checks
 from i2v_jax.metrics.accumulators import ClipTable

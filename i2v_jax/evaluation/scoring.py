@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from i2v_jax.evaluation.protocols import Protocol
+from i2v_jax.data.protocol import Protocol
 from i2v_jax.metrics.conventions import convention
 
 
