@@ -82,11 +82,15 @@ class Protocol:
         """
         clips, generated = jnp.asarray(clips), jnp.asarray(generated)
         if len(clips) != len(generated):
-            raise UserError(f"there are {len(clips)} true clips but {len(generated)} generated clips")
+            raise UserError(
+                f"there are {len(clips)} true clips but {len(generated)} generated clips", "generated", len(generated)
+            )
         if clips.shape[1] < 1 + self.frames or generated.shape[1] < self.frames:
             raise UserError(
                 f"protocol {self.name} needs x0 and {self.frames} frames: "
-                f"there are {clips.shape[1]} true and {generated.shape[1]} generated frames"
+                f"there are {clips.shape[1]} true and {generated.shape[1]} generated frames",
+                "frames",
+                (clips.shape[1], generated.shape[1]),
             )
         return clips[:, self.truth_offset : self.truth_offset + self.frames], generated[:, : self.frames]
 

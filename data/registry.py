@@ -51,7 +51,7 @@ def register(data_set: DataSet) -> None:
 def data_set(name: str) -> DataSet:
     """Returns a data set by name. Raises UserError for an unknown name."""
     if name not in DATA_SETS:
-        raise UserError(f"unknown data set {name!r}: choose from {', '.join(sorted(DATA_SETS))}")
+        raise UserError(f"unknown data set {name!r}: choose from {', '.join(sorted(DATA_SETS))}", "data.name", name)
     return DATA_SETS[name]
 
 
@@ -74,7 +74,7 @@ def of_release(release: str, fields: Mapping[str, object]) -> DataSet:
     chosen = [candidate for candidate in same_name if matches(candidate)]
     if same_name and not chosen:
         parts = [dict(candidate.release_fields[release]) for candidate in same_name]
-        raise UserError(f"unknown part of a data set in the section Data: it must be one of {parts}")
+        raise UserError(f"unknown part of a data set in the section Data: it must be one of {parts}", "data", fields)
     return chosen[0] if chosen else FOLDER
 
 
@@ -87,7 +87,7 @@ def open_split(data: ConfigDict, split: str) -> VideoSource:
         UserError: there is no such data set or split, or it was not prepared.
     """
     if split not in SPLITS:
-        raise UserError(f"unknown split {split!r}: choose from {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {split!r}: choose from {', '.join(SPLITS)}", "split", split)
     opened = data_set(data.name)
     source = opened.open(data, split)
     if "classified" in data and data.classified:

@@ -20,7 +20,7 @@ def get_protocol(name: str, release_quirks: bool = False) -> Protocol:
     """Returns a protocol, with `release_quirks` as the authors' scripts compute it. Raises UserError if unknown."""
     known = protocols()
     if name not in known:
-        raise UserError(f"unknown protocol {name!r}: choose from {', '.join(known)}")
+        raise UserError(f"unknown protocol {name!r}: choose from {', '.join(known)}", "protocol", name)
     return known[name].as_released() if release_quirks else known[name]
 
 
@@ -81,7 +81,9 @@ def clip_list(
     if len(lengths) != len(videos):
         names = sorted(name for name, _ in videos)
         twice = next(name for name, other in itertools.pairwise(names) if name == other)
-        raise UserError(f"two videos are called {twice!r}: names must differ for the clip list to be reproducible")
+        raise UserError(
+            f"two videos have the name {twice!r}: names must be unique for a reproducible clip list", "videos", twice
+        )
     rooms = {name: length - protocol.span for name, length in sorted(lengths.items()) if length >= protocol.span}
     if not rooms:
         raise UserError(

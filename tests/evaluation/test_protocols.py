@@ -119,10 +119,12 @@ def test_the_poke_release_scores_videos_of_bytes() -> None:
 
 def test_clips_that_do_not_fit() -> None:
     protocol = get_protocol("dtdb")
-    with pytest.raises(UserError, match="needs x0 and 16 frames: there are 16 true and 16 generated"):
+    with pytest.raises(UserError) as raised:
         protocol.paired(_numbered(0, 16), _numbered(0, 16))
-    with pytest.raises(UserError, match="2 true but 3 generated clips"):
+    assert (raised.value.field, raised.value.value) == ("frames", (16, 16))
+    with pytest.raises(UserError) as raised:
         protocol.with_start_frame(_numbered(0, 17), _numbered(0, 16, 3))
+    assert (raised.value.field, raised.value.value) == ("generated", 3)
 
 
 def test_clip_lists_depend_on_names_and_seed_alone() -> None:
@@ -198,10 +200,12 @@ def test_stride() -> None:
 
 
 def test_names() -> None:
-    with pytest.raises(UserError, match="two videos are called 'b'"):
+    with pytest.raises(UserError) as raised:
         clip_list(get_protocol("bair"), [("b", 30), ("a", 30), ("b", 40)])
-    with pytest.raises(UserError, match="no protocol 'kinetics': choose from bair, iper, landscape, dtdb, poke"):
+    assert (raised.value.field, raised.value.value) == ("videos", "b")
+    with pytest.raises(UserError) as raised:
         get_protocol("kinetics")
+    assert (raised.value.field, raised.value.value) == ("protocol", "kinetics")
     with pytest.raises(UserError, match="no metric 'kvd'"):
         convention("kvd")
 
