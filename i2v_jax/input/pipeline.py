@@ -241,19 +241,21 @@ def _weighted(order: ClipOrder, source: sources.VideoSource, videos: Sequence[in
 def _open_flows(data: ConfigDict, source: sources.VideoSource, settings: PokeSettings) -> FlowStore | None:
     """Returns the stored flows if the configuration asks for them. Raises UserError if the flow is not available."""
     if settings.flow == "exact" and not isinstance(source, KnownMotion):
-        raise UserError(f"data.poke.flow=exact: the exact motion of {data.name!r} is not known: choose dis or stored")
+        raise _flow_error(data, f"the exact motion of {data.name!r} is not known: choose dis or stored")
     if settings.flow != "stored":
         return None
     if not isinstance(source, sources.RecordSource):
-        raise UserError(f"data.poke.flow=stored: {data.name!r} is not stored on disk: choose exact or dis")
+        raise _flow_error(data, f"{data.name!r} is not stored on disk: choose exact or dis")
     distance = (data.frames - 1) * data.frame_stride
     folder = stored_folder(source.folder, source.split, distance)
     if not folder.is_dir():
-        raise UserError(
-            f"{folder} has no flows: run {command('prepare', '--flow=dis', f'--flow_distance={distance}', '...')}, "
-            "or set data.poke.flow=dis"
-        )
+        prepare = command("prepare", "--flow=dis", f"--flow_distance={distance}", "...")
+        raise _flow_error(data, f"there are no flows in {folder}: run {prepare}, or choose dis")
     return FlowStore(folder)
+
+
+def _flow_error(data: ConfigDict, problem: str) -> UserError:
+    return UserError(f"data.poke.flow={data.poke.flow}: {problem}", "data.poke.flow", data.poke.flow)
 
 
 def _with_flow(

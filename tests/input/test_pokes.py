@@ -336,5 +336,6 @@ def test_wrong_settings_are_one_clear_line(changes: dict[str, object], message: 
 def test_exact_flow_of_a_data_set_that_has_none() -> None:
     data = plants_data()
     data.name = "sky"
-    with pytest.raises(UserError, match="the motion of 'sky' is not known, choose dis or stored"):
+    with pytest.raises(UserError) as raised:
         pipeline.make_pipeline(open_split(data, "train"), data, batch_size=2, seed=0, train=True)
+    assert (raised.value.field, raised.value.value) == ("data.poke.flow", "exact")

@@ -139,8 +139,8 @@ def _preset(stage1: Document, stage2: Document) -> Preset:
     if stage2.get("Training.control", False):
         if controls.ENDPOINT.name not in found.labels:
             raise UserError(
-                f"{stage2.path}: Training.control is True, but clips of {found.name} have no label {controls.ENDPOINT.name!r}, which "
-                "the release controls by"
+                f"{stage2.path}: Training.control is True, but clips of {found.name} have no endpoint, "
+                "which the release controls by"
             )
         arguments.append(f"control={controls.ENDPOINT.name}")
     return Preset.of(found.config, *arguments)
