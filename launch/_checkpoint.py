@@ -1,4 +1,4 @@
-"""The flag --checkpoint of all commands that load a trained model."""
+"""The flag of all entry points that open a trained model: which of its checkpoints."""
 
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "latest",
-    "Checkpoint of the last stage: latest, best (by the metric that training selected it with), or a step. Earlier "
-    "stages always use their latest checkpoint, with which the last stage was trained.",
+    "Which checkpoint of the last stage: latest, best (by what training kept it for), or a step. The stages before are "
+    "always the latest, with which the last one was trained.",
 )
 
 
 def chosen() -> "Choice":
-    """Returns the value of the flag. Raises UserError for a value that is not one of the three."""
+    """What the flag says. Raises UserError when it is nothing of that."""
     match CHECKPOINT.value:
         case "latest" | "best" as named:
             return named

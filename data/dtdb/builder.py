@@ -15,7 +15,7 @@ _DIRECTIONS = "directions.csv"
 _MEASURED_FRAMES, _MEASURED_SIZE = 17, 128
 
 
-class Texture(VideoBuilder, skip_registration=True):  # type: ignore[call-arg]
+class _Texture(VideoBuilder, skip_registration=True):  # type: ignore[call-arg]
     """`<texture>/*.avi` (any video file or folder of frames), optionally with train/ and test/ below the texture."""
 
     FOLDER: ClassVar[str]
@@ -25,25 +25,25 @@ class Texture(VideoBuilder, skip_registration=True):  # type: ignore[call-arg]
         return raw.find_videos(raw_dir / cls.FOLDER)
 
 
-class DtdbFire(Texture):
+class DtdbFire(_Texture):
     """Flames."""
 
     FOLDER = "fire"
 
 
-class DtdbVegetation(Texture):
+class DtdbVegetation(_Texture):
     """Plants in the wind."""
 
     FOLDER = "vegetation"
 
 
-class DtdbWaterfall(Texture):
+class DtdbWaterfall(_Texture):
     """Falling water."""
 
     FOLDER = "waterfall"
 
 
-class DtdbClouds(Texture):
+class DtdbClouds(_Texture):
     """Clouds, with their direction: from `directions.csv` (name, degrees) in the texture's folder, else measured."""
 
     FOLDER = "clouds"

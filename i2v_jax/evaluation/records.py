@@ -10,14 +10,14 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from i2v_jax import files
 from i2v_jax.errors import UserError
+from i2v_jax.metrics.base import Floor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,30 +81,6 @@ class ModelIdentity:
 
 # The heading of a `Floor` in tables.
 REAL_VS_REAL = "real vs. real (different start frames)"
-
-
-@dataclasses.dataclass(frozen=True)
-class Floor:
-    """The metric between two disjoint sets of real clips, which start from different frames.
-
-    A model can score below it: each generated clip shares its start frame with a real clip, so the two sets show the
-    same scenes, whereas the two real sets show different ones. On the embedded sky a model reaches 99.5 where two real
-    sets are 203 apart. It is a scale to read a value against, not what a perfect model gets.
-    """
-
-    mean: float
-    std: float | None  # over repeats
-    clips: int  # in each set: `num_real` of the record, or half of them if the split has no more
-    repeats: int  # random divisions of the real clips into two sets
-
-    @property
-    def description(self) -> str:
-        """One sentence for a page or a tooltip."""
-        return (
-            f"Distance between two sets of {self.clips} real clips each, mean of {self.repeats} random divisions. "
-            "The two sets start from different frames. Generated clips share their start frames with the real ones, "
-            "so a model can score lower than this."
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,38 +162,6 @@ def check_same_protocol(records: Sequence[Record]) -> None:
                 f"{records[0].model.name} and {record.model.name} were measured under different protocols: "
                 + "; ".join(differing)
             )
-
-
-def real_floor(
-    distance: Callable[[Any, Any], float], real: ArrayLike, clips: int, repeats: int = 5, seed: int = 0
-) -> Floor:
-    """The distance between two disjoint random sets of real clips.
-
-    Args:
-        distance: of two sets of features, such as `frechet_distance_of_features`.
-        real: features [N, ...] of the real clips.
-        clips: in each set, as many as were generated; N // 2 when there are not twice as many.
-        repeats: divisions to average.
-        seed: of the divisions.
-
-    Raises:
-        UserError: fewer than 4 real clips.
-    """
-    real = np.asarray(real)
-    half = min(clips, len(real) // 2)
-    if half < 2:
-        raise UserError(f"{len(real)} real clips are too few for a floor: two halves of 2 or more are needed")
-    orders = (np.random.default_rng([seed, repeat]).permutation(len(real)) for repeat in range(repeats))
-    return floor_of(
-        (distance(real[np.sort(order[:half])], real[np.sort(order[half : 2 * half])]) for order in orders), half
-    )
-
-
-def floor_of(distances: Iterable[float], clips: int) -> Floor:
-    """A floor from distances between halves of `clips` real clips that were computed elsewhere."""
-    values = list(distances)
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Floor(math.fsum(values) / len(values), std, clips, len(values))
 
 
 def replaced(earlier: Sequence[Record], new: Sequence[Record]) -> tuple[Record, ...]:

@@ -1,69 +1,64 @@
-"""What each metric sees of the clips of a protocol: how many, which frames, and what is held against what."""
+"""What each metric sees of the clips of a protocol: how many, which frames, and what is compared with what."""
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from i2v_jax.data.protocol import Protocol
-from i2v_jax.metrics.conventions import convention
+from i2v_jax.evaluation.protocols import Protocol
+from i2v_jax.metrics.base import Metric, Reads
+from i2v_jax.pixels import truncated
 
 
-def available_clips(metric: str, protocol: Protocol, listed: int) -> int:
-    """How many of the `listed` clips, the first ones, the protocol has for a metric."""
-    if convention(metric).kind == "paired" or not protocol.clips:
+def available_clips(metric: Metric, protocol: Protocol, listed: int) -> int:
+    """Returns how many of the `listed` clips, the first ones, the protocol has for a metric."""
+    if metric.reads is Reads.PAIRS or not protocol.clips:
         return listed
     return min(listed, protocol.clips)
 
 
-def scored_clips(metric: str, protocol: Protocol, listed: int) -> int:
-    """The same without those that the authors' script drops, where the protocol is as their scripts."""
+def scored_clips(metric: Metric, protocol: Protocol, listed: int) -> int:
+    """Returns `available_clips` without those that the authors' script drops, if the protocol follows their scripts."""
     available = available_clips(metric, protocol, listed)
-    return available - available % (convention(metric).release_batch if protocol.release else 1)
+    return available - available % (metric.release_batch if protocol.release else 1)
 
 
-def sees_start_frame(metric: str, protocol: Protocol) -> bool:
-    """Is x0 the first frame of both clips that a metric compares."""
-    chosen = convention(metric)
-    return protocol.start_frame_scored and (chosen.compares_videos or (protocol.release and chosen.release_start_frame))
+def sees_start_frame(metric: Metric, protocol: Protocol) -> bool:
+    """Returns whether x0 is the first frame of both clips that a metric compares."""
+    return protocol.start_frame_scored and (metric.of_videos or (protocol.release and metric.release_start_frame))
 
 
-def scored_frames(metric: str, protocol: Protocol) -> int:
-    """Length of the clips that a metric sees. Diversity is that of all generated frames."""
-    if convention(metric).kind == "diversity":
+def scored_frames(metric: Metric, protocol: Protocol) -> int:
+    """Returns the length of the clips that a metric sees. Samples are compared over all generated frames."""
+    if metric.reads is Reads.SAMPLES:
         return protocol.clip_frames
     return protocol.frames + sees_start_frame(metric, protocol)
 
 
-def input_dtype(metric: str, protocol: Protocol) -> str:
-    """Of the frames before the backbone."""
-    return protocol.video_dtype if convention(metric).compares_videos else "float32"
+def input_dtype(metric: Metric, protocol: Protocol) -> str:
+    """Returns the type of the frames before the backbone."""
+    return protocol.video_dtype if metric.of_videos else "float32"
 
 
-def pairing(metric: str, protocol: Protocol) -> str:
-    """What a metric holds against what, for its record."""
-    kind = convention(metric).kind
-    if kind == "likelihood":
+def pairing(metric: Metric, protocol: Protocol) -> str:
+    """Returns what a metric compares with what, for its record."""
+    if metric.reads is Reads.LIKELIHOOD:
         return "one posterior sample of z for each clip"
-    return "samples of one start frame" if kind == "diversity" else protocol.pairing
+    return "samples of one start frame" if metric.reads is Reads.SAMPLES else protocol.pairing
 
 
-def compared(metric: str, protocol: Protocol, clips: ArrayLike, generated: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """True and generated videos [B, scored_frames, H, W, 3] of a Fréchet or paired metric.
+def compared(metric: Metric, protocol: Protocol, clips: ArrayLike, generated: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Returns the real and generated videos [B, scored_frames, H, W, 3] of a metric of sets or pairs.
 
     Args:
+        metric: what compares them.
+        protocol: says which frames.
         clips: [B, 1 + T, H, W, 3] in [-1, 1], x0 first.
-        generated: [B, T, H, W, 3].
+        generated: [B, T, H, W, 3] in [-1, 1].
 
     Raises:
         UserError: as `Protocol.paired`.
     """
     choose = protocol.with_start_frame if sees_start_frame(metric, protocol) else protocol.paired
-    truth, video = choose(clips, generated)
+    real, video = choose(clips, generated)
     if input_dtype(metric, protocol) == "uint8":
-        return _through_bytes(truth), _through_bytes(video)
-    return truth, video
-
-
-def _through_bytes(frames: jax.Array) -> jax.Array:
-    """Cut to whole levels of 0..255, as PyTorch's conversion to bytes does, and back to [-1, 1]."""
-    return jnp.trunc((frames + 1) * 127.5) / 127.5 - 1
+        return truncated(real), truncated(video)
+    return real, video

@@ -39,18 +39,19 @@ class State:
         found: Tables = {}
         last: dict[str, pathlib.Path] = {}
         for path in sorted(self.folder.glob("clips-*.npz")):
-            found = merged(found, accumulators.load(path))
+            found = accumulators.merge_all(found, accumulators.load(path))
             last[path.stem.split("-")[1]] = path
         for path in last.values():
             moments = path.with_name(path.name.replace("clips", "moments"))
             if moments.is_file():
-                found = merged(found, accumulators.load(moments))
+                found = accumulators.merge_all(found, accumulators.load(moments))
         return found
 
     def save(self, tables: Tables) -> None:
         """Adds what this process has found since it last saved. Raises UserError when it cannot be written."""
         clips = {name: table for name, table in tables.items() if isinstance(table, ClipTable)}
-        self._moments = merged(self._moments, {n: item for n, item in tables.items() if isinstance(item, Moments)})
+        moments = {name: item for name, item in tables.items() if isinstance(item, Moments)}
+        self._moments = accumulators.merge_all(self._moments, moments)
         first = min(int(table.index[0]) for table in clips.values() if len(table.index))
         run = self._saved[0].split("-")[0] if self._saved else f"{first:06d}"
         name = f"{run}-{len(self._saved):06d}"
@@ -64,9 +65,3 @@ class State:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def merged(tables: Tables, more: Mapping[str, Accumulator]) -> Tables:
-    """`tables` with what `more` has, each table by itself."""
-    both = {name: accumulators.merge(tables[name], table) for name, table in more.items() if name in tables}
-    return {**tables, **more, **both}

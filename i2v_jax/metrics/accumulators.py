@@ -1,11 +1,11 @@
-"""What an evaluation keeps of the clips that it has seen: little, on any number of hosts, through interruptions.
+"""What an evaluation keeps of the clips that it has seen, on any number of hosts and through interruptions.
 
-An accumulator is an immutable value: `add` a batch, `merge` what two hosts or two runs have, `save`, `load`. Sums are
-float64. The result depends on which clips were added, not on how they were cut into batches or hosts.
+An accumulator is immutable: `add` a batch to it, `merge` those of two hosts or of two runs, `save` and `load` it. Sums
+are float64. The result depends on which clips were added, not on how they were split over batches and hosts.
 
-`Moments` is for Fréchet distances between sets of frames: 34 MB for 2048 features, whatever the number of frames.
-`ClipTable` keeps every clip's values under the clip's number: of the other metrics, where they are few, and where
-clips are needed singly: ranking them, splitting the real ones into halves.
+`Moments` serves Fréchet distances between sets of frames: 34 MB for 2048 features, for any number of frames.
+`ClipTable` keeps each clip's values under the clip's number. It serves the other metrics, whose values are few, and
+those that need single clips: to rank them, or to split the real ones into halves.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ Float64 = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
-    """Number, mean and scatter of vectors (Chan, Golub and LeVeque 1979: stable for means far from zero)."""
+    """The number, mean and scatter of vectors (Chan, Golub and LeVeque 1979: stable for means far from zero)."""
 
     count: int
     mean: Float64  # [D]
@@ -38,23 +38,30 @@ class Moments:
 
     @classmethod
     def empty(cls, dimensions: int) -> Self:
+        """Returns the moments of no vectors."""
         return cls(0, np.zeros(dimensions), np.zeros((dimensions, dimensions)))
 
     def add(self, values: ArrayLike, valid: ArrayLike | None = None) -> Self:
-        """With the batch `values` [B] or [B, D]; `valid` [B] marks those that count.
+        """Returns the moments with the batch `values` [B] or [B, D] added; `valid` [B] marks those that count.
 
         Raises:
-            UserError: a value is not finite (PSNR of equal frames is infinite), or there are not D of them.
+            UserError: a value is not finite, or there are not D of them. The field is "values".
         """
         rows = np.asarray(values, np.float64)
         chosen = np.flatnonzero(np.ones(len(rows)) if valid is None else np.asarray(valid))
         rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))[chosen]
         if rows.shape[1] != len(self.mean):
-            raise UserError(f"{rows.shape[1]} values per clip were added to an accumulator of {len(self.mean)}")
+            raise UserError(
+                f"{rows.shape[1]} values per clip cannot be added to {len(self.mean)}",
+                field="values",
+                value=rows.shape[1],
+            )
         if not np.isfinite(rows).all():
             clip, entry = np.argwhere(~np.isfinite(rows))[0]
             raise UserError(
-                f"clip {chosen[clip]} of the batch has the value {rows[clip, entry]} at {entry}: not finite"
+                f"clip {chosen[clip]} of the batch has the value {rows[clip, entry]} at {entry} (must be finite)",
+                field="values",
+                value=rows[clip, entry],
             )
         if not len(rows):
             return self
@@ -62,9 +69,13 @@ class Moments:
         return self.merge(type(self)(len(rows), mean, (rows - mean).T @ (rows - mean)))
 
     def merge(self, other: Self) -> Self:
-        """Of both sets together. Raises UserError when their dimensions differ."""
+        """Returns the moments of both sets together. Raises UserError if their dimensions differ."""
         if len(self.mean) != len(other.mean):
-            raise UserError(f"statistics of {len(self.mean)} and {len(other.mean)} values per clip cannot be merged")
+            raise UserError(
+                f"moments of {len(self.mean)} and of {len(other.mean)} values per clip cannot be merged",
+                field="values",
+                value=len(other.mean),
+            )
         count = self.count + other.count
         if not self.count or not other.count:
             return self if self.count else other
@@ -74,44 +85,52 @@ class Moments:
         return type(self)(count, mean, self.scatter + other.scatter + between)
 
     def gaussian(self, ddof: int = 1) -> Gaussian:
-        """For `frechet_distance`. Raises UserError for fewer than two vectors."""
+        """Returns the mean and the covariance, for `frechet_distance`. Raises UserError for fewer than two vectors."""
         if self.count < 2:
-            raise UserError(f"{self.count} clips are too few for a covariance: evaluate 2 or more")
+            raise UserError(f"too few clips for a covariance: {self.count} (must be at least 2)", value=self.count)
         return Gaussian(self.mean, self.scatter / (self.count - ddof), self.count)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClipTable:
-    """Every clip's values, in the order of the clips' numbers."""
+    """Each clip's values, in the order of the clips' numbers."""
 
-    index: NDArray[np.int64]  # [N], rising
+    index: NDArray[np.int64]  # [N], increasing
     values: NDArray[Any]  # [N, ...]
 
     @classmethod
     def empty(cls, *shape: int, dtype: Any = np.float32) -> Self:
-        """For values of this shape and type per clip."""
+        """Returns the table of no clips, for values of this shape and type per clip."""
         return cls(np.zeros(0, np.int64), np.zeros((0, *shape), dtype))
 
     def add(self, index: ArrayLike, values: ArrayLike, valid: ArrayLike | None = None) -> Self:
-        """With the clips `index` [B] and their `values` [B, ...]; `valid` [B] marks those that count.
+        """Returns the table with the clips `index` [B] and their `values` [B, ...]; `valid` [B] marks those that count.
 
         Raises:
-            UserError: a clip that is there already, or values of another shape.
+            UserError: a clip is in the table already, or values have another shape.
         """
         rows, clips = np.asarray(values, self.values.dtype), np.asarray(index, np.int64)
         chosen = np.ones(len(clips), bool) if valid is None else np.asarray(valid, bool)
         return self.merge(type(self)(clips[chosen], rows[chosen]))
 
     def merge(self, other: Self) -> Self:
-        """Of both sets together. Raises as `add`."""
+        """Returns the table of both sets together. Raises as `add`."""
         if self.values.shape[1:] != other.values.shape[1:]:
-            raise UserError(f"clips with values {self.values.shape[1:]} and {other.values.shape[1:]} cannot be merged")
+            raise UserError(
+                f"values of shape {self.values.shape[1:]} and {other.values.shape[1:]} cannot be merged",
+                field="values",
+                value=other.values.shape[1:],
+            )
         index = np.concatenate([self.index, other.index])
         order = np.argsort(index, kind="stable")
         index = index[order]
         repeated = index[1:][index[1:] == index[:-1]]
         if repeated.size:
-            raise UserError(f"clip {repeated[0]} was evaluated twice: start this evaluation again in an empty folder")
+            raise UserError(
+                f"clip {repeated[0]} was evaluated twice: start this evaluation again in an empty folder",
+                field="index",
+                value=int(repeated[0]),
+            )
         return type(self)(index, np.concatenate([self.values, other.values])[order])
 
 
@@ -120,12 +139,21 @@ _KINDS: Mapping[str, type[Accumulator]] = {"moments": Moments, "clip_table": Cli
 
 
 def merge(one: Accumulator, other: Accumulator) -> Accumulator:
-    """Of both sets together. Raises UserError for accumulators of different kinds or shapes."""
+    """Returns the accumulator of both sets together. Raises UserError if their kinds or shapes differ."""
     if isinstance(one, Moments) and isinstance(other, Moments):
         return one.merge(other)
     if isinstance(one, ClipTable) and isinstance(other, ClipTable):
         return one.merge(other)
-    raise UserError("moments and values of clips cannot be merged: start this evaluation again in an empty folder")
+    raise UserError(
+        f"{type(one).__name__} and {type(other).__name__} cannot be merged: start this evaluation again in an empty "
+        "folder"
+    )
+
+
+def merge_all(some: Mapping[str, Accumulator], others: Mapping[str, Accumulator]) -> dict[str, Accumulator]:
+    """Returns the named accumulators of both, those of the same name merged."""
+    both = {name: merge(some[name], other) for name, other in others.items() if name in some}
+    return {**some, **others, **both}
 
 
 def save(path: str | os.PathLike[str], accumulators: Mapping[str, Accumulator]) -> None:
@@ -134,13 +162,15 @@ def save(path: str | os.PathLike[str], accumulators: Mapping[str, Accumulator]) 
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Accumulator]:
-    """What `save` wrote. Raises UserError for a file that is missing or something else."""
+    """Returns what `save` wrote. Raises UserError if the file is missing or holds something else."""
     try:
         return _from_bytes(pathlib.Path(path).read_bytes())
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}", value=str(path)) from error
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, TypeError) as error:
-        raise UserError(f"{path} holds no metric state: delete it to evaluate from the start") from error
+        raise UserError(
+            f"{path} holds no metric state: delete it to evaluate from the start", value=str(path)
+        ) from error
 
 
 def _to_bytes(accumulators: Mapping[str, Accumulator]) -> bytes:

@@ -29,7 +29,11 @@ def pairwise_diversity(features: ArrayLike) -> jax.Array:
     """
     features = jnp.asarray(features)
     if features.ndim < 2 or features.shape[1] < 2:
-        raise UserError(f"diversity needs 2 samples or more of each start frame, features have shape {features.shape}")
+        raise UserError(
+            f"diversity needs at least 2 samples of each start frame, the features have shape {features.shape}",
+            field="samples",
+            value=features.shape,
+        )
     return jnp.mean(2 * jnp.var(features, axis=1, ddof=1), axis=range(1, features.ndim - 1))
 
 

@@ -25,7 +25,7 @@ Float64 = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gaussian:
-    """Mean and covariance of the features of `count` clips or frames."""
+    """The mean and the covariance of the features of `count` clips or frames."""
 
     mean: Float64  # [D]
     covariance: Float64  # [D, D]
@@ -33,54 +33,45 @@ class Gaussian:
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """d^2 of two Gaussians. For clips at hand `frechet_distance_of_features` is more exact where N <= D.
+    """Returns d^2 of two Gaussians. From features, `frechet_distance_of_features` is more exact if N <= D.
 
     Raises:
-        UserError: other dimensions, values that are not finite, fewer than two clips, or no covariance at all.
+        UserError: dimensions differ, values are not finite, there are fewer than two clips, or a covariance has
+            negative eigenvalues. The field is "first" or "second".
     """
     return _distance(a.mean, _factor_of_covariance("first", a), b.mean, _factor_of_covariance("second", b))
 
 
 def frechet_distance_of_features(a: ArrayLike, b: ArrayLike, ddof: int = 1) -> float:
-    """d^2 of features [N, D] and [M, D], N and M at least 2; covariances are sums divided by N - ddof.
+    """Returns d^2 of features [N, D] and [M, D], N and M at least 2; covariances are sums divided by N - ddof.
 
     Raises:
-        UserError: other dimensions, features that are not finite, or fewer than two.
+        UserError: dimensions differ, features are not finite, or there are fewer than two clips. The field is "first"
+            or "second".
     """
     return _distance(*_factor_of_features("first", a, ddof), *_factor_of_features("second", b, ddof))
 
 
 def frechet_distance_per_frame(a: ArrayLike, b: ArrayLike, ddof: int = 1) -> Float64:
-    """d^2 between the frames at each time, of features [N, T, D] and [M, T, D]: [T]. Raises as above."""
+    """Returns d^2 between the frames at each time, [T], of features [N, T, D] and [M, T, D]. Raises as above."""
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 3 or b.ndim != 3 or a.shape[1] != b.shape[1]:
-        raise UserError(f"features per frame must be [N, T, D] with the same T, these are {a.shape} and {b.shape}")
+        raise UserError(
+            f"invalid shapes of features per frame: {a.shape} and {b.shape} (must be [N, T, D] with the same T)",
+            field="second",
+            value=b.shape,
+        )
     return np.array([frechet_distance_of_features(a[:, t], b[:, t], ddof) for t in range(a.shape[1])])
-
-
-def frechet_distance_of_table(metric: str, a: ArrayLike, b: ArrayLike, ddof: int = 1) -> tuple[float, Float64]:
-    """A metric's d^2 from what its extractor gives for each clip, and its curve over time ([T], or [0] without one).
-
-    Args:
-        metric: "fid_per_frame" and its release's form average distances at each time; any other takes the frames of all
-            times as one set.
-        a, b: features [N, D] and [M, D] of clips, or [N, T, D] and [M, T, D] of frames.
-        ddof: of the covariances.
-
-    Raises:
-        UserError: as `frechet_distance_of_features`.
-    """
-    if metric.startswith("fid_per_frame"):
-        curve = frechet_distance_per_frame(a, b, ddof)
-        return float(curve.mean()), curve
-    a, b = (np.asarray(features).reshape(-1, np.shape(features)[-1]) for features in (a, b))
-    return frechet_distance_of_features(a, b, ddof), np.zeros(0)
 
 
 def _distance(mean_a: Float64, factor_a: Float64, mean_b: Float64, factor_b: Float64) -> float:
     """Means [D]; factors [D, r] and [D, s]."""
     if mean_a.shape != mean_b.shape:
-        raise UserError(f"features of {len(mean_a)} and of {len(mean_b)} dimensions: use one backbone for both sets")
+        raise UserError(
+            f"features of {len(mean_a)} and of {len(mean_b)} dimensions cannot be compared: use one backbone for both",
+            field="second",
+            value=len(mean_b),
+        )
     overlap = scipy.linalg.svdvals(factor_a.T @ factor_b).sum() if factor_a.size and factor_b.size else 0.0
     squares = np.sum((mean_a - mean_b) ** 2) + np.sum(factor_a**2) + np.sum(factor_b**2)
     # Equal sets come out as rounding of either sign.
@@ -88,10 +79,10 @@ def _distance(mean_a: Float64, factor_a: Float64, mean_b: Float64, factor_b: Flo
 
 
 def _factor_of_features(name: str, features: ArrayLike, ddof: int) -> tuple[Float64, Float64]:
-    """Mean [D] and a factor [D, min(N, D)] of the covariance."""
+    """Returns the mean [D] and a factor [D, min(N, D)] of the covariance."""
     features = check_features(name, features)
     if ddof not in (0, 1):
-        raise UserError(f"ddof is {ddof}: covariances divide by N (0) or by N - 1 (1)")
+        raise UserError(f"invalid value for ddof: {ddof} (must be 0 or 1)", field="ddof", value=ddof)
     mean = features.mean(axis=0)
     centered = features - mean
     if len(centered) > centered.shape[1]:
@@ -100,19 +91,20 @@ def _factor_of_features(name: str, features: ArrayLike, ddof: int) -> tuple[Floa
 
 
 def _factor_of_covariance(name: str, gaussian: Gaussian) -> Float64:
-    """[D, r], r being the rank: N points span at most N - 1 dimensions, and rounding is not a direction."""
+    """Returns [D, r] for rank r: N points span at most N - 1 dimensions, and rounding is not a direction."""
     dimensions = len(gaussian.mean)
-    if gaussian.covariance.shape != (dimensions, dimensions):
-        raise UserError(f"{name} set: a mean of {dimensions} and a covariance of shape {gaussian.covariance.shape}")
+    shape = gaussian.covariance.shape
+    if shape != (dimensions, dimensions):
+        raise UserError(f"{name} set: the covariance has shape {shape}, the mean {dimensions} entries", name, shape)
     if not (np.isfinite(gaussian.mean).all() and np.isfinite(gaussian.covariance).all()):
-        raise UserError(f"{name} set: its mean or covariance is not finite")
+        raise UserError(f"{name} set: the mean or the covariance is not finite", name)
     if gaussian.count < 2:
-        raise UserError(f"{name} set: a covariance needs 2 clips or more, there is {gaussian.count}")
+        raise UserError(f"{name} set: too few clips: {gaussian.count} (must be at least 2)", name, gaussian.count)
     covariance = np.asarray(gaussian.covariance, np.float64)
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     largest = max(values[-1], 0.0)
     if values[0] < -1e-6 * max(largest, np.finfo(float).tiny):
-        raise UserError(f"{name} set: its covariance has the negative eigenvalue {values[0]:.3g}, so it is none")
+        raise UserError(f"{name} set: the covariance has the negative eigenvalue {values[0]:.3g}", name, values[0])
     kept = (values > dimensions * np.finfo(float).eps * largest) & (
         np.arange(dimensions) >= dimensions - (gaussian.count - 1)
     )

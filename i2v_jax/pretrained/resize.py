@@ -7,7 +7,7 @@ import numpy as np
 
 from i2v_jax.models.resampling import interpolate
 
-Corners = Literal["legacy", "half_pixel", "aligned"]
+Corners = Literal["tf1_legacy", "half_pixel", "aligned"]
 
 
 def resize(images: jax.Array, height: int, width: int, corners: Corners) -> jax.Array:
@@ -16,7 +16,7 @@ def resize(images: jax.Array, height: int, width: int, corners: Corners) -> jax.
     Args:
       images: floating point, any leading axes.
       corners: where the output pixel j of n lies among the N input pixels, edge pixels being repeated outwards:
-        "legacy" j N / n (TensorFlow 1, the published FVD), "half_pixel" (j + 1/2) N / n - 1/2 (FID),
+        "tf1_legacy" j N / n (TensorFlow 1, the published FVD), "half_pixel" (j + 1/2) N / n - 1/2 (FID),
         "aligned" j (N - 1) / (n - 1) (the authors' I3D ports).
     """
     if images.shape[-3:-1] == (height, width):

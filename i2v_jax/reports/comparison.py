@@ -10,9 +10,10 @@ from i2v_jax import charts, files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
-from i2v_jax.evaluation.protocols import get_protocol, protocols
+from i2v_jax.evaluation.protocols import PROTOCOLS, get_protocol
 from i2v_jax.evaluation.published import published
 from i2v_jax.evaluation.records import MetricProtocol, Record, check_same_protocol, read_records
+from i2v_jax.metrics.registry import get_metric
 from i2v_jax.reports import tables
 from i2v_jax.reports.page import Part, Section, render
 
@@ -190,8 +191,8 @@ def _as_printed(column: MetricProtocol) -> bool:
     """Returns whether a column was measured as in papers: on test clips, with the authors' pairing and control."""
     pairing, _, told = column.pairing.partition("; ")
     return (
-        column.protocol in protocols()
+        column.protocol in PROTOCOLS
         and column.split == "test"
-        and pairing == scoring.pairing(column.metric, get_protocol(column.protocol, release_quirks=True))
+        and pairing == scoring.pairing(get_metric(column.metric), get_protocol(column.protocol, release_quirks=True))
         and bool(told) == (column.protocol == "poke")
     )

@@ -17,7 +17,8 @@ from i2v_jax.evaluation.measure import Measured
 from i2v_jax.evaluation.nearest import Nearest, nearest_training_clips
 from i2v_jax.evaluation.records import Record, read_records, replaced, write_records
 from i2v_jax.evaluation.results import ranking, values_by_clip
-from i2v_jax.metrics.conventions import convention
+from i2v_jax.metrics.base import Reads
+from i2v_jax.metrics.registry import get_metric
 from i2v_jax.reports import tables
 from i2v_jax.reports.exhibits import Exhibits, Figure
 from i2v_jax.reports.page import Number, Part, Section, render
@@ -71,7 +72,7 @@ def write_clips(folder: pathlib.Path, candidate: Candidate, measured: Measured) 
     Raises:
         UserError: the file cannot be written.
     """
-    metrics = [metric for metric in measured.request.metrics if convention(metric).kind != "frechet"]
+    metrics = [metric for metric in measured.request.metrics if get_metric(metric).reads is not Reads.SETS]
     if not metrics:
         return None
     text = io.StringIO()
@@ -209,7 +210,7 @@ def _shelves(candidate: Candidate, measured: Measured, shown: int) -> list[_Shel
     metric, order, values = ranking(measured)
     count = min(shown, len(order) // 2)
     parts = {"best": slice(0, count), "worst": slice(len(order) - count, None)} if metric else {"first": slice(count)}
-    title = convention(metric).title if metric else ""
+    title = get_metric(metric).title if metric else ""
     shelves, frames = [], max(measured.request.protocol.frames, candidate.latent_frames)
     for name, chosen in parts.items():
         numbers = order[chosen].tolist()

@@ -5,7 +5,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 
 from i2v_jax.evaluation.records import Record
-from i2v_jax.metrics.conventions import convention
+from i2v_jax.metrics.registry import get_metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Table:
 
 def name(metric: str) -> str:
     """Returns a metric's name with its unit."""
-    unit = {"psnr": " (dB)"}.get(metric, "")
-    return f"{convention(metric).title}{unit}"
+    chosen = get_metric(metric)
+    return f"{chosen.title} ({chosen.unit})" if chosen.unit else chosen.title
 
 
 def title(metric: str) -> str:
     """Returns a metric's name and unit, the factor by which papers multiply it, and an arrow towards better values."""
-    chosen = convention(metric)
+    chosen = get_metric(metric)
     times = f" × {chosen.printed_times:g}" if chosen.printed_times != 1 else ""
     return f"{name(metric)}{times} {'↑' if chosen.higher_is_better else '↓'}"
 
 
 def value_text(metric: str, mean: float, std: float | None = None) -> str:
     """Returns a value as papers print it, with its standard deviation over repeats."""
-    times = convention(metric).printed_times
+    times = get_metric(metric).printed_times
     spread = "" if std is None else f" ± {_digits(std * times)}"
     return _digits(mean * times) + spread
 

@@ -8,9 +8,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2v_jax import media
-from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input import images, videos
+from i2v_jax.input import images, pipeline, videos
 
 MAX_EXAMPLES = 12
 
@@ -42,7 +41,7 @@ def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
 def from_data(data: ConfigDict) -> dict[str, Example]:
     """First frames of test videos, none where the data set is not at hand."""
     try:
-        source = open_split(data, "test")
+        source = pipeline.open_split(data, "test")
     except UserError:
         return {}
     chosen = np.linspace(0, len(source) - 1, min(MAX_EXAMPLES, len(source))).round().astype(int)

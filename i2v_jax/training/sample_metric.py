@@ -1,59 +1,57 @@
-"""A metric of `evaluation` on what a task makes of held-out clips, to keep the checkpoint that is best by it."""
+"""A metric of what a task makes of held-out clips, by which the best checkpoint is kept."""
 
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from i2v_jax.errors import UserError
-from i2v_jax.metrics.conventions import convention
-from i2v_jax.metrics.extractors import make_extractor
-from i2v_jax.metrics.frechet import frechet_distance_of_table
+from i2v_jax.metrics.base import REAL, Reads
+from i2v_jax.metrics.registry import get_metric
 from i2v_jax.tasks.base import Batch, Networks, Task
 
 Features = tuple[jax.Array, ...]  # each [B, ...]
+_MADE = "0"  # the part of a metric's state for generated clips
 
 
 class SampleMetric:
-    """Compares the first two rows of a task's preview: the truth, and its reconstruction or sample."""
+    """Compares the first two rows of a task's preview: the real clips, and their reconstructions or samples."""
 
-    def __init__(self, metric: str, task: Task) -> None:
-        """`metric` is a Fréchet or paired one.
+    def __init__(self, name: str, task: Task) -> None:
+        """`name` is that of a metric of sets or of pairs of clips.
 
         Raises:
-          UserError: another kind of metric; missing weights (the message has the command that gets them).
+          UserError: a metric of another kind; missing weights (the message has the command that gets them).
         """
-        self.name, self._task, self._convention = metric, task, convention(metric)
-        if self._convention.kind not in ("frechet", "paired"):
-            raise UserError(f"train.evaluate_metric={metric}: choose one that compares clips, like fvd, lpips or psnr")
-        self._extractor = make_extractor(metric)
-        self.weights = self._extractor.weights
-        self.higher_is_better = self._convention.higher_is_better
+        self._metric, self._task = get_metric(name), task
+        if self._metric.reads not in (Reads.SETS, Reads.PAIRS):
+            raise UserError(
+                f"invalid value for train.evaluate_metric: {name!r} (must be a metric that compares clips, such as "
+                "fvd, lpips or psnr)",
+                field="train.evaluate_metric",
+                value=name,
+            )
+        self.name, self.higher_is_better = name, self._metric.higher_is_better
+        self.weights = self._metric.load()
 
     @staticmethod
-    def fits(metric: str, task: Task, batch: Any) -> bool:
-        """Whether the task makes clips that `metric` can be computed of; `batch` is a specification."""
-        chosen, frames = convention(metric), batch["video"].shape[1]
-        return (
-            len(task.preview_rows) > 1
-            and frames >= chosen.min_frames
-            and not (chosen.max_frames and frames > chosen.max_frames)
-        )
+    def fits(name: str, task: Task, batch: Any) -> bool:
+        """Returns whether the task makes clips that the metric is defined for; `batch` is a specification."""
+        return len(task.preview_rows) > 1 and get_metric(name).fits(batch["video"].shape[1])
 
     def features(self, weights: Any, networks: Networks, batch: Batch, rng: jax.Array) -> Features:
-        """Traced: what `value` needs of each clip of a batch."""
-        truth, made = self._task.preview(networks, batch, rng)[:2]
-        if self._convention.kind == "frechet":
-            return tuple(self._extractor.function(weights, clips) for clips in (truth, made))
-        if truth.shape[1] > 1:  # the start frame is given
-            truth, made = truth[:, 1:], made[:, 1:]
-        return (jnp.mean(self._extractor.function(weights, truth, made), axis=1),)
+        """Returns what `value` needs of each clip of a batch. Traced by `jax.jit`."""
+        real, made = self._task.preview(networks, batch, rng)[:2]
+        if self._metric.reads is Reads.SETS:
+            return tuple(self._metric.extract(weights, clips) for clips in (real, made))
+        if real.shape[1] > 1:  # the start frame is given
+            real, made = real[:, 1:], made[:, 1:]
+        return (self._metric.extract(weights, real, made),)
 
     def value(self, features: tuple[NDArray[Any], ...]) -> float:
-        """Of all clips, each [N, ...]. Raises UserError for fewer than two clips."""
-        if self._convention.kind == "frechet":
-            truth, made = features
-            return frechet_distance_of_table(self.name, truth, made)[0]
-        return float(np.mean(features[0]))
+        """Returns the metric of all clips, each [N, ...]. Raises UserError for fewer than two clips."""
+        state = self._metric.init()
+        for part, rows in zip((REAL, _MADE) if len(features) > 1 else (_MADE,), features, strict=True):
+            state = self._metric.update(state, part, np.arange(len(rows)), rows, len(rows))
+        return self._metric.compute(state).value

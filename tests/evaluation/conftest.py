@@ -10,14 +10,14 @@ import pytest
 from jax.sharding import AxisType
 
 from i2v_jax.configs import sky
-from i2v_jax.evaluation import measure
 from i2v_jax.evaluation.evaluated_model import Candidate, StochasticCandidate
 from i2v_jax.evaluation.measure import Request
 from i2v_jax.evaluation.protocols import get_protocol
-from i2v_jax.metrics.extractors import Extractor, make_extractor
+from i2v_jax.metrics.registry import METRICS as REGISTERED
 from i2v_jax.models.flow import standard_normal_log_prob
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks.control import DIRECTION
+from tests.metrics.stand_ins import BrightnessDistance, BrightnessDiversity, PixelsOfFrames, in_place_of
 from tests.sampling.stand_ins import MeanBrightness, MeanChange, Shift
 
 METRICS = ("fvd", "fid", "psnr", "ssim", "diversity_i3d", "log_likelihood", "bits_per_dimension")
@@ -72,23 +72,9 @@ def on_devices(candidate: Candidate, count: int, chunk: int) -> Candidate:
 
 @pytest.fixture(scope="module")
 def request_of_sky() -> Iterator[Request]:
-    """Ten clips. Brightness stands for the features of I3D: its means over four quarters of the clip's time."""
-
-    def brightness(_: object, videos: jax.Array) -> jax.Array:
-        means = jnp.mean(videos, axis=(-3, -2, -1))
-        return means[..., :16].reshape(*means.shape[:-1], 4, 4).mean(axis=-1)
-
-    def make(metric: str) -> Extractor:
-        if metric == "fvd":
-            return Extractor(metric, "ab" * 32, {}, brightness)
-        if metric == "fid":
-            return Extractor(
-                metric, "ab" * 32, {}, lambda _, videos: videos[:, :, 8, 4:6].reshape(*videos.shape[:2], 6)
-            )
-        if metric == "diversity_i3d":
-            return Extractor(metric, "ab" * 32, {}, lambda _, samples: jnp.var(brightness(_, samples), axis=(1, 2)))
-        return make_extractor(metric)
-
+    """Ten clips, and metrics that need no weights."""
+    stand_ins = {"fvd": BrightnessDistance, "fid": PixelsOfFrames, "diversity_i3d": BrightnessDiversity}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "make_extractor", make)
+        for name, cls in stand_ins.items():
+            patch.setitem(REGISTERED, name, in_place_of(name, cls))
         yield Request(get_protocol("sky"), METRICS, repeats=2)

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation import frame_sets, results
-from i2v_jax.evaluation import measure as driver
+from i2v_jax.evaluation import results
 from i2v_jax.evaluation.evaluated_model import Candidate, StochasticCandidate, variables_sha256
-from i2v_jax.evaluation.measure import Measured, Request, available_metrics, measure
+from i2v_jax.evaluation.measure import Measured, Request, measure
 from i2v_jax.evaluation.nearest import nearest_training_clips
 from i2v_jax.evaluation.protocols import get_protocol
 from i2v_jax.evaluation.records import read_records
+from i2v_jax.evaluation.worker import Worker
 from i2v_jax.metrics.accumulators import Moments
-from i2v_jax.metrics.conventions import CONVENTIONS
 from i2v_jax.metrics.frechet import frechet_distance_of_features
+from i2v_jax.metrics.frechet_metrics import groups_of
 from i2v_jax.metrics.paired import psnr
+from i2v_jax.metrics.registry import METRICS as REGISTERED
 from i2v_jax.reports.evaluation_page import write_clips, write_numbers
 from tests.evaluation.conftest import METRICS, SIZE
 
@@ -53,7 +54,7 @@ def test_devices_batches_and_interruptions_do_not_change_the_values(
         np.testing.assert_allclose(a.values, b.values, rtol=1e-4, err_msg=metric)
 
     seen: list[int] = []
-    tables = driver._Worker.tables
+    tables = Worker.tables
 
     def interrupted(self, numbers):
         if len(seen) == 4 and numbers[0] == 4:
@@ -61,11 +62,11 @@ def test_devices_batches_and_interruptions_do_not_change_the_values(
         seen.extend(numbers)
         return tables(self, numbers)
 
-    monkeypatch.setattr(driver._Worker, "tables", interrupted)
+    monkeypatch.setattr(Worker, "tables", interrupted)
     parts = tmp_path / "parts"
     with pytest.raises(KeyboardInterrupt):
         measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
-    monkeypatch.setattr(driver._Worker, "tables", lambda self, n: (seen.extend(n), tables(self, n))[1])
+    monkeypatch.setattr(Worker, "tables", lambda self, n: (seen.extend(n), tables(self, n))[1])
     resumed = measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
     assert sorted(seen) == list(range(10))
     assert_same_values(one, resumed)
@@ -142,17 +143,17 @@ def test_floors_are_of_as_many_clips_where_the_split_has_them(
     """Four of ten: four others are measured for the floors, also when it was interrupted among them."""
     protocol = dataclasses.replace(get_protocol("sky"), clips=4)
     request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=("fvd", "fid", "ssim"), repeats=1)
-    tables = driver._Worker.tables
+    tables = Worker.tables
 
     def interrupted(self, numbers):
         if numbers[0] == 6:
             raise KeyboardInterrupt
         return tables(self, numbers)
 
-    monkeypatch.setattr(driver._Worker, "tables", interrupted)
+    monkeypatch.setattr(Worker, "tables", interrupted)
     with pytest.raises(KeyboardInterrupt):
         measure(candidate, request, tmp_path, batch_size=2, save_every=1)
-    monkeypatch.setattr(driver._Worker, "tables", tables)
+    monkeypatch.setattr(Worker, "tables", tables)
     found = measure(candidate, request, tmp_path, batch_size=2, save_every=1)
     fvd, fid, ssim = results.records(candidate, found)
     assert (fvd.protocol.num_real, fid.protocol.num_real, ssim.protocol.num_real) == (4, 4, 4)
@@ -160,7 +161,7 @@ def test_floors_are_of_as_many_clips_where_the_split_has_them(
         assert record.floor is not None and record.floor.clips == 4 and record.floor.mean > 0
     assert not set(found.spare.listed.clips) & set(found.reader.listed.clips)
     both = np.concatenate([reader.read(range(4))["video"] for reader in (found.reader, found.spare)])
-    rows = np.concatenate([found.clip_table("fvd", part).values for part in ("real", "spare")])
+    rows = np.concatenate([found.tables[f"fvd/{part}"].values for part in ("real", "spare")])
     np.testing.assert_allclose(
         rows, both.mean(axis=(2, 3, 4))[:, :16].reshape(8, 4, 4).mean(axis=2), rtol=1e-4, atol=1e-5
     )
@@ -168,11 +169,10 @@ def test_floors_are_of_as_many_clips_where_the_split_has_them(
 
 def test_floors_of_frames_are_of_disjoint_halves() -> None:
     for count in (4, 10, 39):
-        names = frame_sets.names("fid/real", list(range(count)), count, real=True)
+        names = groups_of("real", list(range(count)), count)
         sizes = {name: names.count(name) for name in set(names)}
-        assert [sizes[f"fid/real/{group}"] for group in range(4)] == [count // 4] * 4
+        assert [sizes[f"real/{group}"] for group in range(4)] == [count // 4] * 4
         assert sum(sizes.values()) == count
-    assert frame_sets.names("fid/0", [3, 4], 5, real=False) == ["fid/0", "fid/0"]
 
 
 def test_fewer_frames_are_scored_than_a_latent_needs(candidate: Candidate, tmp_path: pathlib.Path) -> None:
@@ -197,15 +197,13 @@ def test_sets_are_smaller_than_the_paired_list(
     candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in the poke protocol: PSNR of eight clips, all else of four, of which the release keeps three."""
-    monkeypatch.setitem(
-        CONVENTIONS, "diversity_i3d", dataclasses.replace(CONVENTIONS["diversity_i3d"], release_batch=3)
-    )
+    monkeypatch.setitem(REGISTERED, "diversity_i3d", dataclasses.replace(REGISTERED["diversity_i3d"], release_batch=3))
     protocol = dataclasses.replace(get_protocol("sky"), starts="even", clips=4, paired_clips=8, release=True)
     metrics = ("psnr", "fid", "diversity_i3d", "bits_per_dimension")
     seen: list[tuple[str, int]] = []
-    apply, sample = driver._Worker._apply, StochasticCandidate.sample
+    apply, sample = Worker._apply, StochasticCandidate.sample
     monkeypatch.setattr(
-        driver._Worker, "_apply", lambda self, e, *a: (seen.append((e.metric, len(a[0]))), apply(self, e, *a))[1]
+        Worker, "_apply", lambda self, e, *a: (seen.append((e.metric.name, len(a[0]))), apply(self, e, *a))[1]
     )
     asked: list[int] = []
     monkeypatch.setattr(
@@ -222,48 +220,51 @@ def test_sets_are_smaller_than_the_paired_list(
     records = {record.protocol.metric: record for record in results.records(candidate, small)}
     found = {name: (record.protocol.num_real, record.protocol.dropped) for name, record in records.items()}
     assert found == {"psnr": (8, 0), "fid": (4, 0), "diversity_i3d": (3, 1), "bits_per_dimension": (4, 0)}
-    assert small.clip_table("bits_per_dimension", 0).index.tolist() == [0, 1, 2, 3]
+    assert small.tables["log_likelihood/0"].index.tolist() == [0, 1, 2, 3]
     nats = candidate.log_likelihood(small.reader.read([0, 1, 2, 3]), [0, 1, 2, 3], seed=0, exact=True)
     assert records["bits_per_dimension"].mean == pytest.approx(-nats.mean() / (2 * np.log(2)), rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "field", "value"),
     [
-        ({"clips": 3}, "fvd: 3 test clips are too few, this needs 4 or more"),
-        ({"protocol": dataclasses.replace(get_protocol("sky"), frames=7)}, "clips of 8 frames are too short for fvd"),
-        ({"metrics": ("dtfvd_16",)}, "dtfvd_16 is defined for clips of 16 frames, these have 17"),
-        ({"metrics": ("kvd",)}, "there is no metric 'kvd'"),
-        ({"split": "validation"}, "split 'validation'"),
+        ({"clips": 3}, "metrics", "fvd"),
+        ({"protocol": dataclasses.replace(get_protocol("sky"), frames=7)}, "metrics", "fvd"),
+        ({"metrics": ("dtfvd_16",)}, "metrics", "dtfvd_16"),
+        ({"metrics": ("kvd",)}, "metrics", "kvd"),
     ],
 )
 def test_requests_that_cannot_be_measured(
-    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, message: str
+    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, field: str, value: str
 ) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as raised:
         measure(candidate, dataclasses.replace(request_of_sky, **changes), tmp_path)
+    assert (raised.value.field, raised.value.value) == (field, value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_split_that_does_not_exist(candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError):
+        measure(candidate, dataclasses.replace(request_of_sky, split="validation"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        (lambda x: x * np.nan, "generated video 0 holds NaN"),
-        (lambda x: (x + 1) * 127.5, r"generated videos have values from .* looks like \[0, 255\]"),
-        (lambda x: (x + 1) / 2, r"generated videos have values from .* looks like \[0, 1\]"),
-        (lambda x: x * 0, "generated video 0 is constant"),
-    ],
+    "bad",
+    [lambda x: x * np.nan, lambda x: (x + 1) * 127.5, lambda x: (x + 1) / 2, lambda x: x * 0],
+    ids=["NaN", "[0, 255]", "[0, 1]", "constant"],
 )
 def test_samples_that_cannot_be_measured(
-    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad, message: str
+    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad
 ) -> None:
     def sample(self, clips, numbers, seed, samples, frames):
         return bad(clips["video"][:, None, 1 : 1 + frames])
 
     monkeypatch.setattr(StochasticCandidate, "sample", sample)
     request = Request(get_protocol("sky"), ("psnr",), clips=2)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as raised:
         measure(candidate, request, tmp_path, batch_size=2)
+    assert raised.value.field == "generated"
 
 
 def test_a_perfect_copy_has_no_finite_psnr_but_other_numbers(
@@ -271,12 +272,12 @@ def test_a_perfect_copy_has_no_finite_psnr_but_other_numbers(
 ) -> None:
     monkeypatch.setattr(StochasticCandidate, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
     measured = measure(candidate, Request(get_protocol("sky"), ("psnr", "ssim"), clips=2), tmp_path, batch_size=2)
-    message = r"psnr of clip 0 \(sky-test-000000 from frame 0\) is not finite, as of 1 others.*leave it out"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as raised:
         results.records(candidate, measured)
+    assert (raised.value.field, raised.value.value) == ("metrics", "psnr")
     (record,), (refused,) = results.records_and_refusals(candidate, measured)
     assert (record.protocol.metric, record.mean) == ("ssim", pytest.approx(1))
-    assert re.match(message, str(refused))
+    assert str(refused) == str(raised.value) and "clip 0 (sky-test-000000 from frame 0)" in str(refused)
     assert results.ranking(measured)[0] == "ssim"
     only = dataclasses.replace(measured, request=dataclasses.replace(measured.request, metrics=("psnr",)))
     assert results.ranking(only)[2].tolist() == [np.inf, np.inf]
@@ -307,22 +308,10 @@ def test_a_second_evaluation_adds_its_records(candidate: Candidate, measured: Me
     assert read_records(tmp_path / "metrics.json") == (records[1], train, again)
     table = (tmp_path / "metrics.md").read_text()
     assert len(table.splitlines()) == 2 + 3 and len(said.splitlines()) == 2 + 2
-    assert "sky, train (aligned; told" in table and "sky_run, step 4" in table
-    assert "i3d_kinetics, logits | 224, tf1_legacy" in table
+    assert {"sky_run, step 4", "aligned; told the true direction"} <= set(re.split(r" *\| *", table))
     (tmp_path / "metrics.json").write_text('[{"protocol": {"metric": "fvd"}}]')
-    with pytest.raises(UserError, match=r"metrics\.json.*move that file away, or give another --out"):
+    with pytest.raises(UserError):
         write_numbers(tmp_path, records)
-
-
-def test_metrics_without_weights_are_left_out_with_the_command(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path))
-    there, missing = available_metrics(get_protocol("landscape").metrics)
-    assert there == ("psnr", "ssim", "log_likelihood", "bits_per_dimension")
-    assert len(missing) == 7
-    assert all("weights" in line and "python -m launch.weights" in line for line in missing)
-    assert "I3D_32.pth.tar" in next(line for line in missing if line.startswith("dtfvd_32"))
 
 
 def test_a_candidate_is_known_by_its_arrays() -> None:

@@ -6,13 +6,11 @@ import json
 import math
 import pathlib
 
-import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import records
 from i2v_jax.evaluation.records import Floor, MetricProtocol, ModelIdentity, Record
-from i2v_jax.metrics.frechet import frechet_distance_of_features
 
 _PROTOCOL = MetricProtocol(
     metric="fvd", version=1, backbone="i3d_kinetics", backbone_sha256="ab" * 32, layer="logits", precision="float32",
@@ -108,34 +106,6 @@ def test_paths_that_cannot_be_used(tmp_path: pathlib.Path) -> None:
 def test_a_record_is_of_finite_numbers(values: tuple[float, ...]) -> None:
     with pytest.raises(UserError, match="needs finite values"):
         _record(*values)
-
-
-@pytest.mark.parametrize(("real", "clips", "half"), [(20, 10, 10), (20, 6, 6), (21, 100, 10)])
-def test_the_floor_is_between_disjoint_halves(real: int, clips: int, half: int) -> None:
-    seen = []
-
-    def distance(a: np.ndarray, b: np.ndarray) -> float:
-        assert len(a) == len(b) == half
-        assert not set(a[:, 0]) & set(b[:, 0])
-        seen.append(a)
-        return float(len(seen))
-
-    floor = records.real_floor(distance, np.arange(2.0 * real).reshape(real, 2), clips, repeats=3)
-    assert floor == Floor(2.0, 1.0, half, 3)
-    assert len({tuple(a[:, 0]) for a in seen}) == 3
-
-
-def test_the_floor_falls_with_the_number_of_clips() -> None:
-    features = np.random.default_rng(0).standard_normal((400, 20))
-    few, many = (records.real_floor(frechet_distance_of_features, features, clips) for clips in (20, 200))
-    assert few.clips == 20 and many.clips == 200
-    assert 0 < 5 * many.mean < few.mean
-    assert records.real_floor(frechet_distance_of_features, features, 20) == few
-
-
-def test_a_floor_needs_two_halves() -> None:
-    with pytest.raises(UserError, match="3 real clips are too few for a floor"):
-        records.real_floor(frechet_distance_of_features, np.zeros((3, 2)), 256)
 
 
 def test_new_records_replace_those_of_the_same_protocol_and_model_alone() -> None:

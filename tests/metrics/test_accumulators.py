@@ -67,16 +67,16 @@ def test_frechet_distance_of_moments(dimensions: int) -> None:
 def test_values_that_are_not_numbers() -> None:
     values = _values()[:3]
     values[1, 2] = np.inf
-    with pytest.raises(UserError, match="clip 1 of the batch has the value inf at 2"):
-        Moments.empty(7).add(values)
-    with pytest.raises(UserError, match="clip 1 of the batch has the value inf at 2"):
-        Moments.empty(7).add(values, [False, True, True])
-    with pytest.raises(UserError, match="7 values per clip were added to an accumulator of 6"):
-        Moments.empty(6).add(values)
-    with pytest.raises(UserError, match="7 and 6 values per clip cannot be merged"):
-        Moments.empty(7).merge(Moments.empty(6))
-    with pytest.raises(UserError, match="1 clips are too few"):
-        Moments.empty(7).add(values[:1]).gaussian()
+    for call, value in (
+        (lambda: Moments.empty(7).add(values), np.inf),
+        (lambda: Moments.empty(7).add(values, [False, True, True]), np.inf),
+        (lambda: Moments.empty(6).add(values), 7),
+        (lambda: Moments.empty(7).merge(Moments.empty(6)), 6),
+        (lambda: Moments.empty(7).add(values[:1]).gaussian(), 1),
+    ):
+        with pytest.raises(UserError) as raised:
+            call()
+        assert raised.value.value == value
 
 
 def test_clip_table_is_in_the_order_of_the_clips() -> None:
@@ -85,11 +85,11 @@ def test_clip_table_is_in_the_order_of_the_clips() -> None:
     merged = table.merge(ClipTable.empty(2).add([3, 2, 5], values[[3, 2, 5]]))
     assert merged.index.tolist() == [0, 1, 2, 3, 4, 5]
     np.testing.assert_array_equal(merged.values, values)
-    with pytest.raises(UserError, match="clip 0 was evaluated twice"):
-        merged.merge(table)
-    with pytest.raises(UserError, match="cannot be merged"):
-        merged.add([7], [1.0])
-    with pytest.raises(UserError, match="moments and values of clips cannot be merged"):
+    for call, value in ((lambda: merged.merge(table), 0), (lambda: merged.add([7], [1.0]), ())):
+        with pytest.raises(UserError) as raised:
+            call()
+        assert raised.value.value == value
+    with pytest.raises(UserError):
         accumulators.merge(merged, Moments.empty(2))
 
 
@@ -121,17 +121,16 @@ def test_saved_state_continues_exactly(tmp_path: pathlib.Path) -> None:
 
 def test_files_that_are_no_state(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "state.npz"
-    with pytest.raises(UserError, match="cannot read"):
-        accumulators.load(path)
     accumulators.save(path, _state())
     content = path.read_bytes()
-    for broken in (content[: len(content) // 2], b"", b"no archive"):
-        path.write_bytes(broken)
-        with pytest.raises(UserError, match="holds no metric state"):
-            accumulators.load(path)
     np.savez(path, other=np.zeros(3))
-    with pytest.raises(UserError, match="holds no metric state"):
-        accumulators.load(path)
+    for broken in (None, content[: len(content) // 2], b"", b"no archive", path.read_bytes()):
+        path.unlink(missing_ok=True)
+        if broken is not None:
+            path.write_bytes(broken)
+        with pytest.raises(UserError) as raised:
+            accumulators.load(path)
+        assert raised.value.value == str(path)
     with pytest.raises(UserError) as raised:
         accumulators.save(path / "inside.npz", _state())
     assert raised.value.value == str(path / "inside.npz")

@@ -1,5 +1,7 @@
 """The Fréchet distance against scipy's matrix square root, and against closed forms where that fails."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -112,28 +114,35 @@ def test_per_frame() -> None:
     a, b = RNG(9).standard_normal((2, 8, 3, 5))
     expected = [frechet_distance_of_features(a[:, t], b[:, t]) for t in range(3)]
     assert frechet_distance_per_frame(a, b).tolist() == expected
-    with pytest.raises(UserError, match="same T"):
+    with pytest.raises(UserError) as raised:
         frechet_distance_per_frame(a, b[:, :2])
+    assert raised.value.value == b[:, :2].shape
 
 
-def test_bad_input() -> None:
+def test_bad_features() -> None:
     good = _features(0, 5, 3)
-    with pytest.raises(UserError, match="1 second clips are too few"):
-        frechet_distance_of_features(good, good[:1])
     bad = good.copy()
     bad[3, 1] = np.nan
-    with pytest.raises(UserError, match="first clip 3 has features that are NaN"):
-        frechet_distance_of_features(bad, good)
-    with pytest.raises(UserError, match="features of 3 and of 4 dimensions"):
-        frechet_distance_of_features(good, _features(0, 5, 4))
-    with pytest.raises(UserError, match="ddof is 2"):
+    cases = (((good, good[:1]), "second", 1), ((bad, good), "first", 3), ((good, _features(0, 5, 4)), "second", 4))
+    for sets, field, value in cases:
+        with pytest.raises(UserError) as raised:
+            frechet_distance_of_features(*sets)
+        assert (raised.value.field, raised.value.value) == (field, value)
+    with pytest.raises(UserError) as raised:
         frechet_distance_of_features(good, good, ddof=2)
-    fine = gaussian_of(good)
-    with pytest.raises(UserError, match="negative eigenvalue"):
-        frechet_distance(fine, Gaussian(fine.mean, -fine.covariance, 5))
-    with pytest.raises(UserError, match="second set: a covariance needs 2 clips"):
-        frechet_distance(fine, Gaussian(fine.mean, fine.covariance, 1))
-    with pytest.raises(UserError, match="first set: its mean or covariance is not finite"):
-        frechet_distance(Gaussian(fine.mean * np.inf, fine.covariance, 5), fine)
-    with pytest.raises(UserError, match=r"covariance of shape \(2, 2\)"):
-        frechet_distance(Gaussian(fine.mean, fine.covariance[:2, :2], 5), fine)
+    assert (raised.value.field, raised.value.value) == ("ddof", 2)
+
+
+def test_bad_gaussians() -> None:
+    fine = gaussian_of(_features(0, 5, 3))
+    for changes in (
+        {"covariance": -fine.covariance},
+        {"count": 1},
+        {"mean": fine.mean * np.inf},
+        {"covariance": fine.covariance[:2, :2]},
+    ):
+        bad = dataclasses.replace(fine, **changes)
+        for sets, field in (((bad, fine), "first"), ((fine, bad), "second")):
+            with pytest.raises(UserError) as raised:
+                frechet_distance(*sets)
+            assert raised.value.field == field

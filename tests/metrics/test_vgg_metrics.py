@@ -8,9 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from i2v_jax.metrics import extractors
-from i2v_jax.metrics.conventions import convention
-from i2v_jax.metrics.diversity import frame_diversity
+from i2v_jax.metrics.registry import METRICS
 from i2v_jax.pretrained.networks import lpips, vgg
 from i2v_jax.pretrained.networks.lpips import LPIPS
 from i2v_jax.pretrained.networks.vgg import VGG
@@ -45,7 +43,7 @@ def _variables() -> dict:
 
 def test_the_lpips_curve_is_that_of_each_pair_of_frames(variables: dict) -> None:
     truth, video = _RNG.uniform(-1, 1, (2, 2, 3, 16, 16, 3)).astype(np.float32)
-    curve = jax.jit(extractors._lpips_curve)(variables, truth, video)
+    curve = jax.jit(METRICS["lpips"].extract)(variables, truth, video)
     assert curve.shape == (2, 3)
     distance = jax.jit(LPIPS().apply)
     expected = [[distance(variables, truth[b, t : t + 1], video[b, t : t + 1])[0] for t in range(3)] for b in range(2)]
@@ -55,11 +53,10 @@ def test_the_lpips_curve_is_that_of_each_pair_of_frames(variables: dict) -> None
 
 def test_diversity_vgg_is_the_mean_over_pairs_layers_and_frames(variables: dict) -> None:
     """On [0, 1] less ImageNet's mean over its deviation; frames of the size that VGG sees, here 32 for the time."""
-    chosen = dataclasses.replace(convention("diversity_vgg"), resize=32)
+    metric = METRICS["diversity_vgg"]
+    metric = dataclasses.replace(metric, preprocessing=dataclasses.replace(metric.preprocessing, size=32))
     samples = _RNG.uniform(-1, 1, (2, 3, 2, 32, 32, 3)).astype(np.float32)
-    found = jax.jit(
-        lambda variables, samples: frame_diversity(lambda x: extractors._vgg_layers(chosen, variables, x), samples)
-    )(variables, samples)
+    found = jax.jit(metric.extract)(variables, samples)
     normal = ((samples + 1) / 2 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     features = jax.jit(VGG(16).apply)({"params": variables["params"]["vgg"]}, normal.reshape(-1, 32, 32, 3))
     layers = [np.asarray(features[layer]) for layer in (3, 8, 15, 22, 29)]  # relu1_2 ... relu5_3 of torchvision

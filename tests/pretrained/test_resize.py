@@ -13,13 +13,13 @@ SIZES = [(64, 224), (7, 5), (1, 4), (5, 1)]
 def line(corners, size_in, size_out):
     """Where the output pixels lie among the input pixels, by the definition of the rule."""
     return {
-        "legacy": [j * size_in / size_out for j in range(size_out)],
+        "tf1_legacy": [j * size_in / size_out for j in range(size_out)],
         "half_pixel": [(j + 0.5) * size_in / size_out - 0.5 for j in range(size_out)],
         "aligned": [j * (size_in - 1) / (size_out - 1) if size_out > 1 else 0.0 for j in range(size_out)],
     }[corners]
 
 
-@pytest.mark.parametrize("corners", ["legacy", "half_pixel", "aligned"])
+@pytest.mark.parametrize("corners", ["tf1_legacy", "half_pixel", "aligned"])
 @pytest.mark.parametrize(("size_in", "size_out"), SIZES)
 def test_a_ramp(corners, size_in, size_out):
     """A ramp is reproduced exactly between the first and the last pixel, and flat beyond them."""
@@ -30,7 +30,7 @@ def test_a_ramp(corners, size_in, size_out):
     np.testing.assert_allclose(resized, np.broadcast_to(expected[:, None, None], (size_out, 3, 2)), atol=1e-5)
 
 
-@pytest.mark.parametrize("corners", ["legacy", "half_pixel", "aligned"])
+@pytest.mark.parametrize("corners", ["tf1_legacy", "half_pixel", "aligned"])
 def test_noise_against_gathered_neighbors(corners):
     video = np.random.default_rng(0).uniform(-1, 1, (2, 3, 16, 12, 3)).astype(np.float32)
     expected = video.astype(np.float64)
@@ -57,11 +57,11 @@ def test_as_pytorch(corners):
 
 def test_the_rules_differ_by_much_and_agree_without_a_change_of_size():
     image = np.random.default_rng(0).uniform(-1, 1, (64, 64, 3)).astype(np.float32)
-    legacy, half_pixel = (np.asarray(resize(image, 224, 224, corners)) for corners in ("legacy", "half_pixel"))
+    legacy, half_pixel = (np.asarray(resize(image, 224, 224, corners)) for corners in ("tf1_legacy", "half_pixel"))
     assert np.mean(np.abs(legacy - half_pixel)) > 0.05
-    for corners in ("legacy", "half_pixel", "aligned"):
+    for corners in ("tf1_legacy", "half_pixel", "aligned"):
         np.testing.assert_array_equal(resize(image, 64, 64, corners), image)
 
 
 def test_keeps_the_type():
-    assert resize(jnp.zeros((2, 4, 4, 3), jnp.bfloat16), 8, 8, "legacy").dtype == jnp.bfloat16
+    assert resize(jnp.zeros((2, 4, 4, 3), jnp.bfloat16), 8, 8, "tf1_legacy").dtype == jnp.bfloat16
