@@ -1,16 +1,25 @@
-"""How quick tests compile: a third of the processor's time, for programs that are slower.
+"""How tests compile: in a seventh of the processor time, to programs that run slower; and how long they wait.
 
-Without LLVM's optimizations, and kernels emitted without MLIR, whose passes take longer than LLVM's on small ones.
+LLVM does not optimize, each program is one LLVM module, and kernels are emitted without MLIR, whose passes take longer
+than LLVM's on small programs.
 """
 
 import os
 
 from i2v_jax.distributed.runtime import accepts_xla_flag
 
-_WANTED = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")  # jax 0.11 lost the second
+_WANTED = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_parallel_codegen_split_count=1",
+    "--xla_cpu_use_fusion_emitters=false",  # jax 0.11 does not have it
+)
 XLA_FLAGS = " ".join(filter(accepts_xla_flag, _WANTED))
 
 
+# Seconds after which a test gives up on something that hangs. How fast a machine is decides no test.
+HANG = 1800.0
+
+
 def environment() -> dict[str, str]:
-    """That of this process, for a command that compiles so."""
+    """Returns the environment of this process, for a command that compiles in this way."""
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}"}

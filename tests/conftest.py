@@ -1,9 +1,13 @@
-"""Eight virtual CPU devices for all tests, the compiler settings of the entry points, and a browser."""
+"""Sets up JAX for all tests: eight virtual CPU devices, one folder of compiled programs, quick compilation."""
 
 import gc
 import os
+import pathlib
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# All workers and all commands that tests start share what they compile, with the next run, too.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".cache" / "compiled"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax
 import pytest
@@ -21,7 +25,7 @@ with pytest.MonkeyPatch.context() as _patch:
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs():
-    """Forgotten after each file: those of all tests together do not fit into the memory of a small machine."""
+    """Forgets the programs after each file: those of all tests do not fit into the memory of a small machine."""
     yield
     jax.clear_caches()
     gc.collect()
@@ -29,7 +33,7 @@ def compiled_programs():
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A headless browser, see `benchmarks.browser.launched`."""
+    """Yields a headless browser, see `benchmarks.browser.launched`."""
     if words := browser.missing():
         pytest.skip(words)
     with browser.launched() as running:

@@ -1,7 +1,6 @@
 """The benchmarks run, each on one small row, and both sides of a comparison compute the same."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -15,6 +14,8 @@ torch = pytest.importorskip("torch")
 from benchmarks import timing, torch_stages  # noqa: E402
 from benchmarks.stages import make_batch, make_config  # noqa: E402
 from i2v_jax.pretrained.laplacian import laplacian_distance  # noqa: E402
+from tests import compiling  # noqa: E402
+from tests.compiling import HANG  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -22,8 +23,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 def benchmark(name, *arguments):
     """The output of a benchmark as a process of its own."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=compiling.environment(), capture_output=True, text=True, timeout=HANG, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

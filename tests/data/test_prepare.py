@@ -18,6 +18,7 @@ from i2v_jax.data.folder.builder import Folder
 from i2v_jax.errors import UserError
 from i2v_jax.input import pipeline
 from i2v_jax.input.sources import open_source
+from tests.compiling import HANG
 from tests.data.conftest import Prepare
 from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_gif, write_video
 
@@ -175,7 +176,7 @@ def test_a_killed_run_continues(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG
     while time.monotonic() < deadline and len(list(folder.glob("staging/*.zip"))) < 3:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""One folder of compiled programs for all of these tests: what one has compiled, the next ones load."""
+"""Hides pretrained weights that this machine may have."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="package", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
-    """Also where pretrained weights would be: the tests find none. JAX_COMPILATION_CACHE_DIR, where set, goes first."""
+    """Yields the folder in which these tests look for pretrained weights. It is empty."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "I2V_JAX_CACHE", str(folder))

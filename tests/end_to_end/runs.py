@@ -11,6 +11,7 @@ from typing import Any
 
 from i2v_jax.training.writers import read_metrics
 from tests import compiling
+from tests.compiling import HANG
 from tests.launch.synthesis import ROOT
 
 
@@ -41,7 +42,7 @@ def signal_group(process: subprocess.Popen[str], number: int) -> None:
     os.killpg(process.pid, number)
 
 
-def orphans(process: subprocess.Popen[str], timeout: float = 20) -> list[int]:
+def orphans(process: subprocess.Popen[str], timeout: float = HANG) -> list[int]:
     """The processes of a run's group that outlive it; each has some time to notice."""
     deadline = time.monotonic() + timeout
     while _alive(process) and time.monotonic() < deadline:
@@ -58,7 +59,7 @@ def _alive(process: subprocess.Popen[str]) -> list[int]:
     return found
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 2400) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], timeout: float = HANG) -> tuple[int, str]:
     """(exit status, all that it printed) of a run, which is killed if it takes longer."""
     try:
         output, _ = process.communicate(timeout=timeout)
@@ -74,7 +75,7 @@ def train(spec: str, workdir: pathlib.Path, **environment: str) -> str:
     return output
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = 2400) -> None:
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = HANG) -> None:
     """Returns as soon as `condition` holds; fails when the process ends or time runs out before."""
     deadline = time.monotonic() + timeout
     while not condition():

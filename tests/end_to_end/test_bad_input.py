@@ -12,6 +12,8 @@ from PIL import Image
 
 from i2v_jax.configs import sky
 from i2v_jax.training.checkpoint import load_networks
+from tests import compiling
+from tests.compiling import HANG
 from tests.end_to_end import runs
 from tests.launch.synthesis import ROOT, launch
 from tests.sampling.random_run import write_run
@@ -125,7 +127,8 @@ def test_a_full_disk_leaves_the_earlier_checkpoints_whole(tmp_path: pathlib.Path
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16)),
         capture_output=True,
         text=True,
-        timeout=900,
+        env=compiling.environment(),
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 2, done.stderr

@@ -50,7 +50,7 @@ def test_stopped_twice_and_killed_once_is_the_same_run(tmp_path: pathlib.Path) -
     process = _start_and_take_steps(parts, 12)
     process.kill()
     # The pipe that `finish` reads to its end stays open as long as a worker lives.
-    assert runs.finish(process, timeout=60)[0] == -signal.SIGKILL
+    assert runs.finish(process)[0] == -signal.SIGKILL
     assert not runs.orphans(process)
     last = runs.checkpoints(folder)[-1]
     assert last > before

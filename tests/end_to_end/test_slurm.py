@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests import compiling
+from tests.compiling import HANG
 from tests.end_to_end import runs
 from tests.launch.synthesis import ROOT
 
@@ -61,7 +63,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _tell(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=ROOT, env=compiling.environment()
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +105,7 @@ def _text(log: pathlib.Path) -> str:
     return log.read_text(errors="replace")
 
 
-def _wait_until(condition: Callable[[], bool], log: pathlib.Path, timeout: float = 1200) -> None:
+def _wait_until(condition: Callable[[], bool], log: pathlib.Path, timeout: float = HANG) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, _text(log)
@@ -113,7 +117,7 @@ def test_a_job_that_is_told_to_stop_queues_again_and_goes_on(slurm: None, tmp_pa
     log, workdir = tmp_path / "log", tmp_path / "run"
     folder = workdir / "image_ae"
     arguments = runs.train_command(_SPEC, workdir)[3:]
-    options = ["--ntasks=2", f"--output={log}", f"--export=ALL,PYTHON={sys.executable},JAX_PLATFORMS=cpu"]
+    options = ["--ntasks=2", f"--output={log}", f"--export=ALL,PYTHON={sys.executable}"]
     job = _tell("sbatch", "--parsable", *options, "launch/slurm/train.sbatch", *arguments).strip()
 
     _wait_until(lambda: len(runs.steps(folder)) >= 5 or _field(job, "JobState") in _ENDED, log)

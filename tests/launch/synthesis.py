@@ -7,11 +7,12 @@ import sys
 import av
 
 from tests import compiling
+from tests.compiling import HANG
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def launch(*arguments: str | pathlib.Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+def launch(*arguments: str | pathlib.Path, timeout: float = HANG) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *map(str, arguments)]
     return subprocess.run(
         command, cwd=ROOT, env=compiling.environment(), capture_output=True, text=True, timeout=timeout, check=False

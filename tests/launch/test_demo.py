@@ -20,7 +20,7 @@ def test_an_unknown_argument_is_refused(tmp_path: pathlib.Path) -> None:
 def test_the_demo_and_its_second_run(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "demo"
     arguments = ("launch.demo", "--arguments=demo,runlocal", f"--workdir={folder}", "--clips=8")
-    first = launch(*arguments, timeout=1500)
+    first = launch(*arguments)
     assert first.returncode == 0, first.stderr
     page = (folder / "index.html").read_text()
     assert 'src="sky/sample_0.mp4"' in page
@@ -31,7 +31,7 @@ def test_the_demo_and_its_second_run(tmp_path: pathlib.Path) -> None:
     assert f"launch.serve --workdir={folder / 'plants'}" in last_line(first.stdout)
     assert re.search(r"^all of it took [\d.]+ min$", first.stdout, re.MULTILINE)
 
-    second = launch(*arguments, timeout=1500)
+    second = launch(*arguments)
     assert second.returncode == 0, second.stderr
     assert second.stdout.count("holds a run already") == 2
     assert "finished already" in second.stdout + second.stderr

@@ -14,6 +14,8 @@ import pytest
 from i2v_jax.configs import folder, plants, sky
 from i2v_jax.evaluation.records import compare, read_records
 from i2v_jax.input.procedural import plants as plants_source
+from tests import compiling
+from tests.compiling import HANG
 from tests.input.helpers import write_frames
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
@@ -101,7 +103,9 @@ def test_a_metric_without_a_number_fails_after_the_others_are_written(
     """Of a model that copies the truth PSNR is infinite."""
     arguments = _arguments(sky_run, tmp_path, "--metrics=psnr,ssim", "--clips=2", "--shown=1", "--train_clips=0")[1:]
     command = [sys.executable, "-c", _COPIES, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=compiling.environment(), timeout=HANG, check=False
+    )
     assert done.returncode == 2
     assert "psnr of clip 0 (sky-test-000000 from frame 0) is not finite" in last_line(done.stderr)
     assert "Traceback" not in done.stderr
@@ -117,9 +121,7 @@ def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pa
     one_answer, samples = tmp_path / "poke", tmp_path / "cinn"
     write_run(one_answer, plants.get_config("demo,runlocal"))
     write_run(samples, plants.get_config("model=cinn,demo,runlocal,data.breeze=0.0"))
-    done = launch(
-        "launch.evaluate", f"--workdir={samples}", "--clips=2", "--samples=2", f"--beside={one_answer}", timeout=900
-    )
+    done = launch("launch.evaluate", f"--workdir={samples}", "--clips=2", "--samples=2", f"--beside={one_answer}")
     assert done.returncode == 0, done.stderr
     numbers = json.loads((samples / "evaluations" / "targets" / "numbers.json").read_text())
     kinds = ("model", "deterministic", "reconstruction", "still", "translation", "truth")
@@ -175,8 +177,10 @@ def _assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
 def test_killed_and_run_again(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     parts, whole = tmp_path / "parts", tmp_path / "whole"
     command = [sys.executable, "-m", *_arguments(sky_run, parts, *_NUMBERS)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 900
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=compiling.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + HANG
     while len(list(parts.glob("unfinished-*/clips-*.npz"))) < 2:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -207,10 +211,17 @@ def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path, monkeypatc
         monkeypatch.setenv("JAX_PROCESS_ID", str(index))
         command = [sys.executable, "-m", *_arguments(sky_run, two, *_NUMBERS)]
         processes.append(
-            subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=compiling.environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         )
     for process in processes:
-        output, _ = process.communicate(timeout=900)
+        output, _ = process.communicate(timeout=HANG)
         assert process.returncode == 0, output
     _assert_same(one, two)
     assert json.loads((one / "metrics.json").read_text())[0]["protocol"]["num_real"] == 12

@@ -17,6 +17,7 @@ from PIL import Image
 
 from i2v_jax.configs import plants
 from tests import compiling
+from tests.compiling import HANG
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
 from tests.serving.stand_ins import wait_until
@@ -54,7 +55,7 @@ def server(workdir: pathlib.Path):
 def ask(address: str, path: str, body: bytes | None = None, kind: str = "application/json") -> tuple[int, bytes]:
     request = urllib.request.Request(address + path, body, {"Content-Type": kind})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=HANG) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -76,7 +77,7 @@ def test_programs_and_those_who_send_garbage_or_leave(server) -> None:
         b"\x16\x03\x01 nonsense\r\n\r\n",
         b"POST /v1/poke HTTP/1.1\r\nHost: %b\r\nContent-Length: 99999999999\r\n\r\n{",
     ):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG) as raw:
             raw.sendall(text.replace(b"%b", host.encode()))
     connection = http.client.HTTPConnection(host)
     connection.request("POST", "/v1/poke", good, {"Content-Type": "application/json"})
@@ -113,7 +114,7 @@ def test_the_benchmark(server) -> None:
 def test_the_benchmark_of_the_page(server, chromium) -> None:
     done = launch("benchmarks.serving", f"--url={server[1]}", "--browser", "--repeats=3")
     found = re.search(r"in Chromium, 3 answers\nfirst frame   median +([\d.]+) ms", done.stdout)
-    assert found and 1 < float(found[1]) < 20_000, done
+    assert found and float(found[1]) > 1, done
 
 
 @pytest.mark.slow
@@ -121,14 +122,14 @@ def test_it_ends_when_told(server) -> None:
     process, address = server
     assert ask(address, "/healthz")[0] == 200
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(HANG) == 0
 
 
 @pytest.mark.slow
 def test_it_answers_when_nobody_reads_what_it_prints(workdir: pathlib.Path) -> None:
     with served(workdir) as (process, address):
         process.stdout.close()
-        wait_until(lambda: ask(address, "/healthz")[0] == 200, seconds=600)
+        wait_until(lambda: ask(address, "/healthz")[0] == 200)
         (example, *_) = json.loads(ask(address, "/v1/model")[1])["examples"]
         good = json.dumps({"example": example, "poke": [10, 12, 3, 0]}).encode()
         assert ask(address, "/v1/poke", good)[0] == 200
@@ -152,7 +153,7 @@ def test_a_model_that_cannot_be_compiled_ends_it_in_words(workdir: pathlib.Path)
         env=compiling.environment(),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 2

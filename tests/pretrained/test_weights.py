@@ -21,6 +21,8 @@ from i2v_jax.errors import UserError
 from i2v_jax.pretrained import weights
 from i2v_jax.torch_interop import load_torch
 from i2v_jax.torch_interop.state_dicts import pickles, torch_files
+from tests import compiling
+from tests.compiling import HANG
 from tests.models.random_variables import random_variables
 from tests.reference import fixtures
 from tests.torch_interop.state_dicts.test_video_networks import assert_close, channels_last
@@ -35,9 +37,9 @@ def cache(tmp_path, monkeypatch):
 
 
 def _launch(*arguments, cache):
-    environment = {**os.environ, "I2V_JAX_CACHE": str(cache), "JAX_PLATFORMS": "cpu"}
+    environment = {**compiling.environment(), "I2V_JAX_CACHE": str(cache)}
     command = [sys.executable, "-m", "launch.weights", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
 
 
 class _Malice:

@@ -13,6 +13,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.sampling import export
 from i2v_jax.sampling.load import assemble
 from i2v_jax.sampling.poke_samples import sample_pokes
+from tests.compiling import HANG
 from tests.sampling.random_run import stage_variables
 
 RUNNER = """
@@ -62,7 +63,7 @@ def test_it_runs_without_this_package(synthesizer, tmp_path: pathlib.Path, chain
     directions = np.array([3, 30], np.int32)
     np.savez(tmp_path / "inputs.npz", start_frames=start_frames, control=directions)
     command = [sys.executable, "-c", RUNNER, "model.bin", "inputs.npz", "videos.npy"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG, check=False)
     assert result.returncode == 0, result.stderr
 
     control = synthesizer.control.encode(directions, 32)

@@ -17,7 +17,7 @@ class Seen:
 
     def open(self):
         self.page.goto(self.address)
-        self.page.wait_for_selector("html[data-ready]", timeout=120_000)
+        self.page.wait_for_selector("html[data-ready]")
         return self
 
     def point(self, x, y):

@@ -3,6 +3,7 @@
 import pytest
 
 from i2v_jax.serving.examples import Example
+from tests.compiling import HANG
 from tests.serving import stand_ins
 from tests.serving.browser import DESKTOP, Seen, recorded
 
@@ -15,6 +16,7 @@ def open_page(chromium):
     def opened(server, viewport=DESKTOP, **settings):
         address, asked = server
         context = chromium.new_context(viewport={"width": viewport[0], "height": viewport[1]}, **settings)
+        context.set_default_timeout(1000 * HANG)
         contexts.append(context)
         return Seen(context.new_page(), asked, address)
 

@@ -22,6 +22,7 @@ from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import LOOPBACK
 from i2v_jax.serving.models import ServedPokes, ServedPokeSamples, ServedSamples
 from i2v_jax.tasks.control import POKE
+from tests.compiling import HANG
 from tests.sampling import stand_ins
 
 SIZE = 16
@@ -87,7 +88,7 @@ def client(model, **settings):
         yield opened
 
 
-def wait_until(condition, seconds=120.0):
+def wait_until(condition, seconds=HANG):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about"
@@ -100,7 +101,7 @@ def hold(model):
 
     def held(requests):
         begun.set()
-        may.wait(20)
+        may.wait(HANG)
         yield from run(requests)
 
     model.run = held
@@ -121,7 +122,7 @@ def slow(model, seconds=0.02):
 
 def told(address, path):
     try:
-        with urllib.request.urlopen(address + path, timeout=10) as answer:
+        with urllib.request.urlopen(address + path, timeout=HANG) as answer:
             return answer.read().decode()
     except urllib.error.HTTPError as error:
         return str(error.code)
@@ -131,7 +132,7 @@ def post(address, **values):
     """The status of an answer to a poke of the example."""
     body = json.dumps({"example": "gray", **values}).encode()
     request = urllib.request.Request(f"{address}/v1/poke", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=HANG) as answer:
         return answer.status
 
 

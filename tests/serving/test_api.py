@@ -2,7 +2,6 @@
 
 import base64
 import io
-import time
 
 import av
 import numpy as np
@@ -187,7 +186,6 @@ def test_an_example_tells_the_size_that_its_pokes_are_told_in():
 
 
 def test_metrics(poke_client):
-    before = time.monotonic()
     ask(poke_client, poke="3,3,1,0")
     ask(poke_client, poke="3,3,0,0")
     for path in ("/v1/examples/gray", "/v1/examples/none", "/static/page.js", "/nothing", "/v1/poke"):
@@ -202,4 +200,4 @@ def test_metrics(poke_client):
     assert 'i2v_requests_total{route="other",status="200"}' not in values
     assert values["i2v_ready"] == "1.0"
     assert values["i2v_waiting_requests"] == "0.0"
-    assert 0 < float(values["i2v_first_frame_seconds_sum"]) < 60 + time.monotonic() - before
+    assert float(values["i2v_first_frame_seconds_sum"]) > 0

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from i2v_jax.serving import api
+from tests.compiling import HANG
 from tests.serving import stand_ins
 from tests.serving.stand_ins import SIZE, ask, png
 
@@ -176,13 +177,13 @@ def test_writing_large_files_keeps_no_picture_waiting(poke_client, monkeypatch):
 
     def held(*arguments):
         begun.release()
-        may.wait(20)
+        may.wait(HANG)
         return encode(*arguments)
 
     monkeypatch.setattr(api, "encode", held)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         files = [pool.submit(ask, poke_client, poke="3,3,1,0") for _ in range(4)]
-        assert begun.acquire(timeout=20) and begun.acquire(timeout=20)
+        assert begun.acquire(timeout=HANG) and begun.acquire(timeout=HANG)
         picture = poke_client.post("/v1/image", files={"image": ("a.png", png(), "image/png")})
         assert picture.status_code == 200
         assert not begun.acquire(blocking=False)  # two files at a time
@@ -204,7 +205,7 @@ def test_what_cannot_be_compiled_is_told():
 def test_it_is_not_ready_before_it_is_compiled_and_says_what_never_fits():
     model, may = stand_ins.pokes(), threading.Event()
     warm_up, run = model.warm_up, model.run
-    model.warm_up = lambda: (may.wait(20), warm_up())
+    model.warm_up = lambda: (may.wait(HANG), warm_up())
     with stand_ins.raw_client(model, waiting=1) as client:
         assert client.get("/healthz").status_code == 503
         early = ask(client, poke="3,3,1,0")
@@ -240,7 +241,7 @@ def test_a_full_queue_is_told_over_http_and_empties_again():
     with stand_ins.client(model, waiting=1) as client, concurrent.futures.ThreadPoolExecutor(2) as pool:
         begun, may = stand_ins.hold(model)
         answers = [pool.submit(ask, client, poke="3,3,1,0")]
-        assert begun.wait(20)
+        assert begun.wait(HANG)
         answers.append(pool.submit(ask, client, poke="3,3,1,0"))
         stand_ins.wait_until(lambda: len(client.app.state.engine._waiting) == 1)
         full = ask(client, poke="3,3,1,0")
@@ -264,7 +265,7 @@ def test_one_failure_among_several_leaves_nobody_waiting():
         before = client.portal.call(tasks)
         model.run = failing
         assert ask(client, poke=["3,3,2,0", "3,3,1,0"]).status_code == 500
-        stand_ins.wait_until(lambda: client.portal.call(tasks) == before, seconds=5)
+        stand_ins.wait_until(lambda: client.portal.call(tasks) == before)
 
 
 async def tasks():

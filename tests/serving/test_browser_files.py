@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from i2v_jax.serving import api
+from tests.compiling import HANG
 from tests.serving import stand_ins
 from tests.serving.browser import recorded
 from tests.serving.stand_ins import png
@@ -116,7 +117,7 @@ def test_a_picture_ends_the_answer_to_a_poke_while_it_was_decoded(open_page):
             seen.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png(value=200)})
         seen.page.wait_for_timeout(100)
         seen.drag((0.25, 0.25), (0.5, 0.25))
-        stand_ins.wait_until(lambda: seen.page.evaluate("1") and sent == [False], seconds=10)
+        stand_ins.wait_until(lambda: seen.page.evaluate("1") and sent == [False])
         seen.page.evaluate("window.decode()")
         seen.page.wait_for_function(SHOWN, arg=200)
         assert seen.page.locator("#clips button").count() == 0
@@ -203,7 +204,7 @@ def test_what_is_too_much_is_told_in_words(open_page, monkeypatch):
 
         begun, may = stand_ins.hold(model)
         one = pool.submit(stand_ins.post, seen.address, poke=[3, 3, 1, 0])
-        assert begun.wait(20)
+        assert begun.wait(HANG)
         other = pool.submit(stand_ins.post, seen.address, poke=[3, 3, 1, 0])
         stand_ins.wait_until(lambda: "i2v_waiting_requests 1.0" in stand_ins.told(seen.address, "/metrics"))
         seen.drag((0.25, 0.25), (0.5, 0.25))
@@ -219,7 +220,7 @@ def test_what_is_too_much_is_told_in_words(open_page, monkeypatch):
 def test_it_waits_for_the_model_and_tells_what_fails(open_page):
     model, may = stand_ins.pokes(), threading.Event()
     warm_up, run = model.warm_up, model.run
-    model.warm_up = lambda: (may.wait(20), warm_up())
+    model.warm_up = lambda: (may.wait(HANG), warm_up())
     with recorded(model) as server:
         seen = open_page(server)
         seen.page.goto(seen.address)

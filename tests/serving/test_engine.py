@@ -10,6 +10,7 @@ import pytest
 from i2v_jax.errors import UserError
 from i2v_jax.serving.engine import AnswerError, BusyError, Engine, NotReadyError
 from i2v_jax.serving.metrics import Metrics
+from tests.compiling import HANG
 from tests.serving.stand_ins import wait_until
 
 
@@ -35,7 +36,7 @@ class Counting:
         pass
 
     def run(self, requests):
-        self.may_run.wait(10)
+        self.may_run.wait(HANG)
         self.batches.append([request.value for request in requests])
         for frame in range(requests[0].frames):
             if frame == 1 and any(request.value == -1 for request in requests):
@@ -158,7 +159,7 @@ def test_what_cannot_be_compiled_is_told():
     told = threading.Event()
     engine.on_compiled = told.set
     engine.start()
-    assert told.wait(10)
+    assert told.wait(HANG)
     assert isinstance(engine.failure, MemoryError)
     assert not engine.ready
 

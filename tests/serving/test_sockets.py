@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 
 from i2v_jax.input import images
 from i2v_jax.serving.sockets import HEADER
+from tests.compiling import HANG
 from tests.serving import stand_ins
 
 WISH = {"id": 5, "example": "gray", "poke": [3, 3, 2, 0], "frames": 6}
@@ -136,13 +137,13 @@ def test_a_client_that_is_gone_before_the_start_leaves_nothing_in_the_queue(monk
     with stand_ins.client(model) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
         begun, may = stand_ins.hold(model)
         answered = pool.submit(stand_ins.ask, client, poke="3,3,1,0")
-        assert begun.wait(20)
+        assert begun.wait(HANG)
         monkeypatch.setattr(WebSocket, "send_json", leave)
         with client.websocket_connect("/v1/stream") as socket:
             socket.send_json(WISH)
-            assert gone.wait(20)
+            assert gone.wait(HANG)
         try:
-            stand_ins.wait_until(lambda: all(job.cancelled for job in client.app.state.engine._waiting), seconds=5)
+            stand_ins.wait_until(lambda: all(job.cancelled for job in client.app.state.engine._waiting))
         finally:
             may.set()
         assert answered.result().status_code == 200
@@ -190,7 +191,7 @@ def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(poke_clien
 
     def held(content):
         begun.release()
-        may.wait(20)
+        may.wait(HANG)
         return decode(content)
 
     monkeypatch.setattr(images, "decode_upload", held)
@@ -199,7 +200,7 @@ def test_wishes_that_replace_one_another_decode_one_picture_at_a_time(poke_clien
         decoders = 0
         for number in range(1, 6):
             socket.send_json({"id": number, "image": picture, "poke": [3, 3, 2, 0]})
-            decoders += begun.acquire(timeout=0.5)
+            decoders += begun.acquire(timeout=0.1 if decoders else HANG)
         may.set()
         assert decoders == 1
         texts = answer(socket)[0]
