@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.raw import RawVideo, find_videos
+from i2v_jax.data.registry import open_split
 from i2v_jax.data.staging import StoreOptions
 from i2v_jax.data.video_builder import SplitOptions, prepare
 from i2v_jax.input import images, videos
@@ -125,7 +126,9 @@ def open_pipeline(data_dir: Path, workers: int, prefetch: int = 2) -> BatchItera
             "prefetch": prefetch,
         }
     )
-    iterator = make_pipeline(data, split="train", batch_size=BATCH_SIZE.value, seed=0, train=True).iterator()
+    iterator = make_pipeline(
+        open_split(data, "train"), data, batch_size=BATCH_SIZE.value, seed=0, train=True
+    ).iterator()
     next(iterator)
     return iterator
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from i2v_jax.errors import UserError
+from i2v_jax.input.sources import SPLITS
 from i2v_jax.input.videos import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 
 WHOLE = (0.0, 1.0)
-SPLITS = ("train", "eval", "test")
 _SPLIT_FOLDERS = {
     "train": "train",
     "eval": "eval",

@@ -8,7 +8,7 @@ import pathlib
 import runpy
 import sys
 
-from i2v_jax.commands import command
+from i2v_jax.commands import as_typed
 from i2v_jax.launch import _help
 
 COMMANDS = (
@@ -47,7 +47,7 @@ def overview() -> str:
     folder = pathlib.Path(__file__).parent
     rows = [f"  {name:14s} {_help.first_line(folder / f'{name}.py')}" for name in COMMANDS]
     return "\n".join(
-        ["Image-to-video synthesis in JAX.", "", *rows, "", f"{command('NAME', '--help')} lists the flags."]
+        ["Image-to-video synthesis in JAX.", "", *rows, "", as_typed("python -m launch.NAME --help lists the flags.")]
     )
 
 

@@ -1,4 +1,4 @@
-"""The flag of all entry points that open a trained model: which of its checkpoints."""
+"""The flag --checkpoint of all commands that load a trained model."""
 
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "latest",
-    "Which checkpoint of the last stage: latest, best (by what training kept it for), or a step. The stages before are "
-    "always the latest, with which the last one was trained.",
+    "Checkpoint of the last stage: latest, best (by the metric that training selected it with), or a step. Earlier "
+    "stages always use their latest checkpoint, with which the last stage was trained.",
 )
 
 
 def chosen() -> "Choice":
-    """What the flag says. Raises UserError when it is nothing of that."""
+    """Returns the value of the flag. Raises UserError for a value that is not one of the three."""
     match CHECKPOINT.value:
         case "latest" | "best" as named:
             return named

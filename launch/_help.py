@@ -45,7 +45,7 @@ def text(docstring: str, program: str, positional: str = "") -> str:
     own = own_flags(program)
     required = [flag for flag in own if is_required(flag)]
     optional = [flag for flag in own if flag not in required]
-    sections = [commands.as_typed(inspect.cleandoc(docstring))]
+    sections = [commands.as_typed(docstring.strip())]
     if positional:
         sections.append(f"Arguments: {positional}")
     sections += [
@@ -89,10 +89,10 @@ def _described(flag: Any) -> str:
     if isinstance(flag, flags.EnumFlag | flags.MultiEnumClassFlag):
         words = words.partition(">: ")[2]  # absl puts the values before the help
     notes = []
-    if flag.parser.syntactic_help not in ("", "a number", "an integer"):
+    if flag.parser.syntactic_help not in ("", "a number", "an integer", "a comma separated list"):
         notes.append(flag.parser.syntactic_help)
     if flag.default not in (None, "", []):
-        notes.append(f"default: {','.join(flag.default) if isinstance(flag.default, list) else flag.default}")
+        notes.append(f"default: {_written(flag.default)}")
     if isinstance(flag, flags.MultiFlag):
         notes.append("can be repeated")
     in_brackets = f" ({'; '.join(notes)})" if notes else ""
@@ -105,6 +105,13 @@ def _usage(flag: Any) -> str:
         return f"--[no]{flag.name}"
     values = flag.parser.enum_values if kind == "string enum" else [_PLACEHOLDERS[kind]]
     return f"--{flag.name}={'|'.join(values)}"
+
+
+def _written(value: Any) -> str:
+    """Returns a flag's value as it is written on the command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _filled(words: str, indent: int = 0) -> str:

@@ -17,12 +17,16 @@ from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
 POKE = flags.DEFINE_multi_string(
     "poke",
     [],
-    "x,y,dx,dy: pixel (x, y) of the image as it is in its file (upright, 0,0 upper left) is to move by (dx, dy) of its "
-    "pixels, y down. May be given several times: a video each, or with --in_turn one after the other.",
+    "A poke x,y,dx,dy: moves pixel (x, y) by (dx, dy), in pixels of the upright image file; (0, 0) is the upper left "
+    "corner, and y points down. Each poke gives a video of its own, or with --in_turn all of them give one video.",
 )
-IN_TURN = flags.DEFINE_bool("in_turn", False, "Poke the last frame of each answer with the next --poke: one video.")
+IN_TURN = flags.DEFINE_bool(
+    "in_turn", False, "Apply each poke to the last frame of the video of the poke before it, and write one video."
+)
 CORRELATION = flags.DEFINE_multi_string(
-    "correlation", [], "x,y: which parts of the image move with this pixel, as a heat map of 100 random pokes."
+    "correlation",
+    [],
+    "A pixel x,y: writes a heat map of the parts of the image that move with it, from 100 random pokes.",
 )
 
 

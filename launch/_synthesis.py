@@ -12,18 +12,19 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
-OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
+OUT = flags.DEFINE_string("out", None, "Folder for the videos.", required=True)
 DIRECTION = flags.DEFINE_float("direction", None, "Direction of the motion in degrees: 0 is right, 90 is up.")
-ENDPOINT = flags.DEFINE_string("endpoint", None, "End effector in the last frame, x,y,z in the data set's coordinates.")
-CONTROL = flags.DEFINE_string(
-    "control",
-    None,
-    "NAME=VALUE: what controls the motion, by the name of the model's control. --direction and "
-    "--endpoint are short for it.",
+ENDPOINT = flags.DEFINE_string(
+    "endpoint", None, "Position x,y,z of the end effector in the last frame, in the coordinates of the data set."
 )
-CROP = flags.DEFINE_enum("crop", None, ["resize", "center"], "How images become square; by default as in training.")
-FPS = flags.DEFINE_float("fps", 8, "Frames per second of the files written.", lower_bound=0.1)
-SCALE = flags.DEFINE_integer("scale", 0, "Enlarge by this factor; 0: to about 256 pixels.", lower_bound=0)
+CONTROL = flags.DEFINE_string(
+    "control", None, "Control of the motion, NAME=VALUE. --direction and --endpoint are short for it."
+)
+CROP = flags.DEFINE_enum("crop", None, ["resize", "center"], "How images are made square; by default as in training.")
+FPS = flags.DEFINE_float("fps", 8, "Frames per second of the videos.", lower_bound=0.1)
+SCALE = flags.DEFINE_integer(
+    "scale", 0, "Factor by which videos are enlarged; 0 enlarges them to about 256 pixels.", lower_bound=0
+)
 
 
 def requested_controls() -> dict[str, str | None]:

@@ -1,8 +1,9 @@
-"""Trains on procedural data and writes one page of what the models do: skies that move, plants that are poked.
+"""Trains on procedural data and writes a page that shows the models: moving skies and plants that are poked.
 
-python -m launch.demo [--demo=all|sky|plants] [--workdir=runs/demo]
+    python -m launch.demo
+    python -m launch.demo --demo=plants --workdir=runs/demo
 
-A second run continues what was interrupted, reuses what is finished, and writes the page again.
+The same command continues a demo that was interrupted, reuses models that are finished, and writes the page again.
 """
 
 import pathlib
@@ -18,10 +19,10 @@ from i2v_jax.launch._app import run
 if TYPE_CHECKING:
     from i2v_jax.reports.page import Report
 
-DEMO = flags.DEFINE_enum("demo", "all", ["all", "sky", "plants"], "What to train and show.")
+DEMO = flags.DEFINE_enum("demo", "all", ["all", "sky", "plants"], "Models to train and show.")
 ARGUMENTS = flags.DEFINE_string("arguments", "demo", "Arguments of configs/sky.py and configs/plants.py.")
-WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the page; each model has its work directory in it.")
-CLIPS = flags.DEFINE_integer("clips", 64, "Held-out clips to measure on.", lower_bound=8)
+WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder for the page and the work directories of the models.")
+CLIPS = flags.DEFINE_integer("clips", 64, "Number of held-out clips to evaluate on.", lower_bound=8)
 
 
 def main(argv: Sequence[str]) -> None:

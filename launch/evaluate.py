@@ -1,13 +1,13 @@
-"""Measures a trained model on held-out clips under a protocol, and says exactly what each number is.
+"""Evaluates a trained model on held-out clips under a protocol.
 
-python -m launch.evaluate --workdir=RUN --protocol=bair [--metrics=fvd,lpips] [--release_quirks] [--repeats=5]
+    python -m launch.evaluate --workdir=RUN --protocol=bair --metrics=fvd,lpips --repeats=5
+    python -m launch.evaluate --workdir=RUN --protocol=targets --samples=5 --beside=POKE_RUN
 
-Adds its results to metrics.json and metrics.md in RUN/evaluations/PROTOCOL, and writes the values of each clip, curves
-and index.html. A killed evaluation goes on when the same command is given again.
+Adds the results to metrics.json and metrics.md in RUN/evaluations/PROTOCOL, and writes the values of each clip, curves
+and index.html. The same command continues an evaluation that was interrupted.
 
-python -m launch.evaluate --workdir=RUN --protocol=targets [--samples=5 --beside=POKE_RUN]
-
-measures instead where the pokes of a model's held-out clips end, and writes RUN/evaluations/targets/numbers.json.
+The protocol `targets` measures instead where the pokes of held-out clips end, and writes
+RUN/evaluations/targets/numbers.json.
 """
 
 import dataclasses
@@ -26,33 +26,42 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained mode
 PROTOCOL = flags.DEFINE_string(
     "protocol",
     "",
-    "bair, iper, landscape, dtdb, poke, sky or folder: which clips and frames; targets: where pokes end; by default "
-    "that of the data, poke where the model answers to pokes, and targets where it does so on plants.",
+    "bair, iper, landscape, dtdb, poke, sky or folder, which choose clips and frames, or targets, which measures where "
+    "pokes end. By default the protocol of the data set: poke for a model with pokes, targets if its data is plants.",
 )
 METRICS = flags.DEFINE_list(
-    "metrics", [], "Names separated by commas; by default those of the protocol whose weights are there."
+    "metrics", [], "Metrics; by default all metrics of the protocol whose pretrained weights are available."
 )
-RELEASE_QUIRKS = flags.DEFINE_bool("release_quirks", False, "Compute as the authors' scripts do, where they deviate.")
-CLIPS = flags.DEFINE_integer("clips", 0, "Only the first so many clips; 0: all of the protocol.", lower_bound=0)
-SPLIT = flags.DEFINE_enum("split", "test", ["test", "eval", "train"], "Where the clips come from.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the clip list and of the samples.", lower_bound=0)
-REPEATS = flags.DEFINE_integer("repeats", 1, "Measure so many times with other samples.", lower_bound=1)
-TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Spread of the residual.", lower_bound=0)
+RELEASE_QUIRKS = flags.DEFINE_bool(
+    "release_quirks", False, "Compute metrics as the scripts of the authors do, where those differ from the papers."
+)
+CLIPS = flags.DEFINE_integer(
+    "clips", 0, "Evaluate only the first N clips; 0 evaluates all clips of the protocol.", lower_bound=0
+)
+SPLIT = flags.DEFINE_enum("split", "test", ["test", "eval", "train"], "Split that the clips come from.")
+SEED = flags.DEFINE_integer("seed", 0, "Random seed of the clip list and of the samples.", lower_bound=0)
+REPEATS = flags.DEFINE_integer("repeats", 1, "Number of evaluations, each with new samples.", lower_bound=1)
+TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Standard deviation of the residual.", lower_bound=0)
 CONTROL = flags.DEFINE_enum(
-    "control", "own", ["own", "random"], "What a model with control is told: the true clip's own, or a random one."
+    "control", "own", ["own", "random"], "Control of a model that has one: that of the real clip, or a random one."
 )
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips at a time; does not change the numbers.", lower_bound=1)
-SAVE_EVERY = flags.DEFINE_integer("save_every", 10, "Batches after which progress is saved.", lower_bound=1)
-DATA_DIR = flags.DEFINE_string("data_dir", "", "Prepared data, if it is elsewhere than in training.")
-NAME = flags.DEFINE_string("name", "", "Of the model in tables; by default that of the work directory.")
-SAMPLES = flags.DEFINE_integer("samples", 5, "Protocol targets: of each poke, of a model that samples.", lower_bound=2)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips per batch; does not change the results.", lower_bound=1)
+SAVE_EVERY = flags.DEFINE_integer("save_every", 10, "Batches between two saves of the progress.", lower_bound=1)
+DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the prepared data; by default as in training.")
+NAME = flags.DEFINE_string("name", "", "Name of the model in tables; by default that of the work directory.")
+SAMPLES = flags.DEFINE_integer("samples", 5, "Protocol targets: samples per poke of a cINN.", lower_bound=2)
 BESIDE = flags.DEFINE_string(
-    "beside", "", "Protocol targets: work directory of a poke model to measure on the same pokes."
+    "beside", "", "Protocol targets: work directory of a poke model to evaluate on the same pokes."
 )
 OUT = flags.DEFINE_string("out", "", "Folder for the results; by default RUN/evaluations/PROTOCOL.")
-SHOWN = flags.DEFINE_integer("shown", 4, "Best and worst samples on the page; 0: no page.", lower_bound=0)
+SHOWN = flags.DEFINE_integer(
+    "shown", 4, "Number of best and of worst samples on the page; 0 writes no page.", lower_bound=0
+)
 TRAIN_CLIPS = flags.DEFINE_integer(
-    "train_clips", 256, "Training clips among which the nearest are looked for; 0: none.", lower_bound=0
+    "train_clips",
+    256,
+    "Training clips to search for the nearest neighbors of samples; 0 skips the search.",
+    lower_bound=0,
 )
 
 
@@ -60,11 +69,12 @@ def main(argv: Sequence[str]) -> None:
     import jax
 
     from i2v_jax.config import read_workdir
+    from i2v_jax.data.registry import data_set
     from i2v_jax.distributed import runtime
     from i2v_jax.evaluation import results
     from i2v_jax.evaluation.evaluated_model import ToldControl, load_candidate
     from i2v_jax.evaluation.measure import Request, available_metrics, measure
-    from i2v_jax.evaluation.protocols import get_protocol, of_whole_videos
+    from i2v_jax.evaluation.protocols import get_protocol
     from i2v_jax.metrics.registry import release_name
     from i2v_jax.reports.evaluation_page import earlier_records, write_clips, write_numbers, write_page
 
@@ -89,8 +99,8 @@ def main(argv: Sequence[str]) -> None:
         data.dir = DATA_DIR.value
     protocol = get_protocol(name, RELEASE_QUIRKS.value)
     protocol = dataclasses.replace(protocol, stride=data.frame_stride)
-    if data.name == "plants":  # its clips show the same motion, whatever their length
-        protocol = of_whole_videos(protocol, data.frames - 1)
+    if data_set(data.name).whole_motion:
+        protocol = protocol.of_whole_videos(data.frames - 1)
     metrics = tuple(METRICS.value)
     if not metrics:
         metrics, missing = available_metrics(protocol.metrics)
@@ -120,12 +130,15 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _default_protocol(config: ConfigDict) -> str:
+    """Returns the protocol of the data set, or for a model that answers to pokes `targets` or `poke`."""
+    from i2v_jax.data.data_set import KnownAnswers
+    from i2v_jax.data.registry import data_set
     from i2v_jax.evaluation.evaluated_model import answers_to_pokes
-    from i2v_jax.evaluation.protocols import protocol_of
 
-    if config.data.name == "plants":
-        return "targets"
-    return "poke" if answers_to_pokes(config) else protocol_of(config.data.name)
+    known = data_set(config.data.name)
+    if not answers_to_pokes(config):
+        return known.protocol.name
+    return "targets" if isinstance(known, KnownAnswers) else "poke"
 
 
 def _measure_targets(config: ConfigDict) -> None:

@@ -1,6 +1,6 @@
-"""Writes the sampler of a trained model as one file that runs with jax, flatbuffers and NumPy alone.
+"""Exports the sampler of a trained model as one file that needs only jax, flatbuffers and NumPy to run.
 
-python -m launch.export --workdir=RUN --out=model.bin [--platforms=cpu,cuda,tpu --num_samples=8 --frames=48]
+python -m launch.export --workdir=RUN --out=model.bin --platforms=cpu,cuda --num_samples=8 --frames=48
 """
 
 import pathlib
@@ -13,13 +13,17 @@ from i2v_jax.launch import _checkpoint
 from i2v_jax.launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
-OUT = flags.DEFINE_string("out", None, "The file to write.", required=True)
-PLATFORMS = flags.DEFINE_list("platforms", ["cpu", "cuda", "tpu"], "Where it can run: cpu, cuda, tpu.")
-NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "Videos for each image.", lower_bound=1)
-FRAMES = flags.DEFINE_integer("frames", 16, "Length; beyond 16 the last frame starts the next part.", lower_bound=1)
-TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Spread of the residual: 0 is the same video.", lower_bound=0)
+OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
+PLATFORMS = flags.DEFINE_list("platforms", ["cpu", "cuda", "tpu"], "Platforms on which the file runs.")
+NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "Videos per image.", lower_bound=1)
+FRAMES = flags.DEFINE_integer(
+    "frames", 16, "Length of a video. Longer ones than 16 frames are extended from their last frame.", lower_bound=1
+)
+TEMPERATURE = flags.DEFINE_float(
+    "temperature", 1.0, "Standard deviation of the residual; with 0 all videos of an image are the same.", lower_bound=0
+)
 CHAIN = flags.DEFINE_enum(
-    "chain", "same_z", ["same_z", "fresh"], "Parts after the first: the same motion, or a new one."
+    "chain", "same_z", ["same_z", "fresh"], "Motion of the parts after the first 16 frames: the same, or drawn anew."
 )
 
 

@@ -1,6 +1,8 @@
-"""Writes a trained model as files that the authors' PyTorch code loads. No PyTorch is needed.
+"""Converts a work directory into checkpoint files for the PyTorch code of the authors.
 
-python -m launch.export_torch --workdir=RUN --out=DIR
+    python -m launch.export_torch --workdir=RUN --out=DIR
+
+This needs no PyTorch.
 """
 
 import pathlib
@@ -11,7 +13,7 @@ from absl import flags
 from i2v_jax.launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
-OUT = flags.DEFINE_string("out", None, "Folder for the files; must not exist, or be empty.", required=True)
+OUT = flags.DEFINE_string("out", None, "Folder for the files; must be empty or not exist yet.", required=True)
 
 
 def main(argv: Sequence[str]) -> None:

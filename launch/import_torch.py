@@ -1,9 +1,10 @@
-"""Makes a work directory of a model of the authors, which samples, evaluates and trains on like one of ours.
+"""Converts a model released by the authors (PyTorch) into a work directory.
 
-python -m launch.import_torch --kind=cinn --stage1=DIR --ae=DIR --stage2=DIR --workdir=RUN
-python -m launch.import_torch --kind=poke --checkpoint=FILE --config=FILE --workdir=RUN
+    python -m launch.import_torch --kind=cinn --stage1=DIR --ae=DIR --stage2=DIR --workdir=RUN
+    python -m launch.import_torch --kind=poke --checkpoint=FILE --config=FILE --workdir=RUN
 
-The files are those of the releases; no PyTorch is needed, and no code that a file may carry is run.
+The work directory can be sampled, evaluated and trained further like any other. This needs no PyTorch, and runs no code
+that a file may contain.
 """
 
 import pathlib
@@ -15,13 +16,17 @@ from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.launch._app import run
 
-KIND = flags.DEFINE_enum("kind", None, ["cinn", "poke"], "Which release the model is of.", required=True)
-STAGE1 = flags.DEFINE_string("stage1", None, "Folder of config_stage1.yaml and best_PFVD_{ENC,GEN}.pth.")
-AE = flags.DEFINE_string("ae", None, "Folder of config_stage2_AE.yaml and encoder_stage2.pth.")
-STAGE2 = flags.DEFINE_string("stage2", None, "Folder of config_stage2.yaml and cINN.pth.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "reg_ckpt_checkpoint_N.pt of a poke model.")
-CONFIG = flags.DEFINE_string("config", None, "config.yaml of a poke model.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Work directory to make; must not exist, or be empty.", required=True)
+KIND = flags.DEFINE_enum("kind", None, ["cinn", "poke"], "Release that the model belongs to.", required=True)
+STAGE1 = flags.DEFINE_string(
+    "stage1", None, "--kind=cinn: folder with config_stage1.yaml, best_PFVD_ENC.pth and best_PFVD_GEN.pth."
+)
+AE = flags.DEFINE_string("ae", None, "--kind=cinn: folder with config_stage2_AE.yaml and encoder_stage2.pth.")
+STAGE2 = flags.DEFINE_string("stage2", None, "--kind=cinn: folder with config_stage2.yaml and cINN.pth.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", None, "--kind=poke: the file reg_ckpt_checkpoint_N.pt.")
+CONFIG = flags.DEFINE_string("config", None, "--kind=poke: the file config.yaml.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Work directory to write; must be empty or not exist yet.", required=True
+)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,8 +1,11 @@
-"""Prepares a data set: `python -m launch.prepare --dataset=folder --raw_dir=DIR --data_dir=OUT`.
+"""Prepares a data set for training: converts videos and folders of frames into TFDS files.
 
-Videos and folders of frames become TFDS ArrayRecord files with train, eval and test splits. A killed run continues
-when started again. With `--flow=dis` (or a folder of flow files) the optical flow that the poke model is trained with
-is stored as well, also for a data set that is prepared already.
+    python -m launch.prepare --dataset=folder --raw_dir=CLIPS --data_dir=PREPARED
+    python -m launch.prepare --dataset=taichi --raw_dir=RAW --data_dir=PREPARED --max_size=128 --flow=dis
+
+Writes ArrayRecord files with the splits train, eval and test. The same command continues an interrupted run.
+--flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, even for a
+data set that is prepared already.
 """
 
 import json
@@ -12,53 +15,51 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from i2v_jax.data.bair.builder import Bair
-from i2v_jax.data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall
+from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.flows import FlowOptions, store_flows
-from i2v_jax.data.folder.builder import Folder
-from i2v_jax.data.human36m.builder import Human36M
-from i2v_jax.data.iper.builder import Iper
-from i2v_jax.data.landscape.builder import Landscape
-from i2v_jax.data.poking_plants.builder import PokingPlants
+from i2v_jax.data.registry import DATA_SETS
 from i2v_jax.data.staging import StoreOptions
-from i2v_jax.data.taichi.builder import Taichi
 from i2v_jax.data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
 from i2v_jax.launch._app import run
 
-_CINN = (Landscape, Bair, Iper, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall)
-_POKE = (PokingPlants, Taichi, Human36M)
-BUILDERS = {builder.name: builder for builder in (Folder, *_CINN, *_POKE)}
+BUILDERS = {name: known.builder for name, known in DATA_SETS.items() if isinstance(known, PreparedDataSet)}
 
 DATASET = flags.DEFINE_enum(
-    "dataset", None, sorted(BUILDERS), "Which data set the raw files are; `folder` is any.", required=True
+    "dataset", None, sorted(BUILDERS), "Data set of the raw files; `folder` takes any videos.", required=True
 )
-RAW_DIR = flags.DEFINE_string("raw_dir", None, "Folder with the files as downloaded.", required=True)
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder for prepared data sets (data.dir of a config).", required=True)
+RAW_DIR = flags.DEFINE_string("raw_dir", None, "Folder of the raw files as they were downloaded.", required=True)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder for prepared data sets: --config.data.dir in training.", required=True
+)
 STORE = flags.DEFINE_enum(
-    "store", "frames", ["frames", "video"], "Store JPEG frames, or the mp4, mov, webm and mkv files as they are."
+    "store", "frames", ["frames", "video"], "Store JPEG frames, or the original mp4, mov, webm and mkv files."
 )
-JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 95, "Of frames that have to be encoded.", 1, 100)
+JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of frames that are encoded.", 1, 100)
 MAX_SIZE = flags.DEFINE_integer(
-    "max_size", 0, "Scale stored frames down until the shorter side has this many pixels; 0: never.", 0
+    "max_size", 0, "Scale frames down so that the shorter side has at most this many pixels; 0 keeps the size.", 0
 )
-MIN_FRAMES = flags.DEFINE_integer("min_frames", 17, "Leave out shorter videos.", 2)
-EVAL_FRACTION = flags.DEFINE_float("eval_fraction", 0.1, "Held out of train when the data has no eval split.", 0.0, 0.5)
-TEST_FRACTION = flags.DEFINE_float("test_fraction", 0.1, "Held out of train when the data has no test split.", 0.0, 0.5)
-SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Which videos are held out.", 0)
+MIN_FRAMES = flags.DEFINE_integer("min_frames", 17, "Skip videos with fewer frames.", 2)
+EVAL_FRACTION = flags.DEFINE_float(
+    "eval_fraction", 0.1, "Fraction of the training videos to hold out if the data set has no eval split.", 0.0, 0.5
+)
+TEST_FRACTION = flags.DEFINE_float(
+    "test_fraction", 0.1, "Fraction of the training videos to hold out if the data set has no test split.", 0.0, 0.5
+)
+SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Random seed that decides which videos are held out.", 0)
 FLOW = flags.DEFINE_string(
     "flow",
     "",
     "Store optical flow for the poke model: 'dis' estimates it, a folder holds it as VIDEO/FIRST_SECOND.npy or .flo.",
 )
 FLOW_DISTANCE = flags.DEFINE_multi_integer(
-    "flow_distance", [10], "Frames from the first to the last of a clip; once for each step width.", 1
+    "flow_distance", [10], "Frames between the first and the last frame of a clip.", 1
 )
-FLOW_SIZE = flags.DEFINE_integer("flow_size", 128, "The shorter side of a stored flow at most.", 8)
+FLOW_SIZE = flags.DEFINE_integer("flow_size", 128, "Shorter side of stored flows in pixels, at most.", 8)
 FLOW_MOTION = flags.DEFINE_float(
-    "flow_motion", 0.008, "Leave out videos in which nothing moves further; share of the frame's shorter side.", 0.0
+    "flow_motion", 0.008, "Skip videos in which nothing moves further than this fraction of the shorter side.", 0.0
 )
-THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Videos that are read at the same time.", 1)
+THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Number of videos to read in parallel.", 1)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
-"""Compares evaluations of several models, next to what papers printed under the same protocol.
+"""Compares the evaluations of several models with each other and with published numbers.
 
-python -m launch.report RUN1 RUN2 ... --out=DIR
+    python -m launch.report RUN1 RUN2 --out=DIR
 
-Writes comparison.md, index.html and curves. Results of different protocols get tables of their own; the fields in
-which they differ are named.
+Each RUN is a work directory that was evaluated. Writes comparison.md, index.html and curves. Results under different
+protocols get separate tables, which name the fields that differ.
 """
 
 import pathlib

@@ -1,12 +1,10 @@
-"""Turns still images into videos: what the work directory holds decides how.
+"""Generates videos from still images with a trained model.
 
-A cINN draws many videos of each image, directed if it was trained with control, poked if that is by pokes:
+    python -m launch.sample --workdir=RUN --image=a.jpg --image=b.jpg --out=DIR --num_samples=8 --frames=48
+    python -m launch.sample --workdir=RUN --image=a.jpg --poke=40,60,15,0 --out=DIR
 
-python -m launch.sample --workdir=RUN --image=a.jpg [--image=b.jpg] --out=DIR [--num_samples=8 --frames=48]
-
-A poke model has one answer to a poke:
-
-python -m launch.sample --workdir=RUN --image=a.jpg --poke=x,y,dx,dy [--poke=...] --out=DIR [--correlation=x,y]
+A cINN draws several videos of each image. If it was trained with a control, --direction, --endpoint or --poke sets it.
+A poke model has exactly one video for each poke of an image.
 """
 
 from collections.abc import Sequence
@@ -18,18 +16,20 @@ from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _poke, _synthesis
 from i2v_jax.launch._app import run
 
-IMAGE = flags.DEFINE_multi_string("image", None, "A start frame; may be given several times.", required=True)
-NUM_SAMPLES = flags.DEFINE_integer("num_samples", 8, "Videos for each image.", lower_bound=1)
+IMAGE = flags.DEFINE_multi_string("image", None, "Image file: the start frame.", required=True)
+NUM_SAMPLES = flags.DEFINE_integer("num_samples", 8, "Videos per image.", lower_bound=1)
 FRAMES = flags.DEFINE_integer(
     "frames",
     None,
-    "Length; by default that of training. A cINN goes on from its last frame.",
+    "Length of a video; by default as in training. A cINN extends longer videos from their last frame.",
     lower_bound=1,
 )
-SEED = flags.DEFINE_integer("seed", 0, "Another seed gives other videos.")
-TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Spread of the residual: 0 is the same video.", lower_bound=0)
+SEED = flags.DEFINE_integer("seed", 0, "Random seed: another seed gives other videos.")
+TEMPERATURE = flags.DEFINE_float(
+    "temperature", 1.0, "Standard deviation of the residual; with 0 all videos of an image are the same.", lower_bound=0
+)
 CHAIN = flags.DEFINE_enum(
-    "chain", "same_z", ["same_z", "fresh"], "Parts after the first: the same motion, or a new one."
+    "chain", "same_z", ["same_z", "fresh"], "Motion of the parts after the first 16 frames: the same, or drawn anew."
 )
 
 

@@ -1,6 +1,7 @@
-"""Opens a trained model to a browser and to programs: what the work directory holds decides what can be asked.
+"""Serves a trained model over HTTP: a page for people and an API for programs.
 
-python -m launch.serve --workdir=RUN [--host=127.0.0.1 --port=8000 --examples=DIR]
+python -m launch.serve --workdir=RUN
+python -m launch.serve --workdir=RUN --host=0.0.0.0 --port=8080 --examples=IMAGES
 """
 
 import contextlib
@@ -18,14 +19,20 @@ from i2v_jax.launch._app import run
 from i2v_jax.serving import start
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
-HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 lets other machines in.")
-PORT = flags.DEFINE_integer("port", 8000, "0: any that is free.", lower_bound=0, upper_bound=65535)
-EXAMPLES = flags.DEFINE_string("examples", None, "Folder of images to offer; by default held-out frames of the data.")
-FPS = flags.DEFINE_float(
-    "fps", start.FPS, "Frames per second of what is shown and written.", lower_bound=0.1, upper_bound=60
+HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "Address to listen on; 0.0.0.0 accepts connections from other machines."
 )
-WAITING = flags.DEFINE_integer("waiting", start.WAITING, "Requests that may wait; more are refused.", lower_bound=1)
-MAX_BODY = flags.DEFINE_float("max_body_mib", start.MAX_BODY / 2**20, "Largest request.", lower_bound=0.01)
+PORT = flags.DEFINE_integer("port", 8000, "Port to listen on; 0 chooses a free one.", lower_bound=0, upper_bound=65535)
+EXAMPLES = flags.DEFINE_string(
+    "examples", None, "Folder of images that the page offers; by default held-out frames of the data set."
+)
+FPS = flags.DEFINE_float("fps", start.FPS, "Frames per second of the videos.", lower_bound=0.1, upper_bound=60)
+WAITING = flags.DEFINE_integer(
+    "waiting", start.WAITING, "Number of requests that may wait; further ones are refused.", lower_bound=1
+)
+MAX_BODY = flags.DEFINE_float(
+    "max_body_mib", start.MAX_BODY / 2**20, "Size limit of a request in MiB.", lower_bound=0.01
+)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,4 +1,10 @@
-"""Trains a model: python -m launch.train --config=configs/sky.py:runlocal --workdir=runs/sky"""
+"""Trains a model.
+
+    python -m launch.train --config=configs/sky.py:demo --workdir=runs/sky
+    python -m launch.train --config=configs/bair.py --workdir=runs/bair --config.data.dir=PREPARED
+
+The stages of a model are trained in order. The same command continues a run that was interrupted.
+"""
 
 from collections.abc import Sequence
 
@@ -7,12 +13,10 @@ from ml_collections import config_flags
 
 from i2v_jax.launch._app import run
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config", help_string="Config file and its arguments, FILE.py:stage=flow,size=64."
-)
+CONFIG = config_flags.DEFINE_config_file("config", help_string="Config file, with its arguments after a colon.")
 flags.mark_flag_as_required("config")
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of checkpoints, logs and previews. Continues what is there.", required=True
+    "workdir", None, "Folder for checkpoints, logs and previews. Training continues from what is there.", required=True
 )
 
 

@@ -1,7 +1,9 @@
-"""The motion of a clip on other images, or under another control.
+"""Transfers the motion of a clip to other images, or changes its control.
 
-python -m launch.transfer --workdir=RUN --clip=a.mp4 --image=b.jpg [--image=c.jpg] --out=DIR
-python -m launch.transfer --workdir=RUN --clip=a.mp4 --set=direction=120 --out=DIR
+    python -m launch.transfer --workdir=RUN --clip=a.mp4 --image=b.jpg --image=c.jpg --out=DIR
+    python -m launch.transfer --workdir=RUN --clip=a.mp4 --set=direction=120 --out=DIR
+
+The direction of the clip is measured unless --direction gives it; an end point is given with --endpoint.
 """
 
 from collections.abc import Sequence
@@ -15,14 +17,19 @@ from i2v_jax.launch import _checkpoint, _synthesis
 from i2v_jax.launch._app import run
 from i2v_jax.tasks import control as controls
 
-CLIP = flags.DEFINE_string("clip", None, "Whose motion: a video file or a folder of frames, 17 or more.", required=True)
-IMAGE = flags.DEFINE_multi_string("image", [], "A start frame that takes the motion; may be given several times.")
-SET = flags.DEFINE_string(
-    "set", None, "Another control for the clip's residual: direction=120 or endpoint=0.6,0.1,0.25."
+CLIP = flags.DEFINE_string(
+    "clip",
+    None,
+    "Clip whose motion is transferred: a video file or a folder of frames, 17 frames or more.",
+    required=True,
 )
-START = flags.DEFINE_integer("start", 0, "First frame of the clip.", lower_bound=0)
-STRIDE = flags.DEFINE_integer("stride", 1, "Distance between the clip's frames.", lower_bound=1)
-FRAMES = flags.DEFINE_integer("frames", 16, "Length of the results.", lower_bound=1)
+IMAGE = flags.DEFINE_multi_string("image", [], "Image file: a start frame to which the motion is transferred.")
+SET = flags.DEFINE_string(
+    "set", None, "New control for the residual of the clip: direction=120 or endpoint=0.6,0.1,0.25."
+)
+START = flags.DEFINE_integer("start", 0, "Index of the first frame of the clip.", lower_bound=0)
+STRIDE = flags.DEFINE_integer("stride", 1, "Take every n-th frame of the clip.", lower_bound=1)
+FRAMES = flags.DEFINE_integer("frames", 16, "Length of the videos.", lower_bound=1)
 
 
 def main(argv: Sequence[str]) -> None:

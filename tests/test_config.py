@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from i2v_jax import config as configs
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks import networks, perceptual_loss
@@ -217,7 +218,7 @@ def test_a_split_too_small_is_one_clear_line():
     config = load("sky:demo")
     config.data.num_clips.train = 3
     with pytest.raises(UserError, match="fewer than batch_size=8"):
-        make_pipeline(config.data, split="train", batch_size=8, seed=0, train=True)
+        make_pipeline(open_split(config.data, "train"), config.data, batch_size=8, seed=0, train=True)
 
 
 def test_control_by_pokes_needs_pokes_in_pixels():

@@ -15,7 +15,7 @@ _DIRECTIONS = "directions.csv"
 _MEASURED_FRAMES, _MEASURED_SIZE = 17, 128
 
 
-class _Texture(VideoBuilder, skip_registration=True):  # type: ignore[call-arg]
+class Texture(VideoBuilder, skip_registration=True):  # type: ignore[call-arg]
     """`<texture>/*.avi` (any video file or folder of frames), optionally with train/ and test/ below the texture."""
 
     FOLDER: ClassVar[str]
@@ -25,25 +25,25 @@ class _Texture(VideoBuilder, skip_registration=True):  # type: ignore[call-arg]
         return raw.find_videos(raw_dir / cls.FOLDER)
 
 
-class DtdbFire(_Texture):
+class DtdbFire(Texture):
     """Flames."""
 
     FOLDER = "fire"
 
 
-class DtdbVegetation(_Texture):
+class DtdbVegetation(Texture):
     """Plants in the wind."""
 
     FOLDER = "vegetation"
 
 
-class DtdbWaterfall(_Texture):
+class DtdbWaterfall(Texture):
     """Falling water."""
 
     FOLDER = "waterfall"
 
 
-class DtdbClouds(_Texture):
+class DtdbClouds(Texture):
     """Clouds, with their direction: from `directions.csv` (name, degrees) in the texture's folder, else measured."""
 
     FOLDER = "clouds"

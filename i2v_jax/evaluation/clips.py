@@ -9,10 +9,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from i2v_jax.evaluation.protocols import Clip, ClipList, Protocol, clip_list, spare_clips
+from i2v_jax.data.protocol import Protocol
+from i2v_jax.data.registry import open_split
+from i2v_jax.evaluation.protocols import Clip, ClipList, clip_list, spare_clips
 from i2v_jax.input import transforms
 from i2v_jax.input.clips import Cut
-from i2v_jax.input.pipeline import open_split
 from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
 from i2v_jax.input.sources import VideoSource
 

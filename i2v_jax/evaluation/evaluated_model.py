@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from i2v_jax.config import read_workdir
+from i2v_jax.data.registry import data_set
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import Batch
 from i2v_jax.evaluation.records import ModelIdentity
@@ -55,7 +56,7 @@ class Candidate(abc.ABC):
     def data_name(self) -> str:
         """For the record: the data set, and what changes its clips."""
         data = self.config.data
-        return f"{data.name} in a breeze of {data.breeze:g}" if data.breeze else data.name
+        return data_set(data.name).describe(data)
 
     @property
     @abc.abstractmethod

@@ -7,9 +7,9 @@ import numpy as np
 import tqdm
 from numpy.typing import NDArray
 
+from i2v_jax.data.protocol import Protocol
 from i2v_jax.evaluation.clips import ClipReader, open_clips
 from i2v_jax.evaluation.evaluated_model import Candidate
-from i2v_jax.evaluation.protocols import Protocol
 
 Floats = NDArray[np.floating]
 

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from i2v_jax import media
+from i2v_jax.data.data_set import KnownAnswers
+from i2v_jax.data.registry import data_set
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.poked_clips import PokedClips, held_out
 from i2v_jax.input import flow
-from i2v_jax.input.procedural import plants
 from i2v_jax.metrics.diversity import SAMPLES, pairwise_diversity
 from i2v_jax.metrics.motion import track
 from i2v_jax.metrics.paired import image_distance_per_frame, psnr_per_frame, ssim_per_frame
@@ -96,8 +97,9 @@ def measure_samples(
         _check_beside(beside, synthesizer.size, data)
     clips = held_out(data, count, split)
     measured = _measure(respond, clips, {"reconstruction": synthesizer.reconstruct(clips.video)})
-    if samples > 1 and data.name == "plants":
-        truth = true_answers(clips, samples, data.breeze, seed, split)
+    known = data_set(data.name)
+    if samples > 1 and isinstance(known, KnownAnswers):
+        truth = true_answers(known, clips, data, samples, seed=seed, split=split)
         measured.numbers.update(_diversity(clips.video[:, 0], truth, "truth"))
     if beside is None:
         return measured
@@ -115,7 +117,7 @@ def _check_beside(beside: PokeSynthesizer, size: int, data: ConfigDict) -> None:
         raise UserError(
             f"the models have {size} and {beside.size} pixels: errors in pixels can be compared at one size only"
         )
-    if data.name != "plants" and beside.frames + 1 != data.frames:
+    if not data_set(data.name).whole_motion and beside.frames + 1 != data.frames:
         raise UserError(
             f"the models have clips of {data.frames} and {beside.frames + 1} frames, after which a point is elsewhere: "
             f"train the poke model with data.frames={data.frames}"
@@ -159,16 +161,16 @@ def _diversity(start: Floats, answers: Floats, name: str) -> dict[str, float]:
     }
 
 
-def true_answers(clips: PokedClips, count: int, breeze: float, seed: int = 0, split: str = "test") -> Floats:
-    """What scenes of `plants` may do when poked: [N, count, T, H, W, 3], the breeze drawn for each."""
-    size, times = clips.video.shape[2], plants.clip_times(clips.video.shape[1])[1:]
-    videos = []
-    for index, *poke in zip(clips.number.tolist(), clips.position, clips.displacement, strict=True):
-        rng = np.random.default_rng([seed, index])
-        (pull,) = plants.pull_at(split, index, size, *poke)
-        outcomes = [plants.in_breeze(split, index, pull, breeze, rng) for _ in range(count)]
-        videos.append([plants.render(split, index, size, times, pulls) for pulls in outcomes])
-    return np.array(videos, np.float32) / 127.5 - 1
+def true_answers(
+    known: KnownAnswers, clips: PokedClips, data: ConfigDict, samples: int, *, seed: int = 0, split: str = "test"
+) -> Floats:
+    """Returns what the scenes of the clips do when they are poked: [N, S, T, H, W, 3] in [-1, 1]."""
+    pokes = zip(clips.number.tolist(), clips.position, clips.displacement, strict=True)
+    answers = [
+        known.true_answers(data, split, index, position, displacement, samples, seed)
+        for index, position, displacement in pokes
+    ]
+    return np.array(answers, np.float32) / 127.5 - 1
 
 
 def baselines(clips: PokedClips) -> dict[str, Floats]:

@@ -6,9 +6,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from i2v_jax.data.protocol import Protocol
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import ClipReader, open_clips
-from i2v_jax.evaluation.protocols import Protocol
 from i2v_jax.input import pokes, transforms
 
 CLIPS = 64  # that numbers come from unless told otherwise

@@ -1,154 +1,27 @@
-"""The evaluation protocols of both papers, and two for other data: which clips, which frames, what is paired with what.
-
-Sources: cINN paper, supplement C.2; poke paper, appendix F; and the authors' releases, whose deviations are a switch.
-"""
+"""The clips that a protocol takes from a list of videos. The protocols themselves are defined with the data sets."""
 
 import dataclasses
 import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
-import jax
-import jax.numpy as jnp
-from jax.typing import ArrayLike
-
+from i2v_jax.data.protocol import POKE, Protocol, StartRule
+from i2v_jax.data.registry import DATA_SETS
 from i2v_jax.errors import UserError
 
-# first: the start of each video. even: spread over it. random: drawn from it. Each gives `clips_per_video` clips, or
-# with `clips` so many in all, taken from the videos in turn.
-StartRule = Literal["first", "even", "random"]
 
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """How a set of videos becomes numbers. A clip is x0 and the `clip_frames` frames after it."""
-
-    name: str
-    frames: int  # generated frames that are scored
-    start_frame_scored: bool  # is x0 the first frame of both clips of a Fréchet distance over videos
-    starts: StartRule
-    clips_per_video: int = 0
-    clips: int = 0  # in all, for distances between sets; 0: as many as clips_per_video gives
-    paired_clips: int = 0  # for LPIPS, PSNR, SSIM; 0: the same clips
-    stride: int = 1
-    truth_offset: int = 1  # number of the true frame that the first generated one is held against; 1 is aligned
-    release: bool = False  # as the authors' scripts: whole batches, x0 among the frames (`conventions` says of what)
-    video_dtype: Literal["float32", "uint8"] = "float32"  # of the frames of a Fréchet distance over videos
-    metrics: tuple[str, ...] = ()
-    least_frames: int = 0  # after x0 that clips have, also where fewer are scored: a model's latent needs them
-
-    @property
-    def clip_frames(self) -> int:
-        """Length of the clips without x0."""
-        return max(self.frames, self.least_frames)
-
-    @property
-    def span(self) -> int:
-        """Frames of the video from x0 to the last of the clip."""
-        return self.clip_frames * self.stride + 1
-
-    @property
-    def pairing(self) -> str:
-        """For the record."""
-        return "aligned" if self.truth_offset == 1 else "generated frame t with true frame t - 1"
-
-    def paired(self, clips: ArrayLike, generated: ArrayLike) -> tuple[jax.Array, jax.Array]:
-        """True and generated frames that meet each other, without x0.
-
-        Args:
-            clips: [B, 1 + T, H, W, 3], x0 first, T at least `frames`.
-            generated: [B, T, H, W, 3].
-
-        Returns:
-            Two arrays [B, frames, H, W, 3].
-
-        Raises:
-            UserError: too few frames, or not as many clips.
-        """
-        clips, generated = jnp.asarray(clips), jnp.asarray(generated)
-        if len(clips) != len(generated):
-            raise UserError(f"{len(clips)} true but {len(generated)} generated clips: each needs its counterpart")
-        if clips.shape[1] < 1 + self.frames or generated.shape[1] < self.frames:
-            raise UserError(
-                f"protocol {self.name} needs x0 and {self.frames} frames: "
-                f"there are {clips.shape[1]} true and {generated.shape[1]} generated ones"
-            )
-        return clips[:, self.truth_offset : self.truth_offset + self.frames], generated[:, : self.frames]
-
-    def with_start_frame(self, clips: ArrayLike, generated: ArrayLike) -> tuple[jax.Array, jax.Array]:
-        """The same with x0 first in both, [B, 1 + frames, H, W, 3]; arguments as in `paired`."""
-        _, video = self.paired(clips, generated)
-        clips = jnp.asarray(clips)
-        return clips[:, : 1 + self.frames], jnp.concatenate([clips[:, :1], video], axis=1)
-
-
-_QUALITY = ("fvd", "lpips", "psnr", "ssim")
-_DIVERSITY = ("diversity_vgg", "diversity_i3d")
-_LIKELIHOOD = ("log_likelihood", "bits_per_dimension")
-
-PROTOCOLS: Mapping[str, Protocol] = {
-    # x0 and 15 of the 16 generated frames: the clips of 16 frames that others score.
-    "bair": Protocol(
-        "bair", 15, True, "first", clips_per_video=1, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD), least_frames=16
-    ),
-    "iper": Protocol("iper", 16, True, "random", clips=1000, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)),
-    # 32 frames by chaining two times 16; "longer than 32 frames" leaves room for x0.
-    "landscape": Protocol(
-        "landscape", 32, False, "random", clips_per_video=6,
-        metrics=(*_QUALITY, "fid", "dtfvd_32", *_DIVERSITY, "diversity_dti3d_32", *_LIKELIHOOD),
-    ),
-    "dtdb": Protocol(
-        "dtdb", 16, False, "even", clips_per_video=5,
-        metrics=(*_QUALITY, "fid", "dtfvd_16", *_DIVERSITY, "diversity_dti3d_16", *_LIKELIHOOD),
-    ),
-    "poke": Protocol(
-        "poke", 10, False, "random", clips=1000, paired_clips=8000, metrics=(*_QUALITY, "fid_per_frame")
-    ),
-    # Of this project: the embedded sky, and clips of the user's own.
-    "sky": Protocol(
-        "sky", 16, True, "first", clips_per_video=1, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)
-    ),
-    "folder": Protocol(
-        "folder", 16, True, "even", clips_per_video=5, metrics=(*_QUALITY, *_DIVERSITY, *_LIKELIHOOD)
-    ),
-}  # fmt: skip
-
-# The cINN release cuts the last true frame off instead of x0 where x0 is not scored.
-_SHIFTED = ("landscape", "dtdb")
+def protocols() -> dict[str, Protocol]:
+    """Returns the protocols by name: those of all data sets, and `poke`."""
+    return {protocol.name: protocol for protocol in (*(item.protocol for item in DATA_SETS.values()), POKE)}
 
 
 def get_protocol(name: str, release_quirks: bool = False) -> Protocol:
-    """One of `PROTOCOLS`, with `release_quirks` as the authors' scripts compute it.
-
-    Raises:
-        UserError: there is no such protocol.
-    """
-    if name not in PROTOCOLS:
-        raise UserError(f"there is no protocol {name!r}: choose from {', '.join(PROTOCOLS)}")
-    protocol = PROTOCOLS[name]
-    if not release_quirks:
-        return protocol
-    offset = 0 if name in _SHIFTED else protocol.truth_offset
-    # The poke release stores the videos of its FVD as bytes.
-    dtype: Literal["float32", "uint8"] = "uint8" if name == "poke" else "float32"
-    return dataclasses.replace(protocol, truth_offset=offset, release=True, video_dtype=dtype)
-
-
-def of_whole_videos(protocol: Protocol, frames: int) -> Protocol:
-    """The same where every video is one clip, of `frames` after x0: each of them once."""
-    return dataclasses.replace(
-        protocol, frames=frames, starts="first", clips_per_video=1, clips=0, paired_clips=0, stride=1
-    )
-
-
-def protocol_of(data: str) -> str:
-    """The name of the protocol for a data set. Raises UserError when it has none."""
-    name = data.partition("_")[0]
-    if name not in PROTOCOLS:
-        raise UserError(f"there is no protocol of its own for data set {data!r}: choose from {', '.join(PROTOCOLS)}")
-    return name
+    """Returns a protocol, with `release_quirks` as the authors' scripts compute it. Raises UserError if unknown."""
+    known = protocols()
+    if name not in known:
+        raise UserError(f"unknown protocol {name!r}: choose from {', '.join(known)}", "protocol", name)
+    return known[name].as_released() if release_quirks else known[name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +81,9 @@ def clip_list(
     if len(lengths) != len(videos):
         names = sorted(name for name, _ in videos)
         twice = next(name for name, other in itertools.pairwise(names) if name == other)
-        raise UserError(f"two videos are called {twice!r}: names must differ for the clip list to be reproducible")
+        raise UserError(
+            f"two videos have the name {twice!r}: names must be unique for a reproducible clip list", "videos", twice
+        )
     rooms = {name: length - protocol.span for name, length in sorted(lengths.items()) if length >= protocol.span}
     if not rooms:
         raise UserError(

@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any
 
+from i2v_jax.data.protocol import Protocol
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
 from i2v_jax.evaluation.clips import ClipReader, open_clips
 from i2v_jax.evaluation.evaluated_model import Candidate
-from i2v_jax.evaluation.protocols import Protocol
 from i2v_jax.metrics.base import Metric, Reads
 from i2v_jax.metrics.registry import get_metric
 

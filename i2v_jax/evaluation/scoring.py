@@ -3,7 +3,7 @@
 import jax
 from jax.typing import ArrayLike
 
-from i2v_jax.evaluation.protocols import Protocol
+from i2v_jax.data.protocol import Protocol
 from i2v_jax.metrics.base import Metric, Reads
 from i2v_jax.pixels import truncated
 

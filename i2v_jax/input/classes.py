@@ -39,6 +39,10 @@ class ClassifiedSource:
                 raise UserError(f"video '{self.name(video)}' is of no class of the training split: {self.classes}")
 
     @property
+    def split(self) -> str:
+        return self.source.split
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         return (*self.source.label_names, "class")
 

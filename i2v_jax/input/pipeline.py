@@ -42,11 +42,9 @@ from ml_collections import ConfigDict
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import sources, workers
-from i2v_jax.input.classes import ClassifiedSource, class_names
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
 from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
-from i2v_jax.input.procedural import plants, sky, textures
 
 Batch = dict[str, np.ndarray]
 _FOREVER = 2**40  # steps
@@ -169,37 +167,41 @@ class BatchIterator(Iterator[Batch]):
 
 
 def make_pipeline(
-    data: ConfigDict, *, split: str, batch_size: int, seed: int, train: bool, num_epochs: int | None = None
+    source: sources.VideoSource,
+    data: ConfigDict,
+    *,
+    batch_size: int,
+    seed: int,
+    train: bool,
+    num_epochs: int | None = None,
 ) -> Pipeline:
-    """Builds the pipeline of any data set.
+    """Builds the pipeline of one split of any data set.
 
     Args:
-        data: the `data` part of a config.
-        split: "train", "eval" or "test".
+        source: the split, from `i2v_jax.data.registry.open_split`.
+        data: the `data` part of a configuration.
         batch_size: B over all hosts.
         seed: of order and augmentation; not used in evaluation.
-        train: shuffled and augmented, the clips of an epoch cut to whole batches; otherwise evenly spaced clips in
-            order, not augmented, the last batch filled up (see `valid`).
-        num_epochs: how often to go through the clips; None is for ever in training and once in evaluation.
+        train: True: clips are shuffled and augmented, and an epoch is cut to whole batches. False: clips are evenly
+            spaced, in order and not augmented, and the last batch is filled up (see `valid`).
+        num_epochs: how often to go through the clips; None: without end in training, once in evaluation.
 
     Raises:
-        UserError: unknown crop, no data prepared, no such split, no video long enough, or a batch larger than the
-            split in training.
+        UserError: the crop is unknown, no video is long enough, the flow that `data.poke.flow` names is missing, or
+            in training a batch is larger than the split.
     """
     sources.check_crop(data.crop)
-    source = open_split(data, split)
-    if "classified" in data and data.classified:
-        source = ClassifiedSource(source, class_names(open_split(data, "train")))
+    split = source.split
     span = (data.frames - 1) * data.frame_stride + 1
     videos = long_enough(source, span)
     if len(videos) < len(source):
         left_out = len(source) - len(videos)
-        tqdm.tqdm.write(f"{data.name}/{split}: {left_out} videos shorter than {span} frames are left out")
+        tqdm.tqdm.write(f"{data.name}/{split}: left out {left_out} videos shorter than {span} frames")
     # a single frame, which the image autoencoder sees, has no motion to poke
     settings = PokeSettings.of(data.poke) if "poke" in data and data.frames > 1 else None
-    store = _open_flows(data, split, source, settings) if settings else None
+    store = _open_flows(data, source, settings) if settings else None
     if store is not None:
-        videos = _with_flow(data, split, videos, store)
+        videos = _with_flow(data, source, videos, store)
     clips_per_video = data.clips_per_video[split]
     order = ClipOrder(len(videos) * clips_per_video, batch_size, seed, train)
     if order.num_clips == 0 or order.steps_per_epoch == 0:
@@ -226,26 +228,6 @@ def make_pipeline(
     return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)
 
 
-def open_split(data: ConfigDict, split: str) -> sources.VideoSource:
-    """The videos of a split; embedded ones are as long as `data.frames` at `data.frame_stride` needs.
-
-    Raises:
-        UserError: no such split, or no data prepared.
-    """
-    if split not in sky.SPLITS:
-        raise UserError(f"split '{split}': must be one of {', '.join(sky.SPLITS)}")
-    if data.name == "sky":
-        frames = (data.frames - 1) * data.frame_stride + 1
-        return sky.SkySource(split, data.num_clips[split], frames, data.size)
-    if data.name == "textures":
-        frames = (data.frames - 1) * data.frame_stride + 1
-        return textures.TexturesSource(split, data.num_clips[split], frames, data.size)
-    if data.name == "plants":
-        frames = (data.frames - 1) * data.frame_stride + 1
-        return plants.PlantsSource(split, data.num_clips[split], frames, data.size, data.breeze)
-    return sources.open_source(data.name, data.dir, split)
-
-
 def _weighted(order: ClipOrder, source: sources.VideoSource, videos: Sequence[int], clips_per_video: int) -> ClipOrder:
     """The order in which every object is equally likely."""
     clips: dict[str, list[int]] = {}
@@ -256,29 +238,34 @@ def _weighted(order: ClipOrder, source: sources.VideoSource, videos: Sequence[in
     return WeightedOrder(order.num_clips, order.batch_size, order.seed, order.train, objects)
 
 
-def _open_flows(data: ConfigDict, split: str, source: sources.VideoSource, settings: PokeSettings) -> FlowStore | None:
-    """Where the flows lie when they are stored. Raises UserError when the configured flow is not to be had."""
+def _open_flows(data: ConfigDict, source: sources.VideoSource, settings: PokeSettings) -> FlowStore | None:
+    """Returns the stored flows if the configuration asks for them. Raises UserError if the flow is not available."""
     if settings.flow == "exact" and not isinstance(source, KnownMotion):
-        raise UserError(f"data.poke.flow=exact: the motion of '{data.name}' is not known, choose dis or stored")
+        raise _flow_error(data, f"the exact motion of {data.name!r} is not known: choose dis or stored")
     if settings.flow != "stored":
         return None
     if not isinstance(source, sources.RecordSource):
-        raise UserError(f"data.poke.flow=stored: '{data.name}' is not stored, choose exact or dis")
+        raise _flow_error(data, f"{data.name!r} is not stored on disk: choose exact or dis")
     distance = (data.frames - 1) * data.frame_stride
-    folder = stored_folder(sources.find_prepared(data.dir, data.name), split, distance)
+    folder = stored_folder(source.folder, source.split, distance)
     if not folder.is_dir():
-        raise UserError(
-            f"{folder} has no flows: run {command('prepare', '--flow=dis', f'--flow_distance={distance}', '...')}, "
-            "or set data.poke.flow=dis"
-        )
+        prepare = command("prepare", "--flow=dis", f"--flow_distance={distance}", "...")
+        raise _flow_error(data, f"there are no flows in {folder}: run {prepare}, or choose dis")
     return FlowStore(folder)
 
 
-def _with_flow(data: ConfigDict, split: str, videos: Sequence[int], store: FlowStore) -> tuple[int, ...]:
-    """The videos whose flow was stored; still ones have none."""
+def _flow_error(data: ConfigDict, problem: str) -> UserError:
+    return UserError(f"data.poke.flow={data.poke.flow}: {problem}", "data.poke.flow", data.poke.flow)
+
+
+def _with_flow(
+    data: ConfigDict, source: sources.VideoSource, videos: Sequence[int], store: FlowStore
+) -> tuple[int, ...]:
+    """Returns the videos whose flow was stored; videos without motion have none."""
     chosen = tuple(video for video in videos if video in store)
     if not chosen:
-        raise UserError(f"{store.folder}: none of the {len(videos)} videos has a flow here (see skipped.json there)")
+        raise UserError(f"{store.folder}: none of the {len(videos)} videos has a flow (see skipped.json there)")
     if len(chosen) < len(videos):
-        tqdm.tqdm.write(f"{data.name}/{split}: {len(videos) - len(chosen)} videos without stored flow are left out")
+        left_out = len(videos) - len(chosen)
+        tqdm.tqdm.write(f"{data.name}/{source.split}: left out {left_out} videos without a stored flow")
     return chosen

@@ -14,6 +14,8 @@ from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, images, transforms, videos
 
+SPLITS = ("train", "eval", "test")
+
 # Arrays that travel with every batch, beside the video: type and shape per clip.
 LABELS: Mapping[str, tuple[type, tuple[int, ...]]] = {
     "direction": (np.int32, ()),
@@ -24,6 +26,10 @@ LABELS: Mapping[str, tuple[type, tuple[int, ...]]] = {
 
 class VideoSource(Protocol):
     """One split of a data set. Implementations can be pickled and read from several threads."""
+
+    @property
+    def split(self) -> str:
+        """One of `SPLITS`."""
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -73,8 +79,8 @@ class RecordSource:
     """Videos written by `launch.prepare` as TFDS ArrayRecord: one record per video, its frames still encoded."""
 
     def __init__(self, folder: Path, split: str) -> None:
-        """Raises UserError when the folder holds no such split."""
-        self._folder, self._split = folder, split
+        """Raises UserError if the folder has no such split."""
+        self.folder, self.split = folder, split
         metadata = json.loads((folder / "metadata.json").read_text())
         if split not in metadata["videos"]:
             raise UserError(
@@ -88,7 +94,7 @@ class RecordSource:
         self._local = threading.local()
 
     def __reduce__(self) -> tuple[type["RecordSource"], tuple[Path, str]]:
-        return RecordSource, (self._folder, self._split)
+        return RecordSource, (self.folder, self.split)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -101,7 +107,7 @@ class RecordSource:
 
     def object_name(self, video: int) -> str:
         if self._objects is None:
-            raise UserError(f"{self._folder}: prepared without names of objects: prepare the data set again")
+            raise UserError(f"{self.folder}: prepared without names of objects: prepare the data set again")
         return self._objects[video]
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
@@ -114,7 +120,7 @@ class RecordSource:
             encoded = record["frames"].bytes_list.value
             return np.stack([images.decode_frame(encoded[i], shrink) for i in frame_indices])
         except UserError as error:
-            raise UserError(f"{self._folder}, video '{self.name(video)}': {error}") from error
+            raise UserError(f"{self.folder}, video '{self.name(video)}': {error}") from error
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
         record = self._record(video)
@@ -131,9 +137,9 @@ class RecordSource:
         local = self._local
         if getattr(local, "video", None) != video:
             if not hasattr(local, "records"):
-                builder = tfds.builder_from_directory(self._folder)
+                builder = tfds.builder_from_directory(self.folder)
                 local.records = builder.as_data_source(
-                    split=self._split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+                    split=self.split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
                 )
             example = tf_example_pb2.Example.FromString(local.records[video])
             local.record, local.video = example.features.feature, video
@@ -151,8 +157,8 @@ def _largest_shrink(stored_size: np.ndarray, min_size: int) -> int:
     return max(shrink for shrink in (1, 2, 4, 8) if shrink == 1 or stored_size.min() >= shrink * min_size)
 
 
-def open_source(name: str, data_dir: str, split: str) -> VideoSource:
-    """The split of a data set prepared on disk."""
+def open_source(name: str, data_dir: str, split: str) -> RecordSource:
+    """Opens a split of a data set prepared on disk. Raises UserError if it was not prepared or has no such split."""
     return RecordSource(find_prepared(data_dir, name), split)
 
 

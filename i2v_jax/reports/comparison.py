@@ -10,7 +10,7 @@ from i2v_jax import charts, files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
-from i2v_jax.evaluation.protocols import PROTOCOLS, get_protocol
+from i2v_jax.evaluation.protocols import get_protocol, protocols
 from i2v_jax.evaluation.published import published
 from i2v_jax.evaluation.records import MetricProtocol, Record, check_same_protocol, read_records
 from i2v_jax.metrics.registry import get_metric
@@ -191,7 +191,7 @@ def _as_printed(column: MetricProtocol) -> bool:
     """Returns whether a column was measured as in papers: on test clips, with the authors' pairing and control."""
     pairing, _, told = column.pairing.partition("; ")
     return (
-        column.protocol in PROTOCOLS
+        column.protocol in protocols()
         and column.split == "test"
         and pairing == scoring.pairing(get_metric(column.metric), get_protocol(column.protocol, release_quirks=True))
         and bool(told) == (column.protocol == "poke")

@@ -5,7 +5,8 @@ python -c "from i2v_jax.report import published; print(published.document(), end
 
 from collections.abc import Sequence
 
-from i2v_jax.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from i2v_jax.data.protocol import Protocol
+from i2v_jax.evaluation.protocols import get_protocol
 from i2v_jax.evaluation.published import PUBLISHED, Published
 from i2v_jax.metrics.registry import get_metric
 from i2v_jax.reports import tables
@@ -49,7 +50,7 @@ def _protocol_table(protocols: Sequence[Protocol]) -> str:
             + (f", {protocol.paired_clips} for LPIPS, PSNR, SSIM" if protocol.paired_clips else ""),
             protocol.starts,
             str(protocol.frames),
-            "yes" if PROTOCOLS[protocol.name].start_frame_scored else "no",
+            "yes" if get_protocol(protocol.name).start_frame_scored else "no",
             protocol.pairing,
         )
         for protocol in protocols

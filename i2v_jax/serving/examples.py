@@ -8,8 +8,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2v_jax import media
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input import images, pipeline, videos
+from i2v_jax.input import images, videos
 
 MAX_EXAMPLES = 12
 
@@ -41,7 +42,7 @@ def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
 def from_data(data: ConfigDict) -> dict[str, Example]:
     """First frames of test videos, none where the data set is not at hand."""
     try:
-        source = pipeline.open_split(data, "test")
+        source = open_split(data, "test")
     except UserError:
         return {}
     chosen = np.linspace(0, len(source) - 1, min(MAX_EXAMPLES, len(source))).round().astype(int)

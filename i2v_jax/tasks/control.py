@@ -25,6 +25,7 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from i2v_jax.data.bair import end_effector
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions
 from i2v_jax.input.coordinates import numbers
@@ -282,8 +283,7 @@ def _finite(name: str, text: str, form: str) -> list[float]:
 
 
 NONE, DIRECTION, POKE = Unconditional(), Direction(), Poke()
-# The range of BAIR's end effector (cINN release).
-ENDPOINT = Endpoint(minimum=(0.42638585, -0.3080245, 0.19146784), extent=(0.42850533, 0.54029283, 0.12564658))
+ENDPOINT = Endpoint(minimum=end_effector.MINIMUM, extent=end_effector.EXTENT)
 _CONTROLS: dict[str, Control] = {control.name: control for control in (NONE, DIRECTION, ENDPOINT, POKE)}
 
 

@@ -9,10 +9,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from i2v_jax.config import claim_workdir, sole_user
+from i2v_jax.data.registry import open_split
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
-from i2v_jax.input.classes import class_names
-from i2v_jax.input.pipeline import Pipeline, make_pipeline, open_split
+from i2v_jax.input.classes import ClassifiedSource
+from i2v_jax.input.pipeline import Pipeline, make_pipeline
 from i2v_jax.tasks import control, networks, perceptual_loss
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.classifier import Classifier
@@ -117,12 +118,14 @@ def _pipeline(config: ConfigDict, stage: str, split: str) -> Pipeline:
     if stage == "image_ae":
         data.frames = 1
     batch_size = config[stage].batch_size
-    return make_pipeline(data, split=split, batch_size=batch_size, seed=config.seed, train=split == "train")
+    source = open_split(data, split)
+    return make_pipeline(source, data, batch_size=batch_size, seed=config.seed, train=split == "train")
 
 
 def _class_names(config: ConfigDict) -> tuple[str, ...]:
     """Of the rows of matrices among the metrics."""
-    return class_names(open_split(config.data, "train")) if "classified" in config.data else ()
+    source = open_split(config.data, "train")
+    return source.classes if isinstance(source, ClassifiedSource) else ()
 
 
 def _steps_done(config: ConfigDict, stage: str, workdir: pathlib.Path) -> int:

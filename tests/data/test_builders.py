@@ -12,6 +12,7 @@ from i2v_jax.data.human36m.builder import Human36M
 from i2v_jax.data.iper.builder import Iper
 from i2v_jax.data.landscape.builder import Landscape
 from i2v_jax.data.poking_plants.builder import PokingPlants
+from i2v_jax.data.registry import open_split
 from i2v_jax.data.taichi.builder import Taichi
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, pipeline
@@ -136,7 +137,7 @@ def test_videos_of_one_plant_share_its_probability(tmp_path: Path, prepared: Pre
 
     data = poking_plants.get_config("data.frames=3,data.poke.flow=dis").data
     data.dir = str(tmp_path / "out")
-    order = pipeline.make_pipeline(data, split="train", batch_size=3, seed=0, train=True).reader.order
+    order = pipeline.make_pipeline(open_split(data, "train"), data, batch_size=3, seed=0, train=True).reader.order
     clips = [order.at(position)[1] // data.clips_per_video.train for position in range(3000)]
     drawn = {name: sum(source.object_name(video) == name for video in clips) / 3000 for name in ("fern", "palm")}
     assert drawn == pytest.approx({"fern": 0.5, "palm": 0.5}, abs=0.05)

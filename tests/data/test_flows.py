@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from i2v_jax.configs import common
 from i2v_jax.data import flows
 from i2v_jax.data.folder.builder import Folder
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow, pipeline
 from tests.data.conftest import Prepare
@@ -119,9 +120,9 @@ def test_stored_flow_flows_through_the_pipeline(tmp_path: Path, folder: Path) ->
     data.poke = ConfigDict(POKE | {"flow": "stored", "zeropoke_amount": 0})
     data.poke.geometry.probability = 0.0
     with pytest.raises(UserError, match="--flow=dis --flow_distance=4"):
-        pipeline.make_pipeline(data, split="train", batch_size=4, seed=0, train=True)
+        pipeline.make_pipeline(open_split(data, "train"), data, batch_size=4, seed=0, train=True)
     flows.store_flows(folder, "train", OPTIONS, threads=1)
-    chosen = pipeline.make_pipeline(data, split="train", batch_size=4, seed=0, train=True)
+    chosen = pipeline.make_pipeline(open_split(data, "train"), data, batch_size=4, seed=0, train=True)
     assert chosen.num_clips == 8  # not of the still video
     iterator = chosen.iterator()
     displacements = next(iterator)["poke_displacement"]

@@ -15,6 +15,7 @@ from PIL import Image
 from i2v_jax.configs import common
 from i2v_jax.data import staging, video_builder
 from i2v_jax.data.folder.builder import Folder
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import pipeline
 from i2v_jax.input.sources import open_source
@@ -206,11 +207,11 @@ def test_prepared_videos_flow_through_the_pipeline(tmp_path: Path, prepared: Pre
     data.update(
         name="folder", dir=str(tmp_path / "out"), workers=workers, clips_per_video={"train": 4, "eval": 3, "test": 2}
     )
-    evaluation = pipeline.make_pipeline(data, split="eval", batch_size=3, seed=0, train=False).iterator()
+    evaluation = pipeline.make_pipeline(open_split(data, "eval"), data, batch_size=3, seed=0, train=False).iterator()
     videos = next(evaluation)["video"]
     evaluation.close()
     assert [frame_numbers((clip + 1) * 127.5)[0] for clip in videos] == [0, 4, 8]
-    training = pipeline.make_pipeline(data, split="train", batch_size=4, seed=0, train=True)
+    training = pipeline.make_pipeline(open_split(data, "train"), data, batch_size=4, seed=0, train=True)
     assert (training.num_clips, training.steps_per_epoch) == (4, 1)
     iterator = training.iterator()
     for clip in next(iterator)["video"]:

@@ -15,13 +15,13 @@ from i2v_jax.evaluation.clips import open_clips
 from i2v_jax.evaluation.evaluated_model import PokedCandidate, answers_to_pokes, load_candidate
 from i2v_jax.evaluation.measure import Request, measure
 from i2v_jax.evaluation.nearest import nearest_training_clips
-from i2v_jax.evaluation.protocols import get_protocol, of_whole_videos
+from i2v_jax.evaluation.protocols import get_protocol
 from i2v_jax.input.procedural import plants
 from i2v_jax.tasks.control import POKE as POKE_CONTROL
 from tests.reports.test_plants_demo import COUNT, SIZE, oracle
 from tests.sampling.random_run import write_run
 
-POKE = of_whole_videos(get_protocol("poke"), frames=10)
+POKE = get_protocol("poke").of_whole_videos(frames=10)
 
 
 def config_of_plants(arguments: str = f"size={SIZE}"):

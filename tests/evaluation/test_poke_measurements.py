@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from i2v_jax.data.plants.spec import PLANTS
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import poke_measurements
 from i2v_jax.evaluation.poked_clips import held_out
@@ -81,8 +82,8 @@ def test_equal_samples_have_no_diversity() -> None:
 
 def test_true_answers_obey_the_poke_and_differ_elsewhere() -> None:
     clips = held_out(data_of_plants(breeze=0.5), COUNT)
-    still = np.repeat(poke_measurements.true_answers(clips, 1, 0.0), 2, axis=1)
-    windy = poke_measurements.true_answers(clips, 4, 0.5)
+    still = np.repeat(poke_measurements.true_answers(PLANTS, clips, data_of_plants(breeze=0.0), 1), 2, axis=1)
+    windy = poke_measurements.true_answers(PLANTS, clips, data_of_plants(breeze=0.5), 4)
     assert poke_measurements._diversity(clips.video[:, 0], still, "truth")["diversity_motion_truth"] == 0
     assert poke_measurements._diversity(clips.video[:, 0], windy, "truth")["diversity_motion_truth"] > 0.2
     for answers in (still, windy):

@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from i2v_jax.configs import common
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, pipeline
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, long_enough
@@ -30,7 +31,8 @@ def sky_data(**changes: object) -> ConfigDict:
 
 def sky_pipeline(train: bool = True, batch_size: int = 4, **changes: Any) -> pipeline.Pipeline:
     split = "train" if train else "eval"
-    return pipeline.make_pipeline(sky_data(**changes), split=split, batch_size=batch_size, seed=7, train=train)
+    data = sky_data(**changes)
+    return pipeline.make_pipeline(open_split(data, split), data, batch_size=batch_size, seed=7, train=train)
 
 
 def assert_equal(a: pipeline.Batch, b: pipeline.Batch) -> None:
@@ -211,5 +213,6 @@ def test_batch_that_does_not_divide_among_hosts() -> None:
     ],
 )
 def test_bad_settings_are_one_clear_line(changes: dict[str, Any], split: str, message: str) -> None:
+    data = sky_data(**changes)
     with pytest.raises(UserError, match=message):
-        pipeline.make_pipeline(sky_data(**changes), split=split, batch_size=4, seed=0, train=True)
+        pipeline.make_pipeline(open_split(data, split), data, batch_size=4, seed=0, train=True)

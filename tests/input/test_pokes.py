@@ -8,6 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from i2v_jax.configs import common
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
 from i2v_jax.input import pipeline, poke_reader, pokes, transforms
@@ -39,7 +40,8 @@ def plants_data(**changes: object) -> ConfigDict:
 
 def plants_pipeline(train: bool = True, seed: int = 7, **changes: object) -> pipeline.Pipeline:
     split = "train" if train else "eval"
-    return pipeline.make_pipeline(plants_data(**changes), split=split, batch_size=4, seed=seed, train=train)
+    data = plants_data(**changes)
+    return pipeline.make_pipeline(open_split(data, split), data, batch_size=4, seed=seed, train=train)
 
 
 def batch_of(chosen: pipeline.Pipeline, step: int = 0) -> pipeline.Batch:
@@ -191,14 +193,14 @@ def test_clips_of_the_cinn_carry_pokes_too() -> None:
     """17 frames, in the last of which the poke is reached; single frames, of the image autoencoder, have none."""
     data = plants_data(zeropoke_amount=0)
     data.frames = 17
-    batch = batch_of(pipeline.make_pipeline(data, split="eval", batch_size=3, seed=0, train=False))
+    batch = batch_of(pipeline.make_pipeline(open_split(data, "eval"), data, batch_size=3, seed=0, train=False))
     assert batch["video"].shape == (3, 17, 32, 32, 3)
     for clip, (x, y) in enumerate(batch["poke_position"]):
         assert np.array_equal(batch["poke_displacement"][clip], plants.plants_flow("eval", clip, 32)[y, x])
         last = plants.render("eval", clip, 32, [plants.LAST_FRAME])[0]
         assert batch["video"][clip, -1] == pytest.approx(transforms.to_float(last))
     data.frames = 1
-    batch = batch_of(pipeline.make_pipeline(data, split="train", batch_size=4, seed=0, train=True))
+    batch = batch_of(pipeline.make_pipeline(open_split(data, "train"), data, batch_size=4, seed=0, train=True))
     assert set(batch) == {"video"}
 
 
@@ -334,5 +336,6 @@ def test_wrong_settings_are_one_clear_line(changes: dict[str, object], message: 
 def test_exact_flow_of_a_data_set_that_has_none() -> None:
     data = plants_data()
     data.name = "sky"
-    with pytest.raises(UserError, match="the motion of 'sky' is not known, choose dis or stored"):
-        pipeline.make_pipeline(data, split="train", batch_size=2, seed=0, train=True)
+    with pytest.raises(UserError) as raised:
+        pipeline.make_pipeline(open_split(data, "train"), data, batch_size=2, seed=0, train=True)
+    assert (raised.value.field, raised.value.value) == ("data.poke.flow", "exact")

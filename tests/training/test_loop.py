@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.metrics.paired import psnr
@@ -72,7 +73,7 @@ def test_the_metric_of_samples_is_that_of_all_held_out_clips(tmp_path):
     assert trainer.run()
     (logged,) = [line["eval/psnr"] for line in read_metrics(tmp_path) if "eval/psnr" in line]
     bias = saved(tmp_path)["params"]["predictor"]["bias"]
-    pipeline = make_pipeline(config.data, split="eval", batch_size=10, seed=0, train=False)
+    pipeline = make_pipeline(open_split(config.data, "eval"), config.data, batch_size=10, seed=0, train=False)
     video = next(pipeline.iterator())["video"]
     assert len(video) == 10
     assert logged == pytest.approx(float(jnp.mean(psnr(video[:, 1:], 0.5 * video[:, 1:] + 0.1 * bias))), rel=1e-5)

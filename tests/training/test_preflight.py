@@ -8,6 +8,7 @@ from jax.sharding import AxisType
 
 from i2v_jax import config as configs
 from i2v_jax.configs import common
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.training import preflight, run
@@ -83,7 +84,7 @@ def test_control_by_what_clips_do_not_carry(name, control, allowed):
     config = common.base(32)
     config.data.name = name
     config.data.num_clips.train = 4
-    clips = make_pipeline(config.data, split="train", batch_size=2, seed=0, train=True)
+    clips = make_pipeline(open_split(config.data, "train"), config.data, batch_size=2, seed=0, train=True)
     config.control = control
     with pytest.raises(UserError, match=rf"control={control}: the clips of {name} .* choose {allowed} \("):
         preflight.check_control(config, clips)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.commands import command
+from i2v_jax.data.registry import open_split
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.control import DIRECTION
 from i2v_jax.tasks.flow import Encoded
@@ -101,7 +102,8 @@ class _Encoders:
 
 
 def clips():
-    return make_pipeline(two_stages().data, split="train", batch_size=8, seed=3, train=True)
+    data = two_stages().data
+    return make_pipeline(open_split(data, "train"), data, batch_size=8, seed=3, train=True)
 
 
 def test_encoding_once_is_encoding_each_clip():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType
 
 from i2v_jax.configs import common
+from i2v_jax.data.registry import open_split
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.interrupt import Interruption
@@ -87,7 +88,9 @@ def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, in
         (devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:devices]
     )
     pipelines = [
-        make_pipeline(config.data, split=split, batch_size=8, seed=config.seed, train=split == "train")
+        make_pipeline(
+            open_split(config.data, split), config.data, batch_size=8, seed=config.seed, train=split == "train"
+        )
         for split in ("train", "eval")
     ]
     stage = Stage("video_vae", task or MeanColor(), *pipelines, steps, config, pathlib.Path(folder))

@@ -19,7 +19,7 @@ import numpy as np
 
 from i2v_jax.input.procedural import plants_drawing, plants_scene
 from i2v_jax.input.procedural.plants_mechanics import Grip, Pose
-from i2v_jax.input.procedural.source import SPLITS, ProceduralSource
+from i2v_jax.input.procedural.source import SPLIT_SEEDS, ProceduralSource
 
 LAST_FRAME = 10  # where a pulled point has its displacement
 _APPEARANCE, _MOTION = 0, 1
@@ -57,7 +57,7 @@ def plants_motion(split: str, index: int, breeze: float = 0.0) -> Pulls:
 
     In a `breeze` instead one plant, and the others as `in_breeze` says.
     """
-    rng = np.random.default_rng([SPLITS[split], index, _MOTION])
+    rng = np.random.default_rng([SPLIT_SEEDS[split], index, _MOTION])
     plants = _plants(split, index)
     order = rng.permutation(len(plants))
     if breeze:
@@ -258,16 +258,18 @@ def _force(split: str, index: int, pull: Pull) -> np.ndarray:
 
 @functools.lru_cache(maxsize=_CACHED)
 def _plants(split: str, index: int) -> tuple[plants_scene.Plant, ...]:
-    return plants_scene.draw_plants(np.random.default_rng([SPLITS[split], index, _APPEARANCE, 1]), _haze(split, index))
+    return plants_scene.draw_plants(
+        np.random.default_rng([SPLIT_SEEDS[split], index, _APPEARANCE, 1]), _haze(split, index)
+    )
 
 
 def _haze(split: str, index: int) -> np.ndarray:
-    return plants_scene.draw_room(np.random.default_rng([SPLITS[split], index, _APPEARANCE, 0])).horizon
+    return plants_scene.draw_room(np.random.default_rng([SPLIT_SEEDS[split], index, _APPEARANCE, 0])).horizon
 
 
 @functools.lru_cache(maxsize=_CACHED)
 def _background(split: str, index: int, size: int) -> np.ndarray:
-    rng = np.random.default_rng([SPLITS[split], index, _APPEARANCE, 0])
+    rng = np.random.default_rng([SPLIT_SEEDS[split], index, _APPEARANCE, 0])
     return plants_scene.draw_background(rng, plants_scene.draw_room(rng), size)
 
 

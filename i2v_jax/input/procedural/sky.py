@@ -23,7 +23,7 @@ import scipy.special
 
 from i2v_jax.input import directions
 from i2v_jax.input.procedural import sky_scenery
-from i2v_jax.input.procedural.source import SPLITS, ProceduralSource
+from i2v_jax.input.procedural.source import SPLIT_SEEDS, ProceduralSource
 
 _APPEARANCE, _MOTION = 0, 1
 # Speeds, in frame widths per frame: over 16 frames clouds drift by an eighth to a fifth of the picture.
@@ -48,7 +48,7 @@ class Motion:
 
 
 def _rng(split: str, index: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng([SPLITS[split], index, stream])
+    return np.random.default_rng([SPLIT_SEEDS[split], index, stream])
 
 
 def sky_motion(split: str, index: int) -> Motion:
@@ -209,10 +209,7 @@ class SkySource(ProceduralSource):
     """One split of `sky`, with the direction as label."""
 
     dataset = "sky"
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return ("direction",)
+    label_names = ("direction",)
 
     def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
         return render(self.split, video, self.size, frame_indices)

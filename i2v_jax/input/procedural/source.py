@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-SPLITS = {"train": 0, "eval": 1, "test": 2}  # the first number of every seed
+from i2v_jax.input.sources import SPLITS
+
+SPLIT_SEEDS = {split: number for number, split in enumerate(SPLITS)}  # the first number of every seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +22,7 @@ class ProceduralSource(abc.ABC):
     size: int
 
     dataset: ClassVar[str]
+    label_names: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
@@ -27,10 +30,6 @@ class ProceduralSource(abc.ABC):
 
     def __len__(self) -> int:
         return self.num_videos
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return ()
 
     def num_frames(self, video: int) -> int:
         return self.frames

@@ -15,7 +15,7 @@ import scipy.fft
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from i2v_jax.input.procedural.source import SPLITS, ProceduralSource
+from i2v_jax.input.procedural.source import SPLIT_SEEDS, ProceduralSource
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def render(split: str, index: int, size: int, times: Sequence[float], kind: str 
     fields, base, colors = _appearance(split, index)
     axis = (np.arange(size) + 0.5) / size - 0.5
     points = np.stack(np.meshgrid(axis, axis), axis=-1)
-    motion = np.random.default_rng([SPLITS[split], index, 1])
+    motion = np.random.default_rng([SPLIT_SEEDS[split], index, 1])
     seen, phases = _MOTIONS[kind or kind_of(index)](motion, points, np.asarray(times, np.float64))
     places = np.moveaxis(seen[..., ::-1], -1, 0) * (_GRID / 2)  # rows first, in points of the noise's grid
     first, second, later = (scipy.ndimage.map_coordinates(f, places, order=1, mode="grid-wrap") for f in fields)
@@ -109,7 +109,7 @@ def render(split: str, index: int, size: int, times: Sequence[float], kind: str 
 @functools.lru_cache(maxsize=8)
 def _appearance(split: str, index: int) -> tuple[Floats, Floats, Floats]:
     """Three fields of noise [3, G, G], a color [3], and two colors [2, 3] that the noise adds."""
-    rng = np.random.default_rng([SPLITS[split], index, 0])
+    rng = np.random.default_rng([SPLIT_SEEDS[split], index, 0])
     waves = scipy.fft.fftfreq(_GRID, 1 / _GRID)
     radius = np.hypot(waves[:, None], waves[None, : _GRID // 2 + 1])
     amplitude = np.where((radius >= _WAVES[0]) & (radius <= _WAVES[1]), 1 / np.maximum(radius, 1), 0.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from i2v_jax.configs import bair, dtdb, folder, iper, landscape
+from i2v_jax.data.registry import data_set, of_release
 from i2v_jax.errors import UserError
 from i2v_jax.models import resnet2d, resnet3d
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES
@@ -86,7 +86,6 @@ _STAGE2 = (
     Field("Training.beta1", "flow.optimizer.b1"),
     Field("Training.beta2", "flow.optimizer.b2"),
 )
-_DATASETS = {"bair": bair, "iper": iper, "landscape": landscape, "dtdb": dtdb}  # any other: clips of one's own
 _CONTROLS = (controls.NONE.name, controls.ENDPOINT.name)  # that the release has
 _CONFIGS = {"stage1": "config_stage1.yaml", "ae": "config_stage2_AE.yaml", "stage2": "config_stage2.yaml"}
 
@@ -136,18 +135,15 @@ def _check(found: Mapping[str, Document]) -> None:
 
 
 def _preset(stage1: Document, stage2: Document) -> Preset:
-    name, size = str(stage1.get("Data.dataset", "")).lower(), stage1.get("Data.img_size")
-    control = stage2.get("Training.control", False)
-    if control and name != "bair":
-        raise UserError(f"{stage2.path}: Training.control is on; the release has control (by endpoint) for BAIR only")
-    module = _DATASETS.get(name, folder)
-    arguments = [f"size={size}"]
-    if control:
+    found, arguments = of_release("cinn", stage1.get("Data")), [f"size={stage1.get('Data.img_size')}"]
+    if stage2.get("Training.control", False):
+        if controls.ENDPOINT.name not in found.labels:
+            raise UserError(
+                f"{stage2.path}: Training.control is True, but clips of {found.name} have no endpoint, "
+                "which the release controls by"
+            )
         arguments.append(f"control={controls.ENDPOINT.name}")
-    if module is dtdb:
-        arguments.append(f"texture={stage1.get('Data.texture')}")
-    file = f"configs/{module.__name__.rpartition('.')[2]}.py"
-    return Preset(file, module.get_config, tuple(arguments))
+    return Preset.of(found.config, *arguments)
 
 
 def _configure(config: ConfigDict, found: Mapping[str, Document]) -> ConfigDict:
@@ -287,9 +283,7 @@ def _check_representable(config: ConfigDict) -> None:
 def _authors_configs(config: ConfigDict, out: pathlib.Path) -> dict[str, dict[str, Any]]:
     stage1, ae, stage2 = (documents.collect(config, fields) for fields in (_STAGE1, _AE, _STAGE2))
     patch = {"in_channels": 3, "use_actnorm": True}
-    dataset, _, texture = config.data.name.partition("_")
-    names = {"bair": "BAIR", "iper": "iPER", "dtdb": "DTDB"}
-    data = {"dataset": names.get(dataset, config.data.name), **({"texture": texture} if texture else {})}
+    data = data_set(config.data.name).release_fields.get("cinn", {"dataset": config.data.name})
     stage1["Encoder"]["deterministic"] = False
     stage1["Discriminator_Temporal"] |= {"res_type_encoder": "resnet18", "use_max_pool": True, "deterministic": False}
     stage1["Discriminator_Patch"] |= patch

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from i2v_jax import files
-from i2v_jax.configs import dtdb, folder, human36m, iper, poking_plants, taichi
+from i2v_jax.data.registry import data_set, of_release
 from i2v_jax.errors import UserError
 from i2v_jax.tasks.poke import MODEL
 from i2v_jax.torch_interop import to_torch
@@ -55,14 +55,6 @@ _ARCHITECTURE: dict[str, Any] = {
     "spectnorm_decoder": False,
     "poke_scale": False,
 }
-# The release's name of a data set -> our config of it, its arguments, and our name. Any other: clips of one's own.
-_DATASETS: dict[str, tuple[Any, tuple[str, ...], str]] = {
-    "PlantDataset": (poking_plants, (), "poking_plants"),
-    "IperDataset": (iper, ("model=poke",), "iper"),
-    "TaichiDataset": (taichi, (), "taichi"),
-    "Human36mDataset": (human36m, (), "human36m"),
-    "VegetationDataset": (dtdb, ("texture=vegetation", "model=poke"), "dtdb_vegetation"),
-}
 _CHECKPOINT, _CONFIG = "reg_ckpt_checkpoint_0.pt", "config.yaml"
 
 
@@ -93,9 +85,7 @@ def _size(document: Document) -> int:
 
 
 def _preset(document: Document) -> Preset:
-    module, arguments, _ = _DATASETS.get(document.get("data.dataset", ""), (folder, ("model=poke",), ""))
-    file = f"configs/{module.__name__.rpartition('.')[2]}.py"
-    return Preset(file, module.get_config, (*arguments, f"size={_size(document)}"))
+    return Preset.of(of_release("poke", document.get("data")).config, "model=poke", f"size={_size(document)}")
 
 
 def configure(config: ConfigDict, document: Document) -> ConfigDict:
@@ -174,10 +164,10 @@ def _check_representable(model: ConfigDict) -> None:
 
 def _authors_config(config: ConfigDict) -> dict[str, Any]:
     fields, optimizer = documents.collect(config, _FIELDS), config.poke.optimizer
-    names = {ours: theirs for theirs, (_, _, ours) in _DATASETS.items()}
+    data = data_set(config.data.name).release_fields.get("poke", {"dataset": config.data.name})
     fields["architecture"] |= {**_ARCHITECTURE, "poke_every_t": config.poke.model.poke_over_time == "constant"}
     fields["architecture"]["n_gru_layers"] = 3  # of a baseline only
-    fields["data"] |= {"dataset": names.get(config.data.name, config.data.name), "spatial_size": [config.data.size] * 2}
+    fields["data"] |= {**data, "spatial_size": [config.data.size] * 2}
     fields["data"] |= {"max_frames": config.data.frames - 1, "equal_poke_val": config.data.poke.fill == "value"}
     fields["data"]["aug_trans"] = [config.data.poke.geometry.shift] * 2
     fields["training"]["tau"] = [epoch / config.poke.epochs for epoch in optimizer.milestones]

@@ -1,6 +1,7 @@
 """What the releases have in common: networks in files of torch.save, a work directory made of them, and back."""
 
 import dataclasses
+import importlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -29,6 +30,13 @@ class Preset:
     file: str
     get_config: Callable[[str], ConfigDict]
     arguments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: str, *arguments: str) -> "Preset":
+        """Of a file in `configs` as `DataSet.config` names it, `FILE` or `FILE:ARGUMENTS`, with more arguments."""
+        name, _, own = config.partition(":")
+        module = importlib.import_module(f"i2v_jax.configs.{name}")
+        return cls(f"configs/{name}.py", module.get_config, (*arguments, *filter(None, own.split(","))))
 
     def config(self) -> ConfigDict:
         return self.get_config(",".join(self.arguments))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.configs import dtdb_i3d
+from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input.classes import ClassifiedSource, class_names
 from i2v_jax.input.pipeline import make_pipeline
@@ -56,7 +57,7 @@ def test_sway_comes_back():
 
 def test_batches_carry_the_class_of_the_folder():
     config = dtdb_i3d.get_config("embedded,size=16,data.num_clips.eval=12")
-    pipeline = make_pipeline(config.data, split="eval", batch_size=12, seed=0, train=False)
+    pipeline = make_pipeline(open_split(config.data, "eval"), config.data, batch_size=12, seed=0, train=False)
     batch = next(pipeline.iterator())
     assert batch["video"].shape == (12, 16, 16, 16, 3)
     names = class_names(textures.TexturesSource("train", 12, 16, 16))
