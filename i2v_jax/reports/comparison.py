@@ -63,7 +63,7 @@ class Comparison:
         ours = [(name, [self._cell(name, column) for column in columns]) for name in self._names()]
         floors = [tables.floor_text(column) for column in columns]
         if any(floors):
-            ours.append(("real against real", floors))
+            ours.append(("real vs. real", floors))
         printed = _printed_rows([column.protocol for column in columns])
         header = ("model", *(f"{tables.title(c.protocol.metric)} [{c.protocol.sha256[:6]}]" for c in columns))
         rows = tuple((name, *cells) for name, cells in [*ours, *printed])

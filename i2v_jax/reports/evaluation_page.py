@@ -111,7 +111,7 @@ def write_page(
         UserError: a file cannot be written, or there is no training data.
     """
     exhibits = Exhibits(folder, candidate.synthesizer.size)
-    shelves, curves = _shelves(candidate, measured, shown), _curves(records)
+    groups, curves = _groups(candidate, measured, shown), _curves(records)
     sections = [
         Section(
             "Results",
@@ -119,12 +119,12 @@ def write_page(
             before=tables.shared_details(records) + tables.metric_table(records).html(),
         ),
         *([Section("Values by frame", "Means over all clips.", charts=curves)] if curves else ()),
-        *(shelf.samples(exhibits, len(measured.reader)) for shelf in shelves),
+        *(group.samples(exhibits, len(measured.reader)) for group in groups),
     ]
     if train_clips:
-        videos = np.concatenate([shelf.videos for shelf in shelves])
+        videos = np.concatenate([group.videos for group in groups])
         nearest = nearest_training_clips(candidate, videos, limit=train_clips, progress=progress)
-        names = [f"{shelf.name}_{number}" for shelf in shelves for number in shelf.numbers]
+        names = [f"{group.name}_{number}" for group in groups for number in group.example_ids]
         sections.append(_nearest_section(exhibits, names, nearest))
     page = render(Part(f"Evaluation of {candidate.name}", _lead(measured), _tiles(records), sections, _FOOTER))
     files.write_text(folder / "index.html", page)
@@ -151,7 +151,7 @@ def _explanation(records: Sequence[Record]) -> str:
     return " ".join(
         (
             "An arrow points towards better values. Two values can be compared only if their hashes are equal.",
-            *(f"Real against real: {floor}" for floor in floors),
+            *(f"Real vs. real: {floor}" for floor in floors),
         )
     )
 
@@ -161,7 +161,7 @@ def _tiles(records: Sequence[Record]) -> list[Number]:
         Number(
             tables.value_text(record.protocol.metric, record.mean, record.std),
             tables.title(record.protocol.metric)
-            + (f"; real against real {tables.floor_text(record)}" if record.floor else ""),
+            + (f"; real vs. real {tables.floor_text(record)}" if record.floor else ""),
         )
         for record in records[:8]
     ]
@@ -179,45 +179,45 @@ def _curves(records: Sequence[Record]) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Shelf:
-    """Some clips and their samples: the best, the worst, or the first ones."""
+class _SampleGroup:
+    """A group of clips and their samples: the best, the worst or the first ones."""
 
     name: str
-    order: str  # how they were chosen
-    numbers: list[int]
-    captions: list[str]  # of the truth
-    scores: list[str]
+    order: str  # how they were chosen, for the page
+    example_ids: list[int]
+    captions: list[str]  # of the true clips
+    scores: list[str]  # captions of the samples
     clips: Floats  # [N, 1 + T, H, W, 3]
     videos: Floats  # [N, 1 + T', H, W, 3]: start frames and samples
 
     def samples(self, exhibits: Exhibits, of: int) -> Section:
-        """Truth above, samples below."""
+        """Returns the true clips in one row and the samples below them."""
         rows = [
             [
                 exhibits.clip(f"{self.name}_{number}_{kind}", clip[0], clip[1:], caption)
-                for number, clip, caption in zip(self.numbers, clips, captions, strict=True)
+                for number, clip, caption in zip(self.example_ids, clips, captions, strict=True)
             ]
             for kind, clips, captions in (
                 ("truth", self.clips[:, : self.videos.shape[1]], self.captions),
                 ("sample", self.videos, self.scores),
             )
         ]
-        text = f"The {self.name} {len(self.numbers)} of {of} clips{self.order}. Above the truth, below the sample."
-        return Section(f"{self.name.capitalize()} samples", text, [*rows[0], *rows[1]], columns=len(self.numbers))
+        text = f"The {self.name} {len(self.example_ids)} of {of} clips{self.order}. Top: true clips. Bottom: samples."
+        return Section(f"{self.name.capitalize()} samples", text, [*rows[0], *rows[1]], columns=len(self.example_ids))
 
 
-def _shelves(candidate: Candidate, measured: Measured, shown: int) -> list[_Shelf]:
+def _groups(candidate: Candidate, measured: Measured, shown: int) -> list[_SampleGroup]:
     metric, order, values = ranking(measured)
     count = min(shown, len(order) // 2)
     parts = {"best": slice(0, count), "worst": slice(len(order) - count, None)} if metric else {"first": slice(count)}
     title = get_metric(metric).title if metric else ""
-    shelves, frames = [], max(measured.request.protocol.frames, candidate.latent_frames)
+    groups, frames = [], max(measured.request.protocol.frames, candidate.latent_frames)
     for name, chosen in parts.items():
         numbers = order[chosen].tolist()
         clips, listed = measured.reader.read(numbers), [measured.reader.clip(number) for number in numbers]
         samples = candidate.sample(clips, numbers, measured.request.seed, 1, frames)[:, 0]
-        shelves.append(
-            _Shelf(
+        groups.append(
+            _SampleGroup(
                 name,
                 f" by {title}, from best to worst" if metric else "",
                 numbers,
@@ -227,11 +227,11 @@ def _shelves(candidate: Candidate, measured: Measured, shown: int) -> list[_Shel
                 np.concatenate([clips["video"][:, :1], samples], axis=1),
             )
         )
-    return shelves
+    return groups
 
 
 def _nearest_section(exhibits: Exhibits, names: list[str], nearest: Nearest) -> Section:
-    """One row for each sample: itself, and the two clips that are nearest to it."""
+    """Returns each sample next to its two nearest training clips."""
     by_latent, by_pixels = (
         nearest.reader.read(found.tolist())["video"] for found in (nearest.by_latent, nearest.by_pixels)
     )
@@ -246,7 +246,8 @@ def _nearest_section(exhibits: Exhibits, names: list[str], nearest: Nearest) -> 
             exhibits.clip(f"{name}_near_pixels", by_pixels[row, 0], by_pixels[row, 1:], f"pixel distance {pixels:.3g}"),
         ]
     text = (
-        f"Samples, and the nearest of {len(nearest.reader)} training clips: by the Euclidean distance of the encoder's "
-        "latents, and by the root mean square of pixels in [-1, 1]. A copy would have a distance of zero."
+        f"Each sample is followed by the nearest of {len(nearest.reader)} training clips in two distances: the "
+        "Euclidean distance between latents of the encoder, and the root mean square difference of pixels in [-1, 1]. "
+        "A copy would have a distance of zero."
     )
     return Section("Nearest training clips", text, figures, columns=6 if len(names) % 2 == 0 else 3)

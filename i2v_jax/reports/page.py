@@ -42,8 +42,8 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; ma
 dt { color: var(--soft); } dd { margin: 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
-th, td { text-align: right; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--rule); }
-th:first-child, td:first-child { text-align: left; } td:nth-child(-n+2) { white-space: nowrap; }
+th, td { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--rule); }
+td:nth-child(-n+2) { white-space: nowrap; }
 tr.printed td { color: var(--soft); }
 .charts { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
 .charts svg { display: block; width: 100%; max-width: 33rem; height: auto; stroke-linejoin: round; }

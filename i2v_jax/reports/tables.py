@@ -56,15 +56,21 @@ def printed_text(value: float) -> str:
 
 def result_table(records: Sequence[Record]) -> Table:
     """Returns one row for each record, with all that describes it."""
-    header = ("metric", "value", "real against real", *_DETAILS, "hash")
+    header = ("metric", "value", "real vs. real", *_DETAILS, "hash")
     return Table(header, tuple(_row(record, tuple(_DETAILS)) for record in records))
 
 
 def metric_table(records: Sequence[Record]) -> Table:
-    """Returns one row for each record, without the details that all of them share."""
+    """Returns one row for each record, without the details that all of them share and without empty columns."""
     different = tuple(detail for detail in _DETAILS if detail not in _shared(records))
-    header = ("metric", "value", "real against real", *different, "hash")
-    return Table(header, tuple(_row(record, different) for record in records))
+    header = ("metric", "value", "real vs. real", *different, "hash")
+    rows = [_row(record, different) for record in records]
+    used = [number for number, _ in enumerate(header) if any(row[number] for row in rows)]
+    return Table(_chosen(header, used), tuple(_chosen(row, used) for row in rows))
+
+
+def _chosen(row: Sequence[str], columns: Sequence[int]) -> tuple[str, ...]:
+    return tuple(row[column] for column in columns)
 
 
 def shared_details(records: Sequence[Record]) -> str:

@@ -57,7 +57,8 @@ def test_numbers_table_curves_and_page(sky_run: pathlib.Path, tmp_path: pathlib.
     assert f"{records['psnr'].mean:.2f}" in table
     page = (tmp_path / "index.html").read_text()
     files = set(re.findall(r'src="([^"]+)"', page))
-    assert {"curve_psnr.png", "curve_ssim.png"} <= files
+    assert {path.name for path in tmp_path.glob("curve_*.png")} == {"curve_psnr.png", "curve_ssim.png"}
+    assert page.count("<svg") == 2
     assert len([file for file in files if file.endswith(".mp4")]) == 2 * 4
     assert all((tmp_path / file).stat().st_size > 0 for file in files)
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png", ".mp4", ".html", ".csv"}

@@ -46,7 +46,7 @@ def test_models_share_a_table_with_the_papers(tmp_path: pathlib.Path) -> None:
     rows = {row[0]: row[1:] for row in comparison.table().rows}
     assert rows["ours, step 1000"] == ("100.0 ± 1.41", "25.00")
     assert rows["other, step 1000"] == ("120.0", "24.00")
-    assert rows["real against real"] == ("12.50 ± 0.500 (128)", "")
+    assert rows["real vs. real"] == ("12.50 ± 0.500 (128)", "")
     assert rows["cINN (paper) [cINN paper, table 4]"] == ("99.3", "")
     assert rows["cINN (released weights) [re-evaluation of the released weights by a user]"] == ("103.7", "")
     assert not any(name.startswith("MAGVIT") for name in rows)  # their protocols are not known to be this one
