@@ -1,18 +1,28 @@
 # Every target sets up .venv by itself when it is missing or older than the files that describe it.
+# With CONSTRAINTS= it gets the newest versions instead of those of constraints.txt.
 SHELL := /bin/bash
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) --editable
 STAMP := $(VENV)/.installed
 DEMO ?= all
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow test-latest lint format bench clean
 
 $(STAMP): setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
+	@$(INSTALL) '.[dev]' || { echo "$$FAILED" >&2; exit 1; }
 	@touch $@
+
+define FAILED
+pip could not install the versions that constraints.txt asks for. If the package index no longer has one of them,
+change its line there, or install the newest versions of everything: make CONSTRAINTS= $(MAKECMDGOALS)
+endef
+export FAILED
 
 demo: $(STAMP)  ## train on the embedded sky and plants, then write runs/demo/index.html; DEMO=sky or plants: only that
 	$(BIN)/python -m launch.demo --demo=$(DEMO) --workdir=runs/demo
@@ -22,6 +32,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --numprocesses=2 --dist=loadfile
+
+test-latest:  ## the quick tests with the newest versions of everything that pip finds for PYTHON
+	rm -rf .venv-latest
+	$(MAKE) test VENV=.venv-latest CONSTRAINTS=
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -33,11 +47,11 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## ratios against plain PyTorch; installs the extra "torch"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torch]'
+	$(INSTALL) '.[dev,torch]'
 	$(BIN)/python -m benchmarks.networks
 	$(BIN)/python -m benchmarks.training_steps
 	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.input_pipeline
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf .venv .venv-latest build *.egg-info

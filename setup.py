@@ -16,13 +16,31 @@ SERVE = [
 setup(
     name="i2v_jax",
     version="0.1.0",
-    description="Image-to-video synthesis in JAX: conditional invertible networks and interactive pokes",
+    description="Image-to-video synthesis in JAX and Flax: conditional invertible networks and interactive pokes",
     long_description=(pathlib.Path(__file__).parent / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
+    license_files=["LICENSE"],
+    keywords=["image-to-video", "video synthesis", "normalizing flow", "jax", "flax"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: GPU",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Video",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    project_urls={
+        "Paper (cINN)": "https://arxiv.org/abs/2105.04551",
+        "Paper (pokes)": "https://arxiv.org/abs/2106.11303",
+    },
     python_requires=">=3.11",
     packages=find_packages(include=["i2v_jax*"]),  # configs, data and launch are links in it
     package_data={"i2v_jax.serving": ["static/*"]},
+    entry_points={"console_scripts": ["i2v = i2v_jax.launch.__main__:main"]},
     install_requires=[
         "absl-py>=2.1",
         "av>=14",
@@ -31,7 +49,7 @@ setup(
         "flax>=0.12",
         "grain>=0.2.15",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
-        "jax>=0.9",
+        "jax>=0.10",
         "matplotlib>=3.9",
         "ml_collections>=1.1",
         "numpy>=2.0",
@@ -45,8 +63,8 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "cuda": ["jax[cuda12]>=0.9"],
-        "tpu": ["jax[tpu]>=0.9"],
+        "cuda": ["jax[cuda12]>=0.10"],
+        "tpu": ["jax[tpu]>=0.10"],
         "torch": ["torch>=2.6"],
         "serve": SERVE,
         "dev": [
@@ -59,6 +77,7 @@ setup(
             "pytest-xdist>=3",
             "ruff>=0.9",
             "scikit-image>=0.24",
+            "setuptools>=77",  # builds the wheel that a test installs
             "tensorboard>=2.18",
         ],
     },

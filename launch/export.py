@@ -1,6 +1,8 @@
 """Exports the sampler of a trained model as one file that needs only jax, flatbuffers and NumPy to run.
 
-python -m launch.export --workdir=RUN --out=model.bin --platforms=cpu,cuda --num_samples=8 --frames=48
+    python -m launch.export --workdir=RUN --out=model.bin --platforms=cpu,cuda --num_samples=8 --frames=48
+
+Prints the Python code that loads and calls the file.
 """
 
 import pathlib

@@ -1,7 +1,9 @@
 """Serves a trained model over HTTP: a page for people and an API for programs.
 
-python -m launch.serve --workdir=RUN
-python -m launch.serve --workdir=RUN --host=0.0.0.0 --port=8080 --examples=IMAGES
+    python -m launch.serve --workdir=RUN
+    python -m launch.serve --workdir=RUN --host=0.0.0.0 --port=8080 --examples=IMAGES
+
+The page offers what the model can do: random samples, directions, pokes, or the motion of a clip.
 """
 
 import contextlib

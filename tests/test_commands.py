@@ -31,7 +31,7 @@ def test_a_checkout(here, monkeypatch, tmp_path):
 
 
 def test_started_as_i2v(here, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/i2v", "train"])
+    monkeypatch.setattr(sys, "argv", [f"{here}/.venv/bin/i2v", "train"])
     assert command("serve", "--port=0") == ".venv/bin/i2v serve --port=0"
     monkeypatch.setenv("PATH", f"{here}/.venv/bin")
     assert command("serve", "--port=0") == "i2v serve --port=0"

@@ -16,7 +16,7 @@ def require_extra() -> None:
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"serving needs {', '.join(missing)}, which the extra 'serve' brings: pip install -e '.[serve]'"
+            f"serving needs {', '.join(missing)}, which the extra 'serve' brings: pip install 'i2v_jax[serve]'"
         )
 
 
