@@ -1,4 +1,4 @@
-"""The clips of a protocol, by number."""
+"""Random access to the clips that a protocol takes from a data set."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ from i2v_jax.data.protocol import Protocol
 from i2v_jax.data.registry import open_split
 from i2v_jax.evaluation.protocols import Clip, ClipList, clip_list, spare_clips
 from i2v_jax.input import transforms
-from i2v_jax.input.clips import Cut
+from i2v_jax.input.clips import RawClip
 from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
 from i2v_jax.input.sources import VideoSource
 
@@ -22,73 +22,78 @@ Batch = dict[str, NDArray[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class ClipReader:
-    """Random access to listed clips; the same pixels whoever reads them."""
+    """Random access to listed clips by example id, the index in the list. Reads the same pixels on every machine."""
 
     source: VideoSource
     listed: ClipList
-    videos: Mapping[str, int]  # name -> number in the source
+    videos: Mapping[str, int]  # name -> index in the source
     size: int
     crop: str
-    pokes: ClipPokes | None = None  # where models are poked
-    poke_frames: int = 0  # what is poked arrives in the last of so many frames, x0 included
+    pokes: ClipPokes | None = None  # for models that answer to pokes
+    poke_frames: int = 0  # a poke goes from x0 to the last of this many frames
 
     def __len__(self) -> int:
         return len(self.listed)
 
-    def clip(self, number: int) -> Clip:
-        return self.listed.clips[number]
+    def clip(self, example_id: int) -> Clip:
+        return self.listed.clips[example_id]
 
-    def read(self, numbers: Sequence[int]) -> Batch:
-        """`video` [B, 1 + T, size, size, 3] in [-1, 1], x0 first, and the labels of the data set, [B, ...] each.
+    def read(self, example_ids: Sequence[int]) -> Batch:
+        """Returns `video` [B, 1 + T, size, size, 3] in [-1, 1], x0 first, and the labels of the data set [B, ...].
 
-        Where models are poked also the arrays of a poke (`input/pipeline.py`), which depends on the clip alone.
+        With `pokes` there are also the arrays of a poke (`input/pipeline.py`), which depends only on the clip.
 
         Raises:
             UserError: a video cannot be read.
         """
-        rows = [self._read(number) for number in numbers]
+        rows = [self._read(example_id) for example_id in example_ids]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def spare(self, protocol: Protocol, seed: int, count: int) -> Self:
-        """Of `count` further clips of the same split, see `spare_clips`; without pokes."""
+        """Returns a reader of `count` more clips of the same split, without pokes; see `spare_clips`."""
         videos = [(name, self.source.num_frames(video)) for name, video in self.videos.items()]
         listed = spare_clips(protocol, videos, seed, self.listed.clips[:count])
         return dataclasses.replace(self, listed=listed, pokes=None)
 
-    def cut(self, number: int) -> Cut:
-        """A clip as it is, x0 first; `rng` depends on the clip alone."""
-        clip = self.clip(number)
+    def raw_clip(self, example_id: int) -> RawClip:
+        """Reads a clip, x0 first; its `rng` depends only on the clip."""
+        clip = self.clip(example_id)
         video = self.videos[clip.video]
         pixels = self.source.read(video, clip.indices, self.size)
-        crop = transforms.steady(self.crop)
+        crop = transforms.eval_crop(self.crop)
         digest = hashlib.sha256(f"{clip.video}/{clip.start}".encode()).digest()
-        return Cut(
+        return RawClip(
             video=video,
             indices=clip.indices,
             pixels=transforms.fit(pixels, self.size, crop),
             labels=self.source.labels(video, clip.indices),
             crop=crop,
-            place=(0.5, 0.5),
+            crop_offset=(0.5, 0.5),
             rng=np.random.default_rng(int.from_bytes(digest[:8])),
         )
 
-    def _read(self, number: int) -> dict[str, Any]:
-        cut = self.cut(number)
-        row = {"video": transforms.to_float(cut.pixels), **cut.labels}
+    def _read(self, example_id: int) -> dict[str, Any]:
+        raw = self.raw_clip(example_id)
+        row = {"video": transforms.to_float(raw.pixels), **raw.labels}
         if self.pokes is None:
             return row
-        until = self.poke_frames
-        poked = dataclasses.replace(cut, indices=cut.indices[:until], pixels=cut.pixels[:until])
-        return {**row, **self.pokes.poke(poked, cut.rng)}
+        poked = dataclasses.replace(raw, indices=raw.indices[: self.poke_frames], pixels=raw.pixels[: self.poke_frames])
+        return {**row, **self.pokes.poke(poked, raw.rng)}
 
 
 def open_clips(
     data: ConfigDict, protocol: Protocol, split: str, *, seed: int = 0, paired: bool = False, limit: int = 0
 ) -> ClipReader:
-    """The clips that `protocol` takes from a split of `data` (a config's part); arguments as of `clip_list`.
+    """Opens the clips that a protocol takes from a split.
+
+    Args:
+        data: the `data` part of a configuration.
+        protocol: which clips.
+        split: "train", "eval" or "test".
+        seed, paired, limit: see `clip_list`.
 
     Raises:
-        UserError: the data is missing, or no video is long enough.
+        UserError: the data set was not prepared, or no video is long enough.
     """
     data, poke_frames = data.copy_and_resolve_references(), data.frames
     data.frames, data.frame_stride = 1 + protocol.clip_frames, protocol.stride
@@ -100,7 +105,10 @@ def open_clips(
 
 
 def _pokes(data: ConfigDict, source: VideoSource) -> ClipPokes | None:
-    """Pokes of what moves, none of the background. Stored flows belong to training clips: here they are estimated."""
+    """Returns pokes of what moves, never of the background.
+
+    Flow is stored for training clips only, so "stored" means estimated flow here.
+    """
     if "poke" not in data:
         return None
     settings = PokeSettings.of(data.poke)

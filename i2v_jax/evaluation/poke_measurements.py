@@ -115,12 +115,16 @@ def measure_samples(
 def _check_beside(beside: PokeSynthesizer, size: int, data: ConfigDict) -> None:
     if beside.size != size:
         raise UserError(
-            f"the models have {size} and {beside.size} pixels: errors in pixels can be compared at one size only"
+            f"the models have frames of {size} and {beside.size} pixels: compare models of the same size",
+            "beside",
+            beside.size,
         )
     if not data_set(data.name).whole_motion and beside.frames + 1 != data.frames:
         raise UserError(
-            f"the models have clips of {data.frames} and {beside.frames + 1} frames, after which a point is elsewhere: "
-            f"train the poke model with data.frames={data.frames}"
+            f"the models have clips of {data.frames} and {beside.frames + 1} frames, and a point goes further in the "
+            f"longer ones: train the poke model with data.frames={data.frames}",
+            "beside",
+            beside.frames + 1,
         )
 
 
@@ -128,10 +132,10 @@ def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> 
     """Measures a model, the baselines, and other videos [N, T, H, W, 3] of the clips."""
     start, truth = clips.video[:, 0], clips.video[:, 1:]
     frames = truth.shape[1]
-    answers = respond(start, clips.position, clips.told, frames)
+    answers = respond(start, clips.position, clips.model_displacement, frames)
     single = {name: videos[:, None] for name, videos in {**others, **baselines(clips)}.items()}
     candidates = {"model": answers, **single}
-    after_background = respond(start, clips.background, clips.told, frames)
+    after_background = respond(start, clips.background, clips.model_displacement, frames)
     numbers = {
         "clips": float(len(start)),
         **{f"target_error_{name}": target_error(clips, videos) for name, videos in candidates.items()},
@@ -165,7 +169,7 @@ def true_answers(
     known: KnownAnswers, clips: PokedClips, data: ConfigDict, samples: int, *, seed: int = 0, split: str = "test"
 ) -> Floats:
     """Returns what the scenes of the clips do when they are poked: [N, S, T, H, W, 3] in [-1, 1]."""
-    pokes = zip(clips.number.tolist(), clips.position, clips.displacement, strict=True)
+    pokes = zip(clips.example_id.tolist(), clips.position, clips.displacement, strict=True)
     answers = [
         known.true_answers(data, split, index, position, displacement, samples, seed)
         for index, position, displacement in pokes

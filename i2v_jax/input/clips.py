@@ -1,6 +1,6 @@
-"""From a position in the stream of clips to the clip: which video, which frames, how changed.
+"""Maps a position in the stream of clips to a clip: which video, which frames, and how they are augmented.
 
-Runs inside the reading workers.
+This code runs in the worker processes that read data.
 """
 
 import dataclasses
@@ -15,20 +15,20 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import directions, transforms
 from i2v_jax.input.sources import LABELS, VideoSource
 
-# Streams of random numbers. The draws of a clip depend on (seed, epoch, clip) and on nothing else.
+# Streams of random numbers. The draws of a clip depend only on (seed, epoch, clip).
 _ORDER, _CLIP = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipOrder:
-    """The endless sequence of clips that all hosts share; `position // global batch size` is the step.
+    """The infinite sequence of clips that all hosts share; `position // batch_size` is the step.
 
-    In training every epoch is a new permutation, cut to whole batches. In evaluation the clips come in order, and the
-    last batch is filled up by clips that are marked as not valid.
+    In training every epoch is a new permutation, truncated to whole batches. In evaluation the clips are in order, and
+    the last batch is padded with clips that are marked as not valid.
     """
 
     num_clips: int
-    batch_size: int
+    batch_size: int  # over all hosts
     seed: int
     train: bool
 
@@ -37,23 +37,23 @@ class ClipOrder:
         return self.num_clips // self.batch_size if self.train else -(-self.num_clips // self.batch_size)
 
     def at(self, position: int) -> tuple[int, int, bool]:
-        """(epoch, clip, valid)."""
-        epoch, place = divmod(position, self.steps_per_epoch * self.batch_size)
+        """Returns (epoch, clip, valid) of a position."""
+        epoch, index = divmod(position, self.steps_per_epoch * self.batch_size)
         if self.train:
-            return epoch, int(_permutation(self.seed, epoch, self.num_clips)[place]), True
-        return epoch, place % self.num_clips, place < self.num_clips
+            return epoch, int(_permutation(self.seed, epoch, self.num_clips)[index]), True
+        return epoch, index % self.num_clips, index < self.num_clips
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightedOrder(ClipOrder):
-    """Training clips drawn with replacement so that every object is equally likely, however many clips it has."""
+    """Training clips that are drawn with replacement, so that every object is equally likely."""
 
     objects: tuple[tuple[int, ...], ...]  # the clips of each object
 
     def at(self, position: int) -> tuple[int, int, bool]:
-        """(epoch, clip, valid)."""
-        epoch, place = divmod(position, self.steps_per_epoch * self.batch_size)
-        rng = np.random.default_rng([self.seed, epoch, place, _ORDER])
+        """Returns (epoch, clip, valid) of a position."""
+        epoch, index = divmod(position, self.steps_per_epoch * self.batch_size)
+        rng = np.random.default_rng([self.seed, epoch, index, _ORDER])
         clips = self.objects[int(rng.integers(len(self.objects)))]
         return epoch, clips[int(rng.integers(len(clips)))], True
 
@@ -65,35 +65,35 @@ def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """The changes of a training clip, see `transforms`."""
+    """How training clips are augmented, see `transforms`."""
 
-    flip: float  # probability
+    flip: float  # probability of a horizontal flip
     jitter: Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Cut:
-    """A clip as it was cut out of its video, before any augmentation."""
+class RawClip:
+    """A clip before any augmentation."""
 
     video: int
-    indices: range  # of its frames
+    indices: range  # of its frames in the video
     pixels: np.ndarray  # uint8 [T, size, size, 3]
     labels: Mapping[str, Any]
-    crop: str  # how frames were brought to a square, and where, see `transforms.fit`
-    place: tuple[float, float]
-    rng: np.random.Generator  # for what follows
+    crop: str  # arguments of `transforms.fit` that made the frames square
+    crop_offset: tuple[float, float]
+    rng: np.random.Generator  # for the augmentation
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadClip:
-    """Position -> one clip of the batch, a dict of arrays.
+    """Maps a position to one clip of a batch, a dict of arrays.
 
-    Clip c is number c % clips_per_video of video c // clips_per_video. Training draws where it starts; evaluation
-    spaces the clips of a video evenly.
+    Clip c belongs to video c // clips_per_video. In training its start is random; in evaluation the clips of a video
+    are evenly spaced.
     """
 
     source: VideoSource
-    videos: tuple[int, ...]  # those long enough
+    videos: tuple[int, ...]  # those that are long enough
     order: ClipOrder
     clips_per_video: int
     frames: int
@@ -104,13 +104,13 @@ class ReadClip:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The labels of a clip. A mirrored robot has no valid position: no endpoints where clips may be flipped."""
+        """The labels of a clip. Clips that may be flipped have no endpoint: a mirrored robot has no valid position."""
         flips = self.order.train and self.augmentation.flip > 0
         return tuple(name for name in self.source.label_names if not (flips and name == "endpoint"))
 
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and type of every array of a clip."""
+        """The shape and type of every array of a clip."""
         arrays: dict[str, tuple[Any, tuple[int, ...]]] = {"video": (np.float32, (self.frames, self.size, self.size, 3))}
         arrays |= {name: LABELS[name] for name in self.label_names}
         if not self.order.train:
@@ -119,39 +119,39 @@ class ReadClip:
 
     def __call__(self, position: int) -> dict[str, Any]:
         epoch, clip, valid = self.order.at(int(position))
-        cut = self.cut(epoch, clip)
-        pixels, example = cut.pixels, {name: cut.labels[name] for name in self.label_names}
+        raw = self.raw_clip(epoch, clip)
+        pixels, example = raw.pixels, {name: raw.labels[name] for name in self.label_names}
         if self.order.train:
-            pixels, example = self._augment(pixels, example, cut.rng)
+            pixels, example = self._augment(pixels, example, raw.rng)
         else:
             example |= {"index": np.int64(clip), "valid": np.bool_(valid)}
         return {"video": transforms.to_float(pixels), **example}
 
-    def cut(self, epoch: int, clip: int) -> Cut:
-        """Reads a clip; where it begins and how it is cropped is drawn from (seed, epoch, clip)."""
+    def raw_clip(self, epoch: int, clip: int) -> RawClip:
+        """Reads a clip. Its start and its crop are drawn from (seed, epoch, clip)."""
         rng = np.random.default_rng([self.order.seed, epoch, clip, _CLIP])
-        video, number = self.videos[clip // self.clips_per_video], clip % self.clips_per_video
-        start = self._start(video, number, float(rng.random()))
+        video, index = self.videos[clip // self.clips_per_video], clip % self.clips_per_video
+        start = self._start(video, index, float(rng.random()))
         indices = range(start, start + self.span, self.stride)
         labels = self.source.labels(video, indices)
         pixels = self.source.read(video, indices, self.size)
-        place = (float(rng.random()), float(rng.random()))
-        pixels = transforms.fit(pixels, self.size, self._crop(), place)
-        return Cut(video, indices, pixels, labels, self._crop(), place, rng)
+        crop_offset = (float(rng.random()), float(rng.random()))
+        pixels = transforms.fit(pixels, self.size, self._crop(), crop_offset)
+        return RawClip(video, indices, pixels, labels, self._crop(), crop_offset, rng)
 
     @property
     def span(self) -> int:
-        """Frames of the video from the first to the last of the clip."""
+        """The number of frames of the video from the first to the last frame of the clip."""
         return (self.frames - 1) * self.stride + 1
 
-    def _start(self, video: int, number: int, draw: float) -> int:
+    def _start(self, video: int, index: int, draw: float) -> int:
         room = self.source.num_frames(video) - self.span
         if self.order.train:
             return int(draw * (room + 1))
-        return round(room * number / (self.clips_per_video - 1)) if self.clips_per_video > 1 else 0
+        return round(room * index / (self.clips_per_video - 1)) if self.clips_per_video > 1 else 0
 
     def _crop(self) -> str:
-        return self.crop if self.order.train else transforms.steady(self.crop)
+        return self.crop if self.order.train else transforms.eval_crop(self.crop)
 
     def _augment(
         self, pixels: np.ndarray, labels: dict[str, Any], rng: np.random.Generator
@@ -164,15 +164,12 @@ class ReadClip:
 
 
 def long_enough(source: VideoSource, span: int) -> tuple[int, ...]:
-    """The videos that hold a clip of `span` frames.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Returns the videos that have at least `span` frames. Raises UserError if there are none."""
     chosen = tuple(video for video in range(len(source)) if source.num_frames(video) >= span)
     if not chosen:
         raise UserError(
             f"none of the {len(source)} videos has the {span} frames that a clip needs: "
-            "lower data.frame_stride or add longer videos"
+            "lower data.frame_stride or add longer videos",
+            "data.frame_stride",
         )
     return chosen

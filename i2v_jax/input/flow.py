@@ -77,12 +77,12 @@ def _interpolation(old: int, new: int) -> np.ndarray:
     return np.maximum(1.0 - np.abs(place[:, None] - np.arange(old)), 0.0)
 
 
-def fit(flow: np.ndarray, size: int, crop: str, place: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
+def fit(flow: np.ndarray, size: int, crop: str, crop_offset: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
     """Brings the flow of whole frames to the square that `transforms.fit` makes of the frames; same arguments."""
     if crop != "resize":
         height, width = flow.shape[:2]
         side = min(height, width)
-        vertical, horizontal = place if crop == "random" else (0.5, 0.5)
+        vertical, horizontal = crop_offset if crop == "random" else (0.5, 0.5)
         top, left = round(vertical * (height - side)), round(horizontal * (width - side))
         flow = flow[top : top + side, left : left + side]
     return resize(flow, size, size)

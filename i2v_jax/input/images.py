@@ -131,7 +131,7 @@ def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
 
 def to_start_frame(pixels: np.ndarray, size: int, crop: str) -> np.ndarray:
     """`read_image` of an image that was read: uint8 [h, w, 3] -> float32 [size, size, 3] in [-1, 1]."""
-    return transforms.to_float(transforms.fit(pixels[None], size, transforms.steady(crop))[0])
+    return transforms.to_float(transforms.fit(pixels[None], size, transforms.eval_crop(crop))[0])
 
 
 def unique_names(paths: Sequence[str | Path]) -> list[str]:
@@ -174,7 +174,7 @@ def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int
         raise UserError(
             f"{path}: {found} frames, but {stop} are needed to read {frames} from {start} in steps of {stride}"
         )
-    fitted = [transforms.fit(frame[None], size, transforms.steady(crop))[0] for frame in chosen]
+    fitted = [transforms.fit(frame[None], size, transforms.eval_crop(crop))[0] for frame in chosen]
     return transforms.to_float(np.stack(fitted))
 
 

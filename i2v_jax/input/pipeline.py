@@ -41,7 +41,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
-from i2v_jax.input import sources, workers
+from i2v_jax.input import sources, transforms, workers
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
 from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
@@ -108,7 +108,10 @@ class Pipeline:
         """
         index, count = process or (jax.process_index(), jax.process_count())
         if self.global_batch_size % count:
-            raise UserError(f"batch_size={self.global_batch_size} cannot be divided among {count} hosts")
+            size = self.global_batch_size
+            raise UserError(
+                f"invalid value for batch_size: {size} (must be divisible by the {count} hosts)", "batch_size", size
+            )
         return BatchIterator(self, start_step, index, count)
 
 
@@ -190,7 +193,7 @@ def make_pipeline(
         UserError: the crop is unknown, no video is long enough, the flow that `data.poke.flow` names is missing, or
             in training a batch is larger than the split.
     """
-    sources.check_crop(data.crop)
+    transforms.check_crop(data.crop)
     split = source.split
     span = (data.frames - 1) * data.frame_stride + 1
     videos = long_enough(source, span)
@@ -207,7 +210,9 @@ def make_pipeline(
     if order.num_clips == 0 or order.steps_per_epoch == 0:
         raise UserError(
             f"{data.name}/{split} has {order.num_clips} clips, fewer than batch_size={batch_size}: "
-            "lower batch_size or raise data.clips_per_video"
+            "lower batch_size or raise data.clips_per_video",
+            "batch_size",
+            batch_size,
         )
     if settings and train and data.poke.object_weighting:
         order = _weighted(order, source, videos, clips_per_video)

@@ -1,4 +1,4 @@
-"""Position of the stream -> one clip with a poke: flow, poke, augmentation, in the order of `clips`."""
+"""Maps a position in the stream of clips to a clip with a poke: optical flow, poke, augmentation."""
 
 import dataclasses
 import itertools
@@ -12,57 +12,56 @@ from ml_collections import ConfigDict
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
 from i2v_jax.input import pokes, transforms
-from i2v_jax.input.clips import ClipOrder, Cut, ReadClip
+from i2v_jax.input.clips import ClipOrder, RawClip, ReadClip
 from i2v_jax.input.sources import VideoSource
 
 FLOWS = ("dis", "stored", "exact")
 FILLS = ("value", "patch")
 NORMALIZATIONS = ("none", "impulse")
-_POKE, _ANOTHER = 3, 4  # streams of random numbers, beside those of `clips`
-_TRIES = 20  # clips looked at in search of motion
+_POKE, _ANOTHER = 3, 4  # streams of random numbers, in addition to those of `clips`
+_TRIES = 20  # clips to try until one has motion
 
 
 @runtime_checkable
 class KnownMotion(Protocol):
-    """A source that knows what moves where."""
+    """A source that knows the exact motion of its videos."""
 
     def true_flow(self, video: int, start: int, end: int) -> np.ndarray:
-        """float32 [H, W, 2], from frame `start` to frame `end`."""
+        """Returns the flow from frame `start` to frame `end`, float32 [H, W, 2]."""
 
     def true_mask(self, video: int, frame: int) -> np.ndarray:
-        """int32 [H, W], numbers of objects, 0 is the background."""
+        """Returns which object each pixel shows, int32 [H, W]; 0 is the background."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PokeSettings:
     """The fields of `data.poke`, except those on which the order of clips depends."""
 
-    flow: str  # "dis": estimated while reading; "stored": by launch.prepare; "exact": of embedded data sets
-    poke_size: int  # side of the square
-    fill: str  # the square has one "value", or the "patch" of the flow
-    zeropoke_amount: int  # one poke in so many is on the background; 0: none, 1: all
+    flow: str  # "dis": estimated while reading; "stored": by launch.prepare; "exact": known by the data set
+    poke_size: int  # height and width of the square in the poke map, in pixels
+    fill: str  # the square contains one "value", or a "patch" of the flow
+    zeropoke_amount: int  # one in this many pokes is on the background; 0: none, 1: all
     normalize: str  # "none", or "impulse": displacements are directions whose length is the clip's amount of motion
-    impulse_motion: float  # mean pixels per frame for which an impulse has length 1
-    min_motion: float  # clips in which nothing moves by so many pixels are not poked
+    impulse_motion: float  # mean motion in pixels per frame at which an impulse has length 1
+    min_motion: float  # clips in which nothing moves by this many pixels are not poked
     color_probability: float
     geometry_probability: float
-    rotation: float  # degrees at most
-    shift: float  # frame widths at most
+    rotation: float  # maximum in degrees
+    shift: float  # maximum in frame widths
 
     @classmethod
     def of(cls, poke: ConfigDict) -> "PokeSettings":
-        """From the configuration.
+        """Returns the settings of `config.data.poke`. Raises UserError for an invalid value."""
 
-        Raises:
-            UserError: a field has a value that is not allowed.
-        """
-        for field, allowed in (("flow", FLOWS), ("fill", FILLS), ("normalize", NORMALIZATIONS)):
-            if poke[field] not in allowed:
-                raise UserError(f"data.poke.{field}={poke[field]!r}: must be one of {', '.join(allowed)}")
-        if poke.poke_size < 1 or poke.poke_size % 2 == 0:
-            raise UserError(f"data.poke.poke_size={poke.poke_size}: must be odd, 3 at 64x64 and 5 at 128x128")
-        if poke.zeropoke_amount < 0:
-            raise UserError(f"data.poke.zeropoke_amount={poke.zeropoke_amount}: 0 is never, n one poke in n")
+        def check(field: str, valid: bool, allowed: str) -> None:
+            if not valid:
+                name = f"data.poke.{field}"
+                raise UserError(f"invalid value for {name}: {poke[field]!r} (must be {allowed})", name, poke[field])
+
+        for field, choices in (("flow", FLOWS), ("fill", FILLS), ("normalize", NORMALIZATIONS)):
+            check(field, poke[field] in choices, f"one of {', '.join(choices)}")
+        check("poke_size", poke.poke_size >= 1 and poke.poke_size % 2 == 1, "odd, like 3 at 64x64 and 5 at 128x128")
+        check("zeropoke_amount", poke.zeropoke_amount >= 0, "0 for no background pokes, or n for one in n pokes")
         shared = ("flow", "poke_size", "fill", "zeropoke_amount", "normalize", "impulse_motion", "min_motion")
         return cls(
             **{field: poke[field] for field in (*shared, "color_probability")},
@@ -74,56 +73,56 @@ class PokeSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ClipPokes:
-    """What a clip of a source is poked with."""
+    """Draws pokes for the clips of a source."""
 
     source: VideoSource
     settings: PokeSettings
     size: int
     store: optical_flow.FlowStore | None = None  # for flow="stored"
 
-    def poke(self, cut: Cut, rng: np.random.Generator) -> Mapping[str, Any]:
-        """The arrays of one poke of a clip as it is."""
-        return self.draw(self.flow(cut), self.mask(cut), self.impulse(cut), rng)
+    def poke(self, raw: RawClip, rng: np.random.Generator) -> Mapping[str, Any]:
+        """Returns the arrays of one poke of a clip without augmentation."""
+        return self.draw(self.flow(raw), self.mask(raw), self.impulse(raw), rng)
 
-    def flow(self, cut: Cut) -> np.ndarray:
-        """Between the first and the last frame, float32 [size, size, 2]."""
+    def flow(self, raw: RawClip) -> np.ndarray:
+        """Returns the flow from the first to the last frame, float32 [size, size, 2]."""
         if self.store is not None:
-            return optical_flow.fit(self.store.read(cut.video, cut.indices[0]), self.size, cut.crop, cut.place)
-        return self._between(cut, 0, len(cut.indices) - 1)
+            return optical_flow.fit(self.store.read(raw.video, raw.indices[0]), self.size, raw.crop, raw.crop_offset)
+        return self._between(raw, 0, len(raw.indices) - 1)
 
-    def _between(self, cut: Cut, first: int, second: int) -> np.ndarray:
+    def _between(self, raw: RawClip, first: int, second: int) -> np.ndarray:
         source = self.source
         if self.settings.flow == "exact" and isinstance(source, KnownMotion):
-            return source.true_flow(cut.video, cut.indices[first], cut.indices[second])
-        return optical_flow.estimate(cut.pixels[first], cut.pixels[second])
+            return source.true_flow(raw.video, raw.indices[first], raw.indices[second])
+        return optical_flow.estimate(raw.pixels[first], raw.pixels[second])
 
-    def mask(self, cut: Cut) -> np.ndarray | None:
-        """Objects in the first frame, int32 [size, size], where the source knows them."""
+    def mask(self, raw: RawClip) -> np.ndarray | None:
+        """Returns the objects of the first frame, int32 [size, size], or None if the source does not know them."""
         source = self.source
-        return source.true_mask(cut.video, cut.indices[0]) if isinstance(source, KnownMotion) else None
+        return source.true_mask(raw.video, raw.indices[0]) if isinstance(source, KnownMotion) else None
 
-    def impulse(self, cut: Cut) -> float | None:
-        """How long an impulse is, in [0, 1]: the mean motion between consecutive frames (appendix B, equation 10).
+    def impulse(self, raw: RawClip) -> float | None:
+        """Returns the length of an impulse in [0, 1], the mean motion between frames (appendix B, equation 10).
 
-        None where displacements are not normalized.
+        Returns None if displacements are not normalized.
         """
         if self.settings.normalize != "impulse":
             return None
-        pairs = itertools.pairwise(range(len(cut.indices)))
-        motion = np.mean([pokes.amplitude_of(self._between(cut, first, second)).mean() for first, second in pairs])
+        pairs = itertools.pairwise(range(len(raw.indices)))
+        motion = np.mean([pokes.amplitude_of(self._between(raw, first, second)).mean() for first, second in pairs])
         return min(float(motion) / self.settings.impulse_motion, 1.0)
 
     def draw(
         self, flow: np.ndarray, mask: np.ndarray | None, impulse: float | None, rng: np.random.Generator
     ) -> Mapping[str, Any]:
-        """The poke's arrays; `impulse` is its length unless None."""
+        """Returns the arrays of one poke. Its length is `impulse`, or that of the displacement if None."""
         settings = self.settings
         is_background = settings.zeropoke_amount > 0 and rng.random() * settings.zeropoke_amount < 1.0
         poke = pokes.draw_poke(flow, settings.poke_size, is_background, rng, mask)
         length = float(np.hypot(*poke.displacement))
         scale = 1.0 if impulse is None or length == 0 else impulse / length
         displacement = (scale * poke.displacement).astype(np.float32)
-        # The flow around a background poke says nothing: it takes one value in either case.
+        # The flow around a background poke has no meaning, so its square has one value in either case.
         patch = scale * flow if settings.fill == "patch" and not is_background else None
         return {
             "poke": pokes.poke_map(poke.position, displacement, self.size, settings.poke_size, patch),
@@ -135,9 +134,9 @@ class ClipPokes:
 
 @dataclasses.dataclass(frozen=True)
 class ReadPokedClip:
-    """Position -> one clip with a poke: `ReadClip` for the poke model.
+    """Maps a position to one clip with a poke: `ReadClip` for models that answer to pokes.
 
-    The draws depend on (seed, epoch, clip), in evaluation on the clip alone. In training a clip without motion is
+    Random draws depend on (seed, epoch, clip), in evaluation only on the clip. In training a clip without motion is
     replaced by another one; in evaluation it is marked as not valid.
     """
 
@@ -151,7 +150,7 @@ class ReadPokedClip:
 
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and type of every array of a clip."""
+        """The shape and type of every array of a clip."""
         size = self.clips.size
         arrays: dict[str, tuple[Any, tuple[int, ...]]] = {
             "video": (np.float32, (self.clips.frames, size, size, 3)),
@@ -169,10 +168,10 @@ class ReadPokedClip:
     def __call__(self, position: int) -> dict[str, Any]:
         epoch, clip, valid = self.order.at(int(position))
         train = self.order.train
-        cut, flow, found = self._with_motion(epoch, clip)
+        raw, flow, found = self._with_motion(epoch, clip)
         rng = np.random.default_rng([self.order.seed if train else 0, epoch if train else 0, clip, _POKE])
-        mask, impulse = self._pokes.mask(cut), self._pokes.impulse(cut)
-        pixels = cut.pixels
+        mask, impulse = self._pokes.mask(raw), self._pokes.impulse(raw)
+        pixels = raw.pixels
         if train:
             pixels, flow, mask = self._augment(pixels, flow, mask, rng)
         poke = self._pokes.draw(flow, mask, impulse, rng)
@@ -189,27 +188,29 @@ class ReadPokedClip:
     def _pokes(self) -> ClipPokes:
         return ClipPokes(self.clips.source, self.settings, self.clips.size, self.store)
 
-    def _with_motion(self, epoch: int, clip: int) -> tuple[Cut, np.ndarray, bool]:
-        """A clip, its flow, and whether anything moves."""
+    def _with_motion(self, epoch: int, clip: int) -> tuple[RawClip, np.ndarray, bool]:
+        """Returns a clip, its flow, and whether anything moves in it."""
         for attempt in range(_TRIES if self.order.train else 1):
-            cut = self.clips.cut(epoch, clip)
-            flow = self._pokes.flow(cut)
+            raw = self.clips.raw_clip(epoch, clip)
+            flow = self._pokes.flow(raw)
             if pokes.moves(flow, self.settings.poke_size, self.settings.min_motion):
-                return cut, flow, True
+                return raw, flow, True
             rng = np.random.default_rng([self.order.seed, epoch, clip, attempt, _ANOTHER])
             clip = int(rng.integers(self.order.num_clips))
         if self.order.train:
             raise UserError(
-                f"in none of {_TRIES} clips does anything move by {self.settings.min_motion} pixels from first to last "
-                f"frame, the last one of video '{self.clips.source.name(cut.video)}': leave out still videos, raise "
-                "data.frame_stride or lower data.poke.min_motion"
+                f"nothing moves by {self.settings.min_motion} pixels from the first to the last frame in {_TRIES} clips "
+                f"(the last one is from video '{self.clips.source.name(raw.video)}'): remove videos without motion, "
+                "raise data.frame_stride or lower data.poke.min_motion",
+                "data.poke.min_motion",
+                self.settings.min_motion,
             )
-        return cut, flow, False
+        return raw, flow, False
 
     def _augment(
         self, pixels: np.ndarray, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Flip, geometry and color, each drawn once for the clip, its flow and its mask."""
+        """Augments a clip, its flow and its mask together: flip, geometry and color."""
         if rng.random() < self.clips.augmentation.flip:
             pixels, flow = pixels[:, :, ::-1], flow[:, ::-1] * np.array([-1.0, 1.0], np.float32)
             mask = None if mask is None else mask[:, ::-1]

@@ -12,7 +12,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
-from i2v_jax.input import directions, images, transforms, videos
+from i2v_jax.input import directions, images, videos
 
 SPLITS = ("train", "eval", "test")
 
@@ -64,7 +64,11 @@ def find_prepared(data_dir: str, name: str) -> Path:
         UserError: nothing of that name was prepared there.
     """
     if not data_dir:
-        raise UserError(f"data.dir is not set: prepare '{name}' with {command('prepare')}, then --config.data.dir=DIR")
+        raise UserError(
+            f"data.dir is not set: prepare {name!r} with {command('prepare')}, then set --config.data.dir=DIR",
+            "data.dir",
+            data_dir,
+        )
     root = Path(data_dir).expanduser()
     if (root / "dataset_info.json").is_file():
         return root
@@ -72,7 +76,11 @@ def find_prepared(data_dir: str, name: str) -> Path:
         versions = sorted(candidate.glob("*/dataset_info.json"), key=videos.natural_key)
         if versions:
             return versions[-1].parent
-    raise UserError(f"{root} has no prepared data set '{name}': run {command('prepare', f'--data_dir={root}')} first")
+    raise UserError(
+        f"{root} has no prepared data set {name!r}: run {command('prepare', f'--data_dir={root}')} first",
+        "data.dir",
+        data_dir,
+    )
 
 
 class RecordSource:
@@ -84,7 +92,9 @@ class RecordSource:
         metadata = json.loads((folder / "metadata.json").read_text())
         if split not in metadata["videos"]:
             raise UserError(
-                f"{folder}: no split '{split}', only {', '.join(sorted(metadata['videos']))} (too few videos?)"
+                f"{folder} has no split {split!r}, only {', '.join(sorted(metadata['videos']))}: prepare more videos",
+                "split",
+                split,
             )
         self._names: list[str] = metadata["videos"][split]["names"]
         self._lengths: list[int] = metadata["videos"][split]["num_frames"]
@@ -160,9 +170,3 @@ def _largest_shrink(stored_size: np.ndarray, min_size: int) -> int:
 def open_source(name: str, data_dir: str, split: str) -> RecordSource:
     """Opens a split of a data set prepared on disk. Raises UserError if it was not prepared or has no such split."""
     return RecordSource(find_prepared(data_dir, name), split)
-
-
-def check_crop(crop: str) -> None:
-    """Whether `data.crop` says how frames become square (`transforms.CROPS`). Raises UserError when it does not."""
-    if crop not in transforms.CROPS:
-        raise UserError(f"data.crop={crop!r}: must be one of {', '.join(transforms.CROPS)}")

@@ -1,4 +1,4 @@
-"""What happens to the pixels of a clip. Every random choice is made once per clip and shared by its frames."""
+"""Resizing, cropping and augmentation of clips. Every random choice is made once per clip and shared by its frames."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,29 +15,34 @@ _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, 
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 
-def steady(crop: str) -> str:
-    """The crop outside of training, where "random" is "center". Raises UserError for none of `CROPS`."""
+def check_crop(crop: str) -> None:
+    """Raises UserError unless `crop` is one of `CROPS`."""
     if crop not in CROPS:
-        raise UserError(f"crop={crop!r}: must be one of {', '.join(CROPS)}")
+        raise UserError(f"unknown crop {crop!r}: choose from {', '.join(CROPS)}", "data.crop", crop)
+
+
+def eval_crop(crop: str) -> str:
+    """Returns the crop outside of training: "center" for "random". Raises UserError for an unknown crop."""
+    check_crop(crop)
     return "resize" if crop == "resize" else "center"
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[h, w, 3] -> [height, width, 3]: area average when shrinking, bilinear when enlarging."""
+    """Resizes an image [h, w, 3] to [height, width, 3], by area when it shrinks and bilinearly otherwise."""
     if image.shape[:2] == (height, width):
         return image
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def fit(frames: np.ndarray, size: int, crop: str, place: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
-    """Brings frames to a square.
+def fit(frames: np.ndarray, size: int, crop: str, crop_offset: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
+    """Makes frames square.
 
     Args:
         frames: uint8 [T, h, w, 3].
-        size: the side of the result.
-        crop: "resize" squeezes the whole frame; "center" and "random" cut out the largest square first.
-        place: where a "random" square lies, as shares (vertical, horizontal) of the free room.
+        size: height and width of the result.
+        crop: "resize" squeezes the whole frame; "center" and "random" crop the largest square first.
+        crop_offset: offset (vertical, horizontal) of a "random" square, as fractions of the largest possible offset.
 
     Returns:
         uint8 [T, size, size, 3].
@@ -45,7 +50,7 @@ def fit(frames: np.ndarray, size: int, crop: str, place: tuple[float, float] = (
     if crop != "resize":
         height, width = frames.shape[1:3]
         side = min(height, width)
-        vertical, horizontal = place if crop == "random" else (0.5, 0.5)
+        vertical, horizontal = crop_offset if crop == "random" else (0.5, 0.5)
         top, left = round(vertical * (height - side)), round(horizontal * (width - side))
         frames = frames[:, top : top + side, left : left + side]
     if frames.shape[1:3] == (size, size):
@@ -54,10 +59,10 @@ def fit(frames: np.ndarray, size: int, crop: str, place: tuple[float, float] = (
 
 
 def jitter_matrix(strength: Mapping[str, float], rng: np.random.Generator, mean_luma: float) -> np.ndarray:
-    """Draws one color change as an affine map of RGB in [0, 255]: float32 [3, 4].
+    """Draws a color augmentation as an affine map of RGB in [0, 255]: float32 [3, 4].
 
-    Brightness scales all values, contrast the distance to the clip's mean luma, saturation the distance to each
-    pixel's own luma, each by a factor in [1 - s, 1 + s]; hue turns the colors by up to `s` of a full circle.
+    Brightness scales all values, contrast the distance to the clip's mean luma, saturation the distance to the pixel's
+    luma, each by a factor in [1 - s, 1 + s]. Hue rotates the colors by up to `s` of a full circle.
     """
     brightness, contrast, saturation = (
         rng.uniform(max(0.0, 1.0 - strength[name]), 1.0 + strength[name])
@@ -72,7 +77,7 @@ def jitter_matrix(strength: Mapping[str, float], rng: np.random.Generator, mean_
 
 
 def jitter(frames: np.ndarray, strength: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Changes the colors of a clip, uint8 [T, h, w, 3] -> the same; see `jitter_matrix`."""
+    """Augments the colors of a clip, uint8 [T, h, w, 3]; see `jitter_matrix`."""
     if not any(strength.values()):
         return frames
     pixels = np.ascontiguousarray(frames).reshape(1, -1, 3)
@@ -82,21 +87,21 @@ def jitter(frames: np.ndarray, strength: Mapping[str, float], rng: np.random.Gen
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-    """One rotation about the middle of the frame, then a shift; what comes in from outside is mirrored at the border.
+    """A rotation about the center of the frame, then a shift. The frame is mirrored beyond its border.
 
-    A point (x, y) of the old frame is at R ((x, y) - c) + c + shift of the new one.
+    The point (x, y) of the old frame is at R ((x, y) - c) + c + shift in the new one.
     """
 
     angle: float  # radians, clockwise on the screen
     shift: tuple[float, float]  # (x, y), frame widths
 
     def pixels(self, frames: np.ndarray) -> np.ndarray:
-        """uint8 [T, S, S, 3] -> the same, interpolated bilinearly."""
+        """Transforms frames, uint8 [T, S, S, 3], with bilinear interpolation."""
         x, y = self._sources(frames.shape[1])
         return np.stack([cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101) for frame in frames])
 
     def flow(self, flow: np.ndarray) -> np.ndarray:
-        """float32 [S, S, 2] -> the flow of the changed frames: its vectors are turned, and mirrored where they are."""
+        """Transforms a flow map, float32 [S, S, 2]; vectors are rotated, and mirrored beyond the border."""
         x, y = self._sources(len(flow))
         moved = cv2.remap(np.ascontiguousarray(flow), x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101)
         side = len(flow) - 1
@@ -105,7 +110,7 @@ class Geometry:
         return np.where(mirrored & ~on_border, -moved, moved) @ self._rotation().T
 
     def labels(self, image: np.ndarray) -> np.ndarray:
-        """int32 [S, S], numbers of objects -> the same, without interpolation."""
+        """Transforms a map of object indices, int32 [S, S], without interpolation."""
         x, y = self._sources(len(image))
         moved = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_NEAREST, None, cv2.BORDER_REFLECT_101)
         return moved.astype(np.int32)
@@ -115,7 +120,7 @@ class Geometry:
         return np.array([[cos, -sin], [sin, cos]], np.float32)
 
     def _sources(self, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where each new pixel comes from: x and y, float32 [S, S]."""
+        """Returns the old coordinates x and y of each new pixel, float32 [S, S] each."""
         center = (size - 1) / 2
         new = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1) - center - size * np.array(self.shift)
         old = new @ self._rotation().astype(np.float64) + center
@@ -129,7 +134,7 @@ def draw_geometry(rotation: float, shift: float, rng: np.random.Generator) -> Ge
 
 
 def to_float(frames: np.ndarray) -> np.ndarray:
-    """uint8 in [0, 255] -> float32 in [-1, 1], same shape."""
+    """Converts uint8 in [0, 255] to float32 in [-1, 1]."""
     scaled = np.multiply(frames, np.float32(1 / 127.5), dtype=np.float32)
     scaled -= np.float32(1.0)
     return scaled

@@ -16,7 +16,7 @@ from i2v_jax.config import read_workdir
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling
 from i2v_jax.input.images import to_start_frame
-from i2v_jax.input.transforms import steady
+from i2v_jax.input.transforms import eval_crop
 from i2v_jax.sampling.chunks import Array
 from i2v_jax.sampling.load import Choice, is_poke_model, load_poke_synthesizer, load_synthesizer
 from i2v_jax.sampling.poke_samples import poke_control
@@ -113,7 +113,7 @@ class ServedPokes:
     max_batch = 4
 
     def __init__(self, synthesizer: PokeSynthesizer, crop: str) -> None:
-        self._synthesizer, self.crop = synthesizer, steady(crop)
+        self._synthesizer, self.crop = synthesizer, eval_crop(crop)
         self.size = synthesizer.size
 
     def describe(self) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class ServedSamples:
     max_batch = 1
 
     def __init__(self, synthesizer: VideoSynthesizer, crop: str) -> None:
-        self._synthesizer, self.crop = synthesizer, steady(crop)
+        self._synthesizer, self.crop = synthesizer, eval_crop(crop)
         self.size = synthesizer.size
 
     def describe(self) -> dict[str, Any]:
