@@ -199,7 +199,7 @@ class ReadPokedClip:
             clip = int(rng.integers(self.order.num_clips))
         if self.order.train:
             raise UserError(
-                f"nothing moves by {self.settings.min_motion} pixels from the first to the last frame in {_TRIES} clips "
+                f"nothing moves by {self.settings.min_motion} pixels from first to last frame in {_TRIES} clips "
                 f"(the last one is from video '{self.clips.source.name(raw.video)}'): remove videos without motion, "
                 "raise data.frame_stride or lower data.poke.min_motion",
                 "data.poke.min_motion",
