@@ -16,14 +16,14 @@ from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
 from i2v_jax.pretrained.networks.lpips import LPIPS
 from i2v_jax.tasks import control as controls
-from i2v_jax.tasks import networks
+from i2v_jax.tasks import registry
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.video_vae import VideoVAE
 from i2v_jax.torch_interop import load_torch
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.loop import Stage, Trainer
+from i2v_jax.training.loop import StageRun, Trainer
 
 STAGES = ("video_vae", "image_ae", "flow")
 
@@ -91,7 +91,7 @@ def random_lpips(task: VideoVAE | ImageAE, dtype: str) -> None:
 
 def make_task(config: ConfigDict, stage: str) -> Task:
     """Returns the task of a stage, with random weights for the networks of earlier stages."""
-    modules = networks.build(config)
+    modules = registry.build(config)
     if stage == "flow":
         return _flow_task(config, modules)
     perceptual = config[stage].loss.perceptual_network
@@ -121,7 +121,7 @@ class CompiledStage:
         """`folder` is for the checkpoints, of which there are none."""
         data: Pipeline = rows_pipeline(make_batch(config, stage), batch_size=config[stage].batch_size, seed=0)
         self._task, mesh = make_task(config, stage), meshes.make_mesh(config.mesh)
-        self._trainer = Trainer(Stage(stage, self._task, data, data, 2, config, folder), mesh, Interruption())
+        self._trainer = Trainer(StageRun(stage, self._task, data, data, 2, config, folder), mesh, Interruption())
         self.compile_seconds: dict[str, float] = {}
         self._batch = meshes.global_batch(make_batch(config, stage), mesh)
         began = time.perf_counter()

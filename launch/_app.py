@@ -8,6 +8,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from i2v_jax import logs
 from i2v_jax.distributed import runtime
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _help
@@ -25,6 +26,7 @@ def run(main: Callable[[Sequence[str]], None], positional: str = "") -> None:
         print(_help.text(main.__globals__["__doc__"], sys.argv[0], positional))
         return
     logging.set_verbosity(logging.ERROR)  # the program itself prints what users need to know
+    logs.show()
     runtime.configure_platform()
     try:
         app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional)))

@@ -10,7 +10,7 @@ from i2v_jax import config as configs
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
-from i2v_jax.tasks import networks, perceptual_loss
+from i2v_jax.tasks import perceptual_loss, registry
 from i2v_jax.training import run
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
     monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
     config = load(spec)
     assert config.data.frames == 17
-    size, modules = config.data.size, networks.build(config)
+    size, modules = config.data.size, registry.build(config)
     video = jax.ShapeDtypeStruct((2, 17, size, size, 3), np.float32)
     batch = {"video": video, "direction": jax.ShapeDtypeStruct((2,), np.int32)}
     batch["endpoint"] = jax.ShapeDtypeStruct((2, 3), np.float32)
@@ -224,15 +224,15 @@ def test_a_split_too_small_is_one_clear_line():
 def test_control_by_pokes_needs_pokes_in_pixels():
     for half in ("data.poke.normalize=impulse", "poke.model.poke_over_time=impulse"):
         with pytest.raises(UserError, match=r"poke_over_time=\w+ and data\.poke\.normalize=\w+ do not go together"):
-            networks.build(load(f"plants:demo,{half}"))
-    networks.build(load("plants:demo,data.poke.normalize=impulse,poke.model.poke_over_time=impulse"))
+            registry.build(load(f"plants:demo,{half}"))
+    registry.build(load("plants:demo,data.poke.normalize=impulse,poke.model.poke_over_time=impulse"))
     unpoked, impulses = load("sky:demo"), load("plants:model=cinn,demo,data.poke.normalize=impulse")
     unpoked.control = "poke"
     for config in (unpoked, impulses):
         with pytest.raises(UserError, match="control=poke needs clips with pokes"):
-            networks.build(config)
+            registry.build(config)
 
 
 def test_a_code_too_small_for_the_images_is_named_before_anything_is_trained():
     with pytest.raises(UserError, match=r"image_ae\.encoder\.z_dim=40: images of 64x64 need 41 or more"):
-        networks.build(load("bair:image_ae.encoder.z_dim=40"))
+        registry.build(load("bair:image_ae.encoder.z_dim=40"))

@@ -17,7 +17,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
-from i2v_jax.tasks import control, networks
+from i2v_jax.tasks import control, registry
 from i2v_jax.tasks.base import Networks
 from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
 from i2v_jax.training.checkpoint import Choice, averaged_variables, load_config, load_networks
@@ -92,7 +92,7 @@ def assemble(
     Raises:
         UserError: a network is missing or has other shapes than `config` describes; the message starts with `origin`.
     """
-    modules = networks.build(config)
+    modules = registry.build(config)
     size, z_dim = config.data.size, config.video_vae.encoder.z_dim
     frame = jnp.zeros((1, size, size, 3))
     latent = jnp.zeros((1, z_dim))
@@ -130,7 +130,7 @@ def assemble_poke(
     config: ConfigDict, trained: Mapping[str, Any], origin: str, progress: bool = False
 ) -> PokeSynthesizer:
     """A synthesizer from the trained networks of the stage poke: network -> variables. Raises as `assemble`."""
-    modules: dict[str, Any] = networks.build(config)["poke"]
+    modules: dict[str, Any] = registry.build(config)["poke"]
     for name in POKE_NETWORKS:
         _check_name(name, trained, f"{origin}/poke")
     size, frames = config.data.size, config.data.frames - 1

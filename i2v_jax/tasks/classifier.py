@@ -19,7 +19,7 @@ class Classifier:
     preview_rows: tuple[str, ...] = ("clips",)
 
     def __init__(self, config: ConfigDict, modules: dict[str, Any]) -> None:
-        """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
+        """`config` is the whole configuration, `modules` are those of this stage (tasks.registry.build)."""
         self.classes = config.classifier.network.classes
         self.modules = modules
         self.frozen: Networks = {}

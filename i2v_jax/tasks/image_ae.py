@@ -36,11 +36,13 @@ class ImageAE:
     preview_rows: tuple[str, ...] = ("truth", "reconstruction")
 
     def __init__(self, config: ConfigDict, modules: dict[str, Any], steps_per_epoch: int) -> None:
-        """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
+        """`config` is the whole configuration, `modules` are those of this stage (tasks.registry.build)."""
         stage = config.image_ae
         self.modules = modules
         self.weights = stage.loss
-        self.distance, self.frozen = make_distance(stage.loss.perceptual_network, config.dtype)
+        self.distance, self.frozen = make_distance(
+            stage.loss.perceptual_network, config.dtype, "image_ae.loss.perceptual_network"
+        )
         start = math.ceil(stage.adversarial_epoch * steps_per_epoch)
         monitor, networks = "reconstruction", self.forward_networks
         self.updates: tuple[Update, ...] = (

@@ -1,10 +1,9 @@
 """The modules that a configuration describes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import flax.linen as nn
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from i2v_jax.config import check_at_least, check_choices
@@ -53,20 +52,13 @@ _LEAST: Mapping[str, int] = {
 }
 
 
-def build(config: ConfigDict) -> dict[str, Modules]:
-    """The modules of every stage of `config`.
-
-    Raises:
-      UserError: for a field that cannot be what it is, sizes that do not fit each other, control by pokes where clips
-        have none, and impulses in a model alone or in its data alone.
-    """
+def check(config: ConfigDict) -> None:
+    """Raises UserError for a field with an invalid value."""
     check_choices(config, _CHOICES)
     check_at_least(config, _LEAST)
-    dtype = jnp.dtype(config.dtype)
-    return {stage: _BUILDERS[stage](config, dtype) for stage in config.stages}
 
 
-def _video_vae(config: ConfigDict, dtype: Any) -> Modules:
+def video_vae(config: ConfigDict, dtype: Any) -> Modules:
     vae = config.video_vae
     if vae.encoder.z_dim != vae.decoder.z_dim:
         raise UserError(
@@ -81,7 +73,7 @@ def _video_vae(config: ConfigDict, dtype: Any) -> Modules:
     }
 
 
-def _image_ae(config: ConfigDict, dtype: Any) -> Modules:
+def image_ae(config: ConfigDict, dtype: Any) -> Modules:
     image, size = config.image_ae, config.data.size
     if size not in SIZES:
         raise UserError(f"data.size={size}: the image autoencoder exists for {', '.join(map(str, SIZES))} pixels")
@@ -94,7 +86,7 @@ def _image_ae(config: ConfigDict, dtype: Any) -> Modules:
     }
 
 
-def _flow(config: ConfigDict, dtype: Any) -> Modules:
+def flow(config: ConfigDict, dtype: Any) -> Modules:
     z_dim, controlled_by = config.video_vae.encoder.z_dim, control.get(config.control)
     if z_dim % 2:
         raise UserError(f"video_vae.encoder.z_dim={z_dim}: the flow splits z into halves, give an even number")
@@ -103,11 +95,11 @@ def _flow(config: ConfigDict, dtype: Any) -> Modules:
     return {"flow": ConditionalFlow(z_dim=z_dim, control=has_control, **config.flow.network, dtype=dtype)}
 
 
-def _classifier(config: ConfigDict, dtype: Any) -> Modules:
+def classifier(config: ConfigDict, dtype: Any) -> Modules:
     return {"classifier": I3D(**config.classifier.network, dtype=dtype)}
 
 
-def _poke(config: ConfigDict, dtype: Any) -> Modules:
+def poke(config: ConfigDict, dtype: Any) -> Modules:
     stage, normalize = config.poke, config.data.poke.normalize
     if (stage.model.poke_over_time == "impulse") != (normalize == "impulse"):
         raise UserError(
@@ -119,12 +111,3 @@ def _poke(config: ConfigDict, dtype: Any) -> Modules:
         "temporal_discriminator": PatchTemporalDiscriminator(**stage.temporal_discriminator, dtype=dtype),
         "patch_discriminator": PatchDiscriminator(**stage.patch_discriminator, dtype=dtype),
     }
-
-
-_BUILDERS: dict[str, Callable[[ConfigDict, Any], Modules]] = {
-    "video_vae": _video_vae,
-    "image_ae": _image_ae,
-    "flow": _flow,
-    "poke": _poke,
-    "classifier": _classifier,
-}

@@ -19,48 +19,62 @@ NAMES = ("lpips", "vgg19", "vgg16", "laplacian", "charbonnier")
 _PENALTIES = {"laplacian": 0.0, "charbonnier": CHARBONNIER}
 
 
-def make_distance(name: str, dtype: str) -> tuple[Distance, Networks]:
-    """A distance (networks, a, b [B, H, W, 3] in [-1, 1]) -> [B], and the frozen networks that it needs.
+def make_distance(name: str, dtype: str, field: str = "") -> tuple[Distance, Networks]:
+    """Returns a distance (networks, a, b [B, H, W, 3] in [-1, 1]) -> [B], and the frozen networks that it uses.
 
-    "lpips" is the cINN paper's, "vgg19" (or "vgg16") the poke paper's. "laplacian" and "charbonnier", of which the
-    second cares less for small errors, need no weights (`pretrained.laplacian`).
+    "lpips" is the cINN paper's, "vgg19" (or "vgg16") the poke paper's. "laplacian" and "charbonnier" need no weights
+    (`pretrained.laplacian`); "charbonnier" penalizes small errors less.
+
+    Args:
+      name: one of `NAMES`.
+      dtype: of the computation.
+      field: the configuration field that `name` comes from, for messages.
 
     Raises:
-      UserError: an unknown name, or a network without its weights (the message names the command that gets them).
+      UserError: an unknown name, or missing weights (the message names the command that gets them).
     """
     if name in _PENALTIES:
         return lambda networks, a, b: laplacian_distance(a, b, epsilon=_PENALTIES[name]), {}
     if name == "lpips":
         module = LPIPS(dtype=dtype)
-        return lambda networks, a, b: module.apply(networks["lpips"], a, b), {"lpips": _load(name, "lpips")}
+        frozen = {"lpips": _load("lpips", name, field)}
+        return lambda networks, a, b: module.apply(networks["lpips"], a, b), frozen
     if name in ("vgg16", "vgg19"):
         vgg = VGG(int(name.removeprefix("vgg")), dtype=dtype)
-        return lambda networks, a, b: vgg_distance(vgg, networks[name], a, b), {name: _vgg_variables(name)}
-    raise UserError(f"perceptual_network={name!r}: choose {', '.join(NAMES)}")
+        return lambda networks, a, b: vgg_distance(vgg, networks[name], a, b), {name: _vgg_variables(name, field)}
+    raise UserError(f"{field or 'perceptual_network'}={name}: choose {', '.join(NAMES)}", field, name)
 
 
-def description(name: str, stage: str) -> str:
-    """What a log says of the distance of a stage: what it is, and for a fallback what that of the paper needs."""
+def description(name: str, field: str, pretrained: str) -> str:
+    """Returns what a log says about a distance.
+
+    Args:
+      name: one of `NAMES`.
+      field: the configuration field that it comes from.
+      pretrained: the distance to recommend in place of one without pretrained weights.
+    """
     if name not in _PENALTIES:
-        return f"perceptual loss: {name}, by pretrained weights"
-    penalty = "Charbonnier's penalty" if _PENALTIES[name] else "an L1"
-    own, weighted = ("vgg16, nearest to the paper's", "vgg16") if stage == "poke" else ("lpips, the paper's", "lpips")
+        return f"perceptual loss: {name}, with pretrained weights"
+    penalty = "Charbonnier penalty" if _PENALTIES[name] else "L1"
     return (
-        f"perceptual loss: {name}, {penalty} between Laplacian pyramids that needs no download; {own}, "
-        f"needs {command('weights', '--fetch', 'lpips')}, then loss.perceptual_network={weighted}"
+        f"perceptual loss: {name} ({penalty} between Laplacian pyramids), which needs no download; for {pretrained}, "
+        f"run {command('weights', '--fetch', 'lpips')} and set {field}={pretrained}"
     )
 
 
-def _vgg_variables(name: str) -> Variables:
+def _vgg_variables(name: str, field: str) -> Variables:
     """VGG16 is part of LPIPS."""
     if name == "vgg16":
-        return {"params": _load(name, "lpips")["params"]["vgg"]}
-    return _load(name, name)
+        return {"params": _load("lpips", name, field)["params"]["vgg"]}
+    return _load(name, name, field)
 
 
-def _load(name: str, backbone: str) -> Variables:
+def _load(backbone: str, name: str, field: str) -> Variables:
     try:
         return weights.load(backbone)
     except UserError as error:
-        easier = "vgg16, whose weights are fetched, or " if name == "vgg19" else ""
-        raise UserError(f"{error}; or set loss.perceptual_network to {easier}laplacian, which needs none") from error
+        if not field:
+            raise
+        easier = f"{field}=vgg16, whose weights can be fetched, or " if name == "vgg19" else ""
+        message = f"{error}; or set {easier}{field}=laplacian, which needs no weights"
+        raise UserError(message, field, name) from error

@@ -48,12 +48,14 @@ class Poke:
     preview_rows: tuple[str, ...] = ("truth", "response")
 
     def __init__(self, config: ConfigDict, modules: dict[str, Any]) -> None:
-        """`config` is the whole configuration, `modules` are those of this stage (tasks.networks.build)."""
+        """`config` is the whole configuration, `modules` are those of this stage (tasks.registry.build)."""
         stage = config.poke
         self.modules = modules
         self.model = PokeModel(**{name: modules[name] for name in MODEL})
         self.weights = stage.loss
-        self.distance, self.frozen = make_distance(stage.loss.perceptual_network, config.dtype)
+        self.distance, self.frozen = make_distance(
+            stage.loss.perceptual_network, config.dtype, "poke.loss.perceptual_network"
+        )
         start = stage.adversarial_step
         static = Update("static", ("object_encoder", "decoder"), self.static_loss, optimizer="static")
         trained = MODEL if stage.single_stage else MODEL[1:]

@@ -196,6 +196,12 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
         raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})") from error
 
 
+def saved_steps(folder: str | os.PathLike[str]) -> list[int]:
+    """Returns the steps of a stage's complete checkpoints, in order. It waits for no other process."""
+    root = pathlib.Path(folder).absolute() / "checkpoints"
+    return sorted(ocp.utils.checkpoint_steps(root)) if root.is_dir() else []
+
+
 def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") -> dict[str, Any]:
     """The networks of a stage's checkpoint as NumPy arrays, on any number of devices.
 
@@ -228,18 +234,15 @@ def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathlib.Path:
-    root = pathlib.Path(folder).absolute() / "checkpoints"
-    if not root.is_dir():
-        raise UserError(f"no checkpoint in {folder}: train that stage with {command('train')}")
-    with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
-        steps = sorted(manager.all_steps())
-        scores = _scores(manager) if choice == "best" else {}
+    root, steps = pathlib.Path(folder).absolute() / "checkpoints", saved_steps(folder)
     if not steps:
         raise UserError(f"no complete checkpoint in {folder}: train that stage with {command('train')}")
     there = ", ".join(map(str, steps))
     if choice == "latest":
         return root / str(steps[-1])
     if choice == "best":
+        with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+            scores = _scores(manager)
         if not scores:
             raise UserError(f"no checkpoint in {folder} was evaluated: take the latest, or one of {there}")
         return root / str(max(scores, key=scores.__getitem__))

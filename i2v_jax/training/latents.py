@@ -1,6 +1,7 @@
-"""The flow's training clips encoded once, instead of again at every step."""
+"""The training clips of a stage encoded once by its frozen networks, instead of again at every step."""
 
 import contextlib
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -8,27 +9,37 @@ import tqdm
 
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
-from i2v_jax.tasks.flow import Flow
+from i2v_jax.tasks.base import Batch, Networks
 from i2v_jax.training.interrupt import Interruption
 
 
-def encoded_pipeline(task: Flow, clips: Pipeline, interruption: Interruption, *, seed: int) -> Pipeline | None:
-    """A pipeline of posteriors, embeddings and what the control is made of, in place of clips; None when asked to stop.
+@runtime_checkable
+class EncodesClips(Protocol):
+    """A task that needs of a clip no more than what its frozen networks make of it."""
 
-    The frozen encoders see one epoch of `clips`, augmented as drawn for its first pass; the posterior is still sampled
-    anew at every step. Worth it where the augmentation is weak or the encoders are dear.
+    frozen: Networks
+    kept_arrays: tuple[str, ...]  # of the batch, which training needs besides
+
+    def encode(self, networks: Networks, batch: Batch) -> Any:
+        """Returns a dataclass of arrays [B, ...]. A batch that carries its fields needs no clips."""
+
+
+def encoded_pipeline(task: EncodesClips, clips: Pipeline, interruption: Interruption, *, seed: int) -> Pipeline | None:
+    """Returns a pipeline of encoded clips in place of clips, None when asked to stop.
+
+    The frozen networks see one epoch of `clips`, augmented as in its first pass; the posterior is still sampled anew at
+    every step. It pays where the augmentation is weak or the encoders are expensive.
     """
-    encode = jax.jit(task.encode)
+    encode, frozen = jax.jit(task.encode), jax.device_put(task.frozen)
     parts: list[dict[str, np.ndarray]] = []
     with contextlib.closing(clips.iterator(process=(0, 1))) as iterator:
         for _ in tqdm.tqdm(
-            range(clips.steps_per_epoch), desc="flow: encoding clips", unit="batch", disable=jax.process_index() > 0
+            range(clips.steps_per_epoch), desc="encoding clips", unit="batch", disable=jax.process_index() > 0
         ):
             if interruption.reached():
                 return None
             batch = next(iterator)
-            encoded = jax.device_get(encode(task.frozen, {"video": batch["video"]}))
-            asked = {name: batch[name] for name in task.control.arrays}
-            parts.append({"mean": encoded.mean, "logvar": encoded.logvar, "embedding": encoded.embedding, **asked})
+            encoded = jax.device_get(encode(frozen, {"video": jax.device_put(batch["video"])}))
+            parts.append({**vars(encoded), **{name: batch[name] for name in task.kept_arrays}})
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return rows_pipeline(rows, batch_size=clips.global_batch_size, seed=seed)

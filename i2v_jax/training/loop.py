@@ -17,17 +17,17 @@ from ml_collections import ConfigDict
 from i2v_jax.distributed import mesh as meshes
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline
+from i2v_jax.logs import logger
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
 from i2v_jax.training.checkpoint import Checkpointer, load_networks
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.optimizers import make_optimizer
+from i2v_jax.training.overview import parameter_table
 from i2v_jax.training.sample_metric import SampleMetric
 from i2v_jax.training.state import TrainState, join, split
 from i2v_jax.training.step import make_step
+from i2v_jax.training.streams import Stream
 from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, write_preview
-
-# Streams of random numbers beside those of the training step, which are folded from its number.
-_INIT, _EVALUATE, _PREVIEW = 2**31 - 1, 2**31 - 2, 2**31 - 3
 
 
 class NonFiniteError(UserError):
@@ -35,7 +35,7 @@ class NonFiniteError(UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class StageRun:
     """A task and what it is trained on."""
 
     name: str
@@ -51,7 +51,7 @@ class Stage:
 class Trainer:
     """One stage on a mesh: parameters born sharded, compiled steps, checkpoints, logs."""
 
-    def __init__(self, stage: Stage, mesh: Mesh, interruption: Interruption) -> None:
+    def __init__(self, stage: StageRun, mesh: Mesh, interruption: Interruption) -> None:
         meshes.check_batch_size(stage.name, stage.train.global_batch_size, mesh)
         self._stage, self._mesh, self._interruption = stage, mesh, interruption
         config, task = stage.config, stage.task
@@ -83,7 +83,7 @@ class Trainer:
         if not metric:
             return None
         if not SampleMetric.fits(metric, stage.task, stage.evaluation.batch_spec):
-            tqdm.tqdm.write(f"{stage.name}: {metric} does not fit its clips, the best is by {stage.task.best}")
+            logger.info(f"{stage.name}: {metric} does not fit its clips, the best is by {stage.task.best}")
             return None
         return SampleMetric(metric, stage.task)
 
@@ -102,6 +102,7 @@ class Trainer:
                 return False
             writer = None
             if jax.process_index() == 0:
+                logger.info(parameter_table(state.params, self.frozen))
                 writer = opened.enter_context(MetricWriter(self._stage.folder, int(state.step)))
             return self._loop(state, iterator, writer)
 
@@ -146,7 +147,7 @@ class Trainer:
         """The state before the first step; data-dependent initialization sees the first batch."""
         task = self._stage.task
         # Hundreds of draws, once: the generator of the hardware compiles three times as fast as the default one.
-        rng = jax.random.fold_in(jax.random.key(self._stage.config.seed, impl="rbg"), _INIT)
+        rng = jax.random.fold_in(jax.random.key(self._stage.config.seed, impl="rbg"), Stream.INIT)
         networks = task.init_variables(rng, batch)
         networks = task.data_init({**networks, **frozen}, batch, rng)
         if self._stage.config.dtype == "float64":  # otherwise float32, whatever the computation is in
@@ -168,7 +169,7 @@ class Trainer:
         if latest:
             state, position = self._checkpointer.restore(self._abstract, latest)
             iterator.set_state(position)
-            tqdm.tqdm.write(f"{self._stage.name}: continuing after step {latest} of {self._stage.steps}")
+            logger.info(f"{self._stage.name}: continuing after step {latest} of {self._stage.steps}")
             return state, iterator
         first = self._stage.train.iterator()
         batch = meshes.global_batch(next(first), self._mesh)
@@ -192,7 +193,7 @@ class Trainer:
                 f"the networks imported into {self._stage.folder} do not fit this configuration: give the --config "
                 "that the import printed, or import again into another --workdir"
             )
-        tqdm.tqdm.write(f"{self._stage.name}: starting from the imported {', '.join(sorted(imported['params']))}")
+        logger.info(f"{self._stage.name}: starting from the imported {', '.join(sorted(imported['params']))}")
         return jax.jit(lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._sharding)(adopted)
 
     def compiled_step(self, step: int, state: TrainState, batch: Batch) -> Any:
@@ -212,7 +213,7 @@ class Trainer:
             memory = self._steps[key].memory_analysis()
             used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
             names = " + ".join(key)
-            tqdm.tqdm.write(f"{self._stage.name}: compiled {names} in {time.monotonic() - began:.1f} s{used}")
+            logger.info(f"{self._stage.name}: compiled {names} in {time.monotonic() - began:.1f} s{used}")
         return self._steps[key]
 
     def _networks(self, state: TrainState, frozen: Networks) -> Networks:
@@ -254,7 +255,7 @@ class Trainer:
         totals: dict[str, Any] = {}
         count = 0
         features: list[tuple[np.ndarray, ...]] = []
-        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _EVALUATE)
+        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.EVALUATE)
         for index, batch in enumerate(self._evaluation_batches(self._stage.config.train.evaluate_clips)):
             rng = jax.random.fold_in(key, index)
             sums, valid = self._evaluate(state, self.frozen, batch, rng)
@@ -274,11 +275,11 @@ class Trainer:
             for name, matrix in matrices.items():
                 write_matrix(self._stage.folder, step, name, matrix, self._stage.classes)
         summary = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        tqdm.tqdm.write(f"{self._stage.name}: step {step}, {count} held-out clips: {summary}")
+        logger.info(f"{self._stage.name}: step {step}, {count} held-out clips: {summary}")
         return metrics
 
     def _write_preview(self, state: TrainState, step: int) -> None:
-        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), _PREVIEW)
+        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.PREVIEW)
         (batch,) = self._evaluation_batches(1)
         rows = jax.device_get(self._preview(state, self.frozen, batch, key))
         if jax.process_index() == 0:

@@ -9,7 +9,7 @@ from i2v_jax.config import check_at_least, check_choices
 from i2v_jax.distributed.mesh import check_batch_size
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline
-from i2v_jax.tasks import control, networks, perceptual_loss
+from i2v_jax.tasks import control, perceptual_loss, registry
 from i2v_jax.training.optimizers import OPTIMIZERS
 
 _LEAST: Mapping[str, float] = {
@@ -33,7 +33,7 @@ def check_config(config: ConfigDict, mesh: Mesh) -> None:
         check_at_least(config, {f"{stage}.batch_size": 1, f"{stage}.steps": 0, f"{stage}.optimizer.decay_epochs": 1})
         choices = {"optimizer.name": OPTIMIZERS, "loss.perceptual_network": perceptual_loss.NAMES}
         check_choices(config, {f"{stage}.{name}": allowed for name, allowed in choices.items()})
-    networks.build(config)
+    registry.build(config)
     for stage in (config.stage,) if config.stage else config.stages:
         check_batch_size(stage, config[stage].batch_size, mesh)
 

@@ -71,7 +71,4 @@ def _gradients(
 def _average(ema: dict[str, Any], params: dict[str, Any], step: jax.Array, decay: float) -> dict[str, Any]:
     """Exponential moving average whose horizon grows with the steps taken until it is that of `decay`."""
     weight = jnp.maximum(1 - decay, 9 / (10 + step))
-    return {
-        name: jax.tree.map(lambda old, new: old + weight * (new - old), tree, params[name])
-        for name, tree in ema.items()
-    }
+    return optax.incremental_update({name: params[name] for name in ema}, ema, weight)

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.config import claim_workdir
 from i2v_jax.models.poke_model import PokeModel
-from i2v_jax.tasks import control, networks
+from i2v_jax.tasks import control, registry
 from i2v_jax.tasks.poke import MODEL
 from i2v_jax.training.checkpoint import Checkpointer
 from i2v_jax.training.state import TrainState, split
@@ -32,7 +32,7 @@ def write_run(folder: pathlib.Path, config: ConfigDict) -> None:
 
 def stage_variables(config: ConfigDict) -> dict[str, dict[str, dict]]:
     """Stage -> network -> variables, of the networks that sampling needs."""
-    modules = networks.build(config)
+    modules = registry.build(config)
     if "poke" in modules:
         return {"poke": poke_variables(config, modules["poke"])}
     size, z_dim = config.data.size, config.video_vae.encoder.z_dim

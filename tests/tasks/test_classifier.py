@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from i2v_jax.configs import dtdb_i3d
-from i2v_jax.tasks import networks
+from i2v_jax.tasks import registry
 from i2v_jax.tasks.classifier import Classifier
 
 
 def classifier(arguments):
     config = dtdb_i3d.get_config(arguments)
-    return Classifier(config, networks.build(config)["classifier"])
+    return Classifier(config, registry.build(config)["classifier"])
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,30 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert steps == sorted(set(steps))
 
 
+def test_steady_steps_transfer_nothing_by_themselves(tmp_path, monkeypatch):
+    """Under the guard a batch must be placed explicitly, and anything else must be on the devices already."""
+
+    def allowed(function):
+        def call(*args):
+            with jax.transfer_guard("allow"):
+                return function(*args)
+
+        return call
+
+    trainer = tiny_trainer(tmp_path, 7)
+    for name in ("_run_evaluation", "_write_preview", "compiled_step"):  # what is not done at every step
+        monkeypatch.setattr(trainer, name, allowed(getattr(trainer, name)))
+    monkeypatch.setattr(trainer._checkpointer, "save", allowed(trainer._checkpointer.save))
+    state, iterator = trainer.restore_or_init()
+    with jax.transfer_guard("disallow"):
+        with pytest.raises(Exception, match=r"[Dd]isallowed host-to-device transfer"):
+            jax.jit(jnp.sum)(np.ones(3))  # the guard is at work
+        assert trainer._loop(state, iterator, None)
+    iterator.close()
+    trainer.close()
+    assert int(saved(tmp_path)["step"]) == 7
+
+
 def test_training_starts_from_imported_networks(tmp_path, capsys):
     """The optimizer, the networks that are in no file and the averages are new."""
     imported = {"kernel": np.full((16 * 16 * 3, 3), 1e-3, np.float32), "bias": np.arange(3, dtype=np.float32)}

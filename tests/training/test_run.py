@@ -10,10 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2v_jax.commands import command
 from i2v_jax.data.registry import open_split
 from i2v_jax.input.pipeline import make_pipeline
-from i2v_jax.tasks.control import DIRECTION
 from i2v_jax.tasks.flow import Encoded
 from i2v_jax.training import latents, loop, run
 from i2v_jax.training.interrupt import Interruption
@@ -59,17 +57,13 @@ def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path,
         assert not run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "video_vae") == [3]
     assert not (tmp_path / "image_ae").exists()
-    log = capsys.readouterr().out.splitlines()
-    assert "video_vae: perceptual loss: lpips, by pretrained weights" in log
-    assert "video_vae: stopped and saved; the same command continues" in log
+    assert "video_vae: stopped and saved; the same command continues" in capsys.readouterr().out.splitlines()
     assert run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "image_ae") == [3]
     log = capsys.readouterr().out.splitlines()
     assert "video_vae: finished already (3 of 3 steps), nothing to do" in log
-    assert (
-        "image_ae: perceptual loss: laplacian, an L1 between Laplacian pyramids that needs no download; lpips, the "
-        f"paper's, needs {command('weights', '--fetch', 'lpips')}, then loss.perceptual_network=lpips"
-    ) in log
+    (line,) = (line for line in log if line.startswith("image_ae: perceptual loss: laplacian"))
+    assert line.endswith("set image_ae.loss.perceptual_network=lpips")
 
 
 def test_a_signal_while_the_last_checkpoint_is_written_does_not_interrupt_it(tmp_path, monkeypatch):
@@ -93,7 +87,7 @@ def test_a_signal_during_the_start_is_heard_before_the_first_step(tmp_path, monk
 class _Encoders:
     """In place of the flow's task: the "posterior" of a clip is made of its colors."""
 
-    control, frozen = DIRECTION, {"scale": jnp.float32(2.0)}
+    kept_arrays, frozen = ("direction",), {"scale": jnp.float32(2.0)}
 
     def encode(self, frozen, batch):
         video = batch["video"]

@@ -12,7 +12,7 @@ from i2v_jax.data.registry import open_split
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.loop import Stage, Trainer
+from i2v_jax.training.loop import StageRun, Trainer
 
 
 class MeanColor:
@@ -93,5 +93,5 @@ def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, in
         )
         for split in ("train", "eval")
     ]
-    stage = Stage("video_vae", task or MeanColor(), *pipelines, steps, config, pathlib.Path(folder))
+    stage = StageRun("video_vae", task or MeanColor(), *pipelines, steps, config, pathlib.Path(folder))
     return Trainer(stage, mesh, interruption or Interruption())

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from i2v_jax import files
 from i2v_jax.config import claim_workdir, differences
 from i2v_jax.errors import UserError
-from i2v_jax.tasks import networks as networks_of
+from i2v_jax.tasks import registry
 from i2v_jax.torch_interop import load_torch, to_torch
 from i2v_jax.torch_interop.releases import parity
 from i2v_jax.torch_interop.state_dicts import layout, torch_files
@@ -71,7 +71,7 @@ class Imported:
 
     def missing(self) -> list[str]:
         """The networks of the configuration that no file holds."""
-        built = networks_of.build(self.config)
+        built = registry.build(self.config)
         names = [f"{stage}/{name}" for stage in self.config.stages for name in built[stage]]
         return [name for name in names if name.split("/")[1] not in self.stages[name.split("/")[0]]]
 

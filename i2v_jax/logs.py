@@ -1,0 +1,22 @@
+"""The package's logger. `logger.info` writes a message; entry points call `show` to print messages on stdout."""
+
+import logging
+
+import tqdm
+
+logger = logging.getLogger("i2v_jax")
+
+
+class _AboveProgressBars(logging.Handler):
+    """Prints messages on stdout, above the progress bars that are shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.tqdm.write(self.format(record))
+
+
+def show() -> None:
+    """Prints the messages of the package from now on, and keeps them from the root logger."""
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if not any(isinstance(handler, _AboveProgressBars) for handler in logger.handlers):
+        logger.addHandler(_AboveProgressBars())
