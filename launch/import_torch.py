@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     workdir, poke_flags = f"--workdir={WORKDIR.value}", ["--poke=x,y,dx,dy"] if KIND.value == "poke" else []
     config = f"--config={imported.preset.reaching(imported.config)}"
     print(f"sample:   {command('sample', workdir, '--image=a.jpg', '--out=DIR', *poke_flags)}")
-    print(f"train on: {command('train', config, workdir, '--config.data.dir=PREPARED')}")
+    print(f"continue training: {command('train', config, workdir, '--config.data.dir=PREPARED')}")
 
 
 def _path(flag: flags.FlagHolder) -> pathlib.Path:
