@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from i2v_jax import files
 from i2v_jax.files import PathLike
+from i2v_jax.pixels import to_uint8
 
 Pixels = NDArray[np.uint8]
 
@@ -26,15 +27,6 @@ Color = tuple[int, int, int]
 ACCENT: Color = (255, 64, 32)
 _IMPULSE = 0.15  # frame widths, length of the arrow of an impulse
 _LABEL_SIZE = 13  # pixels, height of the text
-
-
-def to_uint8(video: ArrayLike) -> Pixels:
-    """[...] float in [-1, 1] -> [...] uint8, rounded and clipped, NaN black. uint8 passes unchanged."""
-    array = np.asarray(video)
-    if array.dtype == np.uint8:
-        return array
-    scaled = (np.asarray(array, np.float32) + 1) * 127.5
-    return np.nan_to_num(scaled, nan=0.0).clip(0, 255).round().astype(np.uint8)
 
 
 def enlarge(video: ArrayLike, scale: int) -> Pixels:

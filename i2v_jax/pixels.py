@@ -7,6 +7,7 @@ Networks, metrics and samples use signed pixels, float in [-1, 1]. Files, videos
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -36,10 +37,9 @@ def to_uint8(signed: ArrayLike) -> NDArray[np.uint8]:
     return levels.clip(0, 255).round().astype(np.uint8)
 
 
-def truncated(signed: Array) -> Array:
-    """Returns pixels in [-1, 1] cut to whole levels, as PyTorch's conversion to bytes does."""
-    whole: Array = np.trunc(to_levels(signed)) if isinstance(signed, np.ndarray) else jax.numpy.trunc(to_levels(signed))
-    return whole / HALF_RANGE - 1
+def truncated(signed: jax.Array) -> jax.Array:
+    """Returns pixels in [-1, 1] cut down to whole levels, as PyTorch's conversion to bytes does."""
+    return jnp.trunc(to_levels(signed)) / HALF_RANGE - 1
 
 
 def to_unit(signed: Array) -> Array:

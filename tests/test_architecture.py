@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 EVERYTHING = "everything"
-SHARED = {"commands", "errors", "files", "logs", "pixels"}  # which any part may import
+SHARED = {"commands", "errors", "files", "interpolation", "logs", "pixels"}  # which any part may import
 
 
 def allowed_imports():

@@ -16,6 +16,7 @@ from i2v_jax.input import transforms
 from i2v_jax.input.clips import RawClip
 from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
 from i2v_jax.input.sources import VideoSource
+from i2v_jax.pixels import from_levels
 
 Batch = dict[str, NDArray[Any]]
 
@@ -74,7 +75,7 @@ class ClipReader:
 
     def _read(self, example_id: int) -> dict[str, Any]:
         raw = self.raw_clip(example_id)
-        row = {"video": transforms.to_float(raw.pixels), **raw.labels}
+        row = {"video": from_levels(raw.pixels), **raw.labels}
         if self.pokes is None:
             return row
         poked = dataclasses.replace(raw, indices=raw.indices[: self.poke_frames], pixels=raw.pixels[: self.poke_frames])

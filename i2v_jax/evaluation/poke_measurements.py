@@ -9,7 +9,6 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from i2v_jax import media
 from i2v_jax.data.data_set import KnownAnswers
 from i2v_jax.data.registry import data_set
 from i2v_jax.errors import UserError
@@ -18,6 +17,7 @@ from i2v_jax.input import flow
 from i2v_jax.metrics.diversity import SAMPLES, pairwise_diversity
 from i2v_jax.metrics.motion import track
 from i2v_jax.metrics.paired import image_distance_per_frame, psnr_per_frame, ssim_per_frame
+from i2v_jax.pixels import from_levels, to_uint8
 from i2v_jax.sampling.poke_samples import sample_pokes
 from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import VideoSynthesizer
@@ -174,7 +174,7 @@ def true_answers(
         known.true_answers(data, split, index, position, displacement, samples, seed)
         for index, position, displacement in pokes
     ]
-    return np.array(answers, np.float32) / 127.5 - 1
+    return from_levels(np.array(answers))
 
 
 def baselines(clips: PokedClips) -> dict[str, Floats]:
@@ -220,7 +220,7 @@ def _motion(start: Floats, videos: Floats) -> float:
 
 def _flows(start: Floats, videos: Floats) -> Floats:
     """The flow from start frames [N, H, W, 3] to the last ones of [N, S, T, H, W, 3]: [N, S, H, W, 2]."""
-    pairs = zip(media.to_uint8(start), media.to_uint8(videos[:, :, -1]), strict=True)
+    pairs = zip(to_uint8(start), to_uint8(videos[:, :, -1]), strict=True)
     return np.stack([[flow.estimate(first, last) for last in row] for first, row in pairs])
 
 

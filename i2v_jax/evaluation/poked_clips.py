@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from i2v_jax.data.protocol import Protocol
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import ClipReader, open_clips
-from i2v_jax.input import pokes, transforms
+from i2v_jax.input import pokes
+from i2v_jax.pixels import from_levels
 
 CLIPS = 64  # default number of clips to measure
 _LISTED = 4  # clips to look at for each clip that is needed, since some have no motion
@@ -82,7 +83,7 @@ def _poked(reader: ClipReader, example_id: int) -> dict[str, np.ndarray] | None:
     x, y = poke["poke_position"]
     empty = pokes.background(flow, border, mask)
     return {
-        "video": transforms.to_float(raw.pixels),
+        "video": from_levels(raw.pixels),
         "position": np.array([x, y], np.float32),
         "displacement": flow[y, x].astype(np.float32),
         "model_displacement": poke["poke_displacement"],

@@ -11,6 +11,7 @@ from i2v_jax.input import directions
 from i2v_jax.input.procedural import sky
 from i2v_jax.metrics.motion import measure_direction
 from i2v_jax.metrics.paired import psnr, ssim
+from i2v_jax.pixels import from_levels
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks.control import DIRECTION
 
@@ -37,7 +38,7 @@ def held_out(count: int, size: int) -> HeldOut:
     times = range(CLIP_FRAMES + 1)
     frames = np.stack([sky.render("test", index, size, times) for index in range(count)])
     return HeldOut(
-        video=frames.astype(np.float32) / 127.5 - 1,
+        video=from_levels(frames),
         degrees=np.array([sky.sky_motion("test", index).angle for index in range(count)]),
         mask=np.stack([sky.sky_mask("test", index, size) for index in range(count)]),
     )

@@ -14,6 +14,7 @@ import numpy as np
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, transforms
 from i2v_jax.input.sources import LABELS, VideoSource
+from i2v_jax.pixels import from_levels
 
 # Streams of random numbers. The draws of a clip depend only on (seed, epoch, clip).
 _ORDER, _CLIP = 1, 2
@@ -125,7 +126,7 @@ class ReadClip:
             pixels, example = self._augment(pixels, example, raw.rng)
         else:
             example |= {"index": np.int64(clip), "valid": np.bool_(valid)}
-        return {"video": transforms.to_float(pixels), **example}
+        return {"video": from_levels(pixels), **example}
 
     def raw_clip(self, epoch: int, clip: int) -> RawClip:
         """Reads a clip. Its start and its crop are drawn from (seed, epoch, clip)."""

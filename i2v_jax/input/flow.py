@@ -15,6 +15,7 @@ import numpy as np
 
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
+from i2v_jax.interpolation import linear_weights
 
 SUFFIXES = (".npy", ".flo")
 # DIS compares patches of 8 pixels: small frames are enlarged until such a patch is a detail.
@@ -74,7 +75,7 @@ def resize(flow: np.ndarray, height: int, width: int) -> np.ndarray:
 def _interpolation(old: int, new: int) -> np.ndarray:
     """[new, old], rows of weights that sum to 1."""
     place = np.arange(new) * ((old - 1) / (new - 1)) if new > 1 else np.zeros(1)
-    return np.maximum(1.0 - np.abs(place[:, None] - np.arange(old)), 0.0)
+    return linear_weights(place, old)
 
 
 def fit(flow: np.ndarray, size: int, crop: str, crop_offset: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms, videos
+from i2v_jax.pixels import from_levels
 
 UPLOAD_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 UPLOAD_PIXELS = 50_000_000
@@ -131,7 +132,7 @@ def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
 
 def to_start_frame(pixels: np.ndarray, size: int, crop: str) -> np.ndarray:
     """`read_image` of an image that was read: uint8 [h, w, 3] -> float32 [size, size, 3] in [-1, 1]."""
-    return transforms.to_float(transforms.fit(pixels[None], size, transforms.eval_crop(crop))[0])
+    return from_levels(transforms.fit(pixels[None], size, transforms.eval_crop(crop))[0])
 
 
 def unique_names(paths: Sequence[str | Path]) -> list[str]:
@@ -175,7 +176,7 @@ def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int
             f"{path}: {found} frames, but {stop} are needed to read {frames} from {start} in steps of {stride}"
         )
     fitted = [transforms.fit(frame[None], size, transforms.eval_crop(crop))[0] for frame in chosen]
-    return transforms.to_float(np.stack(fitted))
+    return from_levels(np.stack(fitted))
 
 
 def is_plain_jpeg(path: Path) -> bool:

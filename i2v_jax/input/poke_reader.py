@@ -14,6 +14,7 @@ from i2v_jax.input import flow as optical_flow
 from i2v_jax.input import pokes, transforms
 from i2v_jax.input.clips import ClipOrder, RawClip, ReadClip
 from i2v_jax.input.sources import VideoSource
+from i2v_jax.pixels import from_levels
 
 FLOWS = ("dis", "stored", "exact")
 FILLS = ("value", "patch")
@@ -177,7 +178,7 @@ class ReadPokedClip:
         poke = self._pokes.draw(flow, mask, impulse, rng)
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
-        example = {"video": transforms.to_float(pixels), **poke}
+        example = {"video": from_levels(pixels), **poke}
         if not train:
             example |= {"flow": flow, "index": np.int64(clip), "valid": np.bool_(valid and found)}
             if mask is not None:

@@ -131,10 +131,3 @@ def draw_geometry(rotation: float, shift: float, rng: np.random.Generator) -> Ge
     """Draws a rotation of up to `rotation` degrees and a shift of up to `shift` frame widths along each axis."""
     angle = np.radians(rng.uniform(-rotation, rotation))
     return Geometry(float(angle), (float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))))
-
-
-def to_float(frames: np.ndarray) -> np.ndarray:
-    """Converts uint8 in [0, 255] to float32 in [-1, 1]."""
-    scaled = np.multiply(frames, np.float32(1 / 127.5), dtype=np.float32)
-    scaled -= np.float32(1.0)
-    return scaled

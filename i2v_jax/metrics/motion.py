@@ -5,6 +5,8 @@ import itertools
 import cv2
 import numpy as np
 
+from i2v_jax.pixels import to_levels
+
 # DIS compares patches of 8 pixels: small frames are enlarged until such a patch is a detail.
 _FLOW_SIZE = 128
 _ROBUST_ROUNDS = 5
@@ -112,7 +114,7 @@ def motion_variance(flows: np.ndarray, position: tuple[int, int]) -> np.ndarray:
 
 
 def _enlarged_gray(frame: np.ndarray, scale: float) -> np.ndarray:
-    pixels = np.clip((frame + 1.0) * 127.5, 0.0, 255.0).astype(np.float32)
+    pixels = np.clip(to_levels(frame), 0.0, 255.0).astype(np.float32)
     gray = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
     if scale > 1.0:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from i2v_jax.pixels import to_unit
+
 _DATA_RANGE = 1.0  # the metrics are defined on frames in [0, 1]
 _WINDOW = 11
 _SIGMA = 1.5
@@ -87,7 +89,7 @@ def image_distance_per_frame(
 
 
 def _unit_range(video: ArrayLike) -> jax.Array:
-    return (jnp.asarray(video, jnp.float32) + 1) / 2
+    return to_unit(jnp.asarray(video, jnp.float32))
 
 
 def _blur(video: jax.Array) -> jax.Array:

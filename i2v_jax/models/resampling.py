@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from i2v_jax.interpolation import linear_weights
+
 
 def repeat(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     """Nearest-neighbor up-sampling by whole factors, one per axis between the batch and the channels."""
@@ -32,14 +34,9 @@ def interpolate(images: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax
       images: any leading axes.
       rows, columns: positions in pixels, within 0..H-1 and 0..W-1.
     """
-    vertical = jnp.asarray(_hat_functions(rows, images.shape[-3]), images.dtype)
-    horizontal = jnp.asarray(_hat_functions(columns, images.shape[-2]), images.dtype)
+    vertical = jnp.asarray(linear_weights(rows, images.shape[-3]), images.dtype)
+    horizontal = jnp.asarray(linear_weights(columns, images.shape[-2]), images.dtype)
     return jnp.einsum("hH,wW,...HWc->...hwc", vertical, horizontal, images, precision=jax.lax.Precision.HIGHEST)
-
-
-def _hat_functions(positions: np.ndarray, size: int) -> np.ndarray:
-    """The weights [len(positions), size] of linear interpolation between whole positions."""
-    return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(size)[None, :]))
 
 
 def max_pool(

@@ -18,6 +18,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import flow, pokes
 from i2v_jax.metrics.motion import motion_variance
 from i2v_jax.models.poke_model import PokeModel
+from i2v_jax.pixels import to_uint8
 from i2v_jax.sampling.chunks import (
     Array,
     checked_frames,
@@ -205,4 +206,4 @@ def likeness(variance: Array) -> Array:
 
 
 def _pixels(*frames: Array) -> list[np.ndarray]:
-    return [np.clip(np.rint((frame + 1.0) * 127.5), 0, 255).astype(np.uint8) for frame in frames]
+    return [to_uint8(frame) for frame in frames]

@@ -29,6 +29,7 @@ from i2v_jax.data.bair import end_effector
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions
 from i2v_jax.input.coordinates import numbers
+from i2v_jax.interpolation import linear_weights
 from i2v_jax.metrics.motion import measure_direction
 
 
@@ -241,7 +242,7 @@ class Poke(Control):
         pixels, cells = jnp.asarray(values, jnp.float32), self.nodes - 1
         places = cells * jnp.clip((pixels[:, :2] + 0.5) / size, 0.0, 1.0)
         displacements = cells * (pixels[:, 2:] / size)
-        shares = jnp.maximum(0.0, 1.0 - jnp.abs(places[:, :, None] - jnp.arange(self.nodes)))  # [B, (x, y), nodes]
+        shares = linear_weights(places, self.nodes)  # [B, (x, y), nodes]
         weight = shares[:, 1, :, None] * shares[:, 0, None, :]  # [B, rows, columns]
         channels = jnp.concatenate([jnp.ones_like(displacements[:, :1]), displacements], axis=-1)
         return (weight[..., None] * channels[:, None, None, :]).reshape(pixels.shape[0], self.width)

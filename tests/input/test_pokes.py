@@ -14,6 +14,7 @@ from i2v_jax.input import flow as optical_flow
 from i2v_jax.input import pipeline, poke_reader, pokes, transforms
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
 from i2v_jax.input.procedural import plants
+from i2v_jax.pixels import from_levels
 
 POKE = {
     "flow": "exact",
@@ -198,7 +199,7 @@ def test_clips_of_the_cinn_carry_pokes_too() -> None:
     for clip, (x, y) in enumerate(batch["poke_position"]):
         assert np.array_equal(batch["poke_displacement"][clip], plants.plants_flow("eval", clip, 32)[y, x])
         last = plants.render("eval", clip, 32, [plants.LAST_FRAME])[0]
-        assert batch["video"][clip, -1] == pytest.approx(transforms.to_float(last))
+        assert batch["video"][clip, -1] == pytest.approx(from_levels(last))
     data.frames = 1
     batch = batch_of(pipeline.make_pipeline(open_split(data, "train"), data, batch_size=4, seed=0, train=True))
     assert set(batch) == {"video"}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.input import transforms
+from i2v_jax.pixels import from_levels
 
 NO_JITTER = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 
@@ -29,8 +30,8 @@ class FixedDraws:
 
 
 def test_to_float_maps_the_ends_of_the_range() -> None:
-    assert transforms.to_float(np.array([0, 255], np.uint8)) == pytest.approx([-1.0, 1.0], abs=1e-6)
-    assert transforms.to_float(np.zeros(1, np.uint8)).dtype == np.float32
+    assert from_levels(np.array([0, 255], np.uint8)) == pytest.approx([-1.0, 1.0], abs=1e-6)
+    assert from_levels(np.zeros(1, np.uint8)).dtype == np.float32
 
 
 def test_shrinking_averages_areas() -> None:

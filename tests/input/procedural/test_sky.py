@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from i2v_jax.input import directions, transforms
+from i2v_jax.input import directions
 from i2v_jax.input.procedural import sky
 from i2v_jax.metrics.motion import measure_direction
+from i2v_jax.pixels import from_levels
 
 
 def test_clips_are_the_same_every_time_and_differ_from_each_other() -> None:
@@ -75,7 +76,7 @@ def test_flow_is_the_velocity_in_the_sky_and_zero_below() -> None:
 def test_direction_is_measurable(size: int) -> None:
     errors = []
     for index in range(12):
-        video = transforms.to_float(sky.render("eval", index, size, range(0, 17, 2)))
+        video = from_levels(sky.render("eval", index, size, range(0, 17, 2)))
         measured = measure_direction(video, sky.sky_mask("eval", index, size))
         errors.append(directions.angular_error(measured, sky.sky_motion("eval", index).angle))
     assert np.mean(errors) < 5.0
