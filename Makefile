@@ -8,14 +8,16 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) --editable
 STAMP := $(VENV)/.installed
 DEMO ?= all
+EXTRAS ?= dev
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
-.PHONY: demo test test-slow test-latest lint format bench clean
+.PHONY: setup demo test test-slow test-long test-latest lint format bench clean
 
 $(STAMP): setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
-	@$(INSTALL) '.[dev]' || { echo "$$FAILED" >&2; exit 1; }
+	@$(INSTALL) '.[$(EXTRAS)]' || { echo "$$FAILED" >&2; exit 1; }
 	@touch $@
 
 define FAILED
@@ -24,14 +26,19 @@ change its line there, or install the newest versions of everything: make CONSTR
 endef
 export FAILED
 
+setup: $(STAMP)
+
 demo: $(STAMP)  ## train on the embedded sky and plants, then write runs/demo/index.html; DEMO=sky or plants: only that
 	$(BIN)/python -m launch.demo --demo=$(DEMO) --workdir=runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" --numprocesses=2
+	$(PYTEST) -m "not slow and not long"
 
-test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow --numprocesses=2 --dist=loadfile
+test-slow: $(STAMP)  ## training jobs, several processes, a page in a browser, a SLURM cluster
+	$(PYTEST) -m slow
+
+test-long: $(STAMP)  ## what must learn or compute for long; docs/testing.md says when to run it, and its last results
+	$(BIN)/python -m pytest -m long --durations=0
 
 test-latest:  ## the quick tests with the newest versions of everything that pip finds for PYTHON
 	rm -rf .venv-latest
@@ -54,4 +61,4 @@ bench: $(STAMP)  ## ratios against plain PyTorch; installs the extra "torch"
 	$(BIN)/python -m benchmarks.input_pipeline
 
 clean:
-	rm -rf .venv .venv-latest build *.egg-info
+	rm -rf .venv .venv-latest .cache build *.egg-info

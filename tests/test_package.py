@@ -9,6 +9,7 @@ import pytest
 
 from i2v_jax.launch.__main__ import COMMANDS
 from tests import compiling
+from tests.compiling import HANG
 from tests.launch.synthesis import ROOT, last_line
 
 pytestmark = pytest.mark.slow
@@ -24,9 +25,9 @@ def site_packages(tmp_path_factory):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", source / "dist", source]
-    subprocess.run(build, check=True, timeout=300)
+    subprocess.run(build, check=True, timeout=HANG)
     (wheel,) = (source / "dist").iterdir()
-    subprocess.run([*pip, "install", "--no-deps", "--target", installed, wheel], check=True, timeout=300)
+    subprocess.run([*pip, "install", "--no-deps", "--target", installed, wheel], check=True, timeout=HANG)
     return installed
 
 
@@ -47,7 +48,7 @@ def i2v(site_packages, tmp_path):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [programs / "i2v", *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG, check=False,
         )  # fmt: skip
 
     return run

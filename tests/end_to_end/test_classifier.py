@@ -11,7 +11,7 @@ from tests.end_to_end import runs
 from tests.launch.synthesis import last_line, launch
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_classifies_held_out_clips(tmp_path: pathlib.Path) -> None:
     """Chance is one in six."""
     runs.train("dtdb_i3d.py:embedded", tmp_path, XLA_FLAGS="")
