@@ -7,13 +7,12 @@ Time:      video_vae 55 epochs, image_ae 60, flow 31; not timed. Arithmetic: 1.5
 Metric:    paper, Table 4: FVD 99.3 over the 256 test clips; not reproduced here.
 """
 
-from ml_collections import ConfigDict
-
+from i2v_jax.config import Config
 from i2v_jax.configs import common
 
 
-def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `control` ("none" or "endpoint"), `size`, `stage`, `runlocal`, and dotted names."""
+def get_config(argument: str | None = "") -> Config:
+    """Arguments: `control` ("none" or "endpoint"), `size`, `stage`, `runlocal`."""
     parsed = common.arguments(argument, size=64, control="none")
     config = common.base(parsed.size)
     config.control = parsed.control

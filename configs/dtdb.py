@@ -8,10 +8,8 @@ Time:      video_vae 60 epochs, image_ae 60 to 200 by texture, flow 31; not time
 Metric:    paper, Table 3, DTFVD: fire 0.79, vegetation 0.52, waterfall 2.52, clouds 0.73; not reproduced here.
 """
 
-from ml_collections import ConfigDict
-
+from i2v_jax.config import Config, Field
 from i2v_jax.configs import common
-from i2v_jax.errors import UserError
 
 # Clips per training video; epochs of the image autoencoder; its normalization.
 _TEXTURES = {
@@ -22,11 +20,10 @@ _TEXTURES = {
 }
 
 
-def get_config(argument: str | None = "") -> ConfigDict:
+def get_config(argument: str | None = "") -> Config:
     """Arguments: `texture`, `model` ("cinn", "poke"), `control` ("none", "direction"), `size`, `stage`, `runlocal`."""
-    parsed = common.arguments(argument, size=128, models=("cinn", "poke"), texture="clouds", control="none")
-    if parsed.texture not in _TEXTURES:
-        raise UserError(f"texture={parsed.texture}: choose one of {', '.join(_TEXTURES)}")
+    texture = Field("clouds", choices=tuple(_TEXTURES))
+    parsed = common.arguments(argument, size=128, models=("cinn", "poke"), texture=texture, control="none")
     clips, image_epochs, norm = _TEXTURES[parsed.texture]
     config = common.base(parsed.size, parsed.model)
     config.data.name = f"dtdb_{parsed.texture}"

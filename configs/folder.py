@@ -9,14 +9,13 @@ Expected:  both follow from your clips; of `demo` docs/training.md shows a run o
            whether all stages run.
 """
 
-from ml_collections import ConfigDict
-
+from i2v_jax.config import Config
 from i2v_jax.configs import common, small
 from i2v_jax.errors import UserError
 
 
-def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `model` ("cinn" or "poke"), `demo`, `size` (32, 64 or 128), `stage`, `runlocal`, and dotted names."""
+def get_config(argument: str | None = "") -> Config:
+    """Arguments: `model` ("cinn" or "poke"), `demo`, `size` (32, 64 or 128), `stage`, `runlocal`."""
     parsed = common.arguments(argument, size=64, models=("cinn", "poke"), demo=False)
     config = common.base(parsed.size, parsed.model)
     config.data.name = "folder"
@@ -29,7 +28,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
     return common.finish(config, parsed)
 
 
-def _demo(config: ConfigDict, model: str) -> None:
+def _demo(config: Config, model: str) -> None:
     """A handful of clips on two CPU cores; the flow learns them by heart soon, so it is looked at often."""
     if model != "cinn":
         raise UserError("demo: of the poke model there is one on embedded plants, configs/plants.py:demo")

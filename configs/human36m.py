@@ -8,13 +8,12 @@ Time:      not timed here on a GPU.
 Metric:    poke paper, Table 1 (64x64): FVD 107.73; not reproduced here.
 """
 
-from ml_collections import ConfigDict
-
+from i2v_jax.config import Config
 from i2v_jax.configs import common
 
 
-def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, and dotted names."""
+def get_config(argument: str | None = "") -> Config:
+    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`."""
     parsed = common.arguments(argument, size=64, models=("poke",))
     config = common.base(parsed.size, "poke")
     config.data.update(name="human36m", frame_stride=2, crop="center")

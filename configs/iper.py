@@ -7,13 +7,12 @@ Time:      video_vae 100 epochs, image_ae 140, flow 31; poke 1000; not timed her
 Metric:    cINN paper, Table 2: FVD 132.9; poke paper, Table 1: FVD 144.92; not reproduced here.
 """
 
-from ml_collections import ConfigDict
-
+from i2v_jax.config import Config
 from i2v_jax.configs import common
 
 
-def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `model` ("cinn" or "poke"), `size`, `stage`, `runlocal`, and dotted names."""
+def get_config(argument: str | None = "") -> Config:
+    """Arguments: `model` ("cinn" or "poke"), `size`, `stage`, `runlocal`."""
     parsed = common.arguments(argument, size=64, models=("cinn", "poke"))
     config = common.base(parsed.size, parsed.model)
     config.data.name = "iper"

@@ -7,13 +7,12 @@ Time:      video_vae 100 epochs, image_ae 200, flow 31 at the release's batch si
 Metric:    paper, Table 1 (32 frames, 3000 training videos): FVD 134.4, DTFVD 0.59, LPIPS 0.23; not reproduced here.
 """
 
-from ml_collections import ConfigDict
-
+from i2v_jax.config import Config
 from i2v_jax.configs import common
 
 
-def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `size` (64 or 128), `stage`, `runlocal`, and dotted names."""
+def get_config(argument: str | None = "") -> Config:
+    """Arguments: `size` (64 or 128), `stage`, `runlocal`."""
     parsed = common.arguments(argument, size=128)
     config = common.base(parsed.size)
     config.data.name = "landscape"

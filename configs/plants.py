@@ -9,13 +9,12 @@ Metric:    `demo`: target error 1.4 px where not moving is off by 4.7, PSNR 23.4
            docs/poke.md. The others have not been trained to their end.
 """
 
-from ml_collections import ConfigDict
+from i2v_jax.config import Config
+from i2v_jax.configs import common, fields, small
 
-from i2v_jax.configs import common, small
 
-
-def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `model`, `demo`, `size`, the ablations of the model, `stage`, `runlocal`, and dotted names.
+def get_config(argument: str | None = "") -> Config:
+    """Arguments: `model`, `demo`, `size`, the ablations of the model, `stage`, `runlocal`.
 
     `model=poke` is the poke model, one answer to a poke; `model=cinn` the cINN with the poke as its control.
     """
@@ -31,7 +30,7 @@ def get_config(argument: str | None = "") -> ConfigDict:
     return common.finish(config, parsed)
 
 
-def _poke(config: ConfigDict, demo: bool) -> None:
+def _poke(config: Config, demo: bool) -> None:
     config.data.poke.flow = "exact"
     config.poke.epochs = 100
     config.poke.model.update(features=256, poke_norm="none")  # four strengths at one place are four answers
@@ -55,11 +54,11 @@ def _poke(config: ConfigDict, demo: bool) -> None:
     config.poke.optimizer.milestones = (0.26, 0.39, 0.47, 0.56, 0.64, 0.71, 0.77, 0.81)  # of the one epoch
 
 
-def _cinn(config: ConfigDict, size: int, demo: bool) -> None:
+def _cinn(config: Config, size: int, demo: bool) -> None:
     config.control = "poke"
     config.data.breeze = 0.75  # how the plants around the poked one bend is what a poke leaves open
     config.data.flip = 0.5  # of clip and poke
-    config.data.poke = common.poke_data(size)
+    config.data.declare(poke=fields.poke_data(size))
     config.data.poke.flow = "exact"
     config.data.poke.color_probability = 0.0  # no two plants are the same
     config.data.poke.geometry.probability = 0.0

@@ -7,13 +7,12 @@ Metric:    of the demo on 64 test clips: reconstruction 31.3 dB (copying the sta
            and seen motion 6.0 degrees (chance: 90), of transferred motion 5.5; the estimator's own error 0.8.
 """
 
-from ml_collections import ConfigDict
-
+from i2v_jax.config import Config
 from i2v_jax.configs import common, small
 
 
-def get_config(argument: str | None = "") -> ConfigDict:
-    """Arguments: `demo`, `size`, `stage`, `runlocal`, and dotted names."""
+def get_config(argument: str | None = "") -> Config:
+    """Arguments: `demo`, `size`, `stage`, `runlocal`."""
     parsed = common.arguments(argument, size=64, demo=False)
     config = common.base(32 if parsed.demo else parsed.size)
     config.control = "direction"

@@ -1,9 +1,9 @@
 """Small cINNs: narrow networks that need no pretrained weights, and those of the demos, for two CPU cores."""
 
-from ml_collections import ConfigDict
+from i2v_jax.config import Config
 
 
-def narrow(config: ConfigDict) -> None:
+def narrow(config: Config) -> None:
     """Half the release's width and less; no augmentation, so that clips can be encoded once for the flow."""
     config.video_vae.loss.update(perceptual=0.5, kl=1e-3, perceptual_network="laplacian")
     config.image_ae.loss.perceptual_network = "laplacian"
@@ -15,7 +15,7 @@ def narrow(config: ConfigDict) -> None:
     config.flow.encode_once = True
 
 
-def demo(config: ConfigDict) -> None:
+def demo(config: Config) -> None:
     """Small enough for two CPU cores, at 32x32 or 64x64: both autoencoders end before critics would start."""
     config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0

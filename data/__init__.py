@@ -1,1 +1,1 @@
-"""Preparing data sets: one TFDS builder per folder, and what they share (raw, staging, video_builder)."""
+"""Data sets: one folder for each, `registry` with all of them, and the code that prepares them."""

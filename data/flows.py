@@ -1,7 +1,7 @@
-"""Optical flow of a prepared data set, computed or collected once and stored for training (`input.flow.FlowStore`).
+"""Stores the optical flow of a prepared data set for training (`input.flow.FlowStore`).
 
-One file holds the flows of one video, from every frame to the frame `distance` later. It appears under its name only
-when it is complete, so a run that was killed continues with the next video.
+One file contains the flows of one video, from every frame to the frame `distance` later. It has its final name only
+when it is complete, so an interrupted run continues with the next video.
 """
 
 import concurrent.futures
@@ -20,34 +20,34 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import flow, transforms
 from i2v_jax.input.sources import RecordSource
 
-_CHUNK = 64  # flows estimated from one reading of frames
+_CHUNK = 64  # flows to estimate from frames that are read at once
 _FLOW_FILE = re.compile(r"0*(\d+)_0*(\d+)(\.npy|\.flo)")
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowOptions:
-    """Which flows are stored."""
+    """Which flows to store."""
 
-    distance: int  # frames from the first to the second
-    size: int  # the shorter side of a stored flow at most
-    least_motion: float  # videos in which nothing moves so far are left out; share of the shorter side
-    given: Path | None = None  # folder of precomputed files; None: estimated by DIS
+    distance: int  # in frames
+    size: int  # maximum of the shorter side of a stored flow in pixels
+    least_motion: float  # videos in which nothing moves this far are skipped; fraction of the shorter side
+    given: Path | None = None  # folder of precomputed files; None: estimate by DIS
 
     @property
     def recorded(self) -> dict[str, object]:
-        """What decides how the flows look, in words of the command line."""
+        """The options that the flows depend on, under their names on the command line."""
         given = "dis" if self.given is None else str(self.given.resolve())
         return {"flow": given, "flow_size": self.size, "flow_motion": self.least_motion}
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
-        """The size at which the flow of frames is stored."""
+        """Returns (height, width) of the stored flow of frames."""
         scale = min(1.0, self.size / min(height, width))
         return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowSummary:
-    """What became of the videos."""
+    """The result of storing the flows of a split."""
 
     folder: Path
     stored: int
@@ -62,13 +62,17 @@ class FlowSummary:
 
 
 def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) -> FlowSummary:
-    """Stores the flow of every video of a split, those that an earlier run stored excepted.
+    """Stores the flow of every video of a split that an earlier run did not store.
 
     Raises:
-        UserError: no such folder of flows, flows of other options there, or the disk is full (what is done is kept).
+        UserError: `options.given` does not exist, there are flows with other options, or the disk is full.
     """
     if options.given is not None and not options.given.is_dir():
-        raise UserError(f"{options.given}: no such folder (--flow is 'dis' or a folder of flow files)")
+        raise UserError(
+            f"there is no folder {options.given}: --flow must be 'dis' or a folder of flow files",
+            "flow",
+            str(options.given),
+        )
     source = RecordSource(prepared, split)
     store = flow.FlowStore(flow.stored_folder(prepared, split, options.distance))
     with staging.writing_to(prepared):
@@ -91,23 +95,24 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
 
 
 class StillError(UserError):
-    """Nothing moves in a video. That will not change, so it is written down."""
+    """Nothing moves in a video. This is stored, because it will not change."""
 
 
 def _claim(folder: Path, options: FlowOptions) -> None:
-    """Writes down of which options the flows of a folder are. Raises UserError for flows of others."""
+    """Writes the options of the flows to their folder. Raises UserError if it has flows with other options."""
     path, wanted = folder / "options.json", options.recorded
     there = json.loads(path.read_text()) if path.is_file() else wanted
     different = [f"{name}={there[name]} there, {wanted[name]} here" for name in wanted if there[name] != wanted[name]]
     if different:
         raise UserError(
-            f"{folder} holds flows of other options ({'; '.join(different)}): delete that folder to store them anew"
+            f"{folder} has flows with other options ({'; '.join(different)}): delete that folder to store them again",
+            "flow",
         )
     files.write_text(path, json.dumps(wanted))
 
 
 def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: FlowOptions) -> str:
-    """Stores one video's flows; the reason why not, or nothing."""
+    """Stores the flows of one video. Returns the reason if it is skipped, otherwise an empty string."""
     if video in store:
         return ""
     still = store.path(video).with_suffix(".still")
@@ -125,14 +130,10 @@ def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: F
 
 
 def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -> None:
-    """Writes float16 [starts, h, w, 2].
-
-    Raises:
-        UserError: the video cannot be used, as StillError when nothing moves in it.
-    """
+    """Writes float16 [starts, h, w, 2]. Raises UserError if the video cannot be used, StillError if nothing moves."""
     starts = source.num_frames(video) - options.distance
     if starts < 1:
-        raise UserError(f"{source.num_frames(video)} frames, a clip needs {options.distance + 1}")
+        raise UserError(f"{source.num_frames(video)} frames, but a clip needs {options.distance + 1}")
     frame = source.read(video, [0])[0]
     height, width = options.shape(*frame.shape[:2])
     flows = _given(source, video, frame.shape, options) if options.given else _estimated(source, video, options)
@@ -157,17 +158,17 @@ def _estimated(source: RecordSource, video: int, options: FlowOptions) -> Iterat
 
 
 def _given(source: RecordSource, video: int, shape: tuple[int, ...], options: FlowOptions) -> Iterator[np.ndarray]:
-    """Reads `<folder>/<video>/<first>_<second>.npy` or .flo; the video's suffix may be left out, counted from 0."""
+    """Yields the flows in `FOLDER/VIDEO/FIRST_SECOND.npy` or `.flo`; VIDEO may lack its suffix, frames start at 0."""
     name = source.name(video)
     folder = next((f for f in _folders(options.given, name) if f.is_dir()), None)
     if folder is None:
-        raise UserError(f"no folder {options.given}/{name} with its flow files")
+        raise UserError(f"there is no folder {options.given}/{name} with its flow files")
     matches = ((_FLOW_FILE.fullmatch(path.name), path) for path in folder.iterdir())
     files = {(int(match[1]), int(match[2])): path for match, path in matches if match}
     for start in range(source.num_frames(video) - options.distance):
         pair = (start, start + options.distance)
         if pair not in files:
-            raise UserError(f"{folder}: no flow file {pair[0]}_{pair[1]}.npy or .flo")
+            raise UserError(f"{folder} has no flow file {pair[0]}_{pair[1]}.npy or .flo")
         found = flow.read(files[pair])
         flow.check_size(found, shape[0], shape[1], files[pair])
         yield found

@@ -1,4 +1,4 @@
-"""Finding videos in a user's folders, and dividing them into splits."""
+"""Finding videos in a user's folders, and assigning them to splits."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -26,41 +26,41 @@ _SIDE_FILES = (".txt", ".csv", ".json", ".md", ".xml", ".yaml", ".pkl")
 class RawVideo:
     """A video before preparation, or a part of one."""
 
-    name: str  # unique, the path below the raw folder; of a part with something behind it
+    name: str  # unique: the path below the raw folder; parts of a video append something
     path: Path  # a video file, or a folder whose images are the frames
-    split: str = "train"  # as the data set's authors say; `divide` may hold out some of "train"
-    group: str = ""  # videos of one group never end up in different splits; empty: the video alone
-    object: str = ""  # what it shows, when several videos show the same; empty: the video alone
-    part: tuple[float, float] = WHOLE  # from where to where of the frames, shares of the whole
+    split: str = "train"  # the split of the authors; `divide` may hold out some videos of "train"
+    group: str = ""  # videos of a group are never in different splits; empty: the video is a group
+    object: str = ""  # what it shows, if several videos show the same; empty: the video itself
+    part: tuple[float, float] = WHOLE  # begin and end, as fractions of the frames
 
     def frames(self, total: int) -> range:
-        """The frames of the part, of `total`."""
+        """Returns the frames of the part, if the whole video has `total` frames."""
         return range(*(round(share * total) for share in self.part))
 
     @property
     def root(self) -> Path:
-        """The folder that `name` starts from."""
+        """The folder that `name` is relative to."""
         return self.path.parents[len(Path(self.name).parts) - 1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """Something that was left out, and why."""
+    """A file that was skipped, and why."""
 
     path: str
     reason: str
 
 
 def find_videos(root: Path) -> tuple[list[RawVideo], list[Skipped]]:
-    """All video files and all folders with images below `root`, in natural order of their names.
+    """Returns all video files and all folders of images below `root` in natural order, and the files it skipped.
 
-    Below top folders named train, eval (val, valid, validation) or test the split is theirs.
+    The split of a video is the name of its top folder if that is train, eval (val, valid, validation) or test.
 
     Raises:
-        UserError: `root` is no folder.
+        UserError: `root` is not a folder.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder (--raw_dir)")
+        raise UserError(f"there is no folder {root}: give --raw_dir an existing folder", "raw_dir", str(root))
     found, skipped = [], []
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
@@ -72,7 +72,7 @@ def find_videos(root: Path) -> tuple[list[RawVideo], list[Skipped]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Folders that hold images, and all files that are not images; nothing hidden."""
+    """Yields folders that contain images, and all files that are not images, except hidden ones."""
     entries = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_key(p.name))
     if any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in entries):
         yield folder
@@ -86,9 +86,9 @@ def _walk(folder: Path) -> Iterator[Path]:
 def divide(
     videos: Iterable[RawVideo], eval_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, list[RawVideo]]:
-    """Divides videos into splits: given ones are kept, a missing eval or test split is held out of train.
+    """Divides videos into splits. The authors' splits are kept, and a missing eval or test split is held out of train.
 
-    Whole groups are held out, at least one while two or more remain. The choice depends on the names and the seed only.
+    Whole groups are held out: at least one, as long as one remains. The choice depends only on the names and the seed.
     """
     splits: dict[str, list[RawVideo]] = {split: [] for split in SPLITS}
     for video in videos:

@@ -1,7 +1,7 @@
-"""Turning one raw video into one staged file: encoded frames, or the encoded video and where its frames are.
+"""Converts one raw video to one staged file: encoded frames, or the encoded video and the positions of its frames.
 
-A staged file appears under its name only when it is complete, so a killed run loses at most the videos it was working
-on. The name is a digest of the raw files and the options: a changed video or option is staged anew.
+A staged file has its final name only when it is complete, so a run that is killed loses at most the videos that it was
+converting. The name is a digest of the raw files and the options, so a changed video or option is staged again.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextlib.contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Turns what the system says about files into one line. Raises UserError for any OSError in its context."""
+    """A context in which any OSError becomes a UserError of one line."""
     try:
         yield
     except OSError as error:
         if error.errno in DISK_FULL:
             raise UserError(
-                f"{folder}: the disk is full; what is done is kept: free some space and run the same command again"
+                f"{folder}: the disk is full: free some space and run the same command again, which continues"
             ) from error
         raise UserError(f"{error.filename or folder}: {error.strerror or error}") from error
 
@@ -43,10 +43,10 @@ def writing_to(folder: Path) -> Iterator[None]:
 class StoreOptions:
     """How videos are stored."""
 
-    store: str  # "frames": JPEG; "video": the encoded file as it is
+    store: str  # "frames": as JPEG; "video": the original file
     jpeg_quality: int
-    max_size: int  # the shorter side of stored frames at most; 0: as they come
-    min_frames: int  # shorter videos are left out
+    max_size: int  # maximum of the shorter side of stored frames in pixels; 0: no maximum
+    min_frames: int  # shorter videos are skipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class StagedVideo:
     num_frames: int
 
     def example(self) -> dict[str, Any]:
-        """The features of `video_builder`."""
+        """Returns the features of `video_builder`."""
         with zipfile.ZipFile(self.path) as archive:
             example = json.loads(archive.read("meta.json"))
             example["labels"] = {key: np.asarray(value, np.float32) for key, value in example["labels"].items()}
@@ -72,10 +72,10 @@ class StagedVideo:
 def stage(
     raw: RawVideo, options: StoreOptions, read_labels: Callable[[RawVideo], dict[str, Any]], folder: Path
 ) -> StagedVideo:
-    """Stages a video, or finds that an earlier run did.
+    """Stages a video, unless an earlier run did.
 
     Raises:
-        UserError: the video cannot be used; the message is the reason without the video's name.
+        UserError: the video cannot be used; the message is the reason, without the name of the video.
         OSError: the disk is full.
     """
     path = folder / f"{_digest(raw, options)}.zip"
@@ -100,9 +100,10 @@ def _digest(raw: RawVideo, options: StoreOptions) -> str:
 def _write_encoded(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions) -> dict[str, Any]:
     path = raw.path
     if raw.part != WHOLE:
-        raise UserError("store=video keeps whole files, and this is a part of one; use store=frames")
+        raise UserError("--store=video stores whole files, but this is a part of a video: use --store=frames", "store", "video")
     if path.suffix.lower() not in videos.SEEKABLE_SUFFIXES:
-        raise UserError(f"store=video keeps {', '.join(videos.SEEKABLE_SUFFIXES)} only; use store=frames")
+        suffixes = ", ".join(videos.SEEKABLE_SUFFIXES)
+        raise UserError(f"--store=video stores only {suffixes} files: use --store=frames", "store", "video")
     table = videos.scan_frames(path)
     archive.write(path, "video")
     first = next(videos.iterate_frames(path), None)
@@ -120,7 +121,7 @@ def _write_frames(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions
     count = 0
     for encoded, shape in _encoded_frames(raw, options):
         if size is not None and shape != size:
-            raise UserError(f"frame {count} is {shape[1]}x{shape[0]}, those before it {size[1]}x{size[0]}")
+            raise UserError(f"frame {count} has {shape[1]}x{shape[0]} pixels, the frames before it {size[1]}x{size[0]}")
         size = shape
         archive.writestr(f"{count:08d}.jpg", encoded)
         count += 1
@@ -128,7 +129,7 @@ def _write_frames(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions
 
 
 def _encoded_frames(raw: RawVideo, options: StoreOptions) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Each frame as JPEG bytes with its (height, width)."""
+    """Yields each frame as JPEG bytes with its (height, width)."""
     if raw.path.is_dir():
         files = videos.frame_files(raw.path)
         part = raw.frames(len(files))
@@ -141,7 +142,7 @@ def _encoded_frames(raw: RawVideo, options: StoreOptions) -> Iterator[tuple[byte
                 yield _encode(frame, options)
     else:
         frames = videos.iterate_frames(raw.path)
-        if raw.part != WHOLE:  # how many there are is known after decoding only
+        if raw.part != WHOLE:  # the number of frames is known only after decoding
             part = raw.frames(len(videos.scan_frames(raw.path).times))
             frames = itertools.islice(frames, part.start, part.stop)
         for frame in frames:

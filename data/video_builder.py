@@ -1,7 +1,7 @@
-"""What all builders share: staging with progress, splits, and one TFDS record per video.
+"""The base of all builders: staging with progress, splits, and one TFDS record per video.
 
-The records hold encoded frames (or the encoded video); `i2v_jax.input.sources.RecordSource` reads them. The metadata
-of the data set lists name and length of every video in the order of the records.
+The records contain encoded frames or the encoded video; `i2v_jax.input.sources.RecordSource` reads them. The metadata
+of the data set lists the name and length of every video in the order of the records.
 """
 
 import concurrent.futures
@@ -23,7 +23,7 @@ from i2v_jax import files
 from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
 
-# Of the whole video, or one row per frame.
+# A scalar for the whole video, or one row per frame.
 _LABEL_FEATURES = {
     "direction": tfds.features.Scalar(np.float32),
     "endpoint": tfds.features.Tensor(shape=(None, 3), dtype=np.float32),
@@ -32,10 +32,7 @@ _VERSION = "1.0.0"
 
 
 class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Base of the builders.
-
-    A data set says where its videos are (`find`) and what is known about them (`labels`, `read_labels`).
-    """
+    """The base class of builders. Subclasses find the videos (`find`) and label them (`LABELS`, `read_labels`)."""
 
     VERSION = tfds.core.Version(_VERSION)
     LABELS: ClassVar[tuple[str, ...]] = ()
@@ -46,12 +43,12 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
-        """The videos below `raw_dir`, and what was seen there but is none."""
+        """Returns the videos below `raw_dir`, and the files there that are not videos."""
         return raw.find_videos(raw_dir)
 
     @classmethod
     def read_labels(cls, video: raw.RawVideo) -> dict[str, Any]:
-        """The values of `LABELS`: direction in degrees of the whole video, endpoint [N, 3] for its N frames."""
+        """Returns the values of `LABELS`: direction of the video in degrees, endpoint [N, 3] of its N frames."""
         return {}
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -90,7 +87,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        del dl_manager  # nothing is downloaded: users bring their files
+        del dl_manager  # nothing is downloaded: users bring their own files
         return {split: self._generate_examples(split) for split in self._splits}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -106,7 +103,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What became of the raw videos."""
+    """The result of preparing a data set."""
 
     folder: Path
     num_videos: dict[str, int]
@@ -126,7 +123,7 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
-    """How splits are made that the data set does not come with."""
+    """How to hold out splits that the data set does not have."""
 
     eval_fraction: float
     test_fraction: float
@@ -134,12 +131,12 @@ class SplitOptions:
 
 
 def prepared_folder(builder_class: type[VideoBuilder], data_dir: Path) -> Path:
-    """Where the data set comes to lie."""
+    """Returns the folder of the prepared data set."""
     return data_dir / builder_class.name / _VERSION
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the data set there is complete: TFDS gives the folder its name last."""
+    """Returns whether a folder contains a complete data set: TFDS gives the folder its name last."""
     return (folder / "dataset_info.json").is_file()
 
 
@@ -152,10 +149,10 @@ def prepare(
     split_options: SplitOptions,
     threads: int,
 ) -> Summary:
-    """Stages every video, then writes the TFDS data set. A run that was killed continues where it was.
+    """Stages every video, then writes the TFDS data set. Continues an interrupted run.
 
     Raises:
-        UserError: nothing to prepare, nothing usable, or the disk is full (what is done is kept).
+        UserError: there are no videos, none can be used, or the disk is full; staged videos are kept.
     """
     folder = prepared_folder(builder_class, data_dir)
     staging_dir = folder.parent / "staging"
@@ -209,10 +206,16 @@ def _require_some(staged: list[staging.StagedVideo], skipped: list[raw.Skipped],
     if staged:
         return
     if not skipped:
-        raise UserError(f"{raw_dir}: no videos and no folders of frames here (--raw_dir)")
+        raise UserError(
+            f"{raw_dir} has no videos and no folders of frames: give --raw_dir a folder with videos",
+            "raw_dir",
+            str(raw_dir),
+        )
     example = skipped[0]
     raise UserError(
-        f"{raw_dir}: none of {len(skipped)} videos can be used, for example {example.path}: {example.reason}"
+        f"{raw_dir}: none of {len(skipped)} videos can be used, for example {example.path}: {example.reason}",
+        "raw_dir",
+        str(raw_dir),
     )
 
 
@@ -223,7 +226,7 @@ def _divide(staged: list[staging.StagedVideo], options: SplitOptions) -> dict[st
 
 
 def _write(builder: VideoBuilder, staged: list[staging.StagedVideo], folder: Path) -> None:
-    """Writes the records into a temporary folder that TFDS renames when all is there."""
+    """Writes the records to a temporary folder, which TFDS renames when they are complete."""
     for unfinished in folder.parent.glob("incomplete.*"):
         shutil.rmtree(unfinished)
     needed = 2 * sum(
@@ -232,9 +235,9 @@ def _write(builder: VideoBuilder, staged: list[staging.StagedVideo], folder: Pat
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise UserError(
-            f"{folder.parent}: writing the records needs {needed / 1e6:.0f} MB, "
-            f"{free / 1e6:.0f} MB are free: make room and run again"
+            f"{folder.parent}: writing the records needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free: "
+            "free some space and run the same command again, which continues"
         )
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download, but there is none
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download, although there is none
         builder.download_and_prepare(download_dir=folder.parent / "staging")

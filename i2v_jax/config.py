@@ -1,221 +1,347 @@
-"""Configuration: strict arguments of config files, and the resolved configuration of a work directory.
+"""Configurations: declared fields, the arguments of config files, and loading a config by file or by name.
 
 A config file has `get_config(argument="")`, where the argument is what follows the colon in
-`--config=configs/landscape.py:stage=video_vae,size=64,runlocal`.
+`--config=sky:demo,stage=flow`. It starts from `configs.common.base` and changes fields.
 """
 
-import ast
-import contextlib
-import fcntl
+import copy
+import dataclasses
+import difflib
+import importlib
 import importlib.util
-import json
-import os
+import numbers
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
 
-from i2v_jax import files
-from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 
-# What may differ between two runs in one work directory: how long, how often, where; never what is learned. Whole
-# parts of names, from the first on; but for `_FIXED`, which decides what a checkpoint holds.
-_MAY_CHANGE = (
-    "stage", "data.dir", "data.workers", "data.prefetch", "mesh", "train", "video_vae.steps", "video_vae.epochs",
-    "image_ae.steps", "image_ae.epochs", "flow.steps", "flow.epochs", "poke.steps", "poke.epochs",
-    "classifier.steps", "classifier.epochs",
-)  # fmt: skip
-_FIXED = ("train.ema",)
-# What networks that were imported, and not trained since, are of: parts of names. All else may differ there.
-_OF_NETWORKS = {
-    "encoder", "decoder", "network", "model", "temporal_discriminator", "patch_discriminator", "control", "stages",
-    "size",
-}  # fmt: skip
+_KINDS = {bool: "true or false", int: "an integer", float: "a number", numbers.Real: "a number", str: "a string"}
+
+
+class UnknownFieldError(UserError, AttributeError):
+    """A field that a configuration does not have. An AttributeError, so that `hasattr` and `getattr` work."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """The declaration of a field: its default value and the values it may have. The default gives the type.
+
+    >>> Field(2, "checkpoints to keep", at_least=1)
+    """
+
+    default: Any
+    help: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+    choices: tuple[Any, ...] = ()
+    may_change: bool = False  # between two runs in one work directory: it does not decide what is learned
+    items: type | None = None  # the type of the items of a tuple, if the default has none
+
+    def check(self, name: str, value: Any) -> Any:
+        """Returns `value` in the field's type (an integer may stand for a float). Raises UserError naming the field."""
+        try:
+            if isinstance(self.default, tuple):
+                if not isinstance(value, tuple | list):
+                    raise TypeError
+                return tuple(self._within_bounds(_converted(self._item, item)) for item in value)
+            return self._within_bounds(_converted(type(self.default), value))
+        except (TypeError, ValueError) as error:
+            raise self.error(name, value) from error
+
+    def parse(self, name: str, text: str) -> Any:
+        """Returns the value that `text` stands for. The items of a tuple are separated by commas. Raises UserError."""
+        try:
+            if isinstance(self.default, tuple):
+                items = (item.strip(" '\"") for item in text.strip(" ()[]").split(","))
+                value: Any = tuple(_parsed(self._item, item) for item in items if item)
+            else:
+                value = _parsed(type(self.default), text)
+        except ValueError as error:
+            raise self.error(name, text) from error
+        return self.check(name, value)
+
+    def error(self, name: str, value: Any) -> UserError:
+        """The error for a value that the field may not have."""
+        return UserError(f"invalid value for {name}: {value!r} (must be {self._requirement()})", name, value)
+
+    @property
+    def _item(self) -> type:
+        return self.items or (type(self.default[0]) if self.default else float)
+
+    def _within_bounds(self, value: Any) -> Any:
+        if (
+            (self.at_least is not None and not value >= self.at_least)
+            or (self.at_most is not None and not value <= self.at_most)
+            or (self.choices and value not in self.choices)
+        ):
+            raise ValueError(value)
+        return value
+
+    def _requirement(self) -> str:
+        if self.choices:
+            return f"one of {', '.join(str(choice) for choice in self.choices if choice != '')}"
+        words = [_KINDS[type(self.default)]] if not isinstance(self.default, tuple) else []
+        words += [] if words else [f"values separated by commas, each {_KINDS[self._item]}"]
+        words += [] if self.at_least is None else [f"at least {self.at_least}"]
+        words += [] if self.at_most is None else [f"at most {self.at_most}"]
+        return ", ".join(words)
+
+
+class Config(ml_collections.ConfigDict):
+    """A locked ConfigDict of declared fields: it refuses other names, and values that its fields may not have."""
+
+    def __init__(self, fields: Mapping[str, Any] | None = None, path: str = "") -> None:
+        """`fields`: name -> `Field`, a default value, or the fields of a section. `path`: the section's dotted name."""
+        super().__init__()
+        object.__setattr__(self, "_path", path)
+        object.__setattr__(self, "_declared", {})
+        self.declare(**(fields or {}))
+        self.lock()
+
+    def declare(self, **fields: Any) -> None:
+        """Adds fields and sections."""
+        for name, value in fields.items():
+            path = self._dotted(name)
+            if isinstance(value, Config):
+                self._fields[name] = value
+            elif isinstance(value, Mapping):
+                self._fields[name] = Config(value, path)
+            else:
+                self._declared[name] = value if isinstance(value, Field) else Field(value)
+                self._fields[name] = self._declared[name].check(path, self._declared[name].default)
+
+    def declared(self, name: str) -> Field:
+        """Returns the declaration of the field of a dotted name. Raises UnknownFieldError."""
+        section, _, rest = name.partition(".")
+        if rest:
+            if not isinstance(self.get(section), Config):
+                raise self._unknown(name)
+            return self[section].declared(rest)
+        if name not in self._declared:
+            raise self._unknown(name)
+        return self._declared[name]
+
+    def set_text(self, name: str, text: str) -> None:
+        """Sets the field of a dotted name to the value that `text` stands for. Raises UserError."""
+        section, _, leaf = name.rpartition(".")
+        value = self.declared(name).parse(self._dotted(name), text)
+        (self[section] if section else self)[leaf] = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if isinstance(self.get(name), Config) and isinstance(value, ml_collections.ConfigDict | Mapping):
+            self[name].update(value)
+        else:
+            self._fields[name] = self.declared(name).check(self._dotted(name), value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise self._unknown(name) from None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def copy_and_resolve_references(self, visit_map: Any = None) -> "Config":
+        return copy.deepcopy(self)
+
+    def _dotted(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+    def _unknown(self, name: str) -> UnknownFieldError:
+        path, known = self._dotted(name), [self._dotted(field) for field in self._names()]
+        leaves = difflib.get_close_matches(_leaf(name), map(_leaf, known), 1)
+        near = [field for field in known if _leaf(field) in leaves]
+        near = difflib.get_close_matches(path, near, 3, cutoff=0.0) or difflib.get_close_matches(path, known, 3)
+        near = near if leaves or "." in name else []
+        hint = f"did you mean {' or '.join(near)}?" if near else self._inventory()
+        return UnknownFieldError(f"unknown field {path}: {hint}", path)
+
+    def _names(self) -> list[str]:
+        """The dotted names of all fields."""
+        return list(flat(self.to_dict()))
+
+    def _inventory(self) -> str:
+        return f"{self._path or 'the configuration'} has {', '.join(sorted(self.keys()))}"
+
+
+class Overrides(Config):
+    """Values that replace those of another section, all of them optional: the fields of `target` but for `without`."""
+
+    def __init__(self, target: Config, path: str, without: tuple[str, ...] = ()) -> None:
+        super().__init__({}, path)
+        object.__setattr__(self, "_target", target)
+        object.__setattr__(self, "_without", without)
+
+    def declared(self, name: str) -> Field:
+        if name in self._without:
+            raise self._unknown(name)
+        try:
+            return self._target.declared(name)
+        except UnknownFieldError:
+            raise self._unknown(name) from None
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._fields and isinstance(self._target.get(name), Config):
+            self._fields[name] = Overrides(self._target[name], self._dotted(name))
+        return super().__getitem__(name)
+
+    def _names(self) -> list[str]:
+        return [name for name in self._target._names() if name not in self._without]
+
+    def _inventory(self) -> str:
+        return f"{self._path} has {', '.join(sorted(set(self._target.keys()) - set(self._without)))}"
 
 
 class Arguments:
-    """The arguments of a config file: the names it declares, and fields of the config by their dotted names.
+    """The arguments of a config file, what follows the colon in `--config=sky:size=64,runlocal`.
 
-    >>> arguments = Arguments("size=64,flow.network.blocks=4,runlocal", size=128, stage="", runlocal=False)
+    >>> arguments = Arguments("size=64,runlocal", size=128, stage="", runlocal=False)
     >>> arguments.size
     64
     """
 
     def __init__(self, text: str | None, **declared: Any) -> None:
-        """Raises UserError for a value of the wrong type of what is declared; for other names `apply` does."""
-        self._declared = declared
-        self._values = dict(declared)
-        self._overrides: dict[str, str] = {}
+        """Declares the arguments: name -> `Field` or a default value. Raises UserError for other names and values."""
+        fields = {name: value if isinstance(value, Field) else Field(value) for name, value in declared.items()}
+        self._values = {name: field.default for name, field in fields.items()}
         for item in filter(None, (text or "").split(",")):
             name, equals, value = item.partition("=")
-            if name in declared:
-                self._values[name] = parse_value(name, value if equals else "True", declared[name])
-            else:
-                self._overrides[name] = value if equals else "True"
+            if "." in name:
+                raise UserError(f"{name} is a field: write --config.{name}={value or 'VALUE'}", name, value)
+            if name not in fields:
+                raise UserError(f"unknown config argument {name!r}: this config has {', '.join(fields)}", name, value)
+            self._values[name] = fields[name].parse(name, value if equals else "true")
 
     def __getattr__(self, name: str) -> Any:
-        return self.__dict__["_values"][name]
-
-    def apply(self, config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-        """Sets the fields given by dotted name. Raises UserError for one that the config lacks, or of another type."""
-        for path, text in self._overrides.items():
-            *parents, leaf = path.split(".")
-            node = config
-            for parent in parents:
-                node = node.get(parent) if isinstance(node, ml_collections.ConfigDict) and parent in node else None
-            if not isinstance(node, ml_collections.ConfigDict) or leaf not in node:
-                known = ", ".join(sorted(self._declared))
-                raise UserError(
-                    f"unknown config argument {path!r}: this config takes {known} and its fields by their dotted "
-                    "names, like train.ema=0 or flow.network.blocks=4"
-                )
-            node[leaf] = parse_value(path, text, node[leaf])
-        return config
-
-
-def parse_value(name: str, text: str, like: Any) -> Any:
-    """`text` as a value of the type of `like`. Tuples are written with semicolons: "1;2;2". Raises UserError."""
-    if isinstance(like, str):
-        return text
-    try:
-        if isinstance(like, bool):
-            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
-        if isinstance(like, tuple):
-            return tuple(
-                _number(part, type(like[0]) if like else float) for part in text.strip("()").split(";") if part
-            )
-        return _number(text, type(like))
-    except (ValueError, KeyError, SyntaxError, TypeError) as error:
-        raise UserError(f"config argument {name}={text!r}: a value of type {type(like).__name__} is needed") from error
-
-
-def _number(text: str, kind: type) -> Any:
-    """An integer serves as a float, but no float as an integer: it would be cut."""
-    value = ast.literal_eval(text.strip())
-    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
-        raise ValueError(text)
-    return kind(value)
-
-
-def check_choices(config: ml_collections.ConfigDict, choices: Mapping[str, Sequence[str]]) -> None:
-    """Raises UserError where a field of `choices` (dotted name -> its values) that `config` has is none of them."""
-    fields = _flat(config.to_dict())
-    for name, allowed in choices.items():
-        if name in fields and fields[name] not in allowed:
-            raise UserError(f"{name}={fields[name]}: choose {', '.join(allowed)}")
-
-
-def check_at_least(config: ml_collections.ConfigDict, least: Mapping[str, float]) -> None:
-    """Raises UserError where a field of `least` (dotted name -> smallest value) that `config` has is below."""
-    fields = _flat(config.to_dict())
-    for name, smallest in least.items():
-        if name in fields and not fields[name] >= smallest:
-            raise UserError(f"{name}={fields[name]}: it must be {smallest} or more")
-
-
-def load(spec: str) -> ml_collections.ConfigDict:
-    """The config that `FILE.py` or `FILE.py:ARGUMENT` stands for, as `--config` reads it. Raises UserError."""
-    path, _, argument = spec.partition(":")
-    file = pathlib.Path(path)
-    if not file.is_file():
-        raise UserError(f"no config file {path}: give a file like configs/sky.py (from the folder of the repository)")
-    module_spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
-    assert module_spec is not None and module_spec.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    return module.get_config(argument)
-
-
-def claim_workdir(config: ml_collections.ConfigDict, workdir: str | os.PathLike[str]) -> None:
-    """Writes `workdir/config.json`, or checks that what was trained there is the same model on the same data.
-
-    Of networks that were imported only their build is checked: data, batches, losses and rates are free until a step
-    was trained.
-
-    Raises:
-      UserError: the work directory belongs to another configuration (the differing fields are named).
-    """
-    path = pathlib.Path(workdir) / "config.json"
-    checkpoints = {checkpoint.name for checkpoint in path.parent.glob("*/checkpoints/[0-9]*")}
-    if path.is_file() and checkpoints:
-        theirs = read_workdir(workdir)
-        there = _flat(theirs.to_dict())
-        differing = [
-            f"{name}: {there.get(name, 'absent')} there, {'absent' if value is None else value} here"
-            for name, value in differences(theirs, config).items()
-            if checkpoints != {"0"} or _OF_NETWORKS & set(name.split("."))
-        ]
-        if differing:
-            raise UserError(
-                f"{workdir} belongs to another configuration ({'; '.join(differing)}): give another --workdir"
-            )
-    files.write_text(path, config.to_json_best_effort(indent=1))
-
-
-def differences(old: ml_collections.ConfigDict, new: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Dotted name -> value in `new` (None: absent) of the fields that differ from `old` and decide what is learned."""
-    before, after = _flat(old.to_dict()), _flat(new.to_dict())
-    return {
-        name: after.get(name)
-        for name in sorted(set(before) | set(after))
-        if _plain(before.get(name)) != _plain(after.get(name)) and not _may_change(name)
-    }
-
-
-def _may_change(name: str) -> bool:
-    return name not in _FIXED and any(f"{name}.".startswith(f"{prefix}.") for prefix in _MAY_CHANGE)
-
-
-@contextlib.contextmanager
-def sole_user(workdir: str | os.PathLike[str]) -> Iterator[None]:
-    """Keeps other processes out of a work directory, which two would damage.
-
-    Raises:
-      UserError: another process is at work there, or it cannot be written.
-    """
-    path = pathlib.Path(workdir) / ".lock"
-    with files.writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:  # closing it, also by dying, releases the lock
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def load(spec: str, overrides: Iterable[str] = ()) -> Config:
+    """Returns the configuration that a command line describes, and imports its plugins.
+
+    Args:
+      spec: the value of `--config`: a config file or the name of one of the package's, and arguments after a colon.
+      overrides: "FIELD=VALUE" of each `--config.FIELD=VALUE`.
+    Raises:
+      UserError: there is no such config, argument or field, or a value is not allowed.
+    """
+    name, _, argument = spec.partition(":")
+    config = _module(name).get_config(argument)
+    if not isinstance(config, Config):
+        raise UserError(f"get_config of {name} must return what i2v_jax.configs.common.base made", "config", spec)
+    for item in overrides:
+        field, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"--config.{field} has no value: write --config.{field}=VALUE", field)
+        config.set_text(field, text)
+    import_plugins(config)
+    return config
+
+
+def explain(spec: str, overrides: Sequence[str] = ()) -> str:
+    """Returns a table of all fields: name, value, where the value comes from, and what the field means."""
+    config = load(spec, overrides)
+    name, _, argument = spec.partition(":")
+    without_argument = flat(load(name).to_dict())
+    rows = []
+    for field, value in flat(config.to_dict()).items():
+        if any(item.partition("=")[0] == field for item in overrides):
+            source = "command line"
+        elif argument and without_argument.get(field) != value:
+            source = f":{argument}"
+        else:
+            source = "default" if value == config.declared(field).default else name
+        rows.append((field, str(value), source, config.declared(field).help))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
+        for row in rows
+    )
+
+
+def packaged_configs() -> list[pathlib.Path]:
+    """Returns the config files of the package, sorted by name."""
+    files = pathlib.Path(__file__).with_name("configs").glob("*.py")
+    return sorted(file for file in files if "def get_config(" in file.read_text())
+
+
+def stage_data(config: ml_collections.ConfigDict, stage: str) -> ml_collections.ConfigDict:
+    """Returns the data settings of a stage: a copy of `config.data` with the values that `STAGE.data` overrides."""
+    data = ml_collections.ConfigDict(config.data.to_dict())
+    data.update(config[stage].data.to_dict() if "data" in config[stage] else {})
+    return data
+
+
+def import_plugins(config: ml_collections.ConfigDict) -> None:
+    """Imports the modules of `config.plugins`, which register what they add. Raises UserError if one is missing."""
+    for name in config.get("plugins", ()):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
             raise UserError(
-                f"another process is training in {workdir}: wait for it, stop it, or give another --workdir"
+                f"cannot import plugin {name!r}: install it, or add its folder to PYTHONPATH", "plugins", name
             ) from error
-        yield
 
 
-def read_workdir(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
-    """The configuration that `claim_workdir` wrote. Raises UserError when there is none or it cannot be read."""
-    path = pathlib.Path(workdir) / "config.json"
-    try:
-        fields = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{workdir} is not a work directory (no config.json): train one with {command('train')}"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}): restore it, or start in another --workdir") from error
-    return ml_collections.ConfigDict(_tuples(fields))
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns dotted name -> value for the leaves of nested dictionaries."""
+    return dict(_leaves(tree, prefix))
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in tree.items():
-        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
-    return flat
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _module(name: str) -> Any:
+    """Returns the module of a config file, or of a config of the package."""
+    packaged = [file.stem for file in packaged_configs()]
+    if name in packaged:
+        return importlib.import_module(f"i2v_jax.configs.{name}")
+    file = pathlib.Path(name)
+    if file.suffix != ".py" or not file.is_file():
+        known = ", ".join(packaged)
+        raise UserError(f"no config {name!r}: give a file like my_config.py, or one of {known}", "config", name)
+    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def _tuples(value: Any) -> Any:
-    """JSON has no tuples; configs have no lists."""
-    if isinstance(value, dict):
-        return {name: _tuples(item) for name, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+def _converted(kind: type, value: Any) -> Any:
+    """Returns `value` as `kind`. Raises TypeError where that would change it."""
+    allowed = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(value)
+    return value if kind is numbers.Real else kind(value)
+
+
+def _parsed(kind: type, text: str) -> Any:
+    """Returns the value of type `kind` that `text` stands for. Raises ValueError."""
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise ValueError(text)
+        return text.lower() in ("true", "1")
+    if kind is numbers.Real:
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    return kind(text)

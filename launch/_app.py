@@ -1,12 +1,11 @@
 """What every entry point shares: help, platform set-up, flag parsing, and user errors printed as one line."""
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 from i2v_jax import logs
 from i2v_jax.distributed import runtime
@@ -30,7 +29,7 @@ def run(main: Callable[[Sequence[str]], None], positional: str = "") -> None:
     runtime.configure_platform()
     try:
         app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional)))
-    except UserError as error:  # includes those of config files, which are read while flags are parsed
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -42,8 +41,10 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool) -> list[str]:
     """Returns the program's name and the positional arguments.
 
     Raises:
-      UserError: for a flag that is unknown, missing or has a wrong value, and for a config file that does not exist.
+      UserError: for a flag that is unknown, missing or has a wrong value.
     """
+    # All --config.FIELD=VALUE, which set fields of the configuration, are values of one flag, "config.".
+    argv = [re.sub(r"^--?config\.(?!=)", "--config.=", argument) for argument in argv]
     try:
         program, *others = flags.FLAGS(argv)
     except SystemExit:  # absl printed the help that --helpfull asks for; it exits with 1
@@ -51,28 +52,9 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool) -> list[str]:
     except flags.Error as error:
         missing = _missing_flag() if flags.FLAGS.is_parsed() else ""  # it is, when only a validator failed
         raise UserError(f"{missing or _one_line(str(error))} (--help lists the flags)") from error
-    except (AttributeError, KeyError) as error:  # raised by ml_collections when --config.NAME=VALUE names no field
-        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
-        if not isinstance(cause, KeyError):
-            raise
-        raise UserError(f"unknown config field {_one_line(str(cause.args[0]))}") from error
     if others and not takes_positional:
         raise UserError(f"unexpected arguments {others}: flags are given as --name=value")
-    if "config" in flags.FLAGS and flags.FLAGS["config"].flag_type() != "string":
-        _check_config_was_found()
     return [program, *others]
-
-
-def _check_config_was_found() -> None:
-    """ml_collections complains about a missing file only when the configuration is used."""
-    flag: Any = flags.FLAGS["config"]
-    if flag.value is None:
-        return
-    try:
-        flag.value.keys()
-    except OSError as error:
-        path = config_flags.get_config_filename(flag)
-        raise UserError(f"no config file {path}: give a file like configs/sky.py") from error
 
 
 def _missing_flag() -> str:

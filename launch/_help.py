@@ -1,7 +1,6 @@
 """The text that `--help` prints: the module's docstring, all flags of the command, and the config files."""
 
 import ast
-import inspect
 import pathlib
 import shutil
 import textwrap
@@ -10,7 +9,8 @@ from typing import Any
 
 from absl import flags
 
-from i2v_jax import commands, configs
+from i2v_jax import commands
+from i2v_jax.config import packaged_configs
 
 _REQUESTS = {"--help", "-help", "-h", "-?", "--helpshort"}
 _PLACEHOLDERS = {
@@ -18,13 +18,12 @@ _PLACEHOLDERS = {
     "int": "INTEGER",
     "float": "NUMBER",
     "comma separated list of strings": "NAME,NAME,...",
-    "config object": "CONFIG",
 }
 _REPEATED = ";\n    repeat this option to specify a list of values"  # absl adds it to the help of a flag
 
 _CONFIGURATION = (
     "CONFIG is the name of one of these files or the path of your own, with its arguments after a colon: sky:demo, "
-    "bair:size=64, my_configs/robots.py:size=64. --config.FIELD=VALUE changes a field: --config.train.keep=3. "
+    "bair:size=64, my_configs/robots.py:size=64. "
 )
 
 
@@ -53,8 +52,8 @@ def text(docstring: str, program: str, positional: str = "") -> str:
         for title, group in (("Required flags:", required), ("Optional flags:", optional))
         if group
     ]
-    if any(flag.flag_type() == "config object" for flag in own):
-        rows = [f"  {path.stem:14s} {first_line(path)}" for path in config_files()]
+    if any(flag.name == "config." for flag in own):
+        rows = [f"  {path.stem:14s} {first_line(path)}" for path in packaged_configs()]
         sections.append("\n".join([_filled(_CONFIGURATION), *rows]))
     return "\n\n".join(sections)
 
@@ -62,12 +61,6 @@ def text(docstring: str, program: str, positional: str = "") -> str:
 def is_required(flag: flags.Flag) -> bool:
     """Returns whether absl refuses a command line without the flag."""
     return flag.default is None and not all(validator.checker(None) for validator in flag.validators)
-
-
-def config_files() -> list[pathlib.Path]:
-    """Returns the packaged config files, sorted by name."""
-    folder = pathlib.Path(inspect.getfile(configs)).parent
-    return sorted(path for path in folder.glob("*.py") if "def get_config(" in path.read_text())
 
 
 def first_line(path: pathlib.Path) -> str:
@@ -101,6 +94,8 @@ def _described(flag: Any) -> str:
 
 def _usage(flag: Any) -> str:
     kind = flag.flag_type().removeprefix("multi ")
+    if flag.name == "config.":
+        return "--config.FIELD=VALUE"
     if kind == "bool":
         return f"--[no]{flag.name}"
     values = flag.parser.enum_values if kind == "string enum" else [_PLACEHOLDERS[kind]]

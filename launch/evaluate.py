@@ -68,7 +68,6 @@ TRAIN_CLIPS = flags.DEFINE_integer(
 def main(argv: Sequence[str]) -> None:
     import jax
 
-    from i2v_jax.config import read_workdir
     from i2v_jax.data.registry import data_set
     from i2v_jax.distributed import runtime
     from i2v_jax.evaluation import results
@@ -77,6 +76,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.evaluation.protocols import get_protocol
     from i2v_jax.metrics.registry import release_name
     from i2v_jax.reports.evaluation_page import earlier_records, write_clips, write_numbers, write_page
+    from i2v_jax.workdir import read_workdir
 
     runtime.initialize_distributed()
     first = jax.process_index() == 0

@@ -17,9 +17,9 @@ OUT = flags.DEFINE_string("out", None, "Folder for the files; must be empty or n
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax.config import read_workdir
     from i2v_jax.sampling.load import load_stages
     from i2v_jax.torch_interop.releases import cinn, poke
+    from i2v_jax.workdir import read_workdir
 
     config = read_workdir(WORKDIR.value)
     out = pathlib.Path(OUT.value).expanduser().absolute()

@@ -40,9 +40,9 @@ def main(argv: Sequence[str]) -> None:
     print(imported.summary())
     print(f"wrote {WORKDIR.value}; every key is in {WORKDIR.value}/parity.txt")
     workdir, poke_flags = f"--workdir={WORKDIR.value}", ["--poke=x,y,dx,dy"] if KIND.value == "poke" else []
-    config = f"--config={imported.preset.reaching(imported.config)}"
+    options = imported.preset.options(imported.config)
     print(f"sample:   {command('sample', workdir, '--image=a.jpg', '--out=DIR', *poke_flags)}")
-    print(f"continue training: {command('train', config, workdir, '--config.data.dir=PREPARED')}")
+    print(f"continue training: {command('train', *options, workdir, '--config.data.dir=PREPARED')}")
 
 
 def _path(flag: flags.FlagHolder) -> pathlib.Path:

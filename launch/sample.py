@@ -34,8 +34,8 @@ CHAIN = flags.DEFINE_enum(
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax.config import read_workdir
     from i2v_jax.sampling.load import is_poke_model
+    from i2v_jax.workdir import read_workdir
 
     config = read_workdir(_synthesis.WORKDIR.value)
     if is_poke_model(config):

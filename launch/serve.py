@@ -39,10 +39,10 @@ MAX_BODY = flags.DEFINE_float(
 
 def main(argv: Sequence[str]) -> None:
     start.require_extra()
-    from i2v_jax.config import read_workdir
     from i2v_jax.serving import app, examples
     from i2v_jax.serving.guard import LOOPBACK
     from i2v_jax.serving.models import open_model
+    from i2v_jax.workdir import read_workdir
 
     data = read_workdir(WORKDIR.value).data
     listener = start.listen(HOST.value, PORT.value)

@@ -1,31 +1,42 @@
 """Trains a model.
 
-    python -m launch.train --config=configs/sky.py:demo --workdir=runs/sky
-    python -m launch.train --config=configs/bair.py --workdir=runs/bair --config.data.dir=PREPARED
+    python -m launch.train --config=sky:demo --workdir=runs/sky
+    python -m launch.train --config=bair --workdir=runs/bair --config.data.dir=PREPARED
 
-The stages of a model are trained in order. The same command continues a run that was interrupted.
+The stages of a model are trained in order. The same command continues a run that was interrupted. `--print_config`
+shows all fields and where their values come from, and trains nothing.
 """
 
 from collections.abc import Sequence
 
 from absl import flags
-from ml_collections import config_flags
 
 from i2v_jax.launch._app import run
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="Config file, with its arguments after a colon.")
-flags.mark_flag_as_required("config")
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder for checkpoints, logs and previews. Training continues from what is there.", required=True
+CONFIG = flags.DEFINE_string(
+    "config", None, "CONFIG: name of a config or a config file, with its arguments after a colon.", required=True
 )
+FIELDS = flags.DEFINE_multi_string("config.", [], "Sets a field of the configuration, as --config.train.keep=3.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for checkpoints, logs and previews. Training continues from what is there."
+)
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print all fields and where their values come from, and exit.")
 
 
 def main(argv: Sequence[str]) -> None:
+    from i2v_jax import config
     from i2v_jax.distributed import runtime
+    from i2v_jax.errors import UserError
     from i2v_jax.training.run import train_stages
 
+    if PRINT_CONFIG.value:
+        print(config.explain(CONFIG.value, FIELDS.value))
+        return
+    if WORKDIR.value is None:
+        raise UserError("--workdir is missing: give the folder to train in", "workdir")
+    resolved = config.load(CONFIG.value, FIELDS.value)
     runtime.initialize_distributed()
-    train_stages(CONFIG.value, WORKDIR.value)
+    train_stages(resolved, WORKDIR.value)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ FRAMES = flags.DEFINE_integer("frames", 16, "Length of the videos.", lower_bound
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax import media
-    from i2v_jax.config import read_workdir
     from i2v_jax.sampling.load import load_synthesizer
     from i2v_jax.sampling.synthesizer import CLIP_FRAMES
+    from i2v_jax.workdir import read_workdir
 
     if not IMAGE.value and SET.value is None:
         raise UserError(

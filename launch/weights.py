@@ -59,8 +59,8 @@ def _import_run(name: str, workdir: pathlib.Path) -> pathlib.Path:
     import jax
     import jax.numpy as jnp
 
-    from i2v_jax.config import read_workdir
     from i2v_jax.training.checkpoint import averaged_variables, load_networks
+    from i2v_jax.workdir import read_workdir
 
     config = read_workdir(workdir)
     if "classifier" not in config.stages:

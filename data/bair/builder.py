@@ -20,7 +20,7 @@ class Bair(VideoBuilder):
 
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
-        """The folders that hold frames; the split is the folder `train` or `test` on their path."""
+        """Returns the folders that contain frames; the split is the folder `train` or `test` on their path."""
         found, skipped = raw.find_videos(raw_dir)
         return [
             dataclasses.replace(v, split="test" if "test" in v.name.split("/") else "train") for v in found
@@ -30,7 +30,7 @@ class Bair(VideoBuilder):
     def read_labels(cls, video: raw.RawVideo) -> dict[str, Any]:
         path = video.path / _POSITIONS
         if not path.is_file():
-            raise UserError(f"no {_POSITIONS} beside the frames")
+            raise UserError(f"there is no {_POSITIONS} next to the frames")
         with path.open(newline="") as file:
             rows = [row for row in csv.reader(file) if row]
         try:
@@ -39,5 +39,5 @@ class Bair(VideoBuilder):
             raise UserError(f"{_POSITIONS}: {error}") from error
         frames = len(frame_files(video.path))
         if len(positions) != frames or any(len(position) != 3 for position in positions):
-            raise UserError(f"{_POSITIONS} has not one x, y, z for each of the {frames} frames")
+            raise UserError(f"{_POSITIONS} must have one line x,y,z for each of the {frames} frames")
         return {"endpoint": positions}

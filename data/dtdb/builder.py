@@ -60,7 +60,7 @@ class DtdbClouds(Texture):
 
 @functools.lru_cache
 def _known_directions(path: Path) -> dict[str, float]:
-    """Degrees by the video's name without suffix; empty when there is no such file."""
+    """Returns degrees by the name of the video without suffix; empty if there is no such file."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -68,4 +68,4 @@ def _known_directions(path: Path) -> dict[str, float]:
     try:
         return {Path(name).stem: float(degrees) for name, degrees in rows}
     except ValueError as error:
-        raise UserError(f"{path}: every line must be a video's name and an angle in degrees ({error})") from error
+        raise UserError(f"{path}: every line must be VIDEO,DEGREES ({error})") from error

@@ -26,5 +26,5 @@ class Human36M(VideoBuilder):
                 group = f"{subject}/{_CAMERA.sub('', video.path.stem)}"
                 placed.append(dataclasses.replace(video, split=_SPLITS[subject], group=group, object=subject))
             else:
-                skipped.append(raw.Skipped(video.name, f"below none of the folders {', '.join(_SPLITS)}"))
+                skipped.append(raw.Skipped(video.name, f"in none of the folders {', '.join(_SPLITS)}"))
         return placed, skipped

@@ -25,15 +25,15 @@ class Iper(VideoBuilder):
             if key in split_of:
                 listed.append(dataclasses.replace(video, split=split_of[key], group=key.split("_")[0]))
             else:
-                skipped.append(raw.Skipped(video.name, "listed neither in train.txt nor in val.txt"))
+                skipped.append(raw.Skipped(video.name, "not listed in train.txt or val.txt"))
         return listed, skipped
 
 
 def _listed(raw_dir: Path, file: str) -> list[str]:
-    """The names in a list; `001/1/2`, `001_1_2` and `001_1_2.mp4` are the same."""
+    """Returns the names in a list; `001/1/2`, `001_1_2` and `001_1_2.mp4` are the same."""
     path = raw_dir / file
     if not path.is_file():
-        raise UserError(f"{path}: no such file; it lists the videos of a split, see data/iper/README.md")
+        raise UserError(f"there is no {path}, which lists the videos of a split: see data/iper/README.md", "raw_dir")
     return [
         line.strip().removesuffix(".mp4").replace("/", "_") for line in path.read_text().splitlines() if line.strip()
     ]

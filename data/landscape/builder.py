@@ -24,6 +24,6 @@ class Landscape(VideoBuilder):
                 placed.append(dataclasses.replace(video, split=_FOLDERS[top], group=group))
         if not placed:
             raise UserError(
-                f"{raw_dir}: no clips below sky_train/ or sky_test/ (--raw_dir): see data/landscape/README.md"
+                f"{raw_dir} has no clips in sky_train/ or sky_test/: see data/landscape/README.md", "raw_dir", str(raw_dir)
             )
         return placed, skipped

@@ -1,4 +1,4 @@
-"""`poking_plants`: recordings of pot plants that are pushed; every video gives parts to all splits."""
+"""`poking_plants`: recordings of potted plants that are pushed; every video has parts in all splits."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from i2v_jax.data import raw
 from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.errors import UserError
 
-# Shares of each video, in order: a fifth is test, as in the paper, and eval is held out of the rest.
+# Fractions of each video, in order: a fifth is test, as in the paper, and eval is held out of the rest.
 _PARTS = {"train": (0.0, 0.7), "eval": (0.7, 0.8), "test": (0.8, 1.0)}
 
 

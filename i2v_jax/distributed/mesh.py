@@ -33,7 +33,9 @@ def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
     """Raises UserError if a batch cannot be split evenly over the devices."""
     if batch_size % mesh.size:
         raise UserError(
-            f"{name}.batch_size={batch_size} is not a multiple of the {mesh.size} devices: change one of them"
+            f"{name}.batch_size={batch_size} is not a multiple of the {mesh.size} devices: change one of them",
+            f"{name}.batch_size",
+            batch_size,
         )
 
 

@@ -15,7 +15,6 @@ from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from i2v_jax.config import read_workdir
 from i2v_jax.data.registry import data_set
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import Batch
@@ -25,6 +24,7 @@ from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
 from i2v_jax.tasks import control as controls
 from i2v_jax.training.checkpoint import Choice, load_networks
+from i2v_jax.workdir import read_workdir
 
 Array = NDArray[np.float32]
 # What a model with control is told: the true clip's own, or one drawn at random for each sample.

@@ -35,7 +35,6 @@ from typing import Any, Protocol
 import grain
 import jax
 import numpy as np
-import tqdm
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -45,6 +44,7 @@ from i2v_jax.input import sources, transforms, workers
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
 from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
+from i2v_jax.logs import logger
 
 Batch = dict[str, np.ndarray]
 _FOREVER = 2**40  # steps
@@ -199,7 +199,7 @@ def make_pipeline(
     videos = long_enough(source, span)
     if len(videos) < len(source):
         left_out = len(source) - len(videos)
-        tqdm.tqdm.write(f"{data.name}/{split}: left out {left_out} videos shorter than {span} frames")
+        logger.info(f"{data.name}/{split}: left out {left_out} videos shorter than {span} frames")
     # a single frame, which the image autoencoder sees, has no motion to poke
     settings = PokeSettings.of(data.poke) if "poke" in data and data.frames > 1 else None
     store = _open_flows(data, source, settings) if settings else None
@@ -272,5 +272,5 @@ def _with_flow(
         raise UserError(f"{store.folder}: none of the {len(videos)} videos has a flow (see skipped.json there)")
     if len(chosen) < len(videos):
         left_out = len(videos) - len(chosen)
-        tqdm.tqdm.write(f"{data.name}/{source.split}: left out {left_out} videos without a stored flow")
+        logger.info(f"{data.name}/{source.split}: left out {left_out} videos without a stored flow")
     return chosen

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from i2v_jax import config as configuration
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.models.poke_model import PokeModel
@@ -21,6 +20,7 @@ from i2v_jax.tasks import control, registry
 from i2v_jax.tasks.base import Networks
 from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
 from i2v_jax.training.checkpoint import Choice, averaged_variables, load_config, load_networks
+from i2v_jax.workdir import read_workdir
 
 
 def load_synthesizer(
@@ -34,7 +34,7 @@ def load_synthesizer(
         UserError: not a work directory, or that of a poke model; a stage that is not trained yet; a checkpoint that
             is not there, or does not fit `config.json`.
     """
-    config = configuration.read_workdir(workdir)
+    config = read_workdir(workdir)
     stages = load_stages(config, workdir, checkpoint)
     if is_poke_model(config):
         raise UserError(f"{workdir} holds a poke model: give it pokes, {command('sample', '--poke=x,y,dx,dy')}")
@@ -45,7 +45,7 @@ def load_poke_synthesizer(
     workdir: str | os.PathLike[str], progress: bool = False, checkpoint: Choice = "latest"
 ) -> PokeSynthesizer:
     """As `load_synthesizer`, of a poke model."""
-    config = configuration.read_workdir(workdir)
+    config = read_workdir(workdir)
     stages = load_stages(config, workdir, checkpoint)
     if not is_poke_model(config):
         raise UserError(f"{workdir} holds no poke model: train one, for example with --config=configs/plants.py")

@@ -12,7 +12,6 @@ from typing import Any, Protocol, cast
 import jax
 import numpy as np
 
-from i2v_jax.config import read_workdir
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling
 from i2v_jax.input.images import to_start_frame
@@ -24,6 +23,7 @@ from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
 from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer
 from i2v_jax.serving.fields import Fields
 from i2v_jax.tasks import control as controls
+from i2v_jax.workdir import read_workdir
 
 MAX_FRAMES = 64
 MAX_SAMPLES = 8

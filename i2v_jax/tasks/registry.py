@@ -127,8 +127,7 @@ def build(config: ConfigDict) -> dict[str, Modules]:
     """Returns stage -> network -> module, for every stage of a configuration.
 
     Raises:
-        UserError: a field has an invalid value, or fields do not fit each other.
+        UserError: fields do not fit each other.
     """
-    networks.check(config)
     dtype = jnp.dtype(config.dtype)
     return {stage.name: stage.modules(config, dtype) for stage in stages(config)}

@@ -7,7 +7,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from i2v_jax.config import claim_workdir, sole_user
+from i2v_jax.config import stage_data
 from i2v_jax.data.registry import open_split
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
@@ -20,6 +20,7 @@ from i2v_jax.training import latents, preflight
 from i2v_jax.training.checkpoint import averaged_variables, load_networks, saved_steps
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import StageRun, Trainer
+from i2v_jax.workdir import claim_workdir, lock_workdir
 
 
 def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
@@ -44,7 +45,7 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
     with Interruption() as interruption:
         if jax.process_index() > 0:
             return _train_stages(config, folder, mesh, interruption)
-        with sole_user(folder):
+        with lock_workdir(folder):
             claim_workdir(config, folder)
             return _train_stages(config, folder, mesh, interruption)
 
@@ -97,10 +98,8 @@ def _trained(workdir: pathlib.Path, needed: str, stage: str) -> Networks:
 
 
 def _pipeline(config: ConfigDict, stage: str, split: str) -> Pipeline:
-    """The clips of a stage; the image autoencoder sees single frames."""
-    data = config.data.copy_and_resolve_references()
-    if stage == "image_ae":
-        data.frames = 1
+    """Returns the clips of a stage."""
+    data = stage_data(config, stage)
     batch_size = config[stage].batch_size
     source = open_split(data, split)
     return make_pipeline(source, data, batch_size=batch_size, seed=config.seed, train=split == "train")

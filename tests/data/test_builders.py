@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2v_jax.configs import poking_plants
+from i2v_jax.config import load
 from i2v_jax.data.bair.builder import Bair
 from i2v_jax.data.dtdb.builder import DtdbClouds, DtdbFire
 from i2v_jax.data.human36m.builder import Human36M
@@ -135,7 +135,7 @@ def test_videos_of_one_plant_share_its_probability(tmp_path: Path, prepared: Pre
     found = {source.name(video).partition(".")[0]: source.object_name(video) for video in range(3)}
     assert found == dict(zip(names_of, ("fern", "fern", "palm"), strict=True))
 
-    data = poking_plants.get_config("data.frames=3,data.poke.flow=dis").data
+    data = load("poking_plants", ["data.frames=3", "data.poke.flow=dis"]).data
     data.dir = str(tmp_path / "out")
     order = pipeline.make_pipeline(open_split(data, "train"), data, batch_size=3, seed=0, train=True).reader.order
     clips = [order.at(position)[1] // data.clips_per_video.train for position in range(3000)]

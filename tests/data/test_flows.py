@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from i2v_jax.configs import common
 from i2v_jax.data import flows
@@ -117,7 +116,7 @@ def test_stored_flow_flows_through_the_pipeline(tmp_path: Path, folder: Path) ->
     data = common.base(32).data
     data.update(name="folder", dir=str(tmp_path / "out"), frames=5, flip=0.0, workers=0)
     data.clips_per_video.train = 4
-    data.poke = ConfigDict(POKE | {"flow": "stored", "zeropoke_amount": 0})
+    data.declare(poke=POKE | {"flow": "stored", "zeropoke_amount": 0})
     data.poke.geometry.probability = 0.0
     with pytest.raises(UserError, match="--flow=dis --flow_distance=4"):
         pipeline.make_pipeline(open_split(data, "train"), data, batch_size=4, seed=0, train=True)

@@ -16,9 +16,10 @@ from tests.launch.synthesis import ROOT
 
 
 def train_command(spec: str, workdir: pathlib.Path) -> list[str]:
-    """Of `spec`, which is a config file with its arguments and, after spaces, further options."""
-    config, *options = spec.split()
-    return [sys.executable, "-m", "launch.train", f"--config=configs/{config}", f"--workdir={workdir}", *options]
+    """Of `spec`, which is a config with its arguments and, after spaces, fields: "sky:runlocal train.keep=3"."""
+    config, *fields = spec.split()
+    options = [f"--config.{field}" for field in fields]
+    return [sys.executable, "-m", "launch.train", f"--config={config}", f"--workdir={workdir}", *options]
 
 
 def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:

@@ -31,12 +31,16 @@ def error_of(done: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--config=configs/sea.py", "no config file configs/sea.py"),
+        ("--config=configs/sea.py", "no config 'configs/sea.py'"),
         ("--config=configs/sky.py:sice=32", "unknown config argument 'sice'"),
-        ("--config=configs/sky.py:stage=gan", "stage=gan: this config has the stages video_vae, image_ae, flow"),
-        ("--config=configs/sky.py --config.data.sice=3", "unknown config field 'sice'"),
-        ("--config=configs/sky.py --config.nothing.at.all=3", "unknown config field 'nothing'"),
-        ("--config=configs/sky.py --config.data.size=big", "--config.data.size=big"),
+        (
+            "--config=configs/sky.py:stage=gan",
+            "invalid value for stage: 'gan' (must be one of video_vae, image_ae, flow)",
+        ),
+        ("--config=configs/sky.py --config.data.sice=3", "unknown field data.sice: did you mean data.size?"),
+        ("--config=configs/sky.py --config.nothing.at.all=3", "unknown field nothing.at.all"),
+        ("--config=configs/sky.py --config.data.size=big", "invalid value for data.size: 'big'"),
+        ("--config=sky:runlocal,data.size=32", "write --config.data.size=32"),
         ("--config=configs/sky.py --speed=3", "Unknown command line flag 'speed'"),
         ("configs/sky.py", "unexpected arguments ['configs/sky.py']"),
     ],
@@ -68,8 +72,10 @@ def test_the_flow_before_the_other_stages(tmp_path: pathlib.Path) -> None:
 
 def test_training_without_the_weights_of_lpips(tmp_path: pathlib.Path, cache: pathlib.Path) -> None:
     assert not list(cache.rglob("lpips*"))
-    config = "configs/folder.py:size=32,runlocal,data.name=sky,data.num_clips.train=8,data.num_clips.eval=8"
-    done = launch("launch.train", f"--config={config}", f"--workdir={tmp_path / 'run'}")
+    config = "folder:size=32,runlocal"
+    fields = ("data.name=sky", "data.num_clips.train=8", "data.num_clips.eval=8")
+    options = [f"--config.{field}" for field in fields]
+    done = launch("launch.train", f"--config={config}", *options, f"--workdir={tmp_path / 'run'}")
     assert "python -m launch.weights --fetch lpips" in error_of(done)
 
 
@@ -118,7 +124,7 @@ def test_sampling_from_what_is_no_image(
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_earlier_checkpoints_whole(tmp_path: pathlib.Path) -> None:
     """No file may grow beyond 64 KiB: what a full disk does to a checkpoint, not to a line of the log."""
-    spec = "sky.py:runlocal,size=32,stage=image_ae,data.num_clips.train=40,data.num_clips.eval=4,image_ae.steps="
+    spec = "sky:runlocal,size=32,stage=image_ae data.num_clips.train=40 data.num_clips.eval=4 image_ae.steps="
     runs.train(f"{spec}4", tmp_path)
     before = load_networks(tmp_path / "image_ae")
     done = subprocess.run(

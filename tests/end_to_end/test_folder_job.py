@@ -13,8 +13,8 @@ from tests.launch.synthesis import frames_of, launch
 
 _STAGES = ("video_vae", "image_ae", "flow")
 _SPEC = (
-    "folder.py:size=32,runlocal,video_vae.loss.perceptual_network=laplacian,image_ae.loss.perceptual_network=laplacian,"
-    "data.dir="
+    "folder:size=32,runlocal video_vae.loss.perceptual_network=laplacian image_ae.loss.perceptual_network=laplacian"
+    " data.dir="
 )
 
 

@@ -17,8 +17,8 @@ from tests.torch_interop.releases import release_files
 RATE = 2e-4
 # Clips of the sky in place of BAIR's, which are not here.
 CHANGES = (
-    "stage=video_vae,data.name=sky,data.workers=0,data.num_clips.train=4,data.num_clips.eval=2,data.num_clips.test=2,"
-    f"video_vae.batch_size=2,video_vae.steps=1,video_vae.loss.perceptual_network=laplacian,"
+    "stage=video_vae data.name=sky data.workers=0 data.num_clips.train=4 data.num_clips.eval=2 data.num_clips.test=2 "
+    f"video_vae.batch_size=2 video_vae.steps=1 video_vae.loss.perceptual_network=laplacian "
     f"video_vae.optimizer.learning_rate={RATE}"
 )
 
@@ -31,9 +31,9 @@ def test_an_imported_model_is_trained_on(tmp_path: pathlib.Path) -> None:
     done = launch("launch.import_torch", "--kind=cinn", *parts, f"--workdir={workdir}")
     assert done.returncode == 0, done.stderr
     before = load_networks(workdir / "video_vae")["params"]
-    (spec,) = re.findall(r"launch.train '?--config=configs/([^\s']+)", done.stdout)
+    (options,) = re.findall(r"launch\.train --config=(.*) --workdir=", done.stdout)
 
-    said = train(f"{spec},{CHANGES}", workdir)
+    said = train(f"{options.replace('--config.', '')} {CHANGES}", workdir)
     assert "video_vae: starting from the imported decoder, encoder" in said
     assert checkpoints(workdir / "video_vae")[-1] == 1
     assert all(np.isfinite(list(line.values())).all() for line in losses(workdir / "video_vae"))

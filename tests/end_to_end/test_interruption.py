@@ -13,9 +13,9 @@ from tests.end_to_end import runs
 
 # Batch norm, spectral norm, a critic and averaged parameters are all in this stage.
 _SPEC = (
-    "sky.py:runlocal,size=32,stage=image_ae,data.num_clips.train=40,data.num_clips.eval=4,train.checkpoint_every=5,"
-    "data.workers=1,"
-    "train.evaluate_every=1000000,train.preview_every=1000000,image_ae.steps="
+    "sky:runlocal,size=32,stage=image_ae data.num_clips.train=40 data.num_clips.eval=4 train.checkpoint_every=5"
+    " data.workers=1"
+    " train.evaluate_every=1000000 train.preview_every=1000000 image_ae.steps="
 )
 _ENDLESS = f"{_SPEC}1000000"
 

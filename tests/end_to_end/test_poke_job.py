@@ -11,14 +11,14 @@ from i2v_jax.input.procedural import plants
 from tests.end_to_end.runs import checkpoints, losses, train
 from tests.launch.synthesis import frames_of, launch
 
-SPEC = "plants.py:demo,runlocal,poke.single_stage=False"  # autoencoder and dynamics in turns, critics from step 2 on
+SPEC = "plants:demo,runlocal poke.single_stage=False"  # autoencoder and dynamics in turns, critics from step 2 on
 
 
 @pytest.mark.slow
 def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path) -> None:
     workdir = tmp_path / "run"
-    train(f"{SPEC},train.checkpoint_every=3,poke.steps=3", workdir)
-    train(f"{SPEC},train.checkpoint_every=3,poke.steps=4", workdir)
+    train(f"{SPEC} train.checkpoint_every=3 poke.steps=3", workdir)
+    train(f"{SPEC} train.checkpoint_every=3 poke.steps=4", workdir)
     folder = workdir / "poke"
     assert checkpoints(folder) == [3, 4]
     logged = losses(folder)
@@ -28,7 +28,7 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
     assert {"discriminator_temporal", "discriminator_patch", "feature_matching", "static"} <= logged[2].keys()
 
     whole = tmp_path / "whole"
-    train(f"{SPEC},train.checkpoint_every=3", whole)
+    train(f"{SPEC} train.checkpoint_every=3", whole)
     assert losses(whole / "poke") == logged  # as if it had never stopped
 
     Image.fromarray(plants.render("test", 0, 64, (0,))[0]).save(tmp_path / "a.png")
@@ -59,7 +59,7 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
 def test_a_cinn_is_trained_on_pokes_and_poked(tmp_path: pathlib.Path) -> None:
     """All three stages; the flow on clips that are encoded once, with their pokes."""
     workdir = tmp_path / "run"
-    train("plants.py:model=cinn,demo,runlocal", workdir)
+    train("plants:model=cinn,demo,runlocal", workdir)
     for stage in ("video_vae", "image_ae", "flow"):
         assert checkpoints(workdir / stage) == [4]
         assert all(np.isfinite(list(line.values())).all() for line in losses(workdir / stage))

@@ -22,8 +22,8 @@ from tests.launch.synthesis import ROOT
 _STEPS = 20
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 _SPEC = (
-    f"sky.py:runlocal,size=32,stage=image_ae,data.num_clips.train=16,data.num_clips.eval=8,image_ae.batch_size=4,"
-    f"image_ae.steps={_STEPS},train.checkpoint_every=1000000,train.evaluate_every=1000000,train.preview_every=1000000"
+    f"sky:runlocal,size=32,stage=image_ae data.num_clips.train=16 data.num_clips.eval=8 image_ae.batch_size=4"
+    f" image_ae.steps={_STEPS} train.checkpoint_every=1000000 train.evaluate_every=1000000 train.preview_every=1000000"
 )
 _CONF = """
 ClusterName=test

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AxisType
 
-from i2v_jax.configs import sky
+from i2v_jax.config import load
 from i2v_jax.evaluation.evaluated_model import Candidate, StochasticCandidate
 from i2v_jax.evaluation.measure import Request
 from i2v_jax.evaluation.protocols import get_protocol
@@ -48,7 +48,7 @@ class Density(Shift):
 @pytest.fixture(scope="session")
 def whole() -> Candidate:
     """On all eight devices."""
-    config = sky.get_config(f"demo,data.size={SIZE}")
+    config = load("sky:demo", [f"data.size={SIZE}"])
     config.data.num_clips.update(train=12, test=10)
     variables: dict[str, dict] = {"encoder": {}, "decoder": {"params": {"strength": jnp.asarray(0.4)}}}
     variables |= {"image_encoder": {}, "flow": {}}

@@ -34,7 +34,7 @@ def plants_data(**changes: object) -> ConfigDict:
     data = common.base(32).data
     data.update(name="plants", frames=11, flip=0.0, workers=0, num_clips={"train": 8, "eval": 3, "test": 2})
     data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15)
-    data.poke = ConfigDict(POKE)
+    data.declare(poke=POKE)
     data.poke.update(changes)
     return data
 

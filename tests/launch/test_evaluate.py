@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from i2v_jax.configs import folder, plants, sky
+from i2v_jax.config import load
+from i2v_jax.configs import plants, sky
 from i2v_jax.evaluation.records import compare, read_records
 from i2v_jax.input.procedural import plants as plants_source
 from tests import compiling
@@ -121,7 +122,7 @@ def test_a_metric_without_a_number_fails_after_the_others_are_written(
 def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     one_answer, samples = tmp_path / "poke", tmp_path / "cinn"
     write_run(one_answer, plants.get_config("demo,runlocal"))
-    write_run(samples, plants.get_config("model=cinn,demo,runlocal,data.breeze=0.0"))
+    write_run(samples, load("plants:model=cinn,demo,runlocal", ["data.breeze=0"]))
     done = launch("launch.evaluate", f"--workdir={samples}", "--clips=2", "--samples=2", f"--beside={one_answer}")
     assert done.returncode == 0, done.stderr
     numbers = json.loads((samples / "evaluations" / "targets" / "numbers.json").read_text())
@@ -152,7 +153,7 @@ def test_answers_to_pokes_of_clips_of_a_folder(tmp_path: pathlib.Path) -> None:
         "launch.prepare", "--dataset=folder", f"--raw_dir={tmp_path / 'raw'}", f"--data_dir={out}", "--min_frames=6"
     )
     assert done.returncode == 0, done.stderr
-    config = folder.get_config("model=poke,size=32,runlocal,data.frames=6")
+    config = load("folder:model=poke,size=32,runlocal", ["data.frames=6"])
     config.data.dir = str(out)
     write_run(tmp_path / "run", config)
     done = launch("launch.evaluate", f"--workdir={tmp_path / 'run'}", "--protocol=targets")

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from i2v_jax.config import claim_workdir
 from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.tasks import control, registry
 from i2v_jax.tasks.poke import MODEL
 from i2v_jax.training.checkpoint import Checkpointer
 from i2v_jax.training.state import TrainState, split
+from i2v_jax.workdir import claim_workdir
 from tests.models.random_variables import random_variables
 
 EMA_FACTOR = 0.5

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from i2v_jax.config import load
 from i2v_jax.configs import sky
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint
@@ -90,7 +91,7 @@ def test_no_work_directory(tmp_path: pathlib.Path) -> None:
 def test_a_config_of_other_networks_is_refused() -> None:
     config = sky.get_config(ARGUMENT)
     stages = stage_variables(config)
-    other = sky.get_config(f"{ARGUMENT},video_vae.decoder.channel_factor=8")
+    other = load(f"sky:{ARGUMENT}", ["video_vae.decoder.channel_factor=8"])
     with pytest.raises(UserError, match=r"runs/a/video_vae: decoder does not fit config\.json in \d+ arrays"):
         assemble(other, stages, origin="runs/a")
 

@@ -5,19 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2v_jax.configs import dtdb_i3d
+from i2v_jax.config import load
 from i2v_jax.tasks import registry
 from i2v_jax.tasks.classifier import Classifier
 
 
-def classifier(arguments):
-    config = dtdb_i3d.get_config(arguments)
+def classifier(arguments, *overrides):
+    config = load(f"dtdb_i3d:{arguments}", overrides)
     return Classifier(config, registry.build(config)["classifier"])
 
 
 @pytest.fixture(scope="module")
 def task():
-    return classifier("embedded,classifier.network.narrower=16")
+    return classifier("embedded", "classifier.network.narrower=16")
 
 
 def test_the_release_s_network_is_the_default():

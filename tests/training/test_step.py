@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from i2v_jax.configs import common
+from i2v_jax.config import Config
+from i2v_jax.configs import fields
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.optimizers import make_optimizer
 from i2v_jax.training.state import TrainState
@@ -36,7 +37,7 @@ class Two:
 
 def test_a_schedule_can_watch_a_metric_of_an_update_before():
     task = Two()
-    optimizer = make_optimizer(common.optimizer(plateau=True), steps_per_epoch=1)
+    optimizer = make_optimizer(Config(fields.optimizer(plateau=True)), steps_per_epoch=1)
     params = {name: {"w": jnp.zeros(())} for name in "ab"}
     state = TrainState(
         jnp.zeros((), jnp.int32),

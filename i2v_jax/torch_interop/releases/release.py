@@ -8,10 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from i2v_jax import files
-from i2v_jax.config import claim_workdir, differences
+from i2v_jax.config import Config
 from i2v_jax.errors import UserError
 from i2v_jax.tasks import registry
 from i2v_jax.torch_interop import load_torch, to_torch
@@ -19,6 +18,7 @@ from i2v_jax.torch_interop.releases import parity
 from i2v_jax.torch_interop.state_dicts import layout, torch_files
 from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS
 from i2v_jax.training.checkpoint import save_imported
+from i2v_jax.workdir import claim_workdir, differences
 
 Stages = dict[str, dict[str, layout.Variables]]  # stage -> network -> variables
 
@@ -28,7 +28,7 @@ class Preset:
     """One of our config files and its arguments: what an imported configuration starts from."""
 
     file: str
-    get_config: Callable[[str], ConfigDict]
+    get_config: Callable[[str], Config]
     arguments: tuple[str, ...]
 
     @classmethod
@@ -38,17 +38,17 @@ class Preset:
         module = importlib.import_module(f"i2v_jax.configs.{name}")
         return cls(f"configs/{name}.py", module.get_config, (*arguments, *filter(None, own.split(","))))
 
-    def config(self) -> ConfigDict:
+    def config(self) -> Config:
         return self.get_config(",".join(self.arguments))
 
-    def reaching(self, config: ConfigDict) -> str:
-        """The argument of `--config` that makes `config`, as far as it decides what is learned."""
-        changed = [f"{name}={_written(value)}" for name, value in differences(self.config(), config).items()]
-        return f"{self.file}:{','.join((*self.arguments, *changed))}"
+    def options(self, config: Config) -> list[str]:
+        """Returns the options of launch.train that make `config`, as far as it decides what is learned."""
+        fields = [f"--config.{name}={_written(value)}" for name, value in differences(self.config(), config).items()]
+        return [f"--config={self.file}:{','.join(self.arguments)}", *fields]
 
 
 def _written(value: Any) -> str:
-    return ";".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Imported:
     """A model read from files of the authors."""
 
     preset: Preset
-    config: ConfigDict
+    config: Config
     stages: Stages
     networks: tuple[parity.NetworkParity, ...]
 
@@ -80,7 +80,7 @@ class Imported:
 
 
 def load_parts(
-    preset: Preset, config: ConfigDict, parts: Mapping[str, Part], files: Callable[[str], list[pathlib.Path]]
+    preset: Preset, config: Config, parts: Mapping[str, Part], files: Callable[[str], list[pathlib.Path]]
 ) -> Imported:
     """Reads every part from the first of its files that exists.
 

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from i2v_jax.config import read_workdir
 from i2v_jax.configs import sky
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.load import load_stages, load_synthesizer
 from i2v_jax.torch_interop.releases import cinn
 from i2v_jax.torch_interop.state_dicts import torch_files
+from i2v_jax.workdir import read_workdir
 from tests.launch.synthesis import launch
 from tests.reference import fixtures
 from tests.torch_interop.releases import release_files
@@ -36,7 +36,7 @@ def test_the_imported_model_reproduces_the_fixtures(run):
     assert "video_vae/decoder" in said and "all equal" in said and "differ" not in said
     assert "left of flow/flow: 20 x sub_layers.*.norm_layer.initialized []" in said
     assert "in no file, made anew when trained: video_vae/temporal_discriminator, image_ae/decoder, " in said
-    config = "configs/bair.py:size=64,video_vae.decoder.channel_factor=16"
+    config = "configs/bair.py:size=64 --config.video_vae.decoder.channel_factor=16"
     assert f"launch.train --config={config} --workdir={workdir}" in said
     synthesizer = load_synthesizer(workdir)
     decoder, flow, encoder = (

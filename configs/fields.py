@@ -1,0 +1,303 @@
+"""Every field: its default, what it means, and the values it may have.
+
+Defaults are the release's where its data sets agree.
+
+`may_change` marks fields that may differ when training continues in a work directory: how long, how often and where,
+never what is learned.
+"""
+
+import functools
+import numbers
+from typing import Any
+
+from i2v_jax.config import Config, Field, Overrides
+
+Fields = dict[str, Any]  # name -> Field, or the fields of a section
+
+_field = Field
+_free = functools.partial(Field, may_change=True)
+_probability = functools.partial(Field, at_least=0.0, at_most=1.0)
+_weight = functools.partial(Field, at_least=0.0)
+_count = functools.partial(Field, at_least=1)
+
+# Per image size: strides of encoder and temporal discriminator down to 4x4, the decoder's last two up-samplings.
+ARCHITECTURES = {
+    32: {"encoder": (1, 1, 2, 2), "temporal": (1, 1, 1, 2), "decoder": (1, 1)},
+    64: {"encoder": (1, 2, 2, 2), "temporal": (1, 1, 2, 2), "decoder": (2, 1)},
+    128: {"encoder": (2, 2, 2, 2), "temporal": (1, 2, 2, 2), "decoder": (2, 2)},
+}
+RESNETS = ("resnet18", "resnet34", "resnet50")
+VIDEO_RESNETS = (*RESNETS, "resnet101")
+PATCH_NORMS = ("actnorm", "instance")
+POKE_NORMS = ("instance", "layer", "none")
+PERCEPTUAL_NETWORKS = ("lpips", "vgg19", "vgg16", "laplacian", "charbonnier")
+OPTIMIZERS = ("adam", "amsgrad", "muon")
+
+
+def run(size: int) -> Fields:
+    """The fields that all stages share."""
+    return {
+        "seed": _field(0, "of initialization, order and augmentation"),
+        "stage": _free("", "one of `stages`; empty: all of them in order, skipping those that are finished"),
+        "plugins": _free((), "modules to import, which register what they add", items=str),
+        "dtype": _field("float32", "of the computation", choices=("float32", "bfloat16", "float64")),
+        "mesh": {
+            "data": _free(-1, "devices that share a batch; -1: all that are left", at_least=-1),
+            "fsdp": _free(1, "devices that share parameters", at_least=-1),
+            "fsdp_min_size": _free(2**16, "smallest parameter that is shared, in elements", at_least=0),
+        },
+        "data": data(size),
+        "train": {
+            "log_every": _free(20, "steps", at_least=1),
+            "preview_every": _free(1000, "steps", at_least=1),
+            "checkpoint_every": _free(1000, "steps", at_least=1),
+            "evaluate_every": _free(1000, "steps", at_least=1),
+            "evaluate_clips": _free(64, "at most; 0: all clips of the split", at_least=0),
+            "evaluate_metric": _free("", "selects the best checkpoint (fvd, lpips, psnr, ...); empty: the task's own"),
+            "keep": _free(2, "latest checkpoints, in addition to the best one", at_least=1),
+            "previews": _free(4, "clips in a preview", at_least=1),
+            "ema": _probability(0.999, "of the parameters that sampling uses; 0: off"),
+        },
+    }
+
+
+def data(size: int) -> Fields:
+    return {
+        "name": _field("", "the data set"),
+        "dir": _free("", "the folder that launch.prepare wrote"),
+        "frames": _count(17, "the start frame and those that follow"),
+        "frame_stride": _count(1, "every n-th frame of a video"),
+        "size": _count(size, "height and width in pixels"),
+        "clips_per_video": {split: _count(1) for split in ("train", "eval", "test")},
+        "flip": _probability(0.5, "of mirroring a clip"),
+        "jitter": {name: _weight(0.0) for name in ("brightness", "contrast", "saturation", "hue")},
+        "crop": _field("resize", "resize: to a square, as the release", choices=("resize", "center", "random")),
+        "workers": _free(2, "processes that read and augment; 0: threads of this process", at_least=0),
+        "prefetch": _free(2, "batches", at_least=0),
+        "num_clips": {split: _field(0, "of embedded data sets", at_least=0) for split in ("train", "eval", "test")},
+        "breeze": _probability(0.0, "of `plants`: that a plant that is not poked bends to the same side"),
+        "classified": _field(False, "a video's folder is its class"),
+    }  # fmt: skip
+
+
+def poke_data(size: int) -> Fields:
+    """The fields of `data.poke`: how clips are poked and augmented (`input/poke_reader.py`)."""
+    return {
+        "flow": _field(
+            "dis", "estimated while reading; stored by launch.prepare; or exact, of embedded data sets",
+            choices=("dis", "stored", "exact"),
+        ),
+        "poke_size": _count(5 if size > 64 else 3, "side of the square of the poke map that holds the displacement"),
+        "fill": _field("value", "one displacement for the square, or a patch of the flow", choices=("value", "patch")),
+        "zeropoke_amount": _field(8, "one poke in so many is on the background; 0: none", at_least=0),
+        "normalize": _field("none", "impulse: directions, as long as the clip has motion", choices=("none", "impulse")),
+        "impulse_motion": _weight(1.0, "mean pixels per frame for which an impulse has length 1"),
+        "min_motion": _weight(0.5, "pixels; clips that move less are not poked"),
+        "object_weighting": _field(False, "every object equally likely, however many clips show it"),
+        "color_probability": _probability(0.8, "of the jitter"),
+        "geometry": {
+            "probability": _probability(0.8),
+            "rotation": _weight(15.0, "degrees"),
+            "shift": _probability(0.1, "frame widths"),
+        },
+    }  # fmt: skip
+
+
+def optimizer(**defaults: object) -> Fields:
+    """The fields of an optimizer: the release's values except for `defaults`."""
+    values = {
+        "name": "adam", "learning_rate": 2e-4, "b1": 0.5, "b2": 0.9, "weight_decay": 0.0, "clip_norm": 0.0,
+        "decay": 1.0, "decay_epochs": 1, "milestones": (), "plateau": False, **defaults,
+    }  # fmt: skip
+    return {
+        "name": _field(values["name"], choices=OPTIMIZERS),
+        "learning_rate": _weight(values["learning_rate"]),
+        "b1": _probability(values["b1"]),
+        "b2": _probability(values["b2"]),
+        "weight_decay": _weight(values["weight_decay"], "added to the gradient (L2), not decoupled"),
+        "clip_norm": _weight(values["clip_norm"], "of the gradient of each network; 0: off"),
+        "decay": _weight(values["decay"], "factor of the learning rate after every `decay_epochs`"),
+        "decay_epochs": _count(values["decay_epochs"]),
+        "milestones": _field(values["milestones"], "epochs after which to decay, instead of every `decay_epochs`",
+                             items=numbers.Real, at_least=0),
+        "plateau": _field(values["plateau"], "halve the rate when the reconstruction stops improving"),
+    }  # fmt: skip
+
+
+def stage(name: str, data: Config, *, batch_size: int, epochs: int, **fields: Any) -> Fields:
+    """The fields of a stage of training: those of every stage, and `fields`."""
+    return {
+        "batch_size": _count(batch_size, "clips, over all devices"),
+        "epochs": _free(epochs, at_least=1),
+        "steps": _free(0, "0: as many as `epochs` are", at_least=0),
+        "data": Overrides(data, f"{name}.data", without=("size",)),  # all networks are built for one size
+        **fields,
+    }
+
+
+def video_vae(size: int, data: Config) -> Fields:
+    architecture = ARCHITECTURES[size]
+    return stage(
+        "video_vae",
+        data,
+        batch_size=10,
+        epochs=60,
+        adversarial_epoch=_weight(1.0, "adversarial terms start after it"),
+        encoder={
+            "z_dim": _count(64),
+            "channels": _count((64, 128, 256, 512, 512)),
+            "stride_t": _count((1, 2, 2, 2)),
+            "stride_s": _count(architecture["encoder"]),
+            "depth": _field("resnet18", choices=VIDEO_RESNETS),
+            "max_pool": False,
+        },
+        decoder={
+            "z_dim": _count(64),
+            "channel_factor": _count(64 if size == 64 else 32),
+            "upsample_t": _count((2, 1)),
+            "upsample_s": _count(architecture["decoder"]),
+            "spectral_norm": True,
+            "use_start_frame": True,
+            "use_adain": True,
+        },
+        temporal_discriminator={
+            "channels": _count((64, 64, 128, 256, 512)),
+            "stride_t": _count((2, 2, 2, 2)),
+            "stride_s": _count(architecture["temporal"]),
+            "spectral_norm": True,
+        },
+        patch_discriminator=_patch_discriminator("actnorm", spectral_norm=True),
+        loss={
+            "reconstruction": _weight(10.0),
+            "perceptual": _weight(30.0),
+            "kl": _weight(1e-5),
+            "spatial": _weight(1.0),
+            "temporal": _weight(1.0),
+            "feature_matching": _weight(10.0),
+            "gradient_penalty": _weight(10.0),
+            "window": _count(12, "frames that the temporal discriminator sees"),
+            "spatial_frames": _count(20, "frames that the patch discriminator sees, drawn from the batch"),
+            "perceptual_network": _perceptual_network("lpips"),
+        },
+        optimizer=optimizer(weight_decay=1e-5, decay=0.98),
+    )
+
+
+def image_ae(size: int, data: Config) -> Fields:
+    fields = stage(
+        "image_ae",
+        data,
+        batch_size=30,
+        epochs=100,
+        adversarial_epoch=_weight(20.0, "adversarial terms start after it"),
+        encoder={
+            "z_dim": _count(64 if size < 128 else 128),
+            "norm": _field("in", choices=("in", "bn")),
+            "depth": _field("resnet50", choices=RESNETS),
+            "width": _count(64),
+        },
+        decoder={"channels": _count(96), "mlp_width": _count(2000), "num_classes": _count(1000)},
+        patch_discriminator=_patch_discriminator("actnorm", spectral_norm=True),
+        loss={
+            "perceptual": _weight(1.0),
+            "kl": _weight(1e-5),
+            "adversarial": _weight(1.0),
+            "perceptual_network": _perceptual_network("lpips"),
+        },
+        optimizer=optimizer(b1=0.9, b2=0.999, plateau=True),
+    )
+    fields["data"].frames = 1  # it sees single frames
+    return fields
+
+
+def flow(data: Config) -> Fields:
+    return stage(
+        "flow",
+        data,
+        batch_size=50,
+        epochs=31,
+        encode_once=_field(False, "encode the clips of one epoch before training, instead of each clip at each step"),
+        network={
+            "blocks": _count(20),
+            "hidden": _count(512),
+            "depth": _field(2, at_least=0),
+            "scale": _field(
+                "exp", "of the coupling: exp as the release, the others are bounded",
+                choices=("exp", "sigmoid", "softclamp"),
+            ),
+            "exact_logdet": _field(False, "add the activation's log-determinant, which the release leaves out"),
+        },
+        optimizer=optimizer(name="amsgrad", learning_rate=1e-5, b1=0.9, b2=0.99, decay=0.5, decay_epochs=6),
+    )  # fmt: skip
+
+
+def poke(data: Config) -> Fields:
+    return stage(
+        "poke",
+        data,
+        batch_size=10,
+        epochs=1000,
+        adversarial_step=_field(4000, "adversarial terms start at it", at_least=0),
+        single_stage=_field(False, "one update of all networks instead of autoencoder and dynamics in turns"),
+        model=_poke_model(),
+        temporal_discriminator={"width": _count(32), "spectral_norm": True},
+        patch_discriminator=_patch_discriminator("instance", spectral_norm=False),
+        loss={
+            "perceptual": _weight(5.0),
+            "latent": _weight(0.1),
+            "spatial": _weight(1.0),
+            "temporal": _weight(5.0),
+            "feature_matching": _weight(10.0),
+            "spatial_penalty": _weight(1e-4),
+            "temporal_penalty": _weight(0.1),
+            "spatial_frames": _count(16, "frames that the patch discriminator sees, drawn from the batch"),
+            "perceptual_network": _perceptual_network("vgg19"),
+        },
+        optimizer=optimizer(learning_rate=1e-4, b1=0.9, b2=0.99, decay=0.3, milestones=(10, 25, 50)),
+    )
+
+
+def classifier(data: Config) -> Fields:
+    return stage(
+        "classifier",
+        data,
+        batch_size=16,
+        epochs=30,
+        network={
+            "classes": _count(18),
+            "pool_frames": _count(2),
+            "eps": _weight(1e-5),
+            "dropout": _probability(0.5),
+            "narrower": _count(1, "divides the width"),
+        },
+        optimizer=optimizer(learning_rate=1e-4, b1=0.9, b2=0.999, decay=0.9),
+    )
+
+
+def _poke_model() -> Fields:
+    return {
+        "features": _count(512, "channels of the deepest object state"),
+        "narrowest": _count(32, "channels of the first convolution"),
+        "min_spatial_size": _count(16, "height and width of the deepest state"),
+        "levels": _field(0, "resolutions with dynamics, the deepest first; 0: all", at_least=0),
+        "bottleneck_cells": _count(1, "GRU cells at the deepest state"),
+        "image_norm": _field("instance", "of encoder and decoder; layer where they are narrow", choices=POKE_NORMS),
+        "poke_norm": _field("instance", "instance hides how far a poke goes; none does not", choices=POKE_NORMS),
+        "poke_over_time": _field("constant", "decay: within `poke_frames`", choices=("constant", "impulse", "decay")),
+        "poke_frames": _count(10),
+        "update_bias": _field(0.0, "of the GRU's update gates before training; below 0 states change little at first"),
+        "bounded_states": _field(False, "the encoder's states through tanh, as all that a GRU makes"),
+    }
+
+
+def _patch_discriminator(norm: str, spectral_norm: bool) -> Fields:
+    return {
+        "width": _count(64),
+        "layers": _count(3),
+        "norm": _field(norm, choices=PATCH_NORMS),
+        "spectral_norm": spectral_norm,
+    }
+
+
+def _perceptual_network(default: str) -> Field:
+    return Field(default, "laplacian and charbonnier need no pretrained weights", choices=PERCEPTUAL_NETWORKS)

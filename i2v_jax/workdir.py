@@ -1,0 +1,144 @@
+"""A work directory: its configuration, `config.json`, and its lock.
+
+One configuration trains in a work directory. What may differ between two runs there: fields that are declared with
+`may_change` (how long, how often, where), and all fields of stages that have no checkpoint yet.
+"""
+
+import contextlib
+import fcntl
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ml_collections
+
+from i2v_jax import files
+from i2v_jax.commands import command
+from i2v_jax.config import Config, UnknownFieldError, flat, import_plugins
+from i2v_jax.errors import UserError
+
+PathLike = files.PathLike
+
+# Parts of the names of fields that decide how networks are built: of a stage that was imported, and not trained since,
+# only these have to stay.
+_NETWORK_SECTIONS = {
+    "encoder", "decoder", "network", "model", "temporal_discriminator", "patch_discriminator", "control", "size",
+}  # fmt: skip
+
+
+def claim_workdir(config: Config, workdir: PathLike) -> None:
+    """Writes `workdir/config.json`, after checking that what was trained there is the same model on the same data.
+
+    Raises:
+      UserError: a field differs that a stage with checkpoints was trained with. `field` is the first such field.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    steps = _steps(path.parent)
+    if path.is_file() and steps:
+        old = read_workdir(workdir)
+        different = {
+            name: value for name, value in differences(old, config).items() if _matters(name, config, old, steps)
+        }
+        if different:
+            before = flat(old.to_dict())
+            fields = "; ".join(
+                f"{name}: {before.get(name, 'absent')} there, {'absent' if value is None else value} here"
+                for name, value in different.items()
+            )
+            name, value = next(iter(different.items()))
+            raise UserError(
+                f"{workdir} was trained with a different configuration ({fields}): use another --workdir", name, value
+            )
+    files.write_text(path, config.to_json_best_effort(indent=1))
+
+
+def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
+    """Returns the configuration that `claim_workdir` wrote, and imports its plugins.
+
+    Raises:
+      UserError: there is no configuration, it cannot be read, or a plugin cannot be imported.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    try:
+        fields = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(
+            f"{workdir} is not a work directory (no config.json): train one with {command('train')}",
+            "workdir",
+            str(workdir),
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not JSON ({error}): restore it, or use another --workdir", "workdir", str(workdir)
+        ) from error
+    config = ml_collections.ConfigDict(_tuples(fields))
+    import_plugins(config)
+    return config
+
+
+@contextlib.contextmanager
+def lock_workdir(workdir: PathLike) -> Iterator[None]:
+    """Keeps other processes from training in a work directory.
+
+    Raises:
+      UserError: another process is training there, or the folder cannot be written.
+    """
+    path = pathlib.Path(workdir) / ".lock"
+    with files.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:  # closing it, also by dying, releases the lock
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process is training in {workdir}: wait for it, stop it, or use another --workdir",
+                "workdir",
+                str(workdir),
+            ) from error
+        yield
+
+
+def differences(old: ml_collections.ConfigDict, new: Config) -> dict[str, Any]:
+    """Returns dotted name -> value in `new` (None: absent) of the fields that differ and decide what is learned."""
+    before, after = flat(old.to_dict()), flat(new.to_dict())
+    return {
+        name: after.get(name)
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and not _may_change(name, new)
+    }
+
+
+def _may_change(name: str, config: Config) -> bool:
+    try:
+        return config.declared(name).may_change
+    except UnknownFieldError:
+        return False
+
+
+def _steps(workdir: pathlib.Path) -> dict[str, set[str]]:
+    """Returns stage -> the steps of its checkpoints, for the stages that have any."""
+    steps: dict[str, set[str]] = {}
+    for checkpoint in workdir.glob("*/checkpoints/[0-9]*"):
+        steps.setdefault(checkpoint.parents[1].name, set()).add(checkpoint.name)
+    return steps
+
+
+def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: Mapping[str, set[str]]) -> bool:
+    """Whether a stage with checkpoints depends on a field."""
+    section = name.partition(".")[0]
+    if name == "stages":
+        return not steps.keys() <= set(config.stages)
+    if name == "control":
+        section = "flow"  # the one stage that is controlled
+    stages = {section} & steps.keys() if section in (*old.stages, *config.stages) else steps.keys()
+    trained = any(steps[stage] != {"0"} for stage in stages)  # step 0: imported
+    return trained or (bool(stages) and bool(_NETWORK_SECTIONS & set(name.split("."))))
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has no tuples; configurations have no lists."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
