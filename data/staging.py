@@ -100,7 +100,9 @@ def _digest(raw: RawVideo, options: StoreOptions) -> str:
 def _write_encoded(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions) -> dict[str, Any]:
     path = raw.path
     if raw.part != WHOLE:
-        raise UserError("--store=video stores whole files, but this is a part of a video: use --store=frames", "store", "video")
+        raise UserError(
+            "--store=video stores whole files, but this is a part of a video: use --store=frames", "store", "video"
+        )
     if path.suffix.lower() not in videos.SEEKABLE_SUFFIXES:
         suffixes = ", ".join(videos.SEEKABLE_SUFFIXES)
         raise UserError(f"--store=video stores only {suffixes} files: use --store=frames", "store", "video")

@@ -24,6 +24,8 @@ class Landscape(VideoBuilder):
                 placed.append(dataclasses.replace(video, split=_FOLDERS[top], group=group))
         if not placed:
             raise UserError(
-                f"{raw_dir} has no clips in sky_train/ or sky_test/: see data/landscape/README.md", "raw_dir", str(raw_dir)
+                f"{raw_dir} has no clips in sky_train/ or sky_test/: see data/landscape/README.md",
+                "raw_dir",
+                str(raw_dir),
             )
         return placed, skipped
