@@ -44,7 +44,7 @@ class DataSet(abc.ABC):
     @property
     @abc.abstractmethod
     def labels(self) -> tuple[str, ...]:
-        """The arrays of `input.sources.LABELS` that its clips have."""
+        """The arrays of `input.labels.LABELS` that its clips have."""
 
     @abc.abstractmethod
     def open(self, data: ConfigDict, split: str) -> VideoSource:

@@ -16,6 +16,7 @@ from i2v_jax.evaluation.evaluated_model import Candidate
 from i2v_jax.evaluation.request import Request
 from i2v_jax.evaluation.state import State, Tables
 from i2v_jax.evaluation.worker import EXTREMES, Worker
+from i2v_jax.logs import logger
 from i2v_jax.metrics import base, checks
 from i2v_jax.metrics.accumulators import ClipTable, merge_all
 from i2v_jax.metrics.base import REAL, Metric
@@ -96,7 +97,7 @@ def measure(
         for first in range(0, len(remaining), batch_size)
     ]
     if done and progress:
-        tqdm.tqdm.write(f"continuing after {len(done)} of {total} clips")
+        logger.info(f"continuing after {len(done)} of {total} clips")
     with tqdm.tqdm(total=total, initial=len(done), desc="evaluation", unit="clip", disable=not progress) as bar:
         _work(worker, batches, state, save_every, bar)
     _wait("measured")

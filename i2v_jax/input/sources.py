@@ -12,16 +12,10 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
-from i2v_jax.input import directions, images, videos
+from i2v_jax.input import images, videos
+from i2v_jax.input.labels import LABELS
 
 SPLITS = ("train", "eval", "test")
-
-# Arrays that travel with every batch, beside the video: type and shape per clip.
-LABELS: Mapping[str, tuple[type, tuple[int, ...]]] = {
-    "direction": (np.int32, ()),
-    "endpoint": (np.float32, (3,)),
-    "class": (np.int32, ()),
-}
 
 
 class VideoSource(Protocol):
@@ -33,7 +27,7 @@ class VideoSource(Protocol):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Which of `LABELS` every clip has."""
+        """Which of `labels.LABELS` every clip has."""
 
     def __len__(self) -> int:
         """The number of videos."""
@@ -134,13 +128,8 @@ class RecordSource:
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
         record = self._record(video)
-        found: dict[str, Any] = {}
-        if "direction" in self.label_names:
-            found["direction"] = np.int32(directions.direction_bin(record["direction"].float_list.value[0]))
-        if "endpoint" in self.label_names:
-            positions = np.asarray(record["endpoint"].float_list.value, np.float32).reshape(-1, 3)
-            found["endpoint"] = positions[frame_indices[-1]]
-        return found
+        readers = {name: LABELS[name].read for name in self.label_names}
+        return {name: read(record, frame_indices) for name, read in readers.items() if read}
 
     def _record(self, video: int) -> Mapping[str, Any]:
         """The video's record. Each thread keeps its last one: labels and pixels are asked for one after the other."""

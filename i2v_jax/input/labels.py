@@ -1,0 +1,54 @@
+"""The labels of clips: arrays that travel with every batch beside the video, such as what a control is made of."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from i2v_jax.input import directions
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """One label.
+
+    Attributes:
+        dtype: of the array.
+        shape: for one clip.
+        mirror: the label of a clip that was flipped horizontally, from its label before. None if that is not known:
+            then clips that may be flipped do not have the label.
+        read: the label of a clip from a stored record, the fields of a `tf.train.Example`, and the clip's frames. None
+            if the label is not stored.
+    """
+
+    dtype: type
+    shape: tuple[int, ...] = ()
+    mirror: Callable[[Any], Any] | None = None
+    read: Callable[[Mapping[str, Any], Sequence[int]], Any] | None = None
+
+
+def _mirror_direction(direction: Any) -> np.int32:
+    return np.int32(directions.mirrored_bin(int(direction)))
+
+
+def _read_direction(record: Mapping[str, Any], frame_indices: Sequence[int]) -> np.int32:
+    return np.int32(directions.direction_bin(record["direction"].float_list.value[0]))
+
+
+def _read_endpoint(record: Mapping[str, Any], frame_indices: Sequence[int]) -> np.ndarray:
+    positions = np.asarray(record["endpoint"].float_list.value, np.float32).reshape(-1, 3)
+    return positions[frame_indices[-1]]
+
+
+LABELS: dict[str, Label] = {
+    "direction": Label(np.int32, mirror=_mirror_direction, read=_read_direction),  # bins, see `directions`
+    "endpoint": Label(np.float32, (3,), read=_read_endpoint),  # of a robot, which mirrored has no valid position
+    "class": Label(np.int32, mirror=lambda label: label),
+}
+
+
+def register(name: str, label: Label) -> None:
+    """Adds a label from outside the package. Raises ValueError if another label has its name."""
+    if LABELS.setdefault(name, label) is not label:
+        raise ValueError(f"there already is a label {name!r}")
