@@ -27,7 +27,8 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax import config
     from i2v_jax.distributed import runtime
     from i2v_jax.errors import UserError
-    from i2v_jax.training.run import train_stages
+    from i2v_jax.logs import logger
+    from i2v_jax.training.run import next_command, train_stages
 
     if PRINT_CONFIG.value:
         print(config.explain(CONFIG.value, FIELDS.value))
@@ -36,7 +37,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--workdir is missing: give the folder to train in", "workdir")
     resolved = config.load(CONFIG.value, FIELDS.value)
     runtime.initialize_distributed()
-    train_stages(resolved, WORKDIR.value)
+    if train_stages(resolved, WORKDIR.value) and (following := next_command(resolved, WORKDIR.value)):
+        logger.info(f"next: {following}")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class Stage:
         controlled: whether the task is conditioned on `config.control`, so that its clips must carry the control.
         perceptual_network: the value of `loss.perceptual_network` that comes nearest to the paper's and whose weights
             can be downloaded.
+        next_command: words of a command that uses the trained stage, besides `--workdir`; empty if there is none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     controlled: bool = False
     perceptual_network: str = "lpips"
+    next_command: tuple[str, ...] = ()
 
 
 def _flow(given: Ingredients) -> Flow:
@@ -91,12 +93,20 @@ _STAGES: dict[str, Stage] = {
         networks.image_ae,
         lambda given: ImageAE(given.config, given.modules["image_ae"], given.steps_per_epoch),
     ),
-    "flow": Stage("flow", networks.flow, _flow, needs=("video_vae", "image_ae"), controlled=True),
+    "flow": Stage(
+        "flow",
+        networks.flow,
+        _flow,
+        needs=("video_vae", "image_ae"),
+        controlled=True,
+        next_command=("sample", "--image=IMAGE", "--out=OUT"),
+    ),
     "poke": Stage(
         "poke",
         networks.poke,
         lambda given: Poke(given.config, given.modules["poke"]),
         perceptual_network="vgg16",
+        next_command=("sample", "--image=IMAGE", "--poke=X,Y,DX,DY", "--out=OUT"),
     ),
     "classifier": Stage(
         "classifier", networks.classifier, lambda given: Classifier(given.config, given.modules["classifier"])

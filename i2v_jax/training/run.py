@@ -7,6 +7,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from i2v_jax.commands import command
 from i2v_jax.config import stage_data
 from i2v_jax.data.registry import open_split
 from i2v_jax.distributed.mesh import make_mesh
@@ -14,7 +15,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.classes import ClassifiedSource
 from i2v_jax.input.pipeline import Pipeline, make_pipeline
 from i2v_jax.logs import logger
-from i2v_jax.tasks import perceptual_loss, registry
+from i2v_jax.tasks import control, perceptual_loss, registry
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.training import latents, preflight
 from i2v_jax.training.checkpoint import averaged_variables, load_networks, saved_steps
@@ -48,6 +49,17 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
         with lock_workdir(folder):
             claim_workdir(config, folder)
             return _train_stages(config, folder, mesh, interruption)
+
+
+def next_command(config: ConfigDict, workdir: str | os.PathLike[str]) -> str:
+    """Returns the command that uses what `train_stages` trained, "" if there is none."""
+    stage = registry.get(config.stage or config.stages[-1])
+    if not stage.next_command:
+        return ""
+    name, *arguments = stage.next_command
+    if stage.controlled and control.get(config.control).takes_pokes:
+        arguments.append("--poke=X,Y,DX,DY")
+    return command(name, f"--workdir={os.fspath(workdir)}", *arguments)
 
 
 def _train_stages(config: ConfigDict, folder: pathlib.Path, mesh: Mesh, interruption: Interruption) -> bool:

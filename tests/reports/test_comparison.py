@@ -11,7 +11,7 @@ from i2v_jax.evaluation.records import Floor, MetricProtocol, ModelIdentity, Rec
 from i2v_jax.reports.comparison import compare_runs, read_runs, write_comparison
 from tests.launch.synthesis import last_line, launch
 
-_FVD = MetricProtocol(
+FVD = MetricProtocol(
     metric="fvd", version=1, backbone="i3d_kinetics", backbone_sha256="ab" * 32, layer="logits", precision="float32",
     input_range="[-1, 1]", input_dtype="float32", resize_kernel="bilinear", resize_corners="tf1_legacy", resize=224,
     protocol="bair", pairing="aligned", frames=16, stride=1, start_rule="first", start_frame_scored=True, size=64,
@@ -19,10 +19,10 @@ _FVD = MetricProtocol(
     data="bair", split="test",
     clip_list_sha256="cd" * 32, covariance_ddof=1, matrix_square_root="singular_values_of_factors",
 )  # fmt: skip
-_PSNR = dataclasses.replace(_FVD, metric="psnr", backbone="none", covariance_ddof=None, matrix_square_root="none")
+_PSNR = dataclasses.replace(FVD, metric="psnr", backbone="none", covariance_ddof=None, matrix_square_root="none")
 
 
-def _record(protocol: MetricProtocol, name: str, *values: float) -> Record:
+def record(protocol: MetricProtocol, name: str, *values: float) -> Record:
     curve = (30.0, 20.0) if protocol.metric == "psnr" else ()
     floor = Floor(12.5, 0.5, 128, 5) if protocol.metric == "fvd" else None
     return Record(protocol, ModelIdentity(name, "ef" * 32, step=1000, seed=0), values, floor, curve)
@@ -39,8 +39,8 @@ def _runs(folder: pathlib.Path, **records: list[Record]) -> list[str]:
 def test_models_share_a_table_with_the_papers(tmp_path: pathlib.Path) -> None:
     folders = _runs(
         tmp_path,
-        ours=[_record(_FVD, "ours", 99.0, 101.0), _record(_PSNR, "ours", 25.0)],
-        other=[_record(_FVD, "other", 120.0), _record(_PSNR, "other", 24.0)],
+        ours=[record(FVD, "ours", 99.0, 101.0), record(_PSNR, "ours", 25.0)],
+        other=[record(FVD, "other", 120.0), record(_PSNR, "other", 24.0)],
     )
     (comparison,) = compare_runs(read_runs(folders))
     rows = {row[0]: row[1:] for row in comparison.table().rows}
@@ -62,19 +62,19 @@ def test_models_share_a_table_with_the_papers(tmp_path: pathlib.Path) -> None:
 
 _SHIFTED = "generated frame t with true frame t - 1"
 _TEXTURES = dataclasses.replace(
-    _FVD, protocol="dtdb", pairing=_SHIFTED, start_frame_scored=False, data="dtdb_fire", size=128
+    FVD, protocol="dtdb", pairing=_SHIFTED, start_frame_scored=False, data="dtdb_fire", size=128
 )
 _POKE = dataclasses.replace(
-    _FVD, protocol="poke", pairing="aligned; told a true poke", data="taichi", start_frame_scored=False
+    FVD, protocol="poke", pairing="aligned; told a true poke", data="taichi", start_frame_scored=False
 )
 
 
 @pytest.mark.parametrize(
     ("protocol", "changes", "printed"),
     [
-        (_FVD, {}, "99.3"),
-        (_FVD, {"split": "train"}, ""),
-        (_FVD, {"pairing": "aligned; told the true endpoint"}, ""),
+        (FVD, {}, "99.3"),
+        (FVD, {"split": "train"}, ""),
+        (FVD, {"pairing": "aligned; told the true endpoint"}, ""),
         (_TEXTURES, {}, "376.8"),
         (_TEXTURES, {"pairing": "aligned"}, ""),
         (_TEXTURES, {"metric": "fid_release"}, "24.2"),
@@ -88,7 +88,7 @@ _POKE = dataclasses.replace(
 )
 def test_printed_numbers_stand_beside_what_they_are(protocol: MetricProtocol, changes: dict, printed: str) -> None:
     column = dataclasses.replace(protocol, **changes)
-    (comparison,) = compare_runs([_record(column, "a", 1.0)])
+    (comparison,) = compare_runs([record(column, "a", 1.0)])
     paper = "poke" if column.protocol == "poke" else "cINN"
     cells = [row[1] for row in comparison.table().rows if re.match(rf"{paper} \(paper\) \[", row[0])]
     assert cells == [printed] * bool(printed)
@@ -96,14 +96,14 @@ def test_printed_numbers_stand_beside_what_they_are(protocol: MetricProtocol, ch
 
 def test_a_printed_number_is_beside_the_column_of_its_pairing_alone() -> None:
     aligned = dataclasses.replace(_TEXTURES, pairing="aligned")
-    (comparison,) = compare_runs([_record(aligned, "a", 1.0), _record(_TEXTURES, "a", 2.0)])
+    (comparison,) = compare_runs([record(aligned, "a", 1.0), record(_TEXTURES, "a", 2.0)])
     (row,) = [row[1:] for row in comparison.table().rows if row[0].startswith("cINN (paper)")]
     assert row == ("", "376.8")
 
 
 def test_other_clips_get_a_table_of_their_own_and_the_reason_is_named(tmp_path: pathlib.Path) -> None:
-    fewer = dataclasses.replace(_FVD, protocol="bair, first 16 clips", num_real=16, clip_list_sha256="00" * 32)
-    comparisons = compare_runs([_record(_FVD, "a", 1.0), _record(fewer, "b", 2.0)])
+    fewer = dataclasses.replace(FVD, protocol="bair, first 16 clips", num_real=16, clip_list_sha256="00" * 32)
+    comparisons = compare_runs([record(FVD, "a", 1.0), record(fewer, "b", 2.0)])
     assert [len(comparison.records) for comparison in comparisons] == [1, 1]
     assert len(comparisons[1].table().rows) == 2  # the model and the floor, but no paper
     text = write_comparison(comparisons, tmp_path)
@@ -111,8 +111,8 @@ def test_other_clips_get_a_table_of_their_own_and_the_reason_is_named(tmp_path: 
 
 
 def test_another_corner_rule_gets_a_column_of_its_own() -> None:
-    corners = dataclasses.replace(_FVD, resize_corners="half_pixel")
-    (comparison,) = compare_runs([_record(_FVD, "a", 1.0), _record(_PSNR, "a", 3.0), _record(corners, "b", 2.0)])
+    corners = dataclasses.replace(FVD, resize_corners="half_pixel")
+    (comparison,) = compare_runs([record(FVD, "a", 1.0), record(_PSNR, "a", 3.0), record(corners, "b", 2.0)])
     assert [column.protocol.metric for column in comparison.columns] == ["fvd", "fvd", "psnr"]
     rows = {row[0]: row[1:] for row in comparison.table().rows}
     assert rows["a, step 1000"] == ("1.00", "", "3.00")
@@ -123,11 +123,11 @@ def test_another_corner_rule_gets_a_column_of_its_own() -> None:
 
 def test_one_model_twice_is_refused() -> None:
     with pytest.raises(UserError, match="two results of a, step 1000 for fvd"):
-        compare_runs([_record(_FVD, "a", 1.0), _record(_FVD, "a", 2.0)])
+        compare_runs([record(FVD, "a", 1.0), record(FVD, "a", 2.0)])
 
 
 def test_the_command(tmp_path: pathlib.Path) -> None:
-    folders = _runs(tmp_path, ours=[_record(_FVD, "ours", 100.0)])
+    folders = _runs(tmp_path, ours=[record(FVD, "ours", 100.0)])
     done = launch("launch.report", *folders, f"--out={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
     assert "| ours, step 1000 | 100.0 |" in done.stdout

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import signal
 import types
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from i2v_jax.configs import plants, sky
 from i2v_jax.data.registry import open_split
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.flow import Encoded
@@ -123,3 +125,18 @@ def test_encoding_once_is_encoding_each_clip():
 def test_encoding_stops_when_it_is_asked_to():
     asked = types.SimpleNamespace(reached=lambda: True)
     assert latents.encoded_pipeline(_Encoders(), clips(), asked, seed=3) is None
+
+
+@pytest.mark.parametrize(
+    ("module", "argument", "flags"),
+    [
+        (sky, "demo,runlocal", {"--image", "--out"}),
+        (plants, "demo,runlocal", {"--image", "--poke", "--out"}),
+        (plants, "model=cinn,demo,runlocal", {"--image", "--poke", "--out"}),
+        (sky, "demo,runlocal,stage=image_ae", set()),
+    ],
+)
+def test_the_next_command_samples_from_what_was_trained(module, argument, flags):
+    words = shlex.split(run.next_command(module.get_config(argument), "my run"))
+    assert {word.split("=")[0] for word in words if word.startswith("--")} - {"--workdir"} == flags
+    assert not words or "--workdir=my run" in words
