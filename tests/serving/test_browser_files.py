@@ -175,7 +175,7 @@ def test_a_dropped_file_is_squeezed_or_cut(poke_server, open_page):
 def test_without_examples(open_page):
     with recorded(stand_ins.pokes(), examples={}) as server:
         seen = open_page(server).open()
-        assert seen.message() == "Upload a picture to begin."
+        assert seen.message() == "Upload a picture to start."
         seen.drag((0.25, 0.25), (0.5, 0.25))
         assert not seen.requests
         seen.page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png()})
@@ -199,7 +199,7 @@ def test_what_is_too_much_is_told_in_words(open_page, monkeypatch):
         seen.wait_for_answer(7)
         seen.page.click("#save button[value=gif]")
         seen.page.wait_for_selector("#message.error")
-        assert seen.message() == "These are 8 frames, and a file takes 6: begin anew from the picture."
+        assert seen.message() == "A file holds at most 6 frames, and these are 8: start again from the picture."
         assert [url for url in seen.fetched if "render" in url] == [f"{seen.address}/v1/render"]
 
         begun, may = stand_ins.hold(model)

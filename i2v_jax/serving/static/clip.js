@@ -1,20 +1,20 @@
-// One video: its frames as pictures and as the bytes that came, and the pokes that made it.
+// One video: its frames as bitmaps and as received bytes, and the pokes that it answers.
 
 import { arrow } from "./drawing.js";
 
 export class Clip {
   constructor(blob, bitmap) {
-    this.blobs = [blob]; // of PNGs, the start frame first
+    this.blobs = [blob]; // PNGs, the start frame first
     this.bitmaps = [bitmap];
-    this.marks = []; // [first, x, y, dx, dy], first being the number of the frame that was poked
-    this.pending = Promise.resolve(); // until all frames that came are decoded
+    this.marks = []; // [first, x, y, dx, dy]; first is the number of the frame that was poked
+    this.pending = Promise.resolve(); // resolves when all received frames are decoded
   }
 
   get length() {
     return this.bitmaps.length;
   }
 
-  // A copy of the first frames, to go on from.
+  // Returns a copy of the first frames, to be continued.
   until(length) {
     const copy = new Clip();
     copy.blobs = this.blobs.slice(0, length);
@@ -23,7 +23,7 @@ export class Clip {
     return copy;
   }
 
-  // Frames are decoded side by side and take their places in order.
+  // Decodes frames in parallel and adds them in order.
   append(blob) {
     const decoded = createImageBitmap(blob);
     this.pending = this.pending.then(async () => {
@@ -42,7 +42,7 @@ export class Clip {
     return mark ? [[mark[1] + mark[3], mark[2] + mark[4]]] : [];
   }
 
-  // Small, with the newest poke, whose pixels are those of a picture of `size`.
+  // Draws a small frame with the latest poke, which is in pixels of a picture of `size`.
   paint(canvas, number, size) {
     const context = canvas.getContext("2d");
     const side = canvas.width;

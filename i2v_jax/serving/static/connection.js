@@ -1,9 +1,9 @@
-// The WebSocket /v1/stream: one wish at a time, its frames as they come. Connects again when it is lost.
+// The WebSocket /v1/stream: one request at a time, its frames as they arrive. Reconnects when the connection is lost.
 
 const RETRY_MS = 1000;
 
 export class Connection {
-  // Handlers: open(), lost(), frame(id, sample, blob) in the order of the frames, ended(id), failed(id, words).
+  // Handlers: open(), lost(), frame(id, sample, blob) in the order of the frames, ended(id), failed(id, message).
   constructor(handlers) {
     this.handlers = handlers;
     this.id = 0;
@@ -22,24 +22,24 @@ export class Connection {
     };
   }
 
-  // Returns the id of the wish, 0 when there is no connection.
-  send(wish) {
+  // Returns the id of the request, 0 if there is no connection.
+  send(parameters) {
     if (this.socket.readyState !== WebSocket.OPEN) return 0;
     this.id += 1;
-    this.socket.send(JSON.stringify({ id: this.id, ...wish }));
+    this.socket.send(JSON.stringify({ id: this.id, ...parameters }));
     return this.id;
   }
 
-  // Nobody waits for the answer to the last wish any more.
+  // Tells the server that the answer to the last request is no longer needed.
   cancel() {
     this.send({ cancel: true });
   }
 
   received(data) {
     if (typeof data === "string") {
-      const told = JSON.parse(data);
-      if (told.type === "end") this.handlers.ended(told.id);
-      if (told.type === "error") this.handlers.failed(told.id, told.error);
+      const message = JSON.parse(data);
+      if (message.type === "end") this.handlers.ended(message.id);
+      if (message.type === "error") this.handlers.failed(message.id, message.error);
       return;
     }
     const [id, sample] = [0, 4].map((offset) => new DataView(data).getUint32(offset, true));

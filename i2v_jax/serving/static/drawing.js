@@ -1,4 +1,4 @@
-// Arrows, rings and crosses on a canvas, in its own pixels; `side` is the canvas's, which their widths go by.
+// Draws arrows, rings and crosses in canvas pixels; line widths are relative to `side`, the width of the canvas.
 
 const ACCENT = "#ff4020";
 

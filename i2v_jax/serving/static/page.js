@@ -1,4 +1,4 @@
-// The page: what the model can do decides what is shown. No state is kept on the server.
+// The page. What the model can do decides what is shown; the server keeps no state.
 
 import { describe, pressExample } from "./about.js";
 import { Clip } from "./clip.js";
@@ -10,23 +10,23 @@ import { Stage } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST_CLIPS = 24;
-let model = null; // of /v1/model
-let ready = false; // compiled
-let start = null; // the clip of the picture alone
-let clips = []; // answers, the newest first; or the samples of the newest wish
-let chosen = null; // the one on the stage
-let position = 0; // its frame there
+let model = null; // the description from /v1/model
+let ready = false; // whether the model is compiled
+let start = null; // the clip that consists of the picture
+let clips = []; // answers, the newest first; or the samples of the latest request
+let chosen = null; // the clip on the stage
+let position = 0; // its shown frame
 let playing = false;
-let held = null; // {clip, number}: the frame that was pressed
-let poked = null; // {poke, frame}: the last poke and what was held then, to be asked again with another seed
-let wish = null; // {id, made, first, before, released}: what is being answered
-let choices = 0; // of pictures, so far
-let upload = null; // the file of the picture, if it was uploaded
+let held = null; // {clip, number}: the frame that the next request starts from
+let poked = null; // {poke, frame}: the last poke and its frame, to repeat it with another seed
+let active = null; // {id, made, first, before, released}: the request that is being answered
+let choices = 0; // number of pictures chosen so far
+let upload = null; // the file of an uploaded picture
 
-const settings = new Settings(() => { if (wish) stopAnswer(); });
+const settings = new Settings(() => { if (active) stopAnswer(); });
 const stage = new Stage($("picture"), {
   onStart: hold,
-  onShort: () => { if (model.poke) say("Drag a little further: the arrow says where the point should go."); },
+  onShort: () => { if (model.poke) say("Drag a little further. The arrow shows where the point should go."); },
   onPoke: (poke) => {
     if (model.poke) return ask(poke);
     settings.wheel.towards(poke.dx, poke.dy);
@@ -51,7 +51,7 @@ function attempt(work) {
 
 // --- pictures
 
-// Begins with the picture that `load` gets, unless another one was chosen in the meantime.
+// Starts with the picture that `load` returns, unless another one was chosen in the meantime.
 function choosing(load) {
   return async (...values) => {
     const choice = (choices += 1);
@@ -62,18 +62,18 @@ function choosing(load) {
   };
 }
 
-// What an answer holds, decoded: from here on nothing is waited for that a wish could come between.
+// Decodes a picture completely, so that `begin` does not have to wait.
 async function pictureOf(answer, about) {
   const blob = await answer.blob();
   return { blob, bitmap: await createImageBitmap(blob), file: null, name: null, ...about };
 }
 
 function begin({ blob, bitmap, file, name, fitted }) {
-  if (wish) connection.cancel();
+  if (active) connection.cancel();
   stage.abandon();
   start = new Clip(blob, bitmap);
   clips = [];
-  chosen = wish = held = poked = null;
+  chosen = active = held = poked = null;
   upload = file;
   playing = false;
   stage.size = model.size;
@@ -89,7 +89,7 @@ const chooseExample = choosing(async (name) =>
   pictureOf(await request(`/v1/examples/${encodeURIComponent(name)}`), { name, fitted: true }));
 
 const sendUpload = choosing(async (file) => {
-  if (file.size > model.max_body) throw new Error(`${file.name} is too large: ${model.max_body / 2 ** 20} MiB at most.`);
+  if (file.size > model.max_body) throw new Error(`${file.name} is too large (at most ${model.max_body / 2 ** 20} MiB).`);
   say("Sending the picture…");
   const form = new FormData();
   form.append("image", file);
@@ -105,9 +105,9 @@ function enable() {
   $("run").disabled = !ready || start === null;
 }
 
-// --- wishes
+// --- requests
 
-// The frame that the next wish begins with: of the picture, or the last one there is of an answer.
+// Holds the frame that the next request starts from: the picture, or the last frame of an answer.
 function hold() {
   const last = model.poke && settings.fromLast && (chosen ?? clips[0]);
   held = last ? { clip: last, number: last.length - 1 } : { clip: start, number: 0 };
@@ -120,11 +120,11 @@ const ask = attempt(async (poke = null, frame = held) => {
   const { clip: source, number } = frame;
   const values = settings.values();
   const picture = start;
-  const wishes = { image: await base64(source.blobs[number]), ...values };
-  if (picture !== start) return; // another one began in the meantime
-  if (poke) wishes.poke = [poke.x, poke.y, ...strength(poke)];
-  const id = connection.send(wishes);
-  if (!id) throw new Error("The connection to the server is lost: try again in a moment.");
+  const parameters = { image: await base64(source.blobs[number]), ...values };
+  if (picture !== start) return; // another picture was chosen in the meantime
+  if (poke) parameters.poke = [poke.x, poke.y, ...strength(poke)];
+  const id = connection.send(parameters);
+  if (!id) throw new Error("The connection to the server is lost. Try again in a moment.");
   const before = { clips, chosen };
   const made = Array.from({ length: values.samples ?? 1 }, () => source.until(number + 1));
   if (poke) for (const clip of made) clip.marks.push([number, poke.x, poke.y, poke.dx, poke.dy]);
@@ -132,14 +132,14 @@ const ask = attempt(async (poke = null, frame = held) => {
   else if (source === start) clips = [...made, ...clips].slice(0, MOST_CLIPS);
   else clips = clips.map((clip) => (clip === source ? made[0] : clip));
   poked = poke && { poke, frame };
-  wish = { id, made, before, first: number + 1, released };
+  active = { id, made, before, first: number + 1, released };
   say(model.samples ? "Making videos…" : "");
   show(made[0], number);
   playing = true;
   listClips();
 });
 
-// Models of impulses take a direction of a length of at most 1, which a quarter of the picture is here.
+// Models of impulses take a direction of length 1 at most; here, a quarter of the picture has length 1.
 function strength({ dx, dy }) {
   if (!model.poke.impulse) return [dx, dy];
   const length = Math.hypot(dx, dy);
@@ -150,42 +150,42 @@ function strength({ dx, dy }) {
 const connection = new Connection({
   open: () => { if ($("message").classList.contains("error")) say(""); },
   lost: () => {
-    if (wish) giveUp();
+    if (active) giveUp();
     say("The connection to the server is lost. Trying again…", true);
   },
   frame: async (id, sample, blob) => {
-    if (id !== wish?.id) return;
-    const { made, first, released } = wish;
+    if (id !== active?.id) return;
+    const { made, first, released } = active;
     await made[sample].append(blob);
     if (stage.press || sample > 0 || made[0] !== chosen || made[0].length !== first + 1) return;
-    show(chosen, first); // at once: the others come at their time
+    show(chosen, first); // at once; `tick` shows the others
     performance.measure("first frame", { start: released, end: performance.now() });
     say("");
   },
   ended: async (id) => {
-    await Promise.all(wish?.made.map((clip) => clip.pending) ?? []);
-    if (id !== wish?.id) return;
-    wish = null;
+    await Promise.all(active?.made.map((clip) => clip.pending) ?? []);
+    if (id !== active?.id) return;
+    active = null;
     refresh();
   },
-  failed: (id, words) => {
-    if (id !== wish?.id) return;
+  failed: (id, message) => {
+    if (id !== active?.id) return;
     giveUp();
-    say(words, true);
+    say(message, true);
   },
 });
 
-// What is being answered is no longer what the settings say.
+// Stops an answer whose settings are no longer current.
 function stopAnswer() {
   connection.cancel();
   giveUp();
   say("Stopped: a setting was changed.");
 }
 
-// An answer that failed leaves what there was before it.
+// Restores the clips from before the request.
 function giveUp() {
-  ({ clips, chosen } = wish.before);
-  wish = null;
+  ({ clips, chosen } = active.before);
+  active = null;
   playing = false;
   show(chosen ?? start, (chosen ?? start).length - 1);
   listClips();
@@ -209,7 +209,7 @@ function refresh() {
   $("time").disabled = $("play").disabled = last === 0;
   $("clock").textContent = last ? `${position} / ${last}` : "";
   $("play").textContent = playing ? "Pause" : "Play";
-  for (const button of $("save").children) button.disabled = last === 0 || wish !== null;
+  for (const button of $("save").children) button.disabled = last === 0 || active !== null;
   for (const button of $("clips").children) button.ariaPressed = clips[Number(button.value)] === chosen;
 }
 
@@ -224,8 +224,8 @@ function tick() {
   if (playing && chosen && !stage.press) {
     if (position + 1 < chosen.length) {
       show(chosen, position + 1);
-    } else if (wish === null) {
-      playing = model.samples !== null; // samples go round, the answer to a poke stands
+    } else if (active === null) {
+      playing = model.samples !== null; // samples repeat, the answer to a poke stops
       show(chosen, playing ? 0 : position);
     }
   }
@@ -260,13 +260,13 @@ const save = attempt(async (format) => {
   say(`Saved ${await saveClips(saved, chosen, format, model)}.`);
 });
 
-// --- beginning
+// --- start-up
 
 function wire() {
   $("file").addEventListener("change", () => {
     const [file] = $("file").files;
     if (file) sendUpload(file);
-    $("file").value = ""; // so that the same file can be chosen again
+    $("file").value = ""; // so the same file can be chosen again
   });
   $("fit").addEventListener("change", () => { if (upload) sendUpload(upload); });
   document.addEventListener("dragover", (event) => event.preventDefault());
@@ -302,7 +302,7 @@ const main = attempt(async () => {
   describe(model, chooseExample);
   wire();
   if (model.examples.length) await chooseExample(model.examples[0]);
-  else say("Upload a picture to begin.");
+  else say("Upload a picture to start.");
   await untilReady();
   ready = true;
   $("curtain").hidden = true;

@@ -1,11 +1,11 @@
-// Frames that were seen, as a file: they go back to the server, which marks, enlarges and encodes them.
+// Saves the frames that were shown as a file: the server draws pokes, enlarges and encodes them.
 
 import { request } from "./server.js";
 
 const FILES = { mp4: "video.mp4", gif: "video.gif", strip: "stills.png" };
-const PART = 200; // bytes of a form around each picture
+const PART = 200; // bytes of the form per picture, besides the picture
 
-// Clips side by side, with the pokes of the `chosen` one. Returns the name of the file; throws what is too much in words.
+// Saves clips side by side, with the pokes of the `chosen` one. Returns the file name; throws an Error if they are too much.
 export async function saveClips(clips, chosen, format, model) {
   const length = Math.min(...clips.map((clip) => clip.length));
   const blobs = clips.flatMap((clip) => clip.blobs.slice(0, length));
@@ -24,9 +24,9 @@ export async function saveClips(clips, chosen, format, model) {
 }
 
 function check(blobs, marks, samples, { save, max_body: most }) {
-  const way = samples > 1 ? "save one sample alone, or begin anew from the picture" : "begin anew from the picture";
+  const remedy = samples > 1 ? "save a single sample, or start again from the picture" : "start again from the picture";
   const bytes = blobs.reduce((sum, blob) => sum + blob.size + PART, 0);
-  if (blobs.length > save.frames) throw new Error(`These are ${blobs.length} frames, and a file takes ${save.frames}: ${way}.`);
-  if (marks.length > save.pokes) throw new Error(`These are ${marks.length} pokes, and a file takes ${save.pokes}: begin anew from the picture.`);
-  if (bytes > most) throw new Error(`These are ${Math.ceil(bytes / 2 ** 20)} MiB, and the server takes ${most / 2 ** 20}: ${way}.`);
+  if (blobs.length > save.frames) throw new Error(`A file holds at most ${save.frames} frames, and these are ${blobs.length}: ${remedy}.`);
+  if (marks.length > save.pokes) throw new Error(`A file holds at most ${save.pokes} pokes, and these are ${marks.length}: start again from the picture.`);
+  if (bytes > most) throw new Error(`The server accepts at most ${most / 2 ** 20} MiB, and these are ${Math.ceil(bytes / 2 ** 20)}: ${remedy}.`);
 }

@@ -1,12 +1,12 @@
-// Requests over HTTP. What goes wrong is thrown as an Error whose message is for people.
+// HTTP requests. Failures are thrown as Errors with messages for users.
 
 export async function request(path, options) {
   const response = await fetch(path, options).catch(() => {
     throw new Error("The server cannot be reached. Is it still running?");
   });
   if (response.ok) return response;
-  const told = await response.json().catch(() => ({ error: `The server answered with status ${response.status}.` }));
-  throw new Error(told.error);
+  const problem = await response.json().catch(() => ({ error: `The server answered with status ${response.status}.` }));
+  throw new Error(problem.error);
 }
 
 export async function untilReady() {

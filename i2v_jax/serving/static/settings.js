@@ -1,12 +1,12 @@
-// The controls beside the picture: which of them there are, and what they say. The model's description decides.
+// The controls beside the picture. The description of the model decides which of them are shown.
 
 import { Wheel } from "./wheel.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST_SEED = 1e6; // of new ones, short enough to be read out
+const MOST_SEED = 1e6; // of random seeds, short enough to read out loud
 
 export class Settings {
-  // `onChange()` is called when somebody changes what a wish is made of.
+  // `onChange()` is called when the user changes a parameter of requests.
   constructor(onChange) {
     this.wheel = new Wheel($("wheel"), { needle: $("needle"), output: $("degrees"), any: $("any-direction"), onChange });
     this.model = null;
@@ -25,13 +25,13 @@ export class Settings {
     const ranges = { frames: model.frames, samples: model.samples, temperature: null };
     for (const [id, range] of Object.entries(ranges)) {
       if (range) Object.assign($(id), { max: range.most, value: range.default });
-      const tell = () => { document.querySelector(`output[for=${id}]`).textContent = $(id).value; };
-      $(id).addEventListener("input", tell);
-      tell();
+      const display = () => { document.querySelector(`output[for=${id}]`).textContent = $(id).value; };
+      $(id).addEventListener("input", display);
+      display();
     }
   }
 
-  // The parameters of a wish, without its picture and its poke.
+  // Returns the parameters of a request, except picture and poke.
   values() {
     const values = { frames: Number($("frames").value) };
     if (this.model.samples) {
@@ -49,7 +49,7 @@ export class Settings {
     $("seed").value = Math.floor(Math.random() * MOST_SEED);
   }
 
-  // Whether the next poke is one of the last frame, rather than of the picture.
+  // Whether the next poke applies to the last frame instead of the picture.
   get fromLast() {
     return document.querySelector("[name=from]:checked").value === "last";
   }

@@ -1,16 +1,16 @@
-// The large picture: draws frames and arrows, and turns drags and keys into pokes in the model's pixels.
+// The large picture: draws frames and arrows, and turns drags and keys into pokes in pixels of the model's frames.
 
 import { arrow, cross, ring } from "./drawing.js";
 
 export class Stage {
-  // `onPoke({x, y, dx, dy})` is called at release, `onStart()` when something is about to be pressed.
+  // `onPoke({x, y, dx, dy})` is called at release, `onStart()` before a press, `onShort()` if a drag is too short.
   constructor(canvas, { onPoke, onStart, onShort }) {
     this.canvas = canvas;
     this.size = 1;
     this.enabled = false;
     this.bitmap = null;
-    this.marks = []; // arrows of the frame that is shown
-    this.targets = []; // rings of the frame that is shown
+    this.marks = []; // arrows of the shown frame
+    this.targets = []; // rings of the shown frame
     this.press = null; // {x, y, tipX, tipY} while an arrow is drawn
     this.cursor = null; // {x, y} of the keyboard
     Object.assign(this, { onPoke, onStart, onShort });
@@ -28,7 +28,7 @@ export class Stage {
     this.draw();
   }
 
-  // Pixel (x, y) has its middle at (x, y): the left edge of the picture is at -0.5.
+  // Pixel (x, y) has its center at (x, y), so the left edge of the picture is at -0.5.
   place(event) {
     const box = this.canvas.getBoundingClientRect();
     return {
@@ -89,16 +89,16 @@ export class Stage {
   }
 
   key(event) {
-    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const way = ways[event.key];
-    if (!this.enabled || !(way || ["Enter", " ", "Escape"].includes(event.key))) return;
+    const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const direction = directions[event.key];
+    if (!this.enabled || !(direction || ["Enter", " ", "Escape"].includes(event.key))) return;
     event.preventDefault();
-    if (event.repeat && !way) return; // Enter that is held down is pressed once
-    const middle = Math.floor(this.size / 2);
-    this.cursor ??= { x: middle, y: middle };
-    if (way) {
+    if (event.repeat && !direction) return; // holding Enter down counts once
+    const center = Math.floor(this.size / 2);
+    this.cursor ??= { x: center, y: center };
+    if (direction) {
       const step = Math.max(1, Math.round(this.size / 64)) * (event.shiftKey ? 5 : 1);
-      this.cursor = { x: this.inside(this.cursor.x + step * way[0]), y: this.inside(this.cursor.y + step * way[1]) };
+      this.cursor = { x: this.inside(this.cursor.x + step * direction[0]), y: this.inside(this.cursor.y + step * direction[1]) };
       if (this.press) this.aim(this.cursor.x, this.cursor.y);
     } else if (event.key === "Escape") {
       this.press = null;

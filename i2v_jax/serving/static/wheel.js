@@ -1,7 +1,7 @@
-// The direction wheel: 0 degrees is right, 90 is up, in steps of ten; null is any direction.
+// The direction wheel: 0 degrees is right, 90 is up, in steps of ten; null means any direction.
 
 export class Wheel {
-  // `onChange()` is called when the value becomes another one.
+  // `onChange()` is called when the value changes.
   constructor(svg, { needle, output, any, onChange }) {
     Object.assign(this, { svg, needle, output, any, onChange });
     this.value = null;
@@ -27,7 +27,7 @@ export class Wheel {
     this.towards(event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2);
   }
 
-  // A displacement on the screen, y down.
+  // Takes a displacement on the screen, y pointing down.
   towards(dx, dy) {
     if (dx || dy) this.set((Math.atan2(-dy, dx) * 180) / Math.PI);
   }
