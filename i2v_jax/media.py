@@ -160,7 +160,7 @@ def poked(
     Args:
         video: already enlarged `scale` times.
         position, displacement: (x, y) in pixels before enlarging; pixel (0, 0) has its center at (0, 0).
-        impulse: whether the poke has a direction but no length. Its arrow then has a fixed length, and there is no ring.
+        impulse: whether the poke has no length: its arrow is as long as all others, and there is no ring.
     """
     tail = (np.asarray(position, np.float64) + 0.5) * scale
     if impulse:
