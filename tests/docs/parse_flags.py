@@ -11,6 +11,9 @@ import sys
 
 from absl import flags
 
+from i2v_jax import config
+from i2v_jax.launch import _app
+
 
 def parse(arguments: list[str]) -> str:
     """In a process of its own, because flags keep their values."""
@@ -18,10 +21,9 @@ def parse(arguments: list[str]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            sys.argv = ["command", *arguments]  # where overrides of a configuration are read from
-            flags.FLAGS(sys.argv)
-            if "config" in flags.FLAGS and flags.FLAGS["config"].flag_type() != "string":
-                flags.FLAGS["config"].value.to_dict()
+            _app._parse_flags(["command", *arguments], takes_positional=True)
+            if "config." in flags.FLAGS:
+                config.load(flags.FLAGS["config"].value, flags.FLAGS["config."].value)
         except BaseException as error:
             os.write(write, f"{type(error).__name__}: {error}".encode()[:60_000])
         os._exit(0)

@@ -1,7 +1,5 @@
 """Commands and Python examples of README and docs run as they are written, in a folder that has what they name."""
 
-import contextlib
-import io
 import pathlib
 import re
 import subprocess
@@ -64,6 +62,18 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+def _run(arguments: list[str], folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**compiling.environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=compiling.HANG,
+        check=False,
+    )
+
+
 def test_every_reason_is_for_a_command() -> None:
     for pattern in ELSEWHERE:
         assert any(re.search(pattern, _typed(example)) for example in commands() if example.module), pattern
@@ -71,24 +81,14 @@ def test_every_reason_is_for_a_command() -> None:
 
 @pytest.mark.parametrize("example", _here(), ids=lambda example: example.where)
 def test_commands_run(example: Example, workplace: pathlib.Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"i2v_jax.{example.module}", *example.arguments],
-        cwd=workplace,
-        env={**compiling.environment(), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=compiling.HANG,
-        check=False,
-    )
+    done = _run(["-m", f"i2v_jax.{example.module}", *example.arguments], workplace)
     assert done.returncode == 0, f"{example.text}\n{done.stderr}"
     for name in re.findall(r"--(?:out|data_dir)=(\S+)", example.text):
         assert (workplace / name).exists()
 
 
 @pytest.mark.parametrize("example", snippets(), ids=lambda example: example.where)
-def test_python_examples_run(example: Example, workplace: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_examples_run(example: Example, workplace: pathlib.Path) -> None:
     """After the commands, one of which writes the model.bin that an example reads."""
-    monkeypatch.chdir(workplace)
-    names: dict[str, object] = {}
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(example.text, example.where, "exec"), names)
+    done = _run(["-c", example.text], workplace)
+    assert done.returncode == 0, f"{example.text}\n{done.stderr}"
