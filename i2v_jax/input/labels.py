@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from i2v_jax.errors import UserError
 from i2v_jax.input import directions
 
 
@@ -49,6 +50,6 @@ LABELS: dict[str, Label] = {
 
 
 def register(name: str, label: Label) -> None:
-    """Adds a label from outside the package. Raises ValueError if another label has its name."""
+    """Adds a label from outside the package. Raises UserError if another label has its name."""
     if LABELS.setdefault(name, label) is not label:
-        raise ValueError(f"there already is a label {name!r}")
+        raise UserError(f"there already is a label {name!r}: choose another name", "name", name)

@@ -289,9 +289,9 @@ _CONTROLS: dict[str, Control] = {control.name: control for control in (NONE, DIR
 
 
 def register(control: Control) -> None:
-    """Adds a control from outside the package. Raises ValueError if another control has its name."""
+    """Adds a control from outside the package. Raises UserError if another control has its name."""
     if _CONTROLS.setdefault(control.name, control) is not control:
-        raise ValueError(f"there already is a control {control.name!r}")
+        raise UserError(f"there already is a control {control.name!r}: choose another name", "name", control.name)
 
 
 def every() -> Iterable[Control]:

@@ -115,9 +115,9 @@ _STAGES: dict[str, Stage] = {
 
 
 def register(stage: Stage) -> None:
-    """Adds a stage from outside the package. Raises ValueError if another stage has its name."""
+    """Adds a stage from outside the package. Raises UserError if another stage has its name."""
     if _STAGES.setdefault(stage.name, stage) is not stage:
-        raise ValueError(f"there already is a stage {stage.name!r}")
+        raise UserError(f"there already is a stage {stage.name!r}: choose another name", "name", stage.name)
 
 
 def get(name: str) -> Stage:
