@@ -1,4 +1,4 @@
-"""Videos whose folder says what they show: `waterfall/0012.mp4` is of the class `waterfall`."""
+"""Videos whose folder is their class: `waterfall/0012.mp4` has the class `waterfall`."""
 
 import dataclasses
 import pathlib
@@ -12,31 +12,31 @@ from i2v_jax.input.sources import VideoSource
 
 
 def class_names(source: VideoSource) -> tuple[str, ...]:
-    """The folders of all videos, in alphabetical order.
-
-    Raises:
-        UserError: all videos are in one folder, or in none.
-    """
+    """Returns the folders of all videos in alphabetical order. Raises UserError if there are fewer than two."""
     names = tuple(sorted({_folder(source.name(video)) for video in range(len(source))}))
     if len(names) < 2:
         raise UserError(
-            f"all {len(source)} videos are in folder {names[0]!r}: a classifier needs one folder for each class"
+            f"all {len(source)} videos are in the folder {names[0]!r}: a classifier needs one folder for each class",
+            "data.classified",
         )
     return names
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifiedSource:
-    """A source whose clips carry their class beside their other labels."""
+    """A source whose clips have their class as an additional label."""
 
     source: VideoSource
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raises UserError for a video of a class that there is not."""
+        """Raises UserError for a video whose class is not one of `classes`."""
         for video in range(len(self)):
             if _folder(self.name(video)) not in self.classes:
-                raise UserError(f"video '{self.name(video)}' is of no class of the training split: {self.classes}")
+                raise UserError(
+                    f"video {self.name(video)!r} has no class of the training split, which are "
+                    f"{', '.join(self.classes)}: move it to one of these folders"
+                )
 
     @property
     def split(self) -> str:
@@ -62,7 +62,7 @@ class ClassifiedSource:
         return self.source.read(video, frame_indices, min_size)
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
-        """With "class", the place in `classes`."""
+        """Returns the labels of the source, and "class", the index in `classes`."""
         own = np.int32(self.classes.index(_folder(self.name(video))))
         return {**self.source.labels(video, frame_indices), "class": own}
 

@@ -1,7 +1,7 @@
-"""Optical flow between two frames: estimated, read from files, stored beside a data set, brought to the model's size.
+"""Optical flow between two frames: estimation, reading, storage next to a data set, and resizing.
 
-A flow map is float32 [h, w, 2], (dx, dy) in pixels of its own size, y down: what pixel (x, y) of the first frame shows
-is at (x + dx, y + dy) in the second.
+A flow map is float32 [h, w, 2], (dx, dy) in pixels of its own size, y down: the contents of pixel (x, y) of the first
+frame are at (x + dx, y + dy) in the second frame.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from i2v_jax.errors import UserError
 from i2v_jax.interpolation import linear_weights
 
 SUFFIXES = (".npy", ".flo")
-# DIS compares patches of 8 pixels: small frames are enlarged until such a patch is a detail.
+# DIS compares patches of 8 pixels: small frames are enlarged so that such a patch is a small detail.
 _ESTIMATE_SIZE = 128
 _FLO_MAGIC = 202021.25  # the first four bytes of every .flo file
 _ASPECT_TOLERANCE = 0.02
 
 
 def estimate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Dense optical flow by OpenCV's DIS.
+    """Estimates dense optical flow with OpenCV's DIS.
 
     Args:
         first: uint8 [h, w, 3].
@@ -51,17 +51,16 @@ _LOCAL = threading.local()
 
 
 def _estimator() -> Any:
-    """One per thread: it keeps buffers between calls."""
+    """Returns the estimator of this thread, since it keeps buffers between calls."""
     if not hasattr(_LOCAL, "estimator"):
         _LOCAL.estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return _LOCAL.estimator
 
 
 def resize(flow: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[h, w, 2] -> [height, width, 2], its vectors in pixels of the new size.
+    """Resizes a flow map [h, w, 2] to [height, width, 2]; its vectors are scaled to pixels of the new size.
 
-    Bilinear with aligned corners: the middles of the corner pixels stay the corners. Vectors are divided by
-    (old size / new size) along each axis.
+    Bilinear with aligned corners: the centers of the corner pixels do not move.
     """
     old_height, old_width = flow.shape[:2]
     if (old_height, old_width) == (height, width):
@@ -73,13 +72,13 @@ def resize(flow: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _interpolation(old: int, new: int) -> np.ndarray:
-    """[new, old], rows of weights that sum to 1."""
-    place = np.arange(new) * ((old - 1) / (new - 1)) if new > 1 else np.zeros(1)
-    return linear_weights(place, old)
+    """Returns weights [new, old] of linear interpolation; rows sum to 1."""
+    positions = np.arange(new) * ((old - 1) / (new - 1)) if new > 1 else np.zeros(1)
+    return linear_weights(positions, old)
 
 
 def fit(flow: np.ndarray, size: int, crop: str, crop_offset: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
-    """Brings the flow of whole frames to the square that `transforms.fit` makes of the frames; same arguments."""
+    """Crops and resizes the flow of whole frames as `transforms.fit` does with frames; the arguments are the same."""
     if crop != "resize":
         height, width = flow.shape[:2]
         side = min(height, width)
@@ -90,13 +89,13 @@ def fit(flow: np.ndarray, size: int, crop: str, crop_offset: tuple[float, float]
 
 
 def read(path: Path) -> np.ndarray:
-    """Reads a precomputed flow map: float32 [h, w, 2].
+    """Reads a precomputed flow map, float32 [h, w, 2].
 
     Args:
-        path: `.npy` with an array [h, w, 2] or [2, h, w], or Middlebury's `.flo`.
+        path: a `.npy` file with an array [h, w, 2] or [2, h, w], or a Middlebury `.flo` file.
 
     Raises:
-        UserError: missing, damaged, of another shape, or with values that are not finite.
+        UserError: the file is missing or damaged, has another shape, or has values that are not finite.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -131,11 +130,7 @@ def _read_flo(path: Path) -> np.ndarray:
 
 
 def check_size(flow: np.ndarray, height: int, width: int, path: Path) -> None:
-    """A precomputed flow covers the whole frame: it has the frame's aspect ratio, or was squeezed to a square.
-
-    Raises:
-        UserError: it is of another shape.
-    """
+    """Raises UserError unless a precomputed flow has the aspect ratio of its frames or is square."""
     found = flow.shape[1] / flow.shape[0]
     if found != 1.0 and abs(found * height / width - 1.0) > _ASPECT_TOLERANCE:
         raise UserError(
@@ -145,13 +140,13 @@ def check_size(flow: np.ndarray, height: int, width: int, path: Path) -> None:
 
 
 def stored_folder(prepared: Path, split: str, distance: int) -> Path:
-    """Where flows of a prepared data set lie: one folder for each distance, in frames, between first and last frame."""
+    """Returns the folder of the flows of a prepared data set over `distance` frames."""
     return prepared / "flow" / f"distance_{distance:04d}" / split
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowStore:
-    """The flows that `launch.prepare --flow` wrote: of every video one array, float16 [starts, h, w, 2]."""
+    """The flows that `launch.prepare --flow` wrote: one array float16 [starts, h, w, 2] for each video."""
 
     folder: Path  # see `stored_folder`
 
@@ -162,7 +157,7 @@ class FlowStore:
         return self.folder / f"{video:06d}.npy"
 
     def read(self, video: int, start: int) -> np.ndarray:
-        """The flow from frame `start`: float32 [h, w, 2]; no more of the file than that is read."""
+        """Returns the flow from frame `start`, float32 [h, w, 2], without reading the rest of the file."""
         try:
             return np.load(self.path(video), mmap_mode="r", allow_pickle=False)[start].astype(np.float32)
         except (ValueError, OSError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""Reading images as they come: gray, palette, transparent, 16-bit, turned by a camera."""
+"""Reading images of all kinds: gray, palette, transparent, 16-bit, rotated by a camera."""
 
 import contextlib
 import io
@@ -20,13 +20,13 @@ UPLOAD_PIXELS = 50_000_000
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Any image file as upright RGB: uint8 [h, w, 3].
+    """Reads an image file as upright RGB, uint8 [h, w, 3].
 
-    Gray is repeated over the channels, palettes are expanded, 16-bit values are scaled to 8, transparency shows white
-    behind it, and the camera's orientation (EXIF) is applied.
+    Gray is repeated over the channels, palettes are expanded, 16-bit values are scaled to 8 bits, transparent pixels
+    are blended with white, and the camera's orientation (EXIF) is applied.
 
     Raises:
-        UserError: the file is missing, empty, truncated or no image.
+        UserError: the file is missing, empty or truncated, or not an image.
     """
     videos.check_file(path)
     with path.open("rb") as file:
@@ -34,11 +34,15 @@ def read_rgb(path: Path) -> np.ndarray:
 
 
 def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> np.ndarray:
-    """As `read_rgb`, from the bytes of a file that a stranger sent: uint8 [h, w, 3].
+    """Decodes an uploaded image like `read_rgb`: uint8 [h, w, 3].
+
+    Args:
+        content: the bytes of the file.
+        name: of the image, for messages.
+        pixels: the maximum number of pixels, which is checked before anything is decoded.
 
     Raises:
-        UserError: as `read_rgb`; a format other than those of `UPLOAD_FORMATS`, or more than `pixels` pixels, which
-            is told from the header, before anything is decoded. The message starts with `name`.
+        UserError: see `read_rgb`; or the format is not in `UPLOAD_FORMATS`, or there are more than `pixels` pixels.
     """
     if not content:
         raise UserError(f"{name}: the file is empty")
@@ -46,7 +50,7 @@ def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_
 
 
 def upload_size(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> tuple[int, int]:
-    """(width, height) of an upload, from its header alone. Arguments and errors as of `decode_upload`."""
+    """Returns (width, height) of an upload from its header; arguments and errors are those of `decode_upload`."""
     if not content:
         raise UserError(f"{name}: the file is empty")
     with _opened(io.BytesIO(content), name, UPLOAD_FORMATS, pixels) as image:
@@ -61,7 +65,7 @@ def _read(file: BinaryIO, name: str, formats: tuple[str, ...] | None = None, pix
 
 @contextlib.contextmanager
 def _opened(file: BinaryIO, name: str, formats: tuple[str, ...] | None, pixels: int) -> Iterator[Image.Image]:
-    """An image of at most `pixels` (0: any), its header read. Whatever fails with it is told in one line."""
+    """Opens an image of at most `pixels` pixels (0: any). Raises UserError for any failure in its context."""
     try:
         with Image.open(file, formats=formats) as image:
             if pixels and image.width * image.height > pixels:
@@ -76,7 +80,7 @@ def _opened(file: BinaryIO, name: str, formats: tuple[str, ...] | None, pixels: 
         raise UserError(f"{name}: not an image that can be read{known}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: the image has too many pixels to be read") from error
-    except Exception as error:  # decoders raise what they stumble over: struct.error, TypeError, KeyError, ...
+    except Exception as error:  # decoders raise many types: struct.error, TypeError, KeyError, ...
         words = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name}: damaged or truncated image ({words})") from error
 
@@ -84,7 +88,7 @@ def _opened(file: BinaryIO, name: str, formats: tuple[str, ...] | None, pixels: 
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF says nothing about the picture, which stays as it is
+    except Exception:  # damaged EXIF does not make the image unreadable
         return image
 
 
@@ -100,7 +104,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def decode_frame(encoded: bytes, shrink: int = 1) -> np.ndarray:
-    """A stored JPEG as uint8 [h, w, 3], decoded at 1/shrink of its size (1, 2, 4, 8), which skips most of the work."""
+    """Decodes a stored JPEG to uint8 [h, w, 3] at 1/shrink (1, 2, 4, 8) of its size, which skips most of the work."""
     flags = {
         1: cv2.IMREAD_COLOR_RGB,
         2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -114,12 +118,12 @@ def decode_frame(encoded: bytes, shrink: int = 1) -> np.ndarray:
 
 
 def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
-    """A start frame.
+    """Reads a start frame.
 
     Args:
         path: an image file.
-        size: the side of the result.
-        crop: "resize" squeezes the image to a square, "center" (and "random") cuts out the middle square first.
+        size: height and width of the result.
+        crop: "resize" squeezes the image to a square; "center" (and "random") crops the central square first.
 
     Returns:
         float32 [size, size, 3] in [-1, 1].
@@ -131,12 +135,12 @@ def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
 
 
 def to_start_frame(pixels: np.ndarray, size: int, crop: str) -> np.ndarray:
-    """`read_image` of an image that was read: uint8 [h, w, 3] -> float32 [size, size, 3] in [-1, 1]."""
+    """Converts an image uint8 [h, w, 3] to a start frame float32 [size, size, 3] in [-1, 1], see `read_image`."""
     return from_levels(transforms.fit(pixels[None], size, transforms.eval_crop(crop))[0])
 
 
 def unique_names(paths: Sequence[str | Path]) -> list[str]:
-    """File names without suffix; a name that comes again is numbered."""
+    """Returns the file names without suffix, with a number appended to those that repeat."""
     names: list[str] = []
     for path in paths:
         stem = Path(path).stem
@@ -146,13 +150,13 @@ def unique_names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int = 0, stride: int = 1) -> np.ndarray:
-    """A clip from a video file or a folder of frames.
+    """Reads a clip from a video file or a folder of frames.
 
     Args:
-        path: a video file, or a folder whose images are the frames in natural order of their numbers.
-        frames: T, how many to read.
-        size: the side of the result.
-        crop: as for `read_image`.
+        path: a video file, or a folder whose images are the frames in natural order.
+        frames: T, the number of frames to read.
+        size: height and width of the result.
+        crop: see `read_image`.
         start: index of the first frame.
         stride: distance between the frames that are read.
 
@@ -180,11 +184,11 @@ def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int
 
 
 def is_plain_jpeg(path: Path) -> bool:
-    """Whether the file's own bytes decode to what `read_rgb` gives: a color JPEG that is not turned."""
+    """Returns whether the bytes of a file decode to the result of `read_rgb`: a color JPEG that is not rotated."""
     with Image.open(path) as image:
         if image.format != "JPEG" or image.mode != "RGB":
             return False
         try:
             return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-        except Exception:  # damaged EXIF: `read_rgb` does not turn it either
+        except Exception:  # damaged EXIF: `read_rgb` does not rotate it either
             return True

@@ -1,30 +1,26 @@
-"""The one input pipeline: source -> clip sampling -> decode the frames needed -> resize, flip, jitter, crop -> batches.
+"""The input pipeline: source -> clip sampling -> decoding -> resize, crop, flip, jitter -> batches.
 
 A batch is a dict of NumPy arrays:
 
     video      float32 [B, T, H, W, 3] in [-1, 1]; frame 0 is the start frame
-    direction  int32 [B], 36 bins of 10 degrees (`input/directions.py`), where the data set has it
-    endpoint   float32 [B, 3], end effector in the last frame, raw units, where the data set has it and clips are not
-               flipped
-    index      int64 [B], the clip's number, in evaluation
-    class      int32 [B], the place of the video's folder (`input/classes.py`), with `data.classified`
-    valid      bool [B], False for clips that only fill up the last batch, in evaluation
+    direction  int32 [B], 36 bins of 10 degrees (`input/directions.py`), if the data set has this label
+    endpoint   float32 [B, 3], end effector in the last frame in raw units, if the data set has this label and clips
+               are not flipped
+    class      int32 [B], index of the video's folder (`input/classes.py`), with `data.classified`
+    index      int64 [B], index of the clip, in evaluation
+    valid      bool [B], False for clips that pad the last batch, in evaluation
 
-and, where the configuration has `data.poke` (`input/poke_reader.py`) and T > 1, instead of the labels:
+With `data.poke` (`input/poke_reader.py`) and T > 1 there are, instead of the labels:
 
     poke               float32 [B, H, W, 2], (dx, dy) in pixels in a square around the poked pixel, zero elsewhere
     poke_position      int32 [B, 2], (x, y)
-    poke_displacement  float32 [B, 2], (dx, dy); of what was poked, from the first to the last frame
-    is_background      bool [B]; the video is then the start frame repeated
+    poke_displacement  float32 [B, 2], (dx, dy) of the poked pixel's contents from the first to the last frame
+    is_background      bool [B]; if True, the video is the start frame repeated
     flow               float32 [B, H, W, 2], from the first to the last frame of `video`, in evaluation
-    mask               int32 [B, H, W], objects in the first frame (0: background), in evaluation, where it is known
+    mask               int32 [B, H, W], objects in the first frame (0: background), in evaluation, if they are known
 
-The position in the data is the global step. What a step holds depends on (seed, step) and the configuration, not on
-the number of hosts, workers or devices: host p of P gets rows p * B/P to (p + 1) * B/P of the same global batch.
-
-Fields of `data` (configs/common.py): name, dir, frames, frame_stride, size, clips_per_video, flip, jitter, crop,
-workers, prefetch, num_clips, breeze; and of `data.poke`: object_weighting, geometry (probability, rotation, shift) and
-the other fields of `poke_reader.PokeSettings`.
+The position in the data is the global step. The contents of a step depend only on (seed, step) and the configuration,
+not on the number of hosts, workers or devices: host p of P gets rows p * B/P to (p + 1) * B/P of the same global batch.
 """
 
 import dataclasses
@@ -51,18 +47,18 @@ _FOREVER = 2**40  # steps
 
 
 class Reader(Protocol):
-    """What a pipeline runs in its workers; it can be pickled."""
+    """What a pipeline runs in its worker processes. Readers can be pickled."""
 
     @property
     def order(self) -> ClipOrder:
-        """Which clip is at which position."""
+        """The order of the clips."""
 
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and type of one element's arrays."""
+        """The shape and type of one element's arrays."""
 
     def __call__(self, position: int) -> Mapping[str, Any]:
-        """The element at a position of the stream."""
+        """Returns the element at a position of the stream."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +72,12 @@ class Pipeline:
 
     @property
     def num_clips(self) -> int:
-        """Clips in the split: videos that are long enough, times clips per video."""
+        """The number of clips in the split: videos that are long enough, times clips per video."""
         return self.reader.order.num_clips
 
     @property
     def steps_per_epoch(self) -> int:
-        """Training drops the last clips of an epoch that fill no batch, evaluation fills the batch up."""
+        """The number of batches in an epoch. Training drops an incomplete last batch, evaluation pads it."""
         return self.reader.order.steps_per_epoch
 
     @property
@@ -91,20 +87,20 @@ class Pipeline:
 
     @property
     def batch_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and type of every array of the GLOBAL batch."""
-        # jax would turn a 64-bit type into 32 bits in arrays; the specification keeps what NumPy delivers.
+        """The shape and type of every array of the global batch."""
+        # jax arrays would have 32 bits for 64-bit types; the specification keeps the types of the NumPy arrays.
         batch = self.global_batch_size
         return {name: jax.ShapeDtypeStruct((batch, *item.shape), item.dtype) for name, item in self.reader.spec.items()}
 
     def iterator(self, start_step: int = 0, process: tuple[int, int] | None = None) -> "BatchIterator":
-        """Iterates over this host's part of the batches.
+        """Returns an iterator over this host's part of the batches.
 
         Args:
             start_step: the first global step.
-            process: (index, count) of the hosts, by default those of jax.
+            process: index of this host and number of hosts; by default those of jax.
 
         Raises:
-            UserError: the batch cannot be divided among the hosts.
+            UserError: the batch size is not divisible by the number of hosts.
         """
         index, count = process or (jax.process_index(), jax.process_count())
         if self.global_batch_size % count:
@@ -116,7 +112,7 @@ class Pipeline:
 
 
 class BatchIterator(Iterator[Batch]):
-    """This host's part of each global batch, `{"video": [B / hosts, T, H, W, 3], ...}`.
+    """Iterates over this host's part of each global batch, `{"video": [B / hosts, T, H, W, 3], ...}`.
 
     Its state is the global step.
     """
@@ -137,16 +133,16 @@ class BatchIterator(Iterator[Batch]):
         return batch
 
     def get_state(self) -> dict[str, int]:
-        """The position, fit for JSON; the same on every host."""
+        """Returns the position as JSON-serializable state, which is the same on every host."""
         return {"step": self._step}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Continues at a saved position, whatever the number of hosts was that saved it."""
+        """Continues at a saved position. The number of hosts may have changed."""
         self.close()
         self._step = int(state["step"])
 
     def close(self) -> None:
-        """Ends reading threads and processes; the next batch starts them again."""
+        """Stops the threads and processes that read; the next batch starts them again."""
         if self._iterator is not None:
             self._iterator.close()
             self._iterator = None
@@ -159,9 +155,9 @@ class BatchIterator(Iterator[Batch]):
         if pipeline.workers == 0:
             threads = min(pipeline.prefetch, os.cpu_count() or 1)
             return mine.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=pipeline.prefetch))
-        if not flags.FLAGS.is_parsed():  # Grain reads its flags when it starts processes, also where no absl app runs
+        if not flags.FLAGS.is_parsed():  # Grain reads its flags when it starts processes, even without an absl app
             flags.FLAGS.mark_as_parsed()
-        # Each worker process fills one batch at a time; more threads inside would only compete.
+        # Each worker process fills one batch at a time; more threads in it would only compete.
         dataset = mine.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
         options = grain.MultiprocessingOptions(
             num_workers=pipeline.workers, per_worker_buffer_size=max(1, -(-pipeline.prefetch // pipeline.workers))
@@ -200,7 +196,7 @@ def make_pipeline(
     if len(videos) < len(source):
         left_out = len(source) - len(videos)
         logger.info(f"{data.name}/{split}: left out {left_out} videos shorter than {span} frames")
-    # a single frame, which the image autoencoder sees, has no motion to poke
+    # a single frame, which the image autoencoder trains on, has no motion to poke
     settings = PokeSettings.of(data.poke) if "poke" in data and data.frames > 1 else None
     store = _open_flows(data, source, settings) if settings else None
     if store is not None:
@@ -234,10 +230,10 @@ def make_pipeline(
 
 
 def _weighted(order: ClipOrder, source: sources.VideoSource, videos: Sequence[int], clips_per_video: int) -> ClipOrder:
-    """The order in which every object is equally likely."""
+    """Returns an order in which every object is equally likely."""
     clips: dict[str, list[int]] = {}
-    for place, video in enumerate(videos):
-        first = place * clips_per_video
+    for index, video in enumerate(videos):
+        first = index * clips_per_video
         clips.setdefault(source.object_name(video), []).extend(range(first, first + clips_per_video))
     objects = tuple(tuple(members) for members in clips.values())
     return WeightedOrder(order.num_clips, order.batch_size, order.seed, order.train, objects)

@@ -1,7 +1,7 @@
-"""Pokes for training: drawn from the optical flow between the first and the last frame of a clip.
+"""Pokes for training, drawn from the optical flow between the first and the last frame of a clip.
 
-A foreground poke is a pixel that moves much, and its displacement. A background poke is a pixel that does not, with the
-displacement of one that does; its target is the start frame, repeated (poke paper, section 3.2 and appendix E.2).
+A foreground poke is a pixel that moves far, and its displacement. A background poke is a pixel that does not move, with
+the displacement of one that does; its target is the start frame, repeated (poke paper, section 3.2, appendix E.2).
 Pixels are (x, y), displacements (dx, dy) in pixels at the model's resolution, y down.
 """
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from i2v_jax.errors import UserError
 
-_ROUNDING = 1e-6  # by which a length may exceed its bound
-_LOWEST = 0.05  # share of amplitudes that count as background
+_ROUNDING = 1e-6  # tolerance for lengths at their bound
+_LOWEST = 0.05  # fraction of the amplitudes that count as background
 
 
 @dataclasses.dataclass(frozen=True)
 class Poke:
-    """One poke, what it shows and what it asks for."""
+    """One poke of a clip."""
 
     position: tuple[int, int]
     displacement: np.ndarray  # float32 [2]
@@ -26,10 +26,10 @@ class Poke:
 
 
 def foreground(flow: np.ndarray, border: int) -> np.ndarray:
-    """The pixels that training pokes, flow float32 [H, W, 2] -> int [N, 2] as (x, y), N >= 1.
+    """Returns the pixels that training pokes, int [N, 2] as (x, y) with N >= 1, of a flow map float32 [H, W, 2].
 
-    Those at least `border` pixels inside the frame whose amplitude, normalized to [0, 1], lies above mean + 2 standard
-    deviations; if there are none, above mean + 1; if there are none, above the mean. All where everything moves alike.
+    These are the pixels at least `border` pixels inside the frame whose amplitude, normalized to [0, 1], is above mean
+    + 2 standard deviations; if there are none, above mean + 1; if there are none, above the mean; or else all of them.
     """
     inner = _inner(amplitude_of(flow), border)
     spread = np.ptp(inner)
@@ -42,11 +42,11 @@ def foreground(flow: np.ndarray, border: int) -> np.ndarray:
 
 
 def background(flow: np.ndarray, border: int, mask: np.ndarray | None = None) -> np.ndarray:
-    """The pixels of the background, int [N, 2] as (x, y), N >= 1.
+    """Returns the pixels of the background, int [N, 2] as (x, y) with N >= 1.
 
-    With an object mask [H, W] (0 is the background): those at least `border` pixels away from all objects, so that no
-    poke of an object looks alike; if there are none, those outside the mask. Without, or if there are none of these
-    either, the lowest 5 % of amplitudes.
+    With an object mask [H, W] (0 is the background), these are the pixels at least `border` pixels away from all
+    objects, so that their pokes differ from pokes of objects; if there are none, all pixels of the background. Without
+    a mask, or without background, they are the pixels with the lowest 5 % of amplitudes.
     """
     if mask is not None:
         for margin in (border, 0):
@@ -60,7 +60,7 @@ def background(flow: np.ndarray, border: int, mask: np.ndarray | None = None) ->
 def draw_poke(
     flow: np.ndarray, border: int, is_background: bool, rng: np.random.Generator, mask: np.ndarray | None = None
 ) -> Poke:
-    """Draws a pixel of the foreground and takes its flow; a background poke keeps that and moves elsewhere."""
+    """Draws a pixel of the foreground and its flow; a background poke has this flow at a pixel of the background."""
     pixels = foreground(flow, border)
     x, y = pixels[rng.integers(len(pixels))]
     displacement = flow[y, x].astype(np.float32)
@@ -73,14 +73,14 @@ def draw_poke(
 def poke_map(
     position: tuple[int, int], displacement: np.ndarray, size: int, poke_size: int, flow: np.ndarray | None = None
 ) -> np.ndarray:
-    """The poke as the networks see it: float32 [size, size, 2], zero but in a square around the poked pixel.
+    """Returns the poke as input of the networks, float32 [size, size, 2]: zero outside of a square around the pixel.
 
     Args:
         position: (x, y).
-        displacement: [2], the value of the whole square.
-        size: height and width.
-        poke_size: side of the square, odd.
-        flow: [size, size, 2], fills the square instead when given.
+        displacement: [2], the value of the square.
+        size: height and width of the map.
+        poke_size: height and width of the square, odd.
+        flow: [size, size, 2], the values of the square instead of `displacement`.
     """
     poke = np.zeros((size, size, 2), np.float32)
     (x, y), half = position, poke_size // 2
@@ -90,11 +90,7 @@ def poke_map(
 
 
 def check_position(position: tuple[float, float], width: int, height: int) -> None:
-    """Whether a place lies in an image of `width` x `height`; pixel (0, 0) has its middle at (0, 0).
-
-    Raises:
-        UserError: it does not, or is no number.
-    """
+    """Raises UserError unless a position is in an image of `width` x `height`; pixel (0, 0) has its center there."""
     x, y = (float(value) for value in position)
     if not np.isfinite([x, y]).all():
         raise UserError(f"position {x:g},{y:g}: x and y must be finite numbers")
@@ -111,46 +107,46 @@ def check_poke(
     seen: tuple[int, int] | None = None,
     impulse: bool = False,
 ) -> None:
-    """Whether a user's poke is one, in pixels of an image of `width` x `height`.
+    """Checks a user's poke, in pixels of an image of `width` x `height`.
 
     Args:
         position: (x, y).
-        displacement: (dx, dy). At most the diagonal of the part that is seen, when that is brought to a square; so the
-            bound is the same before and after.
-        width, height: of the image.
-        seen: width and height of the part of it that the model sees; by default all.
-        impulse: the displacement is a direction, whose length is at most 1.
+        displacement: (dx, dy). Its maximum is the diagonal of the visible part after that is resized to a square, so
+            the bound is the same before and after resizing.
+        width, height: size of the image.
+        seen: width and height of the part that the model sees; by default the whole image.
+        impulse: whether the displacement is a direction with a length of at most 1.
 
     Raises:
-        UserError: as `check_position`; a displacement that is no number, zero, or too long.
+        UserError: the position is outside of the image, or the displacement is not finite, zero or too long.
     """
     check_position(position, width, height)
     dx, dy = (float(value) for value in displacement)
-    length, told = float(np.hypot(dx, dy)), f"displacement {dx:g},{dy:g}"
+    length, shown = float(np.hypot(dx, dy)), f"displacement {dx:g},{dy:g}"
     if not np.isfinite([dx, dy]).all():
-        raise UserError(f"{told}: dx and dy must be finite numbers")
+        raise UserError(f"{shown}: dx and dy must be finite numbers")
     if length == 0:
-        raise UserError(f"{told}: there is nothing to answer: give dx or dy")
+        raise UserError(f"{shown}: the displacement is zero: give dx or dy")
     if impulse:
         if length > 1 + _ROUNDING:
-            raise UserError(f"{told}: this model was trained with impulses, whose length is 1 at most")
+            raise UserError(f"{shown}: this model was trained with impulses, whose length is at most 1")
         return
     across, down = seen or (width, height)
     share = float(np.hypot(dx / across, dy / down)) / np.sqrt(2)
     if share > 1 + _ROUNDING:
         raise UserError(
-            f"{told}: it is {length:.0f} pixels long, the image is {width}x{height}: "
+            f"{shown}: it is {length:.0f} pixels long, the image is {width}x{height}: "
             f"at most {length / share:.0f} in this direction"
         )
 
 
 def moves(flow: np.ndarray, border: int, least: float) -> bool:
-    """Whether anything inside the border moves by `least` pixels or more."""
+    """Returns whether anything inside the border moves by at least `least` pixels."""
     return bool(_inner(amplitude_of(flow), border).max() >= least)
 
 
 def amplitude_of(flow: np.ndarray) -> np.ndarray:
-    """[H, W, 2] -> [H, W], in pixels."""
+    """Returns the length of each flow vector in pixels, [H, W, 2] -> [H, W]."""
     return np.hypot(flow[..., 0], flow[..., 1])
 
 

@@ -1,4 +1,4 @@
-"""Batches from arrays in memory, in the same order of clips and with the same position as those from videos."""
+"""Batches from arrays in memory, with the same order and position as batches from videos."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from i2v_jax.input.pipeline import Pipeline
 
 @dataclasses.dataclass(frozen=True)
 class ReadRow:
-    """Position -> one row of every array."""
+    """Maps a position to one row of every array."""
 
     rows: Mapping[str, np.ndarray]  # each [N, ...]
     order: ClipOrder
@@ -23,12 +23,12 @@ class ReadRow:
 
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and type of one row."""
+        """The shape and type of one row."""
         return {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.rows.items()}
 
 
 def rows_pipeline(rows: Mapping[str, np.ndarray], *, batch_size: int, seed: int) -> Pipeline:
-    """Endless shuffled batches of `rows`, arrays [N, ...] with the same N; every host holds all of them."""
+    """Returns infinite shuffled batches of `rows`, arrays [N, ...] with the same N; every host has all of them."""
     count = len(next(iter(rows.values())))
     reader = ReadRow(rows, ClipOrder(count, batch_size, seed, train=True))
     return Pipeline(reader, num_steps=2**40, workers=0, prefetch=2)

@@ -1,4 +1,4 @@
-"""Random access to the videos of a data set, decoding no more than the frames asked for."""
+"""Random access to the videos of a data set, decoding only the requested frames."""
 
 import json
 import threading
@@ -27,35 +27,35 @@ class VideoSource(Protocol):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Which of `labels.LABELS` every clip has."""
+        """The names in `labels.LABELS` that every clip has."""
 
     def __len__(self) -> int:
-        """The number of videos."""
+        """Returns the number of videos."""
 
     def num_frames(self, video: int) -> int:
-        """The length of a video, known without reading it."""
+        """Returns the number of frames of a video without reading it."""
 
     def name(self, video: int) -> str:
-        """What the user called the video."""
+        """Returns the name that the user gave to a video."""
 
     def object_name(self, video: int) -> str:
-        """What the video shows; several videos may show the same object."""
+        """Returns the object that a video shows; several videos may show the same object."""
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
-        """uint8 [T, h, w, 3].
+        """Returns frames, uint8 [T, h, w, 3].
 
-        Frames may come smaller than stored while both sides stay at least `min_size` (0: as stored).
+        They may be smaller than stored, but both sides are at least `min_size` pixels; 0: as stored.
         """
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
-        """The `label_names` of the clip that consists of these frames."""
+        """Returns the labels of the clip that consists of these frames, one for each of `label_names`."""
 
 
 def find_prepared(data_dir: str, name: str) -> Path:
-    """The folder of the TFDS data set `name` (newest version) below `data_dir`, or `data_dir` itself if it is one.
+    """Returns the folder of the TFDS data set `name` (newest version) in `data_dir`, or `data_dir` if it is one.
 
     Raises:
-        UserError: nothing of that name was prepared there.
+        UserError: no data set of that name was prepared there.
     """
     if not data_dir:
         raise UserError(
@@ -78,7 +78,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
 
 
 class RecordSource:
-    """Videos written by `launch.prepare` as TFDS ArrayRecord: one record per video, its frames still encoded."""
+    """Videos that `launch.prepare` wrote as TFDS ArrayRecord: one record of encoded frames per video."""
 
     def __init__(self, folder: Path, split: str) -> None:
         """Raises UserError if the folder has no such split."""
@@ -111,7 +111,7 @@ class RecordSource:
 
     def object_name(self, video: int) -> str:
         if self._objects is None:
-            raise UserError(f"{self.folder}: prepared without names of objects: prepare the data set again")
+            raise UserError(f"{self.folder} was prepared without names of objects: prepare the data set again")
         return self._objects[video]
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
@@ -132,7 +132,7 @@ class RecordSource:
         return {name: read(record, frame_indices) for name, read in readers.items() if read}
 
     def _record(self, video: int) -> Mapping[str, Any]:
-        """The video's record. Each thread keeps its last one: labels and pixels are asked for one after the other."""
+        """Returns the record of a video. Each thread caches the last one, for reading labels and then pixels."""
         local = self._local
         if getattr(local, "video", None) != video:
             if not hasattr(local, "records"):
@@ -150,7 +150,7 @@ def _ints(record: Mapping[str, Any], key: str) -> np.ndarray:
 
 
 def _largest_shrink(stored_size: np.ndarray, min_size: int) -> int:
-    """How far frames may be reduced while decoding."""
+    """Returns the divisor by which frames can be reduced while decoding."""
     if min_size == 0:
         return 1
     return max(shrink for shrink in (1, 2, 4, 8) if shrink == 1 or stored_size.min() >= shrink * min_size)

@@ -1,4 +1,4 @@
-"""Decoding: frames out of video files (PyAV) and folders of images."""
+"""Decoding of video files (PyAV) and folders of images."""
 
 import dataclasses
 import io
@@ -18,22 +18,22 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
-    """Sorts numbers inside names by value: frame9 before frame10."""
+    """Returns a sort key that orders numbers in names by value: frame9 before frame10."""
     parts = re.split(r"(\d+)", str(path))
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part.lower()) for part in parts]
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The images of a folder in natural order of their numbers, which may start anywhere. Hidden files are left out."""
+    """Returns the images of a folder in natural order, without hidden files."""
     files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     return sorted(files, key=lambda p: natural_key(p.name))
 
 
 def iterate_frames(path: Path) -> Iterator[np.ndarray]:
-    """Decodes a video file from its beginning: uint8 [h, w, 3] one after the other, turned upright.
+    """Yields the frames of a video file in order, uint8 [h, w, 3], rotated upright.
 
     Raises:
-        UserError: the file is missing, empty, truncated, has no video stream, or is no video at all.
+        UserError: the file is missing, empty or truncated, or has no video stream.
     """
     check_file(path)
     try:
@@ -48,7 +48,7 @@ def iterate_frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def check_file(path: Path) -> None:
-    """Raises UserError when a file is missing or empty."""
+    """Raises UserError if a file is missing or empty."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if path.stat().st_size == 0:
@@ -60,9 +60,9 @@ def _reason(error: Exception) -> str:
 
 
 def _upright(frame: av.VideoFrame, reformatter: VideoReformatter, shrink: int = 1) -> np.ndarray:
-    """uint8 [h / shrink, w / shrink, 3]; phones store the turn beside the pixels.
+    """Returns uint8 [h / shrink, w / shrink, 3]; phones store the rotation next to the pixels.
 
-    One reformatter serves all frames of a video: setting it up costs more than using it.
+    All frames of a video share one reformatter, since setting it up costs more than using it.
     """
     width, height = frame.width // shrink, frame.height // shrink
     interpolation = "BILINEAR" if shrink == 1 else "AREA"
@@ -73,17 +73,17 @@ def _upright(frame: av.VideoFrame, reformatter: VideoReformatter, shrink: int = 
 
 @dataclasses.dataclass(frozen=True)
 class FrameTable:
-    """Where the frames of an encoded video are, so that a clip can be read without decoding what comes before it."""
+    """The positions of the frames of an encoded video, for reading a clip without decoding everything before it."""
 
     times: np.ndarray  # int64 [N], presentation times in the stream's time base, ascending
     keyframes: np.ndarray  # int64 [K], indices into `times` of the frames that decode on their own, ascending
 
 
 def scan_frames(path: Path) -> FrameTable:
-    """Decodes a whole file once and notes its frames; what cannot be decoded is not listed.
+    """Decodes a whole file and returns the positions of its frames, except those that cannot be decoded.
 
     Raises:
-        UserError: as `iterate_frames`.
+        UserError: see `iterate_frames`.
     """
     check_file(path)
     times: list[int] = []
@@ -94,7 +94,7 @@ def scan_frames(path: Path) -> FrameTable:
                 raise UserError(f"{path}: no video stream in this file")
             for frame in container.decode(video=0):
                 if frame.pts is None:
-                    raise UserError(f"{path}: frames without time stamps; store it as frames instead")
+                    raise UserError(f"{path}: the frames have no time stamps: use --store=frames")
                 if frame.key_frame:
                     keyframes.append(len(times))
                 times.append(frame.pts)
@@ -104,19 +104,19 @@ def scan_frames(path: Path) -> FrameTable:
 
 
 def decode_at(encoded: bytes, table: FrameTable, frame_indices: Sequence[int], shrink: int = 1) -> np.ndarray:
-    """Decodes chosen frames of an encoded video, starting from the last key frame before them.
+    """Decodes selected frames of an encoded video, starting from the last key frame before them.
 
     Args:
-        encoded: the file's bytes.
-        table: of the same file.
-        frame_indices: ascending, T of them.
-        shrink: divides height and width.
+        encoded: the bytes of the file.
+        table: the frame table of the file.
+        frame_indices: T ascending indices.
+        shrink: divisor of height and width.
 
     Returns:
         uint8 [T, h / shrink, w / shrink, 3].
 
     Raises:
-        UserError: a frame is not found, because the bytes are damaged.
+        UserError: a frame is missing because the bytes are damaged.
     """
     wanted = {int(table.times[i]): position for position, i in enumerate(frame_indices)}
     before = np.searchsorted(table.keyframes, frame_indices[0], side="right") - 1

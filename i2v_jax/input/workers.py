@@ -1,4 +1,4 @@
-"""Reading processes that end when their parent says so or is gone, and for no signal to the whole process group.
+"""Reading processes that ignore signals to the process group, and end when their parent ends.
 
 Terminals and schedulers send Ctrl-C and SIGTERM to all processes of a job, but the parent needs batches until it has
 saved.
@@ -19,8 +19,8 @@ _NOT_FOR_WORKERS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Around the start of workers: they inherit that signals wait, and ignore them before any arrives."""
-    resource_tracker.ensure_running()  # its start, else part of the first worker's, would let signals through again
+    """A context to start workers in: they inherit blocked signals, and ignore them before any arrives."""
+    resource_tracker.ensure_running()  # otherwise the first worker starts it, which unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:
         yield
@@ -29,7 +29,7 @@ def starting() -> Iterator[None]:
 
 
 def set_up(worker_index: int, worker_count: int) -> None:
-    """The first thing that a worker does; Grain hands it its number."""
+    """Sets up a worker process; Grain calls it with the index of the worker."""
     del worker_index, worker_count
     cv2.setNumThreads(0)  # the workers share the cores already
     for number in _NOT_FOR_WORKERS:

@@ -1,4 +1,4 @@
-"""What the procedural data sets share: splits, and a source whose clips are drawn when they are read."""
+"""The base of procedural data sets: a source whose clips are drawn when they are read."""
 
 import abc
 import dataclasses
@@ -14,7 +14,7 @@ SPLIT_SEEDS = {split: number for number, split in enumerate(SPLITS)}  # the firs
 
 @dataclasses.dataclass(frozen=True)
 class ProceduralSource(abc.ABC):
-    """The random-access source of the pipeline (`sources.VideoSource`) for one split. A data set says how to `draw`."""
+    """One split of a procedural data set as `sources.VideoSource`. Subclasses set `dataset` and implement `draw`."""
 
     split: str
     num_videos: int
@@ -26,7 +26,7 @@ class ProceduralSource(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
-        """uint8 [T, size, size, 3]."""
+        """Draws frames of a video, uint8 [T, size, size, 3]."""
 
     def __len__(self) -> int:
         return self.num_videos
@@ -38,11 +38,11 @@ class ProceduralSource(abc.ABC):
         return f"{self.dataset}-{self.split}-{video:06d}"
 
     def object_name(self, video: int) -> str:
-        """Every scene shows something of its own."""
+        """Returns the name of the video: every scene shows another object."""
         return self.name(video)
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
-        """uint8 [T, size, size, 3]; `min_size` has no use here, frames are drawn at the size wanted."""
+        """Draws frames at the size of the source, whatever `min_size` is."""
         return self.draw(video, frame_indices)
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
