@@ -102,11 +102,13 @@ def _claim(folder: Path, options: FlowOptions) -> None:
     """Writes the options of the flows to their folder. Raises UserError if it has flows with other options."""
     path, wanted = folder / "options.json", options.recorded
     there = json.loads(path.read_text()) if path.is_file() else wanted
-    different = [f"{name}={there[name]} there, {wanted[name]} here" for name in wanted if there[name] != wanted[name]]
+    different = [name for name in wanted if there[name] != wanted[name]]
     if different:
+        first = different[0]
         raise UserError(
-            f"{folder} has flows with other options ({'; '.join(different)}): delete that folder to store them again",
-            "flow",
+            f"{folder} has flows with {first}={there[first]}, not {wanted[first]}: delete it to store them again",
+            first,
+            wanted[first],
         )
     files.write_text(path, json.dumps(wanted))
 

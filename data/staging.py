@@ -34,7 +34,9 @@ def writing_to(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise UserError(
-                f"{folder}: the disk is full: free some space and run the same command again, which continues"
+                f"{folder}: the disk is full: free some space and run the same command again, which continues",
+                "data_dir",
+                str(folder),
             ) from error
         raise UserError(f"{error.filename or folder}: {error.strerror or error}") from error
 

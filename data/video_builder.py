@@ -236,7 +236,9 @@ def _write(builder: VideoBuilder, staged: list[staging.StagedVideo], folder: Pat
     if free < needed:
         raise UserError(
             f"{folder.parent}: writing the records needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free: "
-            "free some space and run the same command again, which continues"
+            "free some space and run the same command again, which continues",
+            "data_dir",
+            str(folder.parent),
         )
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download, although there is none

@@ -13,7 +13,7 @@ _PARTS = {"train": (0.0, 0.7), "eval": (0.7, 0.8), "test": (0.8, 1.0)}
 
 
 class PokingPlants(VideoBuilder):
-    """Video files, or folders of frames, one for each recording of a plant; `objects.txt` may say of which."""
+    """Video files or folders of frames, one for each recording of a plant; `objects.txt` may list the plants."""
 
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
@@ -29,7 +29,7 @@ class PokingPlants(VideoBuilder):
 
 
 def _plants(raw_dir: Path, videos: Sequence[raw.RawVideo]) -> dict[str, str]:
-    """Video -> the plant that it shows: what `objects.txt` says, or else what its file name begins with, up to "_".
+    """Returns the plant that each video shows: from `objects.txt`, or else the part of its file name before "_".
 
     Raises:
         UserError: `objects.txt` lacks a video, or has a line that is not `VIDEO PLANT`.
@@ -41,12 +41,16 @@ def _plants(raw_dir: Path, videos: Sequence[raw.RawVideo]) -> dict[str, str]:
     for number, line in enumerate(filter(None, map(str.strip, path.read_text().splitlines())), 1):
         name, _, plant = line.rpartition(" ")
         if not name.strip():
-            raise UserError(f"{path}: line {number} is {line!r}, where VIDEO PLANT is needed")
+            raise UserError(f"{path}: line {number} is {line!r}, but must be VIDEO PLANT", "objects.txt", line)
         listed[name.strip()] = plant
     objects = {video.name: listed.get(video.name, listed.get(_without_suffix(video))) for video in videos}
     missing = [name for name, plant in objects.items() if plant is None]
     if missing:
-        raise UserError(f"{path}: no line says which plant {missing[0]} shows ({len(missing)} videos are missing)")
+        raise UserError(
+            f"{path} does not say which plant {missing[0]} shows ({len(missing)} videos are missing): add a line",
+            "objects.txt",
+            missing[0],
+        )
     return {name: plant for name, plant in objects.items() if plant is not None}
 
 

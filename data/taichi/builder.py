@@ -1,4 +1,4 @@
-"""`taichi`: Tai-Chi from the web, cut to the person."""
+"""`taichi`: Tai-Chi videos from the web, cropped to the person."""
 
 import dataclasses
 from pathlib import Path
@@ -8,8 +8,9 @@ from i2v_jax.data.video_builder import VideoBuilder
 
 
 class Taichi(VideoBuilder):
-    """`train/` and `test/` with `<recording>#<first>#<last>.mp4` (or folders of frames): parts of one recording stay
-    together when eval is held out.
+    """`train/` and `test/` with `<recording>#<first>#<last>.mp4`, or folders of frames.
+
+    Parts of one recording stay in the same split when eval is held out.
     """
 
     @classmethod

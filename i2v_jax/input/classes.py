@@ -35,7 +35,9 @@ class ClassifiedSource:
             if _folder(self.name(video)) not in self.classes:
                 raise UserError(
                     f"video {self.name(video)!r} has no class of the training split, which are "
-                    f"{', '.join(self.classes)}: move it to one of these folders"
+                    f"{', '.join(self.classes)}: move it to one of these folders",
+                    "class",
+                    self.name(video),
                 )
 
     @property

@@ -41,8 +41,9 @@ def test_landscape(tmp_path: Path, prepared: Prepare) -> None:
 
 def test_landscape_without_its_folders(tmp_path: Path, prepared: Prepare) -> None:
     write_frames(tmp_path / "raw" / "v1", numbered_frames(18))
-    with pytest.raises(UserError, match="no clips below sky_train/"):
+    with pytest.raises(UserError) as raised:
         prepared(Landscape)
+    assert raised.value.field == "raw_dir"
 
 
 def test_iper(tmp_path: Path, prepared: Prepare) -> None:
@@ -57,14 +58,15 @@ def test_iper(tmp_path: Path, prepared: Prepare) -> None:
         {"train": 1, "eval": 2},
     )
     assert [(item.path, item.reason) for item in summary.skipped] == [
-        ("004_1_1.mp4", "listed neither in train.txt nor in val.txt")
+        ("004_1_1.mp4", "not listed in train.txt or val.txt")
     ]
 
 
 def test_iper_without_lists(tmp_path: Path, prepared: Prepare) -> None:
     write_video(tmp_path / "raw" / "001_1_1.mp4", numbered_frames(17))
-    with pytest.raises(UserError, match=r"train\.txt: no such file"):
+    with pytest.raises(UserError) as raised:
         prepared(Iper)
+    assert raised.value.field == "raw_dir"
 
 
 def write_bair(folder: Path, rows: int = 30) -> np.ndarray:
@@ -81,7 +83,7 @@ def test_bair(tmp_path: Path, prepared: Prepare) -> None:
     summary = prepared(Bair)
     assert summary.num_videos == {"train": 1, "eval": 1, "test": 1}
     assert [item.reason for item in summary.skipped] == [
-        "endeffector_positions.csv has not one x, y, z for each of the 30 frames"
+        "endeffector_positions.csv must have one line x,y,z for each of the 30 frames"
     ]
     source = open_source("bair", str(tmp_path / "out"), "test")
     assert source.label_names == ("endpoint",)
@@ -143,21 +145,21 @@ def test_videos_of_one_plant_share_its_probability(tmp_path: Path, prepared: Pre
     assert drawn == pytest.approx({"fern": 0.5, "palm": 0.5}, abs=0.05)
 
 
-@pytest.mark.parametrize(
-    ("objects", "message"), [("a fern\n", "which plant b.mp4 shows"), ("fern\n", "line 1 is 'fern'")]
-)
-def test_a_list_of_plants_that_lacks_something(tmp_path: Path, prepared: Prepare, objects: str, message: str) -> None:
+@pytest.mark.parametrize(("objects", "value"), [("a fern\n", "b.mp4"), ("fern\n", "fern")])
+def test_a_list_of_plants_that_lacks_something(tmp_path: Path, prepared: Prepare, objects: str, value: str) -> None:
     for name in ("a", "b"):
         write_video(tmp_path / "raw" / f"{name}.mp4", numbered_frames(20))
     (tmp_path / "raw" / "objects.txt").write_text(objects)
-    with pytest.raises(UserError, match=f"objects.txt: .*{message}"):
+    with pytest.raises(UserError) as raised:
         prepared(PokingPlants)
+    assert (raised.value.field, raised.value.value) == ("objects.txt", value)
 
 
 def test_parts_of_videos_cannot_be_stored_as_files(tmp_path: Path, prepared: Prepare) -> None:
     write_video(tmp_path / "raw/fern.mp4", numbered_frames(40))
-    with pytest.raises(UserError, match="store=video keeps whole files"):
+    with pytest.raises(UserError) as raised:
         prepared(PokingPlants, store="video")
+    assert raised.value.field == "raw_dir"  # none of its parts can be used
 
 
 def test_taichi_recordings_stay_together(tmp_path: Path, prepared: Prepare) -> None:
