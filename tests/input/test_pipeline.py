@@ -207,7 +207,6 @@ def test_batch_that_does_not_divide_among_hosts() -> None:
 @pytest.mark.parametrize(
     ("changes", "split", "field", "value"),
     [
-        ({"crop": "middle"}, "train", "data.crop", "middle"),
         ({"num_clips": {"train": 3, "eval": 1, "test": 1}}, "train", "batch_size", 4),
         ({"name": "landscape"}, "train", "data.dir", ""),
         ({"name": "landscape", "dir": "/nowhere"}, "train", "data.dir", "/nowhere"),

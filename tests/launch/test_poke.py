@@ -45,7 +45,7 @@ def test_pokes_are_in_pixels_of_the_image() -> None:
         ("", "4 numbers are needed"),
         ("80,3,4,0", "position 80,3 is outside the image of 80x40 pixels"),
         ("3,40,4,0", "outside the image of 80x40"),
-        ("3,3,0,0", "there is nothing to answer"),
+        ("3,3,0,0", "the displacement is zero"),
         ("3,nan,4,0", "must be finite numbers"),
         ("3,3,90,0", "it is 90 pixels long, the image is 80x40"),
         ("3,3,4,0", "position 3,3 is cut off with crop=center"),

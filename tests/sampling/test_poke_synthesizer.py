@@ -68,7 +68,7 @@ def test_a_streamed_answer_is_the_whole_one_in_parts(tmp_path: pathlib.Path):
     parts = list(synthesizer.stream(*pokes, frames=6))
     assert [part.shape[1] for part in parts] == [1, 3, 2]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), synthesizer.respond(*pokes, frames=6), atol=1e-5)
-    with pytest.raises(UserError, match="there is nothing to answer"):
+    with pytest.raises(UserError, match="the displacement is zero"):
         synthesizer.stream(start_frames[:1], [[5, 5]], [[0, 0]])
 
 
@@ -84,7 +84,7 @@ def test_pokes_in_turn_go_on_from_the_last_frame():
         ((16, 3, 1, 0), "position 16,3 is outside the image of 16x16 pixels"),
         ((-1, 3, 1, 0), "outside the image"),
         ((3, 15.5, 1, 0), "outside the image"),
-        ((3, 3, 0, 0), "there is nothing to answer"),
+        ((3, 3, 0, 0), "the displacement is zero"),
         ((3, np.nan, 1, 0), "must be finite numbers"),
         ((3, 3, np.inf, 0), "must be finite numbers"),
         ((3, 3, 20, 12), "it is 23 pixels long, the image is 16x16"),

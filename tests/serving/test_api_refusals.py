@@ -19,7 +19,7 @@ from tests.serving.stand_ins import SIZE, ask, png
     ("values", "words"),
     [
         ({"poke": "16,3,1,0"}, "position 16,3 is outside the image of 16x16 pixels"),
-        ({"poke": [3, 3, 0, 0]}, "there is nothing to answer"),
+        ({"poke": [3, 3, 0, 0]}, "the displacement is zero"),
         ({"poke": "3,nan,1,0"}, "must be finite numbers"),
         ({"poke": "3,3,inf,0"}, "must be finite numbers"),
         ({"poke": "3,3,20,12"}, "it is 23 pixels long, the image is 16x16"),

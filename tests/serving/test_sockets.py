@@ -65,7 +65,7 @@ def test_samples_come_side_by_side():
         ('{"id": "a"}', "id: a whole number is needed"),
         ('{"id": -1}', "id: a whole number is needed"),
         ('{"id": 1}', "give one image"),
-        ('{"id": 1, "example": "gray", "poke": [3, 3, 0, 0]}', "there is nothing to answer"),
+        ('{"id": 1, "example": "gray", "poke": [3, 3, 0, 0]}', "the displacement is zero"),
         ('{"id": 1, "example": "gray", "poke": [3, 3, NaN, 0]}', "must be finite numbers"),
         ('{"id": 1, "example": "gray", "poke": [[3, 3, 1, 0], [3, 3, 2, 0]]}', "one poke at a time"),
         ('{"id": 1, "image": "AAAA", "poke": [3, 3, 1, 0]}', "not an image"),
