@@ -1,6 +1,6 @@
-"""The page of printed numbers, docs/published.md, which a test holds to `evaluation/published.py`.
+"""Writes docs/published.md from `evaluation/published.py`; a test checks that the page is up to date.
 
-python -c "from i2v_jax.report import published; print(published.document(), end='')" > docs/published.md
+python -c "from i2v_jax.reports import published_tables as p; print(p.document(), end='')" > docs/published.md
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,21 @@ from i2v_jax.metrics.registry import get_metric
 from i2v_jax.reports import tables
 
 _INTRODUCTION = """\
-# Printed numbers
+# Published results
 
-What papers and others print, under the name of the metric that their script computes ([evaluation](evaluation.md)).
-`launch.report` sets them beside our records of the same metric, data, frame size and protocol, on test clips, paired
-as the authors' scripts pair them: on Landscape and DTDB those of `--release_quirks`. They come without floor, deviation
-and hash, so a difference of a few percent says nothing. DTI3D diversity is printed times 1000.
+Values from papers and other sources, under the name of the metric that their scripts compute
+([evaluation](evaluation.md)). `launch.report` shows them next to our records of the same metric, data, frame size and
+protocol, on test clips, paired as in the authors' scripts; on Landscape and DTDB these are the records of
+`--release_quirks`. Published values have no deviation and no hash, so a difference of a few percent means nothing.
+DTI3D diversity is multiplied by 1000.
 
-This page is made of `i2v_jax/evaluation/published.py`; `i2v_jax/report/published.py` says how.
+`i2v_jax/reports/published_tables.py` writes this page from `i2v_jax/evaluation/published.py`.
 """
-_OTHER = "another protocol than any here, or not said"
+_OTHER = "another or an unknown protocol"
 
 
 def document() -> str:
-    """The whole page as Markdown."""
+    """Returns the whole page as Markdown."""
     used = list(dict.fromkeys(row.protocol for row in PUBLISHED if row.protocol))
     protocols = ["## Protocols", _protocol_table([get_protocol(name, release_quirks=True) for name in used])]
     groups: dict[tuple[str, int, str], list[Published]] = {}
