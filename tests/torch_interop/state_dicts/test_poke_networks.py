@@ -121,7 +121,7 @@ def test_poke_patch_discriminator():
     assert_round_trip("poke_patch_discriminator", fixture, variables)
 
 
-@pytest.mark.parametrize("size", [pytest.param(64, marks=pytest.mark.slow), 128])
+@pytest.mark.parametrize("size", [64, pytest.param(128, marks=pytest.mark.slow)])
 def test_poke_temporal_discriminator(size):
     fixture = fixtures.load(f"poke_temporal_discriminator_{size}")
     module, variables = load_torch("poke_temporal_discriminator", fixture.state, fixture.config)
