@@ -42,7 +42,7 @@ setup(
     package_data={"i2v_jax.serving": ["static/*"]},
     entry_points={"console_scripts": ["i2v = i2v_jax.launch.__main__:main"]},
     install_requires=[
-        "absl-py>=2.1",
+        "absl-py>=2.3",
         "av>=14",
         "distrax>=0.1.7",
         "flatbuffers>=24",  # jax.export needs it to write and read files
@@ -53,11 +53,11 @@ setup(
         "matplotlib>=3.9",
         "ml_collections>=1.1",
         "numpy>=2.0",
-        "opencv-python-headless>=4.10",
-        "optax>=0.2.5",
+        "opencv-python-headless>=4.10.0.84",
+        "optax>=0.2.6",
         "orbax-checkpoint>=0.11.25",
         "pillow>=11",
-        "pyyaml>=6",
+        "pyyaml>=6.0.1",
         "scipy>=1.14",
         "tensorflow-datasets>=4.9.9",
         "tqdm>=4.66",

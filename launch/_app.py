@@ -1,6 +1,7 @@
 """What every entry point shares: help, platform set-up, flag parsing, and user errors printed as one line."""
 
 import functools
+import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -50,10 +51,12 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool) -> list[str]:
     except SystemExit:  # absl printed the help that --helpfull asks for; it exits with 1
         sys.exit(0)
     except flags.Error as error:
-        missing = _missing_flag() if flags.FLAGS.is_parsed() else ""  # it is, when only a validator failed
-        raise UserError(f"{missing or _one_line(str(error))} (--help lists the flags)") from error
+        message = _one_line(str(error))
+        if flags.FLAGS.is_parsed():  # only a validator failed
+            message = ("" if takes_positional else _unexpected(_positional(argv))) or _missing_flag() or message
+        raise UserError(f"{message} (--help lists the flags)") from error
     if others and not takes_positional:
-        raise UserError(f"unexpected arguments {others}: flags are given as --name=value")
+        raise UserError(_unexpected(others))
     return [program, *others]
 
 
@@ -61,6 +64,17 @@ def _missing_flag() -> str:
     """Returns the message for the first required flag that was not given, or nothing."""
     missing = [flag for flag in _help.own_flags(sys.argv[0]) if _help.is_required(flag) and flag.value is None]
     return f"--{missing[0].name} is missing: {_one_line(missing[0].help)}" if missing else ""
+
+
+def _unexpected(positional: Sequence[str]) -> str:
+    """Returns the message for positional arguments, or nothing if there are none."""
+    return f"unexpected arguments {list(positional)}: flags are given as --name=value" if positional else ""
+
+
+def _positional(argv: Sequence[str]) -> list[str]:
+    """Returns the arguments that are no flag and cannot be the value of the flag before them."""
+    pairs = itertools.pairwise(argv)
+    return [word for before, word in pairs if word[:1] != "-" and not (before[:1] == "-" and "=" not in before)]
 
 
 def _one_line(text: str) -> str:

@@ -18,7 +18,9 @@ CONFIG = flags.DEFINE_string(
 )
 FIELDS = flags.DEFINE_multi_string("config.", [], "Sets a field of the configuration, as --config.train.keep=3.")
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder for checkpoints, logs and previews. Training continues from what is there."
+    "workdir",
+    None,
+    "Folder for checkpoints, logs and previews; needed to train. Continues from what is there.",
 )
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print all fields and where their values come from, and exit.")
 

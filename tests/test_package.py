@@ -74,6 +74,12 @@ def test_every_command_has_help(i2v, site_packages):
         assert f"    i2v {name} " in done.stdout and "python -m" not in done.stdout
 
 
+def test_a_packaged_config_is_found_by_name(i2v):
+    done = i2v("train", "--config=sky:runlocal", "--print_config")
+    assert done.returncode == 0, done.stderr
+    assert "data.size" in done.stdout
+
+
 def test_a_message_names_the_installed_command(i2v):
     done = i2v("sample", "--workdir=RUN", "--image=a.png", "--out=OUT")
     assert done.returncode == 2

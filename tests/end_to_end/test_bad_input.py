@@ -54,7 +54,7 @@ def test_training_with_wrong_arguments(tmp_path: pathlib.Path, arguments: str, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "Flag --image must have a value other than None"),
+        ("", "--image is missing"),
         ("--image=a.png --chain=odd", "--chain=odd: value should be one of <same_z|fresh>"),
         ("--image=a.png --frames=0", "--frames=0: 0 is not a positive integer"),
     ],
@@ -90,7 +90,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_the_work_directory_of_another_configuration(run: pathlib.Path) -> None:
     before = (run / "config.json").read_text()
     done = launch("launch.train", "--config=configs/sky.py:size=64,runlocal", f"--workdir={run}")
-    assert "belongs to another configuration" in error_of(done)
+    assert "different configuration" in error_of(done)
     assert "data.size: 32 there, 64 here" in done.stderr
     assert (run / "config.json").read_text() == before
 
