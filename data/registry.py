@@ -39,13 +39,13 @@ DATA_SETS: dict[str, DataSet] = {
 
 
 def register(data_set: DataSet) -> None:
-    """Adds a data set from outside of the package; call it in a module that `plugins` names.
+    """Adds a data set from outside of the package, in a module that `plugins` names.
 
     Raises:
-        ValueError: another data set has the name.
+        UserError: another data set has its name.
     """
-    if DATA_SETS.setdefault(data_set.name, data_set) != data_set:
-        raise ValueError(f"there is another data set with the name {data_set.name!r}")
+    if DATA_SETS.setdefault(data_set.name, data_set) is not data_set:
+        raise UserError(f"there already is a data set {data_set.name!r}: choose another name", "name", data_set.name)
 
 
 def data_set(name: str) -> DataSet:

@@ -244,7 +244,7 @@ def load(spec: str, overrides: Iterable[str] = ()) -> Config:
         if not equals:
             raise UserError(f"--config.{field} has no value: write --config.{field}=VALUE", field)
         config.set_text(field, text)
-    import_plugins(config)
+    import_plugins(config.get("plugins", ()))
     return config
 
 
@@ -282,9 +282,9 @@ def stage_data(config: ml_collections.ConfigDict, stage: str) -> ml_collections.
     return data
 
 
-def import_plugins(config: ml_collections.ConfigDict) -> None:
-    """Imports the modules of `config.plugins`, which register what they add. Raises UserError if one is missing."""
-    for name in config.get("plugins", ()):
+def import_plugins(modules: Iterable[str]) -> None:
+    """Imports modules that register what they add to the package. Raises UserError if one is missing."""
+    for name in modules:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

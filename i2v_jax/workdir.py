@@ -73,7 +73,7 @@ def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
             f"{path} is not JSON ({error}): restore it, or use another --workdir", "workdir", str(workdir)
         ) from error
     config = ml_collections.ConfigDict(_tuples(fields))
-    import_plugins(config)
+    import_plugins(config.get("plugins", ()))
     return config
 
 

@@ -15,19 +15,20 @@ from pathlib import Path
 
 from absl import flags, logging
 
+from i2v_jax.config import import_plugins
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.flows import FlowOptions, store_flows
-from i2v_jax.data.registry import DATA_SETS
+from i2v_jax.data.registry import DATA_SETS, data_set
 from i2v_jax.data.staging import StoreOptions
-from i2v_jax.data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
+from i2v_jax.data.video_builder import SplitOptions, VideoBuilder, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
 from i2v_jax.launch._app import run
 
-BUILDERS = {name: known.builder for name, known in DATA_SETS.items() if isinstance(known, PreparedDataSet)}
-
-DATASET = flags.DEFINE_enum(
-    "dataset", None, sorted(BUILDERS), "Data set of the raw files; `folder` takes any videos.", required=True
+_NAMES = ", ".join(sorted(name for name, known in DATA_SETS.items() if isinstance(known, PreparedDataSet)))
+DATASET = flags.DEFINE_string(
+    "dataset", None, f"Data set of the raw files: {_NAMES}. `folder` takes any videos.", required=True
 )
+PLUGINS = flags.DEFINE_list("plugins", [], "Modules to import that register data sets.")
 RAW_DIR = flags.DEFINE_string("raw_dir", None, "Folder of the raw files as they were downloaded.", required=True)
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder for prepared data sets: --config.data.dir in training.", required=True
@@ -65,11 +66,16 @@ THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Number of videos
 def main(argv: Sequence[str]) -> None:
     del argv
     if STORE.value == "video" and MAX_SIZE.value:
-        raise UserError("--max_size scales frames: it cannot be used with --store=video, which keeps files as they are")
-    builder, data_dir = BUILDERS[DATASET.value], Path(DATA_DIR.value).expanduser()
+        raise UserError(
+            "--max_size scales frames, but --store=video stores the original files: leave out one of them",
+            "max_size",
+            MAX_SIZE.value,
+        )
+    import_plugins(PLUGINS.value)
+    builder, data_dir = _builder(DATASET.value), Path(DATA_DIR.value).expanduser()
     folder = prepared_folder(builder, data_dir)
     if is_prepared(folder):
-        print(f"{folder} is prepared already: delete it to prepare it again")
+        print(f"{folder} is already prepared: delete it to prepare it again")
     else:
         logging.set_verbosity(logging.WARNING)
         summary = prepare(
@@ -85,12 +91,18 @@ def main(argv: Sequence[str]) -> None:
         _store_flows(folder)
 
 
-def _store_flows(folder: Path) -> None:
-    """Every split at every distance.
+def _builder(name: str) -> type[VideoBuilder]:
+    """Returns the builder of a data set. Raises UserError if there is none."""
+    known = data_set(name)
+    if not isinstance(known, PreparedDataSet):
+        raise UserError(
+            f"data set {name!r} is drawn while training and needs no files: start training", "dataset", name
+        )
+    return known.builder
 
-    Raises:
-        UserError: not one video has a flow.
-    """
+
+def _store_flows(folder: Path) -> None:
+    """Stores the flow of every split over every distance. Raises UserError if no video has a flow."""
     given = None if FLOW.value == "dis" else Path(FLOW.value).expanduser()
     splits = json.loads((folder / "metadata.json").read_text())["videos"]
     for distance in FLOW_DISTANCE.value:
@@ -99,7 +111,11 @@ def _store_flows(folder: Path) -> None:
         print(*summaries, sep="\n")
         if not any(summary.stored for summary in summaries):
             example = summaries[0].skipped[0]
-            raise UserError(f"no video has a flow over {distance} frames, for example {example.path}: {example.reason}")
+            raise UserError(
+                f"no video has a flow over {distance} frames, for example {example.path}: {example.reason}",
+                "flow_distance",
+                distance,
+            )
 
 
 if __name__ == "__main__":
