@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
             return
         trained = time.monotonic()
         print(f"{name}: trained in {(trained - began) / 60:.1f} min; measuring")
-        reports[name] = _report(config, folder / name)
+        reports[name] = _report(name, config, folder / name)
         for number, value in reports[name].numbers.items():
             print(f"  {number:32s} {value:8.2f}")
         print(f"{name}: measured in {(time.monotonic() - trained) / 60:.1f} min")
@@ -58,13 +58,14 @@ def main(argv: Sequence[str]) -> None:
     print(f"to play with it: {command('serve', f'--workdir={folder / list(reports)[-1]}')}")
 
 
-def _report(config: Any, workdir: pathlib.Path) -> "Report":
+def _report(name: str, config: Any, workdir: pathlib.Path) -> "Report":
     from i2v_jax.reports import plants_demo, sky_demo
-    from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
+    from i2v_jax.sampling.load import load_generator
 
-    if is_poke_model(config):
-        return plants_demo.report(load_poke_synthesizer(workdir), config.data, workdir, CLIPS.value)
-    return sky_demo.report(load_synthesizer(workdir), workdir, CLIPS.value)
+    generator: Any = load_generator(workdir)
+    if name == "plants":
+        return plants_demo.report(generator, config.data, workdir, CLIPS.value)
+    return sky_demo.report(generator, workdir, CLIPS.value)
 
 
 if __name__ == "__main__":

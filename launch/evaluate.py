@@ -13,7 +13,7 @@ RUN/evaluations/targets/numbers.json.
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.data.registry import data_set
     from i2v_jax.distributed import runtime
     from i2v_jax.evaluation import results
-    from i2v_jax.evaluation.evaluated_model import ToldControl, load_candidate
+    from i2v_jax.evaluation.evaluated_model import ControlSource, load_evaluated_model
     from i2v_jax.evaluation.measure import Request, available_metrics, measure
     from i2v_jax.evaluation.protocols import get_protocol
     from i2v_jax.metrics.registry import release_name
@@ -86,10 +86,10 @@ def main(argv: Sequence[str]) -> None:
         if first:
             _measure_targets(config)
         return
-    candidate = load_candidate(
+    candidate = load_evaluated_model(
         WORKDIR.value,
         name=NAME.value,
-        told=cast(ToldControl, CONTROL.value),
+        control_source=cast(ControlSource, CONTROL.value),
         temperature=TEMPERATURE.value,
         batch_size=BATCH_SIZE.value,
         checkpoint=_checkpoint.chosen(),
@@ -133,10 +133,10 @@ def _default_protocol(config: ConfigDict) -> str:
     """Returns the protocol of the data set, or for a model that answers to pokes `targets` or `poke`."""
     from i2v_jax.data.data_set import KnownAnswers
     from i2v_jax.data.registry import data_set
-    from i2v_jax.evaluation.evaluated_model import answers_to_pokes
+    from i2v_jax.sampling.load import describe
 
     known = data_set(config.data.name)
-    if not answers_to_pokes(config):
+    if not describe(config).pokes:
         return known.protocol.name
     return "targets" if isinstance(known, KnownAnswers) else "poke"
 
@@ -147,22 +147,23 @@ def _measure_targets(config: ConfigDict) -> None:
 
     from i2v_jax import files
     from i2v_jax.evaluation import poke_measurements, poked_clips
-    from i2v_jax.evaluation.evaluated_model import answers_to_pokes
-    from i2v_jax.sampling.load import is_poke_model, load_poke_synthesizer, load_synthesizer
+    from i2v_jax.sampling.load import describe, load_generator
+    from i2v_jax.sampling.poke import PokeGenerator
 
-    if not answers_to_pokes(config):
+    about = describe(config)
+    if not about.pokes:
         raise UserError(f"{WORKDIR.value} was not trained with pokes, which protocol targets measures the answers to")
     data, count = config.data, CLIPS.value or poked_clips.CLIPS
     data.dir = DATA_DIR.value or data.dir
-    beside = load_poke_synthesizer(BESIDE.value) if BESIDE.value else None
-    if is_poke_model(config):
-        if beside is not None:
-            raise UserError("--beside: only next to a model that samples; evaluate each poke model by itself")
-        synthesizer = load_poke_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen())
-        measured = poke_measurements.measure(synthesizer, poked_clips.held_out(data, count, SPLIT.value))
+    beside = load_generator(BESIDE.value) if BESIDE.value else None
+    if beside is not None and (about.deterministic or not isinstance(beside, PokeGenerator)):
+        raise UserError("--beside compares a model that samples with a poke model: evaluate other models by themselves")
+    generator: Any = load_generator(WORKDIR.value, checkpoint=_checkpoint.chosen())
+    if about.deterministic:
+        measured = poke_measurements.measure(generator, poked_clips.held_out(data, count, SPLIT.value))
     else:
         measured = poke_measurements.measure_samples(
-            load_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen()),
+            generator,
             data,
             count,
             split=SPLIT.value,

@@ -19,7 +19,7 @@ OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 PLATFORMS = flags.DEFINE_list("platforms", ["cpu", "cuda", "tpu"], "Platforms on which the file runs.")
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "Videos per image.", lower_bound=1)
 FRAMES = flags.DEFINE_integer(
-    "frames", 16, "Length of a video. Longer ones than 16 frames are extended from their last frame.", lower_bound=1
+    "frames", None, "Length of a video; by default as in training. Longer ones are extended.", lower_bound=1
 )
 TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Standard deviation of the residual; with 0 all videos of an image are the same.", lower_bound=0
@@ -31,17 +31,18 @@ CHAIN = flags.DEFINE_enum(
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.sampling import export
-    from i2v_jax.sampling.load import load_synthesizer
-    from i2v_jax.sampling.synthesizer import Chain
+    from i2v_jax.sampling.generator import Chain
+    from i2v_jax.sampling.load import load_generator
 
-    synthesizer, out = load_synthesizer(WORKDIR.value, checkpoint=_checkpoint.chosen()), pathlib.Path(OUT.value)
+    out = pathlib.Path(OUT.value)
+    generator = load_generator(WORKDIR.value, checkpoint=_checkpoint.chosen())
     chain = cast(Chain, CHAIN.value)
     exported = export.export_sampler(
-        synthesizer, PLATFORMS.value, NUM_SAMPLES.value, FRAMES.value, TEMPERATURE.value, chain
+        generator, PLATFORMS.value, NUM_SAMPLES.value, FRAMES.value, TEMPERATURE.value, chain
     )
     export.write(exported, out)
     print(f"wrote {out}: {out.stat().st_size / 2**20:.1f} MiB for {', '.join(exported.platforms)}")
-    print(export.example(out, synthesizer))
+    print(export.example(out, generator))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ A poke model has exactly one video for each poke of an image.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from absl import flags
 
 from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _poke, _synthesis
 from i2v_jax.launch._app import run
+
+if TYPE_CHECKING:
+    from i2v_jax.sampling.generator import Chain, Description
 
 IMAGE = flags.DEFINE_multi_string("image", None, "Image file: the start frame.", required=True)
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 8, "Videos per image.", lower_bound=1)
@@ -34,82 +37,73 @@ CHAIN = flags.DEFINE_enum(
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax.sampling.load import is_poke_model
-    from i2v_jax.workdir import read_workdir
-
-    config = read_workdir(_synthesis.WORKDIR.value)
-    if is_poke_model(config):
-        _answer_pokes(config)
-    else:
-        _draw_samples(config)
-
-
-def _answer_pokes(config: Any) -> None:
-    from i2v_jax.sampling.load import load_poke_synthesizer
-    from i2v_jax.tasks.control import NONE
-
-    _synthesis.refuse(
-        "num_samples", "seed", "temperature", "chain", why="a poke model has one answer to a poke; leave this out"
-    )
-    crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
-    NONE.request(_synthesis.requested_controls(), size)
-    asked = _poke.requested(IMAGE.value, size, crop, impulse=config.data.poke.normalize == "impulse")
-    start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
-    synthesizer = load_poke_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
-    _poke.answer(synthesizer, images.unique_names(IMAGE.value), start_frames, asked, FRAMES.value)
-
-
-def _draw_samples(config: Any) -> None:
     import jax
     import numpy as np
 
-    from i2v_jax.sampling.load import load_synthesizer
-    from i2v_jax.sampling.poke_samples import poke_control
-    from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain
-    from i2v_jax.tasks import control as controls
+    from i2v_jax.sampling.load import describe, load_generator
+    from i2v_jax.tasks.control import NONE
+    from i2v_jax.workdir import read_workdir
 
-    controlled_by = controls.get(config.control)
-    crop, size = _synthesis.CROP.value or config.data.crop, config.data.size
-    if not controlled_by.takes_pokes:
-        why = f"{_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, for example with "
-        _synthesis.refuse("poke", "correlation", "in_turn", why=f"{why}--config=configs/plants.py")
-    control = controlled_by.request(_synthesis.requested_controls(), size)
-    start_frames = _synthesis.read_start_frames(IMAGE.value, size, crop)
-    pokes = _poke.rows(IMAGE.value, start_frames, size, crop) if controlled_by.takes_pokes else []
+    config = read_workdir(_synthesis.WORKDIR.value)
+    about, crop = describe(config), _synthesis.CROP.value or config.data.crop
+    _refuse_flags(about)
+    control = (NONE if about.pokes else about.control).request(_synthesis.requested_controls(), about.size)
+    start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop)
+    poked = _poke.requested(IMAGE.value, start_frames, about, crop) if about.pokes else []
     named = zip(images.unique_names(IMAGE.value), start_frames, strict=True)
-    rows: Sequence[_synthesis.Row] = pokes or [_synthesis.Row(name, frame) for name, frame in named]
-    synthesizer = load_synthesizer(_synthesis.WORKDIR.value, progress=True, checkpoint=_checkpoint.chosen())
-    if pokes:
-        control = poke_control(synthesizer, [row.position for row in pokes], [row.displacement for row in pokes])
-    elif control is None and controlled_by.width:
-        print(f"no {config.control} given: drawn at random for each sample")
-    videos = synthesizer.sample(
+    rows: Sequence[_synthesis.Row] = [_synthesis.Row(name, frame) for name, frame in named]
+    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, about.size)
+
+    generator: Any = load_generator(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen(), progress=True)
+    if about.pokes:
+        pokes = [row for image in poked for row in image.rows()]
+        for image in poked:
+            _poke.write_correlations(generator, output, image)
+            if pokes and _poke.IN_TURN.value:
+                _poke.write_in_turn(generator, output, image, FRAMES.value)
+        if not pokes or _poke.IN_TURN.value:
+            return
+        rows, pairs = pokes, [(row.position, row.displacement) for row in pokes]
+        control = generator.encode_pokes(*zip(*pairs, strict=True))
+    elif control is None and about.control.width:
+        print(f"no {about.control.name} given: drawn at random for each sample")
+    videos = generator.generate(
         np.stack([row.start_frame for row in rows]),
         jax.random.key(SEED.value),
-        NUM_SAMPLES.value,
-        frames=FRAMES.value or CLIP_FRAMES,
+        1 if about.deterministic else NUM_SAMPLES.value,
+        frames=FRAMES.value,
         temperature=TEMPERATURE.value,
         control=control,
-        chain=cast(Chain, CHAIN.value),
+        chain=cast("Chain", CHAIN.value),
     )
-    _write(rows, videos, size)
+    _write(output, rows, videos, about)
 
 
-def _write(rows: Sequence[_synthesis.Row], videos: Any, size: int) -> None:
-    """Every sample of `videos` [R, S, T, H, W, 3], and all of them as a grid."""
+def _refuse_flags(about: "Description") -> None:
+    """Raises UserError for flags that have no effect on the model."""
+    if about.deterministic:
+        why = "the poke model has one answer to a poke: leave this out"
+        _synthesis.refuse("num_samples", "seed", "temperature", "chain", why=why)
+    if not about.pokes:
+        why = f"{_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, for example with "
+        _synthesis.refuse("poke", "correlation", "in_turn", why=f"{why}--config=configs/plants.py")
+
+
+def _write(output: _synthesis.Output, rows: Sequence[_synthesis.Row], videos: Any, about: "Description") -> None:
+    """Every sample of `videos` [R, S, T, H, W, 3]; where the model draws them, also all of them as a grid."""
     import numpy as np
 
     from i2v_jax import media
 
-    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, size)
     cells, grid_scale = [], max(1, output.scale // 2)
     for row, samples in zip(rows, videos, strict=True):
-        still = np.repeat(row.start_frame[None], 1 + videos.shape[2], axis=0)
         wholes = [media.with_start(row.start_frame, video) for video in samples]
-        cells += [_synthesis.enlarged(video, grid_scale, row.draw) for video in (still, *wholes)]
         for index, video in enumerate(wholes):
-            output.video(f"{row.name}_{index:02d}", video, row.draw)
-    output.overview("grid", media.grid(np.stack(cells), columns=1 + videos.shape[1]))
+            output.video(row.name if about.deterministic else f"{row.name}_{index:02d}", video, row.draw)
+        still = np.repeat(row.start_frame[None], 1 + videos.shape[2], axis=0)
+        cells += [_synthesis.enlarged(video, grid_scale, row.draw) for video in (still, *wholes)]
+    if not about.deterministic:
+        output.overview("grid", media.grid(np.stack(cells), columns=1 + videos.shape[1]))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ The direction of the clip is measured unless --direction gives it; an end point 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import flags
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _synthesis
@@ -34,8 +36,7 @@ FRAMES = flags.DEFINE_integer("frames", 16, "Length of the videos.", lower_bound
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax import media
-    from i2v_jax.sampling.load import load_synthesizer
-    from i2v_jax.sampling.synthesizer import CLIP_FRAMES
+    from i2v_jax.sampling.load import describe, load_generator
     from i2v_jax.workdir import read_workdir
 
     if not IMAGE.value and SET.value is None:
@@ -43,17 +44,21 @@ def main(argv: Sequence[str]) -> None:
             "give the images that take the motion (--image=b.jpg), another control (--set=direction=120), or both"
         )
     config = read_workdir(_synthesis.WORKDIR.value)
-    data, crop = config.data, _synthesis.CROP.value or config.data.crop
-    clip = images.read_clip(CLIP.value, CLIP_FRAMES + 1, data.size, crop, start=START.value, stride=STRIDE.value)
+    about, crop = describe(config), _synthesis.CROP.value or config.data.crop
+    if not about.latent_dimensions:
+        raise UserError(
+            f"{_synthesis.WORKDIR.value} has no latent motion to transfer: "
+            f"poke an image with {command('sample', '--poke=x,y,dx,dy')}"
+        )
+    clip = images.read_clip(CLIP.value, about.frames + 1, about.size, crop, start=START.value, stride=STRIDE.value)
     names = images.unique_names(IMAGE.value or [CLIP.value])
-    start_frames = _synthesis.read_start_frames(IMAGE.value, data.size, crop) if IMAGE.value else clip[:1]
-    controlled_by = controls.get(config.control)
-    own = own_control(controlled_by, clip)
-    new = controlled_by.request(_synthesis.named_control("--set", SET.value), data.size) if SET.value else own
-    synthesizer = load_synthesizer(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen())
-    videos = synthesizer.transfer(synthesizer.residual(clip[None], own), start_frames, new, FRAMES.value)
+    start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop) if IMAGE.value else clip[:1]
+    own = own_control(about.control, clip)
+    new = about.control.request(_synthesis.named_control("--set", SET.value), about.size) if SET.value else own
+    generator: Any = load_generator(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen())
+    videos = generator.transfer(generator.encode_motion(clip[None], own), start_frames, new, FRAMES.value)
 
-    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, synthesizer.size)
+    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, about.size)
     columns = [("clip", media.enlarge(clip, output.scale))]
     for name, start_frame, video in zip(names, start_frames, videos, strict=True):
         label = f"{name} {SET.value}" if SET.value else name

@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import request as requests
 from i2v_jax.evaluation.clips import ClipReader
-from i2v_jax.evaluation.evaluated_model import Candidate
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 from i2v_jax.evaluation.request import Request
 from i2v_jax.evaluation.state import State, Tables
 from i2v_jax.evaluation.worker import EXTREMES, Worker
@@ -57,7 +57,7 @@ def available_metrics(metrics: Sequence[str]) -> tuple[tuple[str, ...], tuple[st
 
 
 def measure(
-    model: Candidate,
+    model: EvaluatedModel,
     request: Request,
     folder: pathlib.Path,
     *,

@@ -1,7 +1,9 @@
 """What models that answer to pokes are measured by: the pokes of held-out clips of their own data set."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import jax
@@ -18,9 +20,8 @@ from i2v_jax.metrics.diversity import SAMPLES, pairwise_diversity
 from i2v_jax.metrics.motion import track
 from i2v_jax.metrics.paired import image_distance_per_frame, psnr_per_frame, ssim_per_frame
 from i2v_jax.pixels import from_levels, to_uint8
-from i2v_jax.sampling.poke_samples import sample_pokes
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
-from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
+from i2v_jax.sampling.poke import PokeGenerator
 from i2v_jax.tasks.perceptual_loss import make_distance
 
 Floats = NDArray[np.floating]
@@ -39,7 +40,7 @@ class Measured:
 Respond = Callable[[Floats, Floats, Floats, int], Floats]
 
 
-def measure_pokes(synthesizer: PokeSynthesizer, clips: PokedClips) -> dict[str, float]:
+def measure_pokes(generator: PokeGenerator, clips: PokedClips) -> dict[str, float]:
     """All numbers, means over the clips; lengths in pixels at the model's resolution, PSNR in dB.
 
     `target_error_*` is the distance between where the poked point has ended (`metrics.motion.track`) and where it
@@ -49,20 +50,20 @@ def measure_pokes(synthesizer: PokeSynthesizer, clips: PokedClips) -> dict[str, 
     the same displacement. The baselines are those of `baselines`. The distance between images is LPIPS where its
     weights are there, and otherwise that of Laplacian pyramids; its numbers are named after it.
     """
-    return measure(synthesizer, clips).numbers
+    return measure(generator, clips).numbers
 
 
-def measure(synthesizer: PokeSynthesizer, clips: PokedClips) -> Measured:
+def measure(generator: PokeGenerator, clips: PokedClips) -> Measured:
     """As `measure_pokes`, with the course over time."""
 
     def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
-        return synthesizer.respond(start, position, displacement, frames)[:, None]
+        return generator.respond(start, position, displacement, frames)[:, None]
 
     return _measure(respond, clips, {})
 
 
 def measure_samples(
-    synthesizer: VideoSynthesizer,
+    generator: CinnGenerator,
     data: ConfigDict,
     count: int,
     *,
@@ -70,7 +71,7 @@ def measure_samples(
     samples: int = SAMPLES,
     seed: int = 0,
     temperature: float = 1.0,
-    beside: PokeSynthesizer | None = None,
+    beside: PokeGenerator | None = None,
 ) -> Measured:
     """As `measure`, of a cINN that is controlled by pokes, on `held_out` clips of `data`.
 
@@ -88,15 +89,14 @@ def measure_samples(
     """
 
     def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
+        control = generator.encode_pokes(position, displacement)
         key = jax.random.key(seed)
-        return sample_pokes(
-            synthesizer, start, position, displacement, key, samples, frames=frames, temperature=temperature
-        )
+        return generator.generate(start, key, samples, frames=frames, temperature=temperature, control=control)
 
     if beside is not None:
-        _check_beside(beside, synthesizer.size, data)
+        _check_beside(beside, generator.size, data)
     clips = held_out(data, count, split)
-    measured = _measure(respond, clips, {"reconstruction": synthesizer.reconstruct(clips.video)})
+    measured = _measure(respond, clips, {"reconstruction": generator.reconstruct(clips.video)})
     known = data_set(data.name)
     if samples > 1 and isinstance(known, KnownAnswers):
         truth = true_answers(known, clips, data, samples, seed=seed, split=split)
@@ -112,7 +112,7 @@ def measure_samples(
     return dataclasses.replace(measured, numbers={**measured.numbers, **own, **none})
 
 
-def _check_beside(beside: PokeSynthesizer, size: int, data: ConfigDict) -> None:
+def _check_beside(beside: PokeGenerator, size: int, data: ConfigDict) -> None:
     if beside.size != size:
         raise UserError(
             f"the models have frames of {size} and {beside.size} pixels: compare models of the same size",
@@ -232,10 +232,11 @@ def _metrics() -> dict[str, Callable[[Floats, Floats], Floats]]:
         name, (distance, networks) = "laplacian", make_distance("laplacian", "float32")
 
     @jax.jit
-    def images(truth: jax.Array, video: jax.Array) -> jax.Array:
+    def images(networks: Any, truth: jax.Array, video: jax.Array) -> jax.Array:
         return image_distance_per_frame(lambda a, b: distance(networks, a, b), truth, video)
 
-    return {name: _few(images), "psnr_db": _few(jax.jit(psnr_per_frame)), "ssim": _few(jax.jit(ssim_per_frame))}
+    placed = functools.partial(images, jax.device_put(networks))  # once, and not a constant of the program
+    return {name: _few(placed), "psnr_db": _few(jax.jit(psnr_per_frame)), "ssim": _few(jax.jit(ssim_per_frame))}
 
 
 def _few(function: Callable[[Floats, Floats], jax.Array]) -> Callable[[Floats, Floats], Floats]:

@@ -7,7 +7,7 @@ from i2v_jax.data.protocol import Protocol
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
 from i2v_jax.evaluation.clips import ClipReader, open_clips
-from i2v_jax.evaluation.evaluated_model import Candidate
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 from i2v_jax.metrics.base import Metric, Reads
 from i2v_jax.metrics.registry import get_metric
 
@@ -37,7 +37,7 @@ class Request:
         return max((self.scored_clips(metric, listed) for metric in sets), default=0)
 
 
-def open_reader(model: Candidate, request: Request) -> ClipReader:
+def open_reader(model: EvaluatedModel, request: Request) -> ClipReader:
     """Returns a reader of the listed clips. Raises UserError if the data is missing or no video is long enough."""
     paired = any(metric.reads is Reads.PAIRS for metric in request.chosen())
     return open_clips(
@@ -59,7 +59,9 @@ def check(request: Request, listed: int) -> None:
             raise UserError(problem, field="metrics", value=metric.name)
 
 
-def settings(model: Candidate, request: Request, reader: ClipReader, weights_sha256: dict[str, str]) -> dict[str, Any]:
+def settings(
+    model: EvaluatedModel, request: Request, reader: ClipReader, weights_sha256: dict[str, str]
+) -> dict[str, Any]:
     """Returns all that the values of a clip depend on, for `State`."""
     return {
         "protocol": dataclasses.asdict(request.protocol),

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
-from i2v_jax.evaluation.evaluated_model import Candidate
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 from i2v_jax.evaluation.measure import Measured
 from i2v_jax.evaluation.records import MetricProtocol, Record
 from i2v_jax.metrics import base
@@ -15,7 +15,7 @@ from i2v_jax.metrics.diversity import SAMPLES
 from i2v_jax.metrics.registry import get_metric, ranking_metric
 
 
-def records(model: Candidate, measured: Measured) -> tuple[Record, ...]:
+def records(model: EvaluatedModel, measured: Measured) -> tuple[Record, ...]:
     """Returns one record for each metric of the request.
 
     Raises:
@@ -27,7 +27,7 @@ def records(model: Candidate, measured: Measured) -> tuple[Record, ...]:
     return found
 
 
-def records_and_refusals(model: Candidate, measured: Measured) -> tuple[tuple[Record, ...], tuple[UserError, ...]]:
+def records_and_refusals(model: EvaluatedModel, measured: Measured) -> tuple[tuple[Record, ...], tuple[UserError, ...]]:
     """Returns the records of the metrics that have a value, and for each of the others the reason why it has none."""
     found, refused = [], []
     for metric in measured.request.chosen():
@@ -54,7 +54,7 @@ def ranking(measured: Measured) -> tuple[str, NDArray[np.int64], NDArray[np.floa
     return metric.name, _index(state, "0")[order], values[order]
 
 
-def values_by_clip(model: Candidate, measured: Measured, name: str, repeat: int) -> dict[int, float]:
+def values_by_clip(model: EvaluatedModel, measured: Measured, name: str, repeat: int) -> dict[int, float]:
     """Returns each clip's value by its number; nothing for a metric under which single clips have no value."""
     metric = get_metric(name)
     state = measured.metric_state(metric)
@@ -70,7 +70,7 @@ def _index(state: base.State, part: str) -> NDArray[np.int64]:
     return table.index
 
 
-def _record(model: Candidate, measured: Measured, metric: Metric) -> Record:
+def _record(model: EvaluatedModel, measured: Measured, metric: Metric) -> Record:
     request, state = measured.request, measured.metric_state(metric)
     protocol = metric_protocol(model, measured, metric)
     _check_finite(measured, metric)
@@ -97,7 +97,7 @@ def _check_finite(measured: Measured, metric: Metric) -> None:
             )
 
 
-def metric_protocol(model: Candidate, measured: Measured, metric: Metric) -> MetricProtocol:
+def metric_protocol(model: EvaluatedModel, measured: Measured, metric: Metric) -> MetricProtocol:
     """Returns all that makes the value what it is."""
     request, listed, seen = measured.request, measured.reader.listed, metric.preprocessing
     protocol, count = request.protocol, measured.scored_clips(metric)
@@ -119,7 +119,7 @@ def metric_protocol(model: Candidate, measured: Measured, metric: Metric) -> Met
         stride=protocol.stride,
         start_rule=protocol.starts,
         start_frame_scored=scoring.sees_start_frame(metric, protocol),
-        size=model.synthesizer.size,
+        size=model.generator.size,
         num_real=count,
         num_generated=0 if metric.reads is Reads.LIKELIHOOD else count,
         samples_per_condition=SAMPLES if metric.reads is Reads.SAMPLES else 1,

@@ -12,7 +12,8 @@ from i2v_jax.input.procedural import sky
 from i2v_jax.metrics.motion import measure_direction
 from i2v_jax.metrics.paired import psnr, ssim
 from i2v_jax.pixels import from_levels
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
+from i2v_jax.sampling.cinn_core import CLIP_FRAMES
 from i2v_jax.tasks.control import DIRECTION
 
 CHANCE_DEGREES = 90.0  # the mean angle between two unrelated directions
@@ -75,7 +76,7 @@ def circular_deviation(degrees: Floats) -> float:
     return float(np.degrees(np.sqrt(-2 * np.log(min(max(length, 1e-12), 1.0)))))
 
 
-def measure(synthesizer: VideoSynthesizer, clips: HeldOut, seed: int = 0) -> dict[str, float]:
+def measure(generator: CinnGenerator, clips: HeldOut, seed: int = 0) -> dict[str, float]:
     """All numbers of the page. Angles in degrees, PSNR in dB; means over the clips unless the name says otherwise."""
     start, truth = clips.video[:, 0], clips.video[:, 1:]
     seen = seen_directions(start, truth, clips.mask)
@@ -83,17 +84,17 @@ def measure(synthesizer: VideoSynthesizer, clips: HeldOut, seed: int = 0) -> dic
         "clips": float(len(start)),
         "chance_degrees": CHANCE_DEGREES,
         "estimator_error_degrees": float(angular_errors(clips.degrees, seen).mean()),
-        **_reconstruction(synthesizer, clips),
-        **_control(synthesizer, clips, seed),
-        **_transfer(synthesizer, clips),
-        **_spread(synthesizer, clips, seed),
+        **_reconstruction(generator, clips),
+        **_control(generator, clips, seed),
+        **_transfer(generator, clips),
+        **_spread(generator, clips, seed),
     }
 
 
-def _reconstruction(synthesizer: VideoSynthesizer, clips: HeldOut) -> dict[str, float]:
+def _reconstruction(generator: CinnGenerator, clips: HeldOut) -> dict[str, float]:
     truth = clips.video[:, 1:]
     candidates = {
-        "reconstruction": synthesizer.reconstruct(clips.video),
+        "reconstruction": generator.reconstruct(clips.video),
         "copied_start_frame": np.broadcast_to(clips.video[:, :1], truth.shape),
     }
     numbers = {}
@@ -103,13 +104,13 @@ def _reconstruction(synthesizer: VideoSynthesizer, clips: HeldOut) -> dict[str, 
     return numbers
 
 
-def _control(synthesizer: VideoSynthesizer, clips: HeldOut, seed: int) -> dict[str, float]:
+def _control(generator: CinnGenerator, clips: HeldOut, seed: int) -> dict[str, float]:
     """Directions asked all around: one sample per start frame, and the clips' own residuals under new directions."""
     count, start = len(clips.video), clips.video[:, 0]
     asked = bin_centers(np.random.default_rng(seed).permutation(count) * 360 / count)
     eta = encode_directions(asked)
-    samples = synthesizer.sample(start, jax.random.key(seed), 1, control=eta)[:, 0]
-    recontrolled = synthesizer.recontrol(clips.video, clips.control, eta)
+    samples = generator.generate(start, jax.random.key(seed), 1, control=eta)[:, 0]
+    recontrolled = generator.recontrol(clips.video, clips.control, eta)
     errors = angular_errors(asked, seen_directions(start, samples, clips.mask))
     return {
         "control_error_degrees": float(errors.mean()),
@@ -120,21 +121,21 @@ def _control(synthesizer: VideoSynthesizer, clips: HeldOut, seed: int) -> dict[s
     }
 
 
-def _transfer(synthesizer: VideoSynthesizer, clips: HeldOut) -> dict[str, float]:
+def _transfer(generator: CinnGenerator, clips: HeldOut) -> dict[str, float]:
     """The motion of each clip on the start frame of another."""
     other = np.roll(np.arange(len(clips.video)), len(clips.video) // 2)
     start = clips.video[other, 0]
-    videos = synthesizer.transfer(synthesizer.residual(clips.video, clips.control), start, clips.control)
+    videos = generator.transfer(generator.encode_motion(clips.video, clips.control), start, clips.control)
     errors = angular_errors(clips.degrees, seen_directions(start, videos, clips.mask[other]))
     return {"transfer_error_degrees": float(errors.mean())}
 
 
-def _spread(synthesizer: VideoSynthesizer, clips: HeldOut, seed: int) -> dict[str, float]:
+def _spread(generator: CinnGenerator, clips: HeldOut, seed: int) -> dict[str, float]:
     """Of samples of a few start frames, next to equally many true clips: the statistic depends on the number."""
     samples = min(32, len(clips.video))
     starts = min(4, len(clips.video))
     start = clips.video[:starts, 0]
-    videos = synthesizer.sample(start, jax.random.key(seed + 1), samples)
+    videos = generator.generate(start, jax.random.key(seed + 1), samples)
     spreads = [
         circular_deviation(seen_directions(np.stack([frame] * samples), row, np.stack([mask] * samples)))
         for frame, row, mask in zip(start, videos, clips.mask, strict=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from i2v_jax.evaluation import scoring
 from i2v_jax.evaluation.clips import Batch, ClipReader
-from i2v_jax.evaluation.evaluated_model import Candidate
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 from i2v_jax.evaluation.request import Request
 from i2v_jax.evaluation.state import Tables
 from i2v_jax.metrics import checks
@@ -38,7 +38,7 @@ class Worker:
     """Measures batches of clips on the devices of this process."""
 
     def __init__(
-        self, model: Candidate, request: Request, reader: ClipReader, spare: ClipReader, batch_size: int
+        self, model: EvaluatedModel, request: Request, reader: ClipReader, spare: ClipReader, batch_size: int
     ) -> None:
         self._model, self._request, self._reader, self._spare = model, request, reader, spare
         metrics, mesh = request.chosen(), model.mesh

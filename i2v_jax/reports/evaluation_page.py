@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from i2v_jax import charts, files
 from i2v_jax.errors import UserError
-from i2v_jax.evaluation.evaluated_model import Candidate
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 from i2v_jax.evaluation.measure import Measured
 from i2v_jax.evaluation.nearest import Nearest, nearest_training_clips
 from i2v_jax.evaluation.records import Record, read_records, replaced, write_records
@@ -60,7 +60,7 @@ def earlier_records(folder: pathlib.Path) -> tuple[Record, ...]:
         raise UserError(f"{error}; move that file away, or choose another folder with --out") from error
 
 
-def write_clips(folder: pathlib.Path, candidate: Candidate, measured: Measured) -> pathlib.Path | None:
+def write_clips(folder: pathlib.Path, candidate: EvaluatedModel, measured: Measured) -> pathlib.Path | None:
     """Writes the values of each clip as CSV, one row per clip and repeat.
 
     LPIPS, PSNR and SSIM are means over frames; log-likelihoods are in nats. The file name depends on the evaluation's
@@ -90,7 +90,7 @@ def write_clips(folder: pathlib.Path, candidate: Candidate, measured: Measured) 
 
 def write_page(
     folder: pathlib.Path,
-    candidate: Candidate,
+    candidate: EvaluatedModel,
     measured: Measured,
     records: Sequence[Record],
     *,
@@ -110,7 +110,7 @@ def write_page(
     Raises:
         UserError: a file cannot be written, or there is no training data.
     """
-    exhibits = Exhibits(folder, candidate.synthesizer.size)
+    exhibits = Exhibits(folder, candidate.generator.size)
     groups, curves = _groups(candidate, measured, shown), _curves(records)
     sections = [
         Section(
@@ -206,12 +206,12 @@ class _SampleGroup:
         return Section(f"{self.name.capitalize()} samples", text, [*rows[0], *rows[1]], columns=len(self.example_ids))
 
 
-def _groups(candidate: Candidate, measured: Measured, shown: int) -> list[_SampleGroup]:
+def _groups(candidate: EvaluatedModel, measured: Measured, shown: int) -> list[_SampleGroup]:
     metric, order, values = ranking(measured)
     count = min(shown, len(order) // 2)
     parts = {"best": slice(0, count), "worst": slice(len(order) - count, None)} if metric else {"first": slice(count)}
     title = get_metric(metric).title if metric else ""
-    groups, frames = [], max(measured.request.protocol.frames, candidate.latent_frames)
+    groups, frames = [], max(measured.request.protocol.frames, candidate.feature_frames)
     for name, chosen in parts.items():
         numbers = order[chosen].tolist()
         clips, listed = measured.reader.read(numbers), [measured.reader.clip(number) for number in numbers]

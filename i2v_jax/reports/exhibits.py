@@ -11,7 +11,7 @@ import numpy as np
 from i2v_jax import charts, media
 from i2v_jax.evaluation import sky_measurements
 from i2v_jax.evaluation.sky_measurements import Floats, HeldOut
-from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
 from i2v_jax.training.writers import series
 
 FPS = 8
@@ -68,10 +68,10 @@ class Gallery(Exhibits):
         """Enlarges a video to the size of the GIFs."""
         return media.enlarge(video, max(1, 96 // video.shape[2]))
 
-    def reconstructions(self, synthesizer: VideoSynthesizer, count: int = 4) -> list[Figure]:
+    def reconstructions(self, generator: CinnGenerator, count: int = 4) -> list[Figure]:
         """Returns `count` true clips followed by their reconstructions."""
         clips = self._clips.video[:count]
-        rows = {"truth": clips[:, 1:], "reconstruction": synthesizer.reconstruct(clips)}
+        rows = {"truth": clips[:, 1:], "reconstruction": generator.reconstruct(clips)}
         cells = [self.enlarged(video) for videos in rows.values() for video in videos]
         self.gif("reconstructions", cells, columns=count)
         return [
@@ -80,10 +80,10 @@ class Gallery(Exhibits):
             for index, (clip, video) in enumerate(zip(clips, videos, strict=True))
         ]
 
-    def samples(self, synthesizer: VideoSynthesizer, index: int, seed: int, count: int = 8) -> list[Figure]:
+    def samples(self, generator: CinnGenerator, index: int, seed: int, count: int = 8) -> list[Figure]:
         """Returns `count` samples of one start frame."""
         start, mask = self._clips.video[index, 0], self._clips.mask[index]
-        videos = synthesizer.sample(start[None], jax.random.key(seed), count)[0]
+        videos = generator.generate(start[None], jax.random.key(seed), count)[0]
         seen = sky_measurements.seen_directions(np.stack([start] * count), videos, np.stack([mask] * count))
         self.gif("samples", [self.enlarged(video) for video in videos], columns=4)
         return [
@@ -91,12 +91,12 @@ class Gallery(Exhibits):
             for number, (video, angle) in enumerate(zip(videos, seen, strict=True))
         ]
 
-    def wheel(self, synthesizer: VideoSynthesizer, index: int, seed: int) -> list[Figure]:
+    def wheel(self, generator: CinnGenerator, index: int, seed: int) -> list[Figure]:
         """Returns one residual in eight directions, arranged around the start frame."""
         start, mask = self._clips.video[index, 0], self._clips.mask[index]
         requested = [angle for angle in WHEEL if angle is not None]
-        residual = np.asarray(jax.random.normal(jax.random.key(seed), (1, synthesizer.z_dim)))
-        videos = synthesizer.transfer(residual, start[None], sky_measurements.encode_directions(requested))
+        residual = np.asarray(jax.random.normal(jax.random.key(seed), (1, generator.z_dim)))
+        videos = generator.transfer(residual, start[None], sky_measurements.encode_directions(requested))
         seen = sky_measurements.seen_directions(np.stack([start] * 8), videos, np.stack([mask] * 8))
         by_angle = dict(zip(requested, zip(videos, seen, strict=True), strict=True))
         figures, cells = [], []
@@ -113,12 +113,12 @@ class Gallery(Exhibits):
         self.gif("wheel", cells, columns=3)
         return figures
 
-    def transfers(self, synthesizer: VideoSynthesizer, index: int, targets: Sequence[int]) -> list[Figure]:
+    def transfers(self, generator: CinnGenerator, index: int, targets: Sequence[int]) -> list[Figure]:
         """Returns a clip and its motion on other start frames."""
         clip, eta = self._clips.video[index : index + 1], self._clips.control[index : index + 1]
         chosen = list(targets)
         start = self._clips.video[chosen, 0]
-        videos = synthesizer.transfer(synthesizer.residual(clip, eta), start, eta)
+        videos = generator.transfer(generator.encode_motion(clip, eta), start, eta)
         seen = sky_measurements.seen_directions(start, videos, self._clips.mask[chosen])
         caption = f"the clip, moves towards {self._clips.degrees[index]:.0f}°"
         figures = [self.clip("transfer_clip", clip[0, 0], clip[0, 1:], caption)]
@@ -128,13 +128,13 @@ class Gallery(Exhibits):
             figures.append(self.clip(f"transfer_{target}", frame, video, f"moves towards {angle:.0f}°"))
         return figures
 
-    def recontrolled(self, synthesizer: VideoSynthesizer, index: int) -> list[Figure]:
+    def recontrolled(self, generator: CinnGenerator, index: int) -> list[Figure]:
         """Returns a clip and its residual in three other directions."""
         clip, eta = self._clips.video[index : index + 1], self._clips.control[index : index + 1]
         own = self._clips.degrees[index]
         requested = sky_measurements.bin_centers(own + np.array([90.0, 180.0, 270.0]))
         repeated = np.repeat(clip, len(requested), axis=0)
-        videos = synthesizer.recontrol(
+        videos = generator.recontrol(
             repeated, np.repeat(eta, len(requested), axis=0), sky_measurements.encode_directions(requested)
         )
         figures = [self.clip("recontrol_clip", clip[0, 0], clip[0, 1:], f"the clip, moves towards {own:.0f}°")]

@@ -8,26 +8,25 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2v_jax import charts, media
+from i2v_jax.errors import UserError
 from i2v_jax.evaluation import poke_measurements
 from i2v_jax.evaluation.poke_measurements import Measured
 from i2v_jax.evaluation.poked_clips import CLIPS, PokedClips, held_out
 from i2v_jax.input.procedural import plants
 from i2v_jax.reports.exhibits import Exhibits, Figure, loss_charts
 from i2v_jax.reports.page import Number, Part, Report, Section
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
+from i2v_jax.sampling.poke import PokeGenerator, likeness
 from i2v_jax.training.writers import read_metrics
 
 SHOWN = 3  # index of the clip that is poked in many ways
 _STRENGTHS = (0.25, 0.5, 1.0, 1.5)
 
 
-def report(
-    synthesizer: PokeSynthesizer, data: ConfigDict, workdir: str | os.PathLike[str], clips: int = CLIPS
-) -> Report:
+def report(generator: PokeGenerator, data: ConfigDict, workdir: str | os.PathLike[str], clips: int = CLIPS) -> Report:
     """Measures a model and writes clips into its work directory.
 
     Args:
-        synthesizer: a model of `plants`.
+        generator: a model of `plants`.
         data: the data settings of its configuration.
         workdir: the work directory of the model; its logs become the loss curves.
         clips: number of held-out clips to measure on, at least 4.
@@ -36,18 +35,20 @@ def report(
         The numbers of `poke_measurements.measure_pokes`, their values by frame, and this model's part of the page.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: not a poke model; a file cannot be written.
     """
+    if not isinstance(generator, PokeGenerator):
+        raise UserError("this demo shows the poke model: leave model=cinn out of --arguments")
     folder = pathlib.Path(workdir)
     poked = held_out(data, clips)
-    measured = poke_measurements.measure(synthesizer, poked)
-    sections = [*_sections(synthesizer, PokeGallery(folder, poked), measured), _training(folder)]
+    measured = poke_measurements.measure(generator, poked)
+    sections = [*_sections(generator, PokeGallery(folder, poked), measured), _training(folder)]
     part = Part(
         "Poke an image",
-        _LEAD.format(size=synthesizer.size),
+        _LEAD.format(size=generator.size),
         _tiles(measured.numbers),
         sections,
-        _FOOTER.format(size=synthesizer.size),
+        _FOOTER.format(size=generator.size),
     )
     return Report(measured.numbers, part, measured.curves)
 
@@ -89,36 +90,36 @@ def _tiles(numbers: Mapping[str, float]) -> list[Number]:
     ]
 
 
-def _sections(synthesizer: PokeSynthesizer, gallery: "PokeGallery", measured: Measured) -> list[Section]:
+def _sections(generator: PokeGenerator, gallery: "PokeGallery", measured: Measured) -> list[Section]:
     count = f"{measured.numbers['clips']:.0f}"
     return [
         Section(
             "Held-out clips and predictions",
             "Top: true clips. Bottom: what the model predicts from the first frame and the motion of one pixel. The "
             "arrow is the poke, the ring its target.",
-            gallery.answers(synthesizer),
+            gallery.answers(generator),
         ),
         Section(
             "Four strengths at one place",
             "The same pixel and direction, with four lengths of the poke.",
-            gallery.strengths(synthesizer, SHOWN),
+            gallery.strengths(generator, SHOWN),
         ),
         Section(
             "Different places",
             "Four pixels of the plants in one picture, dragged in the same direction.",
-            gallery.places(synthesizer, SHOWN),
+            gallery.places(generator, SHOWN),
         ),
         Section(
             "The background",
             f"Pokes of the background should move nothing. Over {count} clips the mean motion is "
             f"{measured.numbers['background_motion_model']:.2f} px.",
-            gallery.backgrounds(synthesizer),
+            gallery.backgrounds(generator),
         ),
         Section(
             "What moves together",
             "The model was given a hundred random pokes of the ringed pixel. Bright regions move with that pixel in "
             "all predictions (low variance of the difference in magnitude and angle of the flow).",
-            gallery.structures(synthesizer, SHOWN),
+            gallery.structures(generator, SHOWN),
         ),
         Section(
             "Values by frame",
@@ -174,22 +175,22 @@ class PokeGallery(Exhibits):
         return self.drawn(name, marked, caption)
 
     def _answer(
-        self, synthesizer: PokeSynthesizer, name: str, index: int, pokes: list[tuple[np.ndarray, np.ndarray, str]]
+        self, generator: PokeGenerator, name: str, index: int, pokes: list[tuple[np.ndarray, np.ndarray, str]]
     ) -> list[Figure]:
         """Writes predictions for several pokes (position, displacement, caption) of one start frame."""
         start = self._clips.video[index, 0]
         positions, shifts = (np.stack([poke[side] for poke in pokes]) for side in (0, 1))
-        videos = synthesizer.respond(start[None], positions, shifts)
+        videos = generator.respond(start[None], positions, shifts)
         return [
             self._poked(f"{name}_{number}", media.with_start(start, video), *poke)
             for number, (video, poke) in enumerate(zip(videos, pokes, strict=True))
         ]
 
-    def answers(self, synthesizer: PokeSynthesizer, count: int = 4) -> list[Figure]:
+    def answers(self, generator: PokeGenerator, count: int = 4) -> list[Figure]:
         """Returns `count` true clips followed by the predictions."""
         clips = self._clips
         start, position, shift = clips.video[:count, 0], clips.position[:count], clips.displacement[:count]
-        videos = np.concatenate([start[:, None], synthesizer.respond(start, position, shift)], axis=1)
+        videos = np.concatenate([start[:, None], generator.respond(start, position, shift)], axis=1)
         rows = {"truth": clips.video[:count], "prediction": videos}
         return [
             self._poked(f"{row}_{index}", video, position[index], shift[index], row)
@@ -197,31 +198,31 @@ class PokeGallery(Exhibits):
             for index, video in enumerate(shown)
         ]
 
-    def strengths(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
+    def strengths(self, generator: PokeGenerator, index: int) -> list[Figure]:
         """Returns predictions for pokes of one pixel in one direction with four lengths."""
         position, shift = self._clips.position[index], self._clips.displacement[index]
         pokes = [(position, share * shift, f"{np.hypot(*(share * shift)):.1f} px") for share in _STRENGTHS]
-        return self._answer(synthesizer, "strength", index, pokes)
+        return self._answer(generator, "strength", index, pokes)
 
-    def places(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
+    def places(self, generator: PokeGenerator, index: int) -> list[Figure]:
         """Returns predictions for pokes of four pixels of the plants to the right."""
-        chosen = spread_places(index, synthesizer.size, 4)
-        shift = np.array([0.07 * synthesizer.size, 0.0], np.float32)
-        return self._answer(synthesizer, "place", index, [(place, shift, "") for place in chosen])
+        chosen = spread_places(index, generator.size, 4)
+        shift = np.array([0.07 * generator.size, 0.0], np.float32)
+        return self._answer(generator, "place", index, [(place, shift, "") for place in chosen])
 
-    def backgrounds(self, synthesizer: PokeSynthesizer, count: int = 4) -> list[Figure]:
+    def backgrounds(self, generator: PokeGenerator, count: int = 4) -> list[Figure]:
         """Returns predictions for pokes of the background."""
         figures = []
         for index in range(count):
             poke = (self._clips.background[index], self._clips.displacement[index], "background")
-            figures += self._answer(synthesizer, f"background_{index}", index, [poke])
+            figures += self._answer(generator, f"background_{index}", index, [poke])
         return figures
 
-    def structures(self, synthesizer: PokeSynthesizer, index: int) -> list[Figure]:
+    def structures(self, generator: PokeGenerator, index: int) -> list[Figure]:
         """Returns heat maps of what moves with four pixels."""
         start, figures = self._clips.video[index, 0], []
-        for number, place in enumerate(spread_places(index, synthesizer.size, 4)):
-            heat = media.enlarge(media.heat(start, likeness(synthesizer.structure(start, place)))[None], self.scale)
+        for number, place in enumerate(spread_places(index, generator.size, 4)):
+            heat = media.enlarge(media.heat(start, likeness(generator.structure(start, place)))[None], self.scale)
             ringed = media.target(heat, (place + 0.5) * self.scale, 0.03 * heat.shape[1], (255, 255, 255))
             figures.append(self.drawn(f"structure_{number}", ringed, ""))
         return figures

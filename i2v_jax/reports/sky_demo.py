@@ -9,7 +9,7 @@ from i2v_jax.evaluation import sky_measurements
 from i2v_jax.reports import exhibits
 from i2v_jax.reports.exhibits import Gallery
 from i2v_jax.reports.page import Number, Part, Report, Section
-from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
 from i2v_jax.tasks.control import DIRECTION
 from i2v_jax.training.writers import read_metrics
 
@@ -17,11 +17,11 @@ CLIPS = 64  # held-out clips to measure on
 SHOWN = 5  # index of the clip whose start frame is used for samples and the wheel
 
 
-def report(synthesizer: VideoSynthesizer, workdir: str | os.PathLike[str], clips: int = CLIPS, seed: int = 0) -> Report:
+def report(generator: CinnGenerator, workdir: str | os.PathLike[str], clips: int = CLIPS, seed: int = 0) -> Report:
     """Measures a model and writes clips into its work directory.
 
     Args:
-        synthesizer: a model that is controlled by direction.
+        generator: a model that is controlled by direction.
         workdir: the work directory of the model; its logs become the loss curves.
         clips: number of held-out clips to measure on, at least 8.
         seed: seed of the samples.
@@ -32,18 +32,18 @@ def report(synthesizer: VideoSynthesizer, workdir: str | os.PathLike[str], clips
     Raises:
         UserError: the model is not controlled by direction, or a file cannot be written.
     """
-    if synthesizer.control is not DIRECTION:
+    if generator.control is not DIRECTION:
         raise UserError(
             "the demo needs a model that is controlled by direction: train one with config.control = 'direction'"
         )
     folder = pathlib.Path(workdir)
-    held_out = sky_measurements.held_out(clips, synthesizer.size)
-    numbers = sky_measurements.measure(synthesizer, held_out, seed)
+    held_out = sky_measurements.held_out(clips, generator.size)
+    numbers = sky_measurements.measure(generator, held_out, seed)
     sections = [
-        *_sections(synthesizer, Gallery(folder, held_out), numbers, seed),
+        *_sections(generator, Gallery(folder, held_out), numbers, seed),
         Section("Training", _TRAINING, charts=_charts(folder)),
     ]
-    lead = _LEAD.format(size=synthesizer.size)
+    lead = _LEAD.format(size=generator.size)
     return Report(numbers, Part("One image, many futures", lead, _tiles(numbers), sections, _FOOTER))
 
 
@@ -88,9 +88,7 @@ def _tiles(numbers: Mapping[str, float]) -> list[Number]:
     ]
 
 
-def _sections(
-    synthesizer: VideoSynthesizer, gallery: Gallery, numbers: Mapping[str, float], seed: int
-) -> list[Section]:
+def _sections(generator: CinnGenerator, gallery: Gallery, numbers: Mapping[str, float], seed: int) -> list[Section]:
     count = f"{numbers['clips']:.0f}"
     return [
         Section(
@@ -99,7 +97,7 @@ def _sections(
             f"motion. Over {count} clips the PSNR is {numbers['reconstruction_psnr_db']:.1f} dB and the SSIM "
             f"{numbers['reconstruction_ssim']:.2f}; repeating the start frame gives "
             f"{numbers['copied_start_frame_psnr_db']:.1f} dB and {numbers['copied_start_frame_ssim']:.2f}.",
-            gallery.reconstructions(synthesizer),
+            gallery.reconstructions(generator),
         ),
         Section(
             "Eight samples of one start frame",
@@ -107,7 +105,7 @@ def _sections(
             f"the measured directions. Over {numbers['spread_samples']:.0f} samples per start frame, the circular "
             f"standard deviation of the directions is {numbers['free_samples_spread_degrees']:.0f}°; the same number "
             f"of true clips has {numbers['data_spread_degrees']:.0f}°.",
-            gallery.samples(synthesizer, SHOWN, seed),
+            gallery.samples(generator, SHOWN, seed),
         ),
         Section(
             "A wheel of requested directions",
@@ -115,7 +113,7 @@ def _sections(
             f"side that it should move to. Over {count} other start frames, the mean angle between the requested and "
             f"the measured direction is {numbers['control_error_degrees']:.0f}° (median "
             f"{numbers['control_error_median_degrees']:.0f}°).",
-            gallery.wheel(synthesizer, SHOWN, seed),
+            gallery.wheel(generator, SHOWN, seed),
             columns=3,
             kind="wheel",
         ),
@@ -123,13 +121,13 @@ def _sections(
             "Motion transfer",
             "The residual of the first clip is applied to the start frames of other clips. Over "
             f"{count} such pairs, the mean angle to the original motion is {numbers['transfer_error_degrees']:.0f}°.",
-            gallery.transfers(synthesizer, 0, (1, 2, 3)),
+            gallery.transfers(generator, 0, (1, 2, 3)),
         ),
         Section(
             "One clip in other directions",
             "Video-to-video control: the residual of a clip is kept, its direction is replaced. Over "
             f"{count} clips, the mean angle to the new direction is {numbers['recontrol_error_degrees']:.0f}°.",
-            gallery.recontrolled(synthesizer, 4),
+            gallery.recontrolled(generator, 4),
         ),
     ]
 

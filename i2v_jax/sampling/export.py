@@ -1,10 +1,11 @@
-"""The sampler with its parameters as one file, which runs with jax, flatbuffers and NumPy alone: a `jax.export`.
+"""A generator with its parameters as one file, which runs with jax, flatbuffers and NumPy alone: a `jax.export`.
 
 An artifact for several platforms holds each platform's own formulation of a convolution (`models/convolution.py`).
 """
 
+import importlib.util
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,86 +14,53 @@ from jax import export
 from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.models import convolution
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer, draw_residuals, sample_keys
+from i2v_jax.sampling.generator import Chain, Generator
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def sampling_function(
-    synthesizer: VideoSynthesizer, num_samples: int, frames: int, temperature: float = 1.0, chain: Chain = "same_z"
-) -> Callable[..., jax.Array]:
-    """`VideoSynthesizer.sample` as a function that can be traced, for any batch size.
-
-    Returns:
-      (start_frames [B, H, W, 3] in [-1, 1], seed []) -> videos [B, S, T, H, W, 3]; a model with control takes its
-      values [B, ...] as the third argument, see `tasks/control.py`.
-    """
-    functions, variables = synthesizer.functions, synthesizer.variables
-
-    def embed(x0: jax.Array) -> jax.Array:
-        if synthesizer.image_encoder is None:
-            return jnp.zeros((x0.shape[0], 0))
-        return functions["embed"](variables["image_encoder"], x0).astype(jnp.float32)
-
-    def latent(nu: jax.Array, embedding: jax.Array, eta: jax.Array) -> jax.Array:
-        if synthesizer.flow is None:
-            return nu
-        return functions["inverse"](variables["flow"], nu, embedding, eta).astype(jnp.float32)
-
-    def decode(x0: jax.Array, z: jax.Array) -> jax.Array:
-        return functions["decode"](variables["decoder"], x0, z).astype(jnp.float32)
-
-    def for_each_sample(array: jax.Array) -> jax.Array:
-        return jnp.repeat(array, num_samples, axis=0)
-
-    def sample(start_frames: jax.Array, seed: jax.Array, control: jax.Array | None = None) -> jax.Array:
-        batch = start_frames.shape[0]
-        keys = sample_keys(jax.random.key(seed), jnp.arange(batch), num_samples)
-        eta = for_each_sample(
-            jnp.zeros((batch, 0)) if control is None else synthesizer.control.encode(control, synthesizer.size)
-        )
-        x0, embedding = for_each_sample(start_frames), for_each_sample(embed(start_frames))
-        parts: list[jax.Array] = []
-        for part in range(-(-frames // CLIP_FRAMES)):
-            if part:
-                x0 = parts[-1][:, -1]
-            if part == 0 or chain == "fresh":
-                nu = temperature * draw_residuals(keys, part, synthesizer.z_dim)
-                z = latent(nu, embed(x0) if part else embedding, eta)
-            parts.append(decode(x0, z))
-        videos = jnp.concatenate(parts, axis=1)[:, :frames]
-        return videos.reshape(batch, num_samples, *videos.shape[1:])
-
-    return sample
-
-
 def export_sampler(
-    synthesizer: VideoSynthesizer,
+    generator: Generator,
     platforms: Sequence[str],
     num_samples: int,
-    frames: int = CLIP_FRAMES,
+    frames: int | None = None,
     temperature: float = 1.0,
     chain: Chain = "same_z",
 ) -> export.Exported:
-    """`sampling_function` with the parameters, for any batch size: `exported.call(start_frames, seed[, control])`.
+    """`Generator.sampler` with the parameters, for any batch size.
+
+    Returns:
+      What `exported.call(start_frames [B, H, W, 3], seed [], values)` runs. Only a model with control has the third
+      argument: the values [B, ...] of its control, see `tasks/control.py`.
 
     Raises:
-      UserError: a platform that is none of `PLATFORMS`.
+      UserError: a platform that is none of `PLATFORMS`; flatbuffers is not installed.
     """
     unknown = sorted(set(platforms) - set(PLATFORMS))
     if unknown or not platforms:
-        raise UserError(f"--platforms={','.join(platforms)}: choose from {', '.join(PLATFORMS)}")
-    size = synthesizer.size
-    values = synthesizer.control.example(size)
+        raise UserError(
+            f"invalid value for --platforms: {','.join(platforms)} (must be of {', '.join(PLATFORMS)})",
+            field="platforms",
+            value=tuple(platforms),
+        )
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise UserError("writing the file needs flatbuffers: pip install flatbuffers")
+    about = generator.describe()
+    sampler = generator.sampler(num_samples, frames, temperature, chain)
+
+    def sample(start_frames: jax.Array, seed: jax.Array, *values: jax.Array) -> jax.Array:
+        control = [generator.encode_control(array) for array in values]
+        return sampler(generator.variables, start_frames, jax.random.key(seed), *control)
+
+    example = about.control.example(about.size)
     (batch,) = export.symbolic_shape("batch")
     inputs = [
-        jax.ShapeDtypeStruct((batch, size, size, 3), jnp.float32),
+        jax.ShapeDtypeStruct((batch, about.size, about.size, 3), jnp.float32),
         jax.ShapeDtypeStruct((), jnp.uint32),
-        *([jax.ShapeDtypeStruct((batch, *values.shape[1:]), values.dtype)] if values.size else []),
+        *([jax.ShapeDtypeStruct((batch, *example.shape[1:]), example.dtype)] if example.size else []),
     ]
-    function = jax.jit(sampling_function(synthesizer, num_samples, frames, temperature, chain))
     with convolution.formulation("portable"):
-        return export.export(function, platforms=tuple(platforms))(*inputs)
+        return export.export(jax.jit(sample), platforms=tuple(platforms))(*inputs)
 
 
 def write(exported: export.Exported, path: pathlib.Path) -> None:
@@ -100,10 +68,12 @@ def write(exported: export.Exported, path: pathlib.Path) -> None:
     files.write_bytes(path, bytes(exported.serialize()))
 
 
-def example(path: pathlib.Path, synthesizer: VideoSynthesizer) -> str:
-    """Five lines that use the artifact."""
-    size = synthesizer.size
-    values = synthesizer.control.example(size)
+def example(path: pathlib.Path, generator: Generator) -> str:
+    """Five lines of Python that use the artifact."""
+    about = generator.describe()
+    size, values = about.size, about.control.example(about.size)
+    if about.impulse:
+        values[:, 2:] = [[1, 0]]
     control = f", np.array({values.tolist()}, np.{values.dtype})" if values.size else ""
     return "\n".join(
         [

@@ -1,8 +1,9 @@
-"""From a work directory to a synthesizer."""
+"""From a work directory to a generator. Which class a configuration's stages give is decided in `GENERATORS` alone."""
 
+import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -14,144 +15,168 @@ from ml_collections import ConfigDict
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.models.poke_model import PokeModel
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
-from i2v_jax.tasks import control, registry
+from i2v_jax.sampling.cinn import CinnGenerator
+from i2v_jax.sampling.cinn_core import CLIP_FRAMES, CinnNetworks
+from i2v_jax.sampling.generator import Description, Generator
+from i2v_jax.sampling.poke import PokeGenerator
+from i2v_jax.tasks import control as controls
+from i2v_jax.tasks import registry
 from i2v_jax.tasks.base import Networks
 from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
 from i2v_jax.training.checkpoint import Choice, averaged_variables, load_config, load_networks
 from i2v_jax.workdir import read_workdir
 
+Trained = Mapping[str, Mapping[str, Any]]  # stage -> network -> variables
 
-def load_synthesizer(
-    workdir: str | os.PathLike[str], progress: bool = False, checkpoint: Choice = "latest"
-) -> VideoSynthesizer:
-    """The networks that were trained in `workdir`, with averaged (EMA) parameters where they were kept.
 
-    `checkpoint` is that of the last stage, as in `load_stages`.
+@dataclasses.dataclass(frozen=True)
+class GeneratorKind:
+    """How a generator is made of a configuration, and of what its stages trained."""
+
+    describe: Callable[[ConfigDict], Description]  # what `assemble(...).describe()` gives
+    assemble: Callable[[ConfigDict, Trained, str], Generator]  # arguments as of `assemble`
+
+
+def load_generator(
+    workdir: str | os.PathLike[str], *, checkpoint: Choice = "latest", progress: bool = False
+) -> Generator:
+    """Returns the model that was trained in `workdir`, with averaged (EMA) parameters where training kept them.
+
+    Args:
+        workdir: of `launch.train`.
+        checkpoint: "latest", "best" or a step, of the last stage; it was trained with the latest of the others.
+        progress: show a bar while videos are decoded.
 
     Raises:
-        UserError: not a work directory, or that of a poke model; a stage that is not trained yet; a checkpoint that
-            is not there, or does not fit `config.json`.
+        UserError: not a work directory of an image-to-video model; a stage is not trained yet; a checkpoint is missing
+            or does not fit `config.json`.
     """
     config = read_workdir(workdir)
-    stages = load_stages(config, workdir, checkpoint)
-    if is_poke_model(config):
-        raise UserError(f"{workdir} holds a poke model: give it pokes, {command('sample', '--poke=x,y,dx,dy')}")
-    return assemble(config, stages, origin=str(workdir), progress=progress)
+    _kind_of(config)
+    return assemble(config, load_stages(config, workdir, checkpoint), str(workdir), progress=progress)
 
 
-def load_poke_synthesizer(
-    workdir: str | os.PathLike[str], progress: bool = False, checkpoint: Choice = "latest"
-) -> PokeSynthesizer:
-    """As `load_synthesizer`, of a poke model."""
-    config = read_workdir(workdir)
-    stages = load_stages(config, workdir, checkpoint)
-    if not is_poke_model(config):
-        raise UserError(f"{workdir} holds no poke model: train one, for example with --config=configs/plants.py")
-    return assemble_poke(config, stages["poke"], origin=str(workdir), progress=progress)
+def describe(config: ConfigDict) -> Description:
+    """What can be asked of a generator of this configuration. Raises UserError when its stages make no videos."""
+    return _kind_of(config).describe(config)
 
 
-def is_poke_model(config: ConfigDict) -> bool:
-    """Whether a configuration is of the poke model, rather than of the cINN."""
-    return "poke" in config.stages
+def assemble(config: ConfigDict, trained: Trained, origin: str, *, progress: bool = False) -> Generator:
+    """Returns a generator of trained stages.
+
+    Args:
+        config: their configuration.
+        trained: stage -> network -> variables.
+        origin: where they come from, with which the message of an error starts.
+        progress: show a bar while videos are decoded.
+
+    Raises:
+        UserError: a network is missing or has other shapes than `config` describes.
+    """
+    generator: Any = _kind_of(config).assemble(config, trained, origin)
+    return dataclasses.replace(generator, progress=progress)
+
+
+def register(stage: str, kind: GeneratorKind) -> None:
+    """Configurations with this stage give generators of this kind from now on."""
+    GENERATORS[stage] = kind
 
 
 def load_stages(
     config: ConfigDict, workdir: str | os.PathLike[str], checkpoint: Choice = "latest"
 ) -> dict[str, Networks]:
-    """Stage -> network -> variables, averaged where averages were kept, of a work directory with this configuration.
+    """Returns stage -> network -> variables of a work directory, averaged where averages were kept.
 
-    `checkpoint` ("latest", "best" or a step) is that of the last stage; it was trained with the latest of the others.
-
-    Raises:
-        UserError: a stage is not trained yet, has no such checkpoint, or was trained at another size.
+    Arguments and errors as of `load_generator`; a stage that was trained at another size is one, too.
     """
     folder = pathlib.Path(workdir)
     missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
     if missing:
         raise UserError(
             f"{folder}: not trained yet: {', '.join(missing)}; "
-            f"run {command('train', '--config=...', f'--workdir={folder}')}, which trains what is missing"
+            f"run {command('train', '--config=...', f'--workdir={folder}')}, which trains what is missing",
+            field="stages",
+            value=tuple(missing),
         )
     for stage in config.stages:
-        trained = load_config(folder / stage)["data"]["size"]
-        if trained != config.data.size:  # convolutions fit any size: the shapes of the arrays do not tell
+        size = load_config(folder / stage)["data"]["size"]
+        if size != config.data.size:  # convolutions fit any size: the shapes of the arrays do not tell
             raise UserError(
-                f"{folder / stage} was trained at {trained} pixels, but config.json says {config.data.size}: restore it"
+                f"{folder / stage} was trained at {size} pixels, but config.json says {config.data.size}: restore it"
             )
     chosen: dict[str, Choice] = {**dict.fromkeys(config.stages, "latest"), config.stages[-1]: checkpoint}
     return {stage: averaged_variables(load_networks(folder / stage, step=chosen[stage])) for stage in config.stages}
 
 
-def assemble(
-    config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], origin: str, progress: bool = False
-) -> VideoSynthesizer:
-    """A synthesizer from trained stages: stage -> network -> variables.
+def _kind_of(config: ConfigDict) -> GeneratorKind:
+    for stage, kind in GENERATORS.items():
+        if stage in config.stages:
+            return kind
+    raise UserError(
+        f"the stages {', '.join(config.stages)} make no videos: a model needs one of {', '.join(GENERATORS)}",
+        field="stages",
+        value=tuple(config.stages),
+    )
 
-    Raises:
-        UserError: a network is missing or has other shapes than `config` describes; the message starts with `origin`.
-    """
+
+def _describe_cinn(config: ConfigDict) -> Description:
+    z_dim = config.video_vae.encoder.z_dim
+    control = controls.get(config.control)
+    return Description(config.data.size, CLIP_FRAMES, control, deterministic=False, latent_dimensions=z_dim)
+
+
+def _assemble_cinn(config: ConfigDict, trained: Trained, origin: str) -> CinnGenerator:
     modules = registry.build(config)
-    size, z_dim = config.data.size, config.video_vae.encoder.z_dim
-    frame = jnp.zeros((1, size, size, 3))
-    latent = jnp.zeros((1, z_dim))
-    controlled_by = control.get(config.control)
-    width = config.image_ae.encoder.z_dim + controlled_by.width
-    # field of the synthesizer -> where its network comes from, and what it is called with
+    size, z_dim, control = config.data.size, config.video_vae.encoder.z_dim, controls.get(config.control)
+    frame, latent = jnp.zeros((1, size, size, 3)), jnp.zeros((1, z_dim))
+    width = config.image_ae.encoder.z_dim + control.width
+    # field of `CinnNetworks` -> stage and name of its network, and what it is called with
     sources: dict[str, tuple[str, str, tuple[jax.Array, ...]]] = {
         "encoder": ("video_vae", "encoder", (jnp.zeros((1, CLIP_FRAMES, size, size, 3)),)),
         "decoder": ("video_vae", "decoder", (frame, latent)),
         "image_encoder": ("image_ae", "encoder", (frame,)),
         "flow": ("flow", "flow", (latent, jnp.zeros((1, width)))),
     }
-    chosen: dict[str, nn.Module] = {}
+    chosen: dict[str, Any] = dict.fromkeys(sources)
     variables: dict[str, Any] = {}
     for field, (stage, name, example) in sources.items():
         if stage not in config.stages:
             continue
-        _check_name(name, stages[stage], f"{origin}/{stage}")
-        chosen[field], variables[field] = modules[stage][name], stages[stage][name]
+        _check_name(name, trained[stage], f"{origin}/{stage}")
+        chosen[field], variables[field] = modules[stage][name], trained[stage][name]
         _check_shapes(chosen[field], variables[field], example, f"{origin}/{stage}: {name}")
-    return VideoSynthesizer(
-        encoder=chosen["encoder"],
-        decoder=chosen["decoder"],
-        image_encoder=chosen.get("image_encoder"),
-        flow=chosen.get("flow"),
-        variables=variables,
-        size=size,
-        z_dim=z_dim,
-        control=controlled_by,
-        progress=progress,
-    )
+    return CinnGenerator(CinnNetworks(**chosen), variables, size=size, z_dim=z_dim, control=control)
 
 
-def assemble_poke(
-    config: ConfigDict, trained: Mapping[str, Any], origin: str, progress: bool = False
-) -> PokeSynthesizer:
-    """A synthesizer from the trained networks of the stage poke: network -> variables. Raises as `assemble`."""
+def _describe_poke(config: ConfigDict) -> Description:
+    impulse = config.data.poke.normalize == "impulse"
+    return Description(config.data.size, config.data.frames - 1, controls.POKE, deterministic=True, impulse=impulse)
+
+
+def _assemble_poke(config: ConfigDict, trained: Trained, origin: str) -> PokeGenerator:
     modules: dict[str, Any] = registry.build(config)["poke"]
     for name in POKE_NETWORKS:
-        _check_name(name, trained, f"{origin}/poke")
-    size, frames = config.data.size, config.data.frames - 1
-    model = PokeModel(**{name: modules[name] for name in POKE_NETWORKS}, frames=frames)
-    variables = {"params": {name: trained[name]["params"] for name in POKE_NETWORKS}}
-    example = (jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 2)))
+        _check_name(name, trained["poke"], f"{origin}/poke")
+    about = _describe_poke(config)
+    model = PokeModel(**{name: modules[name] for name in POKE_NETWORKS}, frames=about.frames)
+    variables = {"params": {name: trained["poke"][name]["params"] for name in POKE_NETWORKS}}
+    example = (jnp.zeros((1, about.size, about.size, 3)), jnp.zeros((1, about.size, about.size, 2)))
     _check_shapes(model, variables, example, f"{origin}/poke: the model")
-    return PokeSynthesizer(
-        model=model,
-        variables=variables,
-        size=size,
+    return PokeGenerator(
+        model,
+        variables,
+        size=about.size,
         poke_size=config.data.poke.poke_size,
-        frames=frames,
-        impulse=config.data.poke.normalize == "impulse",
-        progress=progress,
+        frames=about.frames,
+        impulse=about.impulse,
     )
 
 
 def _check_name(name: str, trained: Mapping[str, Any], origin: str) -> None:
     if name not in trained:
-        raise UserError(f"{origin}: the checkpoint holds no {name}, it is not one of this stage: train it again")
+        raise UserError(
+            f"{origin}: the checkpoint has no network {name!r}, it is of another stage: train this one again"
+        )
 
 
 def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, ...], origin: str) -> None:
@@ -165,3 +190,10 @@ def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, .
             f"{origin} does not fit config.json in {len(different)} arrays ({path}: found {found.get(path)}, "
             f"needed {needed.get(path)}): it was trained with another configuration, for example another size"
         )
+
+
+# Stage -> the generator of configurations that have it; the first one that a configuration has decides.
+GENERATORS: dict[str, GeneratorKind] = {
+    "poke": GeneratorKind(_describe_poke, _assemble_poke),
+    "video_vae": GeneratorKind(_describe_cinn, _assemble_cinn),
+}

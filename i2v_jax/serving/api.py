@@ -17,14 +17,14 @@ from starlette.responses import JSONResponse, Response
 from i2v_jax import media
 from i2v_jax.errors import UserError
 from i2v_jax.input import images
-from i2v_jax.sampling.chunks import Array
+from i2v_jax.sampling.arrays import Array
 from i2v_jax.serving import metrics as metrics_module
 from i2v_jax.serving.answers import CONTENT_TYPES, MAX_PIXELS, MAX_SCALE, Clip, Mark, encode, enlargement
 from i2v_jax.serving.bodies import MAX_FRAMES_SENT, MAX_MARKS_SENT, read_body, take_image
 from i2v_jax.serving.engine import Engine, Job
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.fields import Fields
-from i2v_jax.serving.models import CROPS, Asked, ServedModel
+from i2v_jax.serving.models import CROPS, ServedModel, VideoRequest
 
 _OUTPUT = ("format", "fps", "scale", "arrows")
 _RENDERED_PIXELS = 1024 * 1024  # of a frame that comes back to be saved
@@ -111,8 +111,8 @@ class Api:
         clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, output, limiter=self.files)
         return await self._encoded(clips, output)
 
-    async def asked(self, values: dict[str, Any]) -> Sequence[Asked]:
-        """What the parameters of a request, its image among them, ask of the model. Raises UserError."""
+    async def video_requests(self, values: dict[str, Any]) -> Sequence[VideoRequest]:
+        """Returns what parameters, an image among them, request of the model. Raises UserError for invalid ones."""
         pixels = await self._image_of(values)
         return await anyio.to_thread.run_sync(self.model.requests, values, pixels, limiter=self.pictures)
 
@@ -131,34 +131,32 @@ class Api:
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, accept, self.fps)
         turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
         in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
-        asked = await self.asked(values)
-        frames = sum(request.samples * (1 + request.frames) for request in asked)
+        wanted = await self.video_requests(values)
+        frames = sum(video.samples * (1 + video.frames) for video in wanted)
         enlargement(frames * self.model.size**2, self.model.size, output.form, output.scale)  # before it is computed
-        answer = self._in_turn(asked) if in_turn else self._each(asked)
+        answer = self._in_turn(wanted) if in_turn else self._each(wanted)
         return await self._encoded(await _unless_gone(request, answer), output)
 
-    async def _each(self, requests: Sequence[Asked]) -> list[Clip]:
+    async def _each(self, requests: Sequence[VideoRequest]) -> list[Clip]:
         jobs = self.engine.submit(requests)
         answers = await _wholes(jobs)
         return [
-            Clip(media.with_start(asked.start_frame, video), self._marks(asked))
-            for asked, answer in zip(requests, answers, strict=True)
+            Clip(media.with_start(request.start_frame, video), self._marks(request))
+            for request, answer in zip(requests, answers, strict=True)
             for video in answer
         ]
 
-    async def _in_turn(self, requests: Sequence[Asked]) -> list[Clip]:
+    async def _in_turn(self, requests: Sequence[VideoRequest]) -> list[Clip]:
         """One video, every poke's start frame before its answer."""
         if requests[0].samples > 1:
             raise UserError("in_turn: one sample is needed, which the next poke goes on with: give samples=1")
         parts: list[Array] = []
         marks: list[Mark] = []
-        for number, first in enumerate(requests):
-            asked: Any = first
-            if number:
-                asked = dataclasses.replace(asked, start_frame=parts[-1][-1])
-            marks.extend(self._marks(asked, sum(map(len, parts))))
-            (answer,) = await _wholes(self.engine.submit([asked]))
-            parts.append(media.with_start(asked.start_frame, answer[0]))
+        for number, request in enumerate(requests):
+            following = dataclasses.replace(request, start_frame=parts[-1][-1]) if number else request
+            marks.extend(self._marks(following, sum(map(len, parts))))
+            (answer,) = await _wholes(self.engine.submit([following]))
+            parts.append(media.with_start(following.start_frame, answer[0]))
         return [Clip(np.concatenate(parts), tuple(marks))]
 
     async def _encoded(self, clips: Sequence[Clip], output: "_Output") -> Response:
@@ -169,8 +167,8 @@ class Api:
         )
         return Response(content, media_type=CONTENT_TYPES[output.form])
 
-    def _marks(self, asked: Asked, first: int = 0) -> tuple[Mark, ...]:
-        return () if asked.poke is None else (Mark(first, *asked.poke, self._impulse),)
+    def _marks(self, request: VideoRequest, first: int = 0) -> tuple[Mark, ...]:
+        return () if request.poke is None else (Mark(first, *request.poke, self._impulse),)
 
     def _mark(self, numbers: Sequence[float]) -> Mark:
         first, x, y, dx, dy = numbers

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from i2v_jax.errors import UserError
-from i2v_jax.sampling.chunks import Array
+from i2v_jax.sampling.arrays import Array
 from i2v_jax.serving.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)

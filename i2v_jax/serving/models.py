@@ -1,13 +1,9 @@
-"""The kinds of trained model as the engine runs them and a user asks them.
-
-A further kind is a class like those below and a line in `open_model`: the HTTP API, the WebSocket and the page go by
-what it describes.
-"""
+"""A trained model as the engine runs it and clients request it. What can be requested follows from its description."""
 
 import dataclasses
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -16,11 +12,9 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling
 from i2v_jax.input.images import to_start_frame
 from i2v_jax.input.transforms import eval_crop
-from i2v_jax.sampling.chunks import Array
-from i2v_jax.sampling.load import Choice, is_poke_model, load_poke_synthesizer, load_synthesizer
-from i2v_jax.sampling.poke_samples import poke_control
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES, Chain, VideoSynthesizer
+from i2v_jax.sampling.arrays import Array
+from i2v_jax.sampling.generator import Chain, Generator
+from i2v_jax.sampling.load import Choice, load_generator
 from i2v_jax.serving.fields import Fields
 from i2v_jax.tasks import control as controls
 from i2v_jax.workdir import read_workdir
@@ -29,256 +23,160 @@ MAX_FRAMES = 64
 MAX_SAMPLES = 8
 MAX_POKES = 8  # of one request
 MAX_VIDEOS = 32  # of one request, the samples of all its pokes
+MAX_BATCH = 4  # requests that a deterministic model computes together
 CROPS = ("resize", "center")
+_SAMPLING = ("samples", "seed", "temperature", "chain")  # parameters without effect on a deterministic model
 
 Poke = tuple[np.ndarray, np.ndarray]  # position [2] and displacement [2] in the model's pixels
 
 
-class Asked(Protocol):
-    """A request as the API sees it."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class VideoRequest:
+    """The samples of one image, or of one poke of it."""
+
+    start_frame: Array  # [H, W, 3]
+    frames: int  # T of the answer, the start frame not among them
+    control: Array | None  # [1, n]; None: drawn for each sample
+    poke: Poke | None = None
+    samples: int = 1  # S of the answer [S, T, H, W, 3]
+    seed: int = 0
+    temperature: float = 1.0
+    chain: Chain = "same_z"
+    batched: bool = False  # whether it can be computed together with others of its length
 
     @property
     def kind(self) -> Hashable:
         """Requests of equal kind can be computed together."""
+        return self.frames if self.batched else id(self)
+
+
+class ServedModel:
+    """A generator behind the API, the page and the engine.
+
+    One poke is one request. The requests of a deterministic model are computed together; the samples of another
+    are a batch already, and the same seed draws the same for every poke.
+    """
+
+    def __init__(self, generator: Generator, crop: str) -> None:
+        """`crop`: how training made frames square."""
+        self._generator, self._about = generator, generator.describe()
+        self.size, self.crop = self._about.size, eval_crop(crop)
+        self.name = "poke" if self._about.pokes else "sample"  # of the route
+        self.max_batch = MAX_BATCH if self._about.deterministic else 1
 
     @property
-    def start_frame(self) -> Array:
-        """[H, W, 3]."""
-
-    @property
-    def frames(self) -> int:
-        """T of the answer, the start frame not among them."""
-
-    @property
-    def samples(self) -> int:
-        """S of the answer [S, T, H, W, 3]."""
-
-    @property
-    def poke(self) -> Poke | None: ...
-
-
-class ServedModel(Protocol):
-    """What the API and the page need of a model, beside what the engine needs."""
-
-    name: str  # "poke" or "sample", of the route
-    size: int
-    crop: str
+    def parameters(self) -> tuple[str, ...]:
+        """The names of what a request may set."""
+        sampling = () if self._about.deterministic else _SAMPLING
+        motion = ("poke", "in_turn") if self._about.pokes else _control_names()
+        return (*motion, *sampling, "frames", "crop")
 
     def describe(self) -> dict[str, Any]:
-        """What a page must know to ask.
+        """Returns what a page must know to make requests.
 
         model (the name), size, crop, frames {default, most}, poke (None, or {impulse}), samples (None, or {default,
         most}), control (its name), and control_input (None, or {kind: "angle" or "text", form: how to write a value}).
         """
-
-    def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> Sequence[Asked]:
-        """What the parameters ask of an image, uint8 [h, w, 3]. Raises UserError."""
-
-    @property
-    def max_batch(self) -> int: ...
-
-    def warm_up(self) -> None: ...
-
-    def run(self, requests: Sequence[Any]) -> Iterator[Sequence[Array]]: ...
-
-
-def open_model(workdir: str | os.PathLike[str], checkpoint: Choice = "latest") -> ServedModel:
-    """The trained model of a work directory. Arguments and UserErrors are those of the loaders of `sampling.load`."""
-    config = read_workdir(workdir)
-    if is_poke_model(config):
-        return ServedPokes(load_poke_synthesizer(workdir, checkpoint=checkpoint), config.data.crop)
-    served = ServedPokeSamples if controls.get(config.control).takes_pokes else ServedSamples
-    return served(load_synthesizer(workdir, checkpoint=checkpoint), config.data.crop)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PokeRequest:
-    """One poke of one image."""
-
-    start_frame: Array  # [H, W, 3]
-    poke: Poke
-    frames: int
-    samples: int = 1
-
-    @property
-    def kind(self) -> Hashable:
-        return self.frames
-
-
-class ServedPokes:
-    """A poke model. One poke is one request; the answers to several are computed together."""
-
-    name = "poke"
-    parameters: tuple[str, ...] = ("poke", "in_turn", "frames", "crop")
-    max_batch = 4
-
-    def __init__(self, synthesizer: PokeSynthesizer, crop: str) -> None:
-        self._synthesizer, self.crop = synthesizer, eval_crop(crop)
-        self.size = synthesizer.size
-
-    def describe(self) -> dict[str, Any]:
+        about, control = self._about, controls.NONE if self._about.pokes else self._about.control
+        kind = "angle" if control.takes_angle else "text"
         return {
             "model": self.name,
             "size": self.size,
             "crop": self.crop,
-            "frames": {"default": self._synthesizer.frames, "most": MAX_FRAMES},
-            "poke": {"impulse": self._synthesizer.impulse},
-            "samples": None,
-            "control": controls.NONE.name,
-            "control_input": None,
-        }
-
-    def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[PokeRequest]:
-        fields = Fields(values, self.parameters)
-        crop = fields.choice("crop", self.crop, CROPS)
-        frames = fields.integer("frames", self._synthesizer.frames, 1, MAX_FRAMES)
-        start_frame = to_start_frame(pixels, self.size, crop)
-        pokes = _pokes(fields, pixels, self.size, crop, impulse=self._synthesizer.impulse)
-        self._synthesizer.check_pokes(*(np.array(side) for side in zip(*pokes, strict=True)))
-        return [PokeRequest(start_frame, poke, frames) for poke in pokes]
-
-    def warm_up(self) -> None:
-        blank, poke = np.zeros((self.size, self.size, 3), np.float32), (np.zeros(2), np.array([1.0, 0.0]))
-        for count in (1, 2, 4):
-            list(self.run([PokeRequest(blank, poke, frames=2)] * count))
-
-    def run(self, requests: Sequence[PokeRequest]) -> Iterator[list[Array]]:
-        filled = [*requests, *[requests[-1]] * (_filled(len(requests)) - len(requests))]
-        parts = self._synthesizer.stream(
-            np.stack([request.start_frame for request in filled]),
-            np.stack([request.poke[0] for request in filled]),
-            np.stack([request.poke[1] for request in filled]),
-            requests[0].frames,
-        )
-        for part in parts:
-            yield [part[index : index + 1] for index in range(len(requests))]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SampleRequest:
-    """Samples of one image, or of one poke of it."""
-
-    start_frame: Array  # [H, W, 3]
-    samples: int
-    frames: int
-    seed: int
-    temperature: float
-    control: Array | None  # [1, n]
-    chain: Chain
-    poke: Poke | None = None
-
-    @property
-    def kind(self) -> Hashable:
-        return id(self)  # the samples are a batch already
-
-
-class ServedSamples:
-    """A cINN, told nothing beside the picture, or where to: a direction or an end point."""
-
-    name = "sample"
-    parameters: tuple[str, ...] = ("samples", "seed", "temperature", "frames", "chain", "crop")
-    max_batch = 1
-
-    def __init__(self, synthesizer: VideoSynthesizer, crop: str) -> None:
-        self._synthesizer, self.crop = synthesizer, eval_crop(crop)
-        self.size = synthesizer.size
-
-    def describe(self) -> dict[str, Any]:
-        control = self._synthesizer.control
-        return {
-            "model": self.name,
-            "size": self.size,
-            "crop": self.crop,
-            "frames": {"default": CLIP_FRAMES, "most": MAX_FRAMES},
-            "poke": None,
-            "samples": {"default": 4, "most": MAX_SAMPLES},
+            "frames": {"default": about.frames, "most": MAX_FRAMES},
+            "poke": {"impulse": about.impulse} if about.pokes else None,
+            "samples": None if about.deterministic else {"default": 4, "most": MAX_SAMPLES},
             "control": control.name,
-            "control_input": {"kind": "angle" if control.takes_angle else "text", "form": control.form}
-            if control.width
-            else None,
+            "control_input": {"kind": kind, "form": control.form} if control.width else None,
         }
 
-    def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[SampleRequest]:
-        names = [control.name for control in controls.every() if control.form and not control.takes_pokes]
-        fields = Fields(values, (*self.parameters, *names))
-        given = {name: fields.text(name) for name in names}
-        control = self._synthesizer.control.request(given, self.size)
-        return [self._request(fields, pixels, control)]
-
-    def _request(self, fields: Fields, pixels: np.ndarray, control: Array | None) -> SampleRequest:
-        temperature = fields.number("temperature", 1.0, 0.0, 4.0)
-        return SampleRequest(
-            start_frame=to_start_frame(pixels, self.size, fields.choice("crop", self.crop, CROPS)),
-            samples=fields.integer("samples", 4, 1, MAX_SAMPLES),
-            frames=fields.integer("frames", CLIP_FRAMES, 1, MAX_FRAMES),
-            seed=fields.integer("seed", 0, 0, 2**31 - 1),
-            temperature=1.0 if temperature is None else temperature,
-            control=control,
-            chain=cast(Chain, fields.choice("chain", "same_z", ("same_z", "fresh"))),
-        )
-
-    def warm_up(self) -> None:
-        control = self._any_control()
-        blank = np.zeros((self.size, self.size, 3), np.float32)
-        for count in (1, 2, 4, 8):
-            list(self.run([SampleRequest(blank, count, CLIP_FRAMES + 1, 0, 1.0, control, "fresh")]))
-
-    def _any_control(self) -> Array | None:
-        """A control to warm up with; None is drawn."""
-        return None
-
-    def run(self, requests: Sequence[SampleRequest]) -> Iterator[list[Array]]:
-        (request,) = requests
-        parts = self._synthesizer.stream(
-            request.start_frame[None],
-            jax.random.key(request.seed),
-            _filled(request.samples),  # which keeps the first ones
-            frames=request.frames,
-            temperature=request.temperature,
-            control=request.control,
-            chain=request.chain,
-        )
-        for part in parts:
-            yield [part[0, : request.samples]]
-
-
-class ServedPokeSamples(ServedSamples):
-    """A cINN that is controlled by pokes: many answers to each. The same seed is the same residuals for all pokes."""
-
-    name = "poke"
-    parameters: tuple[str, ...] = ("poke", "in_turn", "samples", "seed", "temperature", "frames", "chain", "crop")
-
-    def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "poke": {"impulse": False}, "control": controls.NONE.name, "control_input": None}
-
-    def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[SampleRequest]:
-        fields = Fields(values, self.parameters)
+    def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[VideoRequest]:
+        """Returns what parameters request of an image, uint8 [h, w, 3]. Raises UserError for invalid ones."""
+        fields, about = Fields(values, self.parameters), self._about
         crop = fields.choice("crop", self.crop, CROPS)
-        pokes = _pokes(fields, pixels, self.size, crop, impulse=False)
-        request = self._request(fields, pixels, None)
+        pokes = self._pokes(fields, pixels, crop) if about.pokes else []
+        request = VideoRequest(
+            start_frame=to_start_frame(pixels, self.size, crop),
+            frames=fields.integer("frames", about.frames, 1, MAX_FRAMES),
+            control=None,
+            batched=about.deterministic,
+            **({} if about.deterministic else self._sampling(fields)),
+        )
+        if not about.pokes:
+            given = {name: fields.text(name) for name in _control_names()}
+            return [dataclasses.replace(request, control=about.control.request(given, self.size))]
         if len(pokes) * request.samples > MAX_VIDEOS:
             raise UserError(
-                f"{len(pokes)} pokes of {request.samples} samples each are too many, {MAX_VIDEOS} videos at most"
+                f"{len(pokes)} pokes of {request.samples} samples each are too many videos (at most {MAX_VIDEOS})"
             )
         return [dataclasses.replace(request, poke=poke, control=self._control(poke)) for poke in pokes]
 
-    def _any_control(self) -> Array:
-        return self._control((np.zeros(2), np.array([1.0, 0.0])))
+    def warm_up(self) -> None:
+        """Compiles everything that `run` will use."""
+        about = self._about
+        request = VideoRequest(
+            start_frame=np.zeros((self.size, self.size, 3), np.float32),
+            frames=about.frames + 1,  # so that the motion goes on once
+            control=self._control((np.zeros(2), np.array([1.0, 0.0]))) if about.pokes else None,
+            chain="fresh",
+        )
+        most = self.max_batch if about.deterministic else MAX_SAMPLES
+        for count in (2**power for power in range(most.bit_length())):
+            if about.deterministic:
+                list(self.run([request] * count))
+            else:
+                list(self.run([dataclasses.replace(request, samples=count)]))
+
+    def run(self, requests: Sequence[VideoRequest]) -> Iterator[list[Array]]:
+        """Yields the answers to requests of equal kind part by part: [S, t, H, W, 3] for each request."""
+        first = requests[0]
+        filled = [*requests, *[requests[-1]] * (_power_of_two(len(requests)) - len(requests))]
+        controls = [request.control for request in filled if request.control is not None]
+        parts = self._generator.stream(
+            np.stack([request.start_frame for request in filled]),
+            jax.random.key(first.seed),
+            _power_of_two(first.samples),  # which keeps the first ones
+            frames=first.frames,
+            temperature=first.temperature,
+            control=np.concatenate(controls) if controls else None,
+            chain=first.chain,
+        )
+        for part in parts:
+            yield [part[index, : request.samples] for index, request in enumerate(requests)]
+
+    def _sampling(self, fields: Fields) -> dict[str, Any]:
+        """The fields of a `VideoRequest` that a deterministic model has no use for."""
+        temperature = fields.number("temperature", 1.0, 0.0, 4.0)
+        return {
+            "samples": fields.integer("samples", 4, 1, MAX_SAMPLES),
+            "seed": fields.integer("seed", 0, 0, 2**31 - 1),
+            "temperature": 1.0 if temperature is None else temperature,
+            "chain": cast(Chain, fields.choice("chain", "same_z", ("same_z", "fresh"))),
+        }
+
+    def _pokes(self, fields: Fields, pixels: np.ndarray, crop: str) -> list[Poke]:
+        """The requested pokes, at least one, of an image [h, w, 3]."""
+        rows = fields.rows("poke", "x,y,dx,dy", MAX_POKES)
+        if not rows:
+            raise UserError("this model answers to pokes: give poke=x,y,dx,dy", field="poke")
+        scaling = Scaling(pixels.shape[1], pixels.shape[0], self.size, crop)
+        return [scaling.poke(*row, impulse=self._about.impulse) for row in rows]
 
     def _control(self, poke: Poke) -> Array:
         position, displacement = poke
-        return poke_control(self._synthesizer, position[None], displacement[None])
+        return self._generator.encode_pokes(position[None], displacement[None])
 
 
-def _pokes(fields: Fields, pixels: np.ndarray, size: int, crop: str, *, impulse: bool) -> list[Poke]:
-    """The pokes that are asked for, at least one, of an image [h, w, 3]. Raises UserError."""
-    rows = fields.rows("poke", "x,y,dx,dy", MAX_POKES)
-    if not rows:
-        raise UserError("this model answers to pokes: give poke=x,y,dx,dy")
-    scaling = Scaling(pixels.shape[1], pixels.shape[0], size, crop)
-    return [scaling.poke(*row, impulse=impulse) for row in rows]
+def open_model(workdir: str | os.PathLike[str], checkpoint: Choice = "latest") -> ServedModel:
+    """The trained model of a work directory; arguments and errors as of `sampling.load.load_generator`."""
+    return ServedModel(load_generator(workdir, checkpoint=checkpoint), read_workdir(workdir).data.crop)
 
 
-def _filled(count: int) -> int:
-    """The power of two that so many are filled up to: few programs serve all numbers."""
+def _control_names() -> tuple[str, ...]:
+    """The parameters that stand for controls other than pokes: those of other models are refused by name."""
+    return tuple(control.name for control in controls.every() if control.form and not control.takes_pokes)
+
+
+def _power_of_two(count: int) -> int:
+    """The power of two that a number is filled up to: few programs serve all numbers."""
     return 1 << (count - 1).bit_length()

@@ -1,13 +1,13 @@
 """The WebSocket /v1/stream: frames while they are computed.
 
-The client sends one JSON object per wish: the parameters of the model's route (/v1/poke with one poke, or /v1/sample),
-an image in base64 or the name of an example, and a whole number `id`. The server answers with
+The client sends one JSON object per request: the parameters of the model's route (/v1/poke with one poke, or
+/v1/sample), an image in base64 or the name of an example, and a whole number `id`. The server answers with
 
 - a JSON text {"id", "type": "start", "frames", "samples"},
 - binary messages, one per frame: id, sample and frame as three little-endian uint32, then the bytes of a PNG,
 - a JSON text {"id", "type": "end"} or {"id", "type": "error", "status", "error"}.
 
-A new wish ends the answer to the one before on the same socket; {"id", "cancel": true} only ends it.
+A new request ends the answer to the one before on the same socket; {"id", "cancel": true} only ends it.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from i2v_jax import media
 from i2v_jax.errors import UserError
-from i2v_jax.sampling.chunks import Array
+from i2v_jax.sampling.arrays import Array
 from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import parse_json
-from i2v_jax.serving.models import Asked
+from i2v_jax.serving.models import VideoRequest
 from i2v_jax.serving.problems import status_of
 
 HEADER = struct.Struct("<III")
@@ -81,7 +81,7 @@ async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
             await _answer(api, socket, number, values)
     except WebSocketDisconnect:  # the client went away while we were sending
         return
-    except Exception as error:  # of one wish: the socket serves the next
+    except Exception as error:  # of one request: the socket serves the next
         status, words = status_of(error)
         api.metrics.requests.labels("/v1/stream", str(status)).inc()
         with contextlib.suppress(WebSocketDisconnect):
@@ -96,9 +96,9 @@ async def _sent(sending: Awaitable[None]) -> None:
         raise WebSocketDisconnect(1006) from error
 
 
-async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[Asked]:
+async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[VideoRequest]:
     """What is given up is waited for: a thread that decodes goes on, and another one would run beside it."""
-    preparing = asyncio.ensure_future(api.asked(values))
+    preparing = asyncio.ensure_future(api.video_requests(values))
     try:
         return await asyncio.shield(preparing)
     except asyncio.CancelledError:
@@ -107,11 +107,11 @@ async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[Asked]:
 
 
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
-    asked = await _prepared(api, values)
-    if len(asked) != 1:
+    requests = await _prepared(api, values)
+    if len(requests) != 1:
         raise UserError("one poke at a time here: send the next one when this is answered")
-    (job,) = api.engine.submit(asked)
-    start = {"id": number, "type": "start", "frames": asked[0].frames, "samples": asked[0].samples}
+    (job,) = api.engine.submit(requests)
+    start = {"id": number, "type": "start", "frames": requests[0].frames, "samples": requests[0].samples}
     try:
         await _sent(socket.send_json(start))
         first = 0

@@ -10,12 +10,13 @@ import pytest
 from jax.sharding import AxisType
 
 from i2v_jax.config import load
-from i2v_jax.evaluation.evaluated_model import Candidate, StochasticCandidate
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 from i2v_jax.evaluation.measure import Request
 from i2v_jax.evaluation.protocols import get_protocol
 from i2v_jax.metrics.registry import METRICS as REGISTERED
 from i2v_jax.models.flow import standard_normal_log_prob
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
+from i2v_jax.sampling.cinn_core import CLIP_FRAMES, CinnNetworks
 from i2v_jax.tasks.control import DIRECTION
 from tests.metrics.stand_ins import BrightnessDistance, BrightnessDiversity, PixelsOfFrames, in_place_of
 from tests.sampling.stand_ins import MeanBrightness, MeanChange, Shift
@@ -46,28 +47,26 @@ class Density(Shift):
 
 
 @pytest.fixture(scope="session")
-def whole() -> Candidate:
+def whole() -> EvaluatedModel:
     """On all eight devices."""
     config = load("sky:demo", [f"data.size={SIZE}"])
     config.data.num_clips.update(train=12, test=10)
     variables: dict[str, dict] = {"encoder": {}, "decoder": {"params": {"strength": jnp.asarray(0.4)}}}
     variables |= {"image_encoder": {}, "flow": {}}
-    networks = (MeanChange(), Fade(), MeanBrightness(), Density())
-    synthesizer = VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control=DIRECTION)
-    return on_devices(StochasticCandidate("sky_run", synthesizer, config, "ef" * 32, step=4), 8, chunk=8)
+    networks = CinnNetworks(MeanChange(), Fade(), MeanBrightness(), Density())
+    generator = CinnGenerator(networks, variables, size=SIZE, z_dim=2, control=DIRECTION)
+    return on_devices(EvaluatedModel("sky_run", generator, config, "ef" * 32, step=4), 8, chunk=8)
 
 
 @pytest.fixture(scope="session")
-def candidate(whole: Candidate) -> Candidate:
+def candidate(whole: EvaluatedModel) -> EvaluatedModel:
     """On one device."""
     return on_devices(whole, 1, chunk=4)
 
 
-def on_devices(candidate: Candidate, count: int, chunk: int) -> Candidate:
+def on_devices(candidate: EvaluatedModel, count: int, chunk: int) -> EvaluatedModel:
     mesh = jax.make_mesh((count,), ("clips",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
-    return dataclasses.replace(
-        candidate, synthesizer=dataclasses.replace(candidate.synthesizer, mesh=mesh, chunk=chunk)
-    )
+    return dataclasses.replace(candidate, generator=dataclasses.replace(candidate.generator, mesh=mesh, chunk=chunk))
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,16 @@ from i2v_jax.configs import plants as plants_config
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import results
 from i2v_jax.evaluation.clips import open_clips
-from i2v_jax.evaluation.evaluated_model import PokedCandidate, answers_to_pokes, load_candidate
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel, load_evaluated_model
 from i2v_jax.evaluation.measure import Request, measure
 from i2v_jax.evaluation.nearest import nearest_training_clips
 from i2v_jax.evaluation.protocols import get_protocol
 from i2v_jax.input.procedural import plants
+from i2v_jax.sampling.load import describe
 from i2v_jax.tasks.control import POKE as POKE_CONTROL
 from tests.reports.test_plants_demo import COUNT, SIZE, oracle
 from tests.sampling.random_run import write_run
+from tests.sampling.test_poke import stand_in
 
 POKE = get_protocol("poke").of_whole_videos(frames=10)
 
@@ -30,11 +32,11 @@ def config_of_plants(arguments: str = f"size={SIZE}"):
     return config
 
 
-def candidate(share: float) -> PokedCandidate:
+def candidate(share: float) -> EvaluatedModel:
     """Draws the scenes themselves, the poked plant pulled by a share of what was asked."""
     mesh = jax.make_mesh((1,), ("clips",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
-    synthesizer = dataclasses.replace(oracle(share), mesh=mesh)
-    return PokedCandidate(f"by {share}", synthesizer, config_of_plants(), "ef" * 32, step=1)
+    generator = dataclasses.replace(oracle(share), mesh=mesh)
+    return EvaluatedModel(f"by {share}", generator, config_of_plants(), "ef" * 32, step=1)
 
 
 def test_clips_carry_the_poke_that_is_in_them() -> None:
@@ -85,7 +87,9 @@ def test_the_scene_itself_is_best(tmp_path: pathlib.Path) -> None:
 def test_a_place_that_does_not_move_is_answered_by_the_start_frame() -> None:
     clips = open_clips(config_of_plants().data, POKE, "test").read([0, 1])
     clips["poke_displacement"][1] = 0.0
-    videos = candidate(1.0).sample(clips, [0, 1], seed=0, samples=2, frames=10)
+    oracle = candidate(1.0)
+    model = dataclasses.replace(oracle, generator=stand_in(size=SIZE, frames=10, mesh=oracle.mesh))
+    videos = model.sample(clips, [0, 1], seed=0, samples=2, frames=10)
     assert videos.shape == (2, 2, 10, SIZE, SIZE, 3)
     assert np.array_equal(videos[:, 0], videos[:, 1])
     assert np.array_equal(videos[1, 0], np.repeat(clips["video"][1, :1], 10, axis=0))
@@ -96,8 +100,8 @@ def test_a_work_directory_of_a_poke_model(tmp_path: pathlib.Path) -> None:
     config = config_of_plants("demo,runlocal")
     config.data.num_clips.train = 6
     write_run(tmp_path, config)
-    model = load_candidate(tmp_path, batch_size=8)
-    assert answers_to_pokes(model.config)
+    model = load_evaluated_model(tmp_path, batch_size=8)
+    assert describe(model.config).pokes
     protocol = dataclasses.replace(POKE, frames=5)
     measured = measure(model, Request(protocol, ("psnr",)), tmp_path / "out", batch_size=8)
     (record,) = results.records(model, measured)
@@ -107,5 +111,5 @@ def test_a_work_directory_of_a_poke_model(tmp_path: pathlib.Path) -> None:
     nearest = nearest_training_clips(model, clips, limit=6, batch_size=4)
     assert [nearest.reader.clip(number) for number in nearest.by_latent] == [reader.clip(4), reader.clip(1)]
     assert np.allclose(nearest.latent_distance, 0, atol=1e-3)
-    with pytest.raises(UserError, match="has one answer and no likelihood"):
+    with pytest.raises(UserError, match="has no likelihood"):
         measure(model, Request(protocol, ("log_likelihood",)), tmp_path / "out", batch_size=8)

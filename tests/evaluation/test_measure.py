@@ -10,7 +10,7 @@ import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import results
-from i2v_jax.evaluation.evaluated_model import Candidate, StochasticCandidate, variables_sha256
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel, variables_sha256
 from i2v_jax.evaluation.measure import Measured, Request, measure
 from i2v_jax.evaluation.nearest import nearest_training_clips
 from i2v_jax.evaluation.protocols import get_protocol
@@ -39,8 +39,8 @@ def assert_same_values(one: Measured, other: Measured) -> None:
 
 
 def test_devices_batches_and_interruptions_do_not_change_the_values(
-    candidate: Candidate,
-    whole: Candidate,
+    candidate: EvaluatedModel,
+    whole: EvaluatedModel,
     request_of_sky: Request,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -75,11 +75,11 @@ def test_devices_batches_and_interruptions_do_not_change_the_values(
 
 
 @pytest.fixture(scope="module")
-def measured(candidate: Candidate, request_of_sky: Request, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(candidate: EvaluatedModel, request_of_sky: Request, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     return measure(candidate, request_of_sky, tmp_path_factory.mktemp("measured"), batch_size=4, save_every=2)
 
 
-def test_values_are_those_of_the_samples(candidate: Candidate, measured: Measured) -> None:
+def test_values_are_those_of_the_samples(candidate: EvaluatedModel, measured: Measured) -> None:
     numbers = [7, 2]
     clips = measured.reader.read(numbers)
     assert clips["video"].shape == (2, 17, SIZE, SIZE, 3)
@@ -92,7 +92,7 @@ def test_values_are_those_of_the_samples(candidate: Candidate, measured: Measure
     np.testing.assert_allclose(measured.tables["log_likelihood/1"].values[numbers], nats, rtol=1e-4)
 
 
-def test_records_say_what_was_measured(candidate: Candidate, measured: Measured) -> None:
+def test_records_say_what_was_measured(candidate: EvaluatedModel, measured: Measured) -> None:
     records = dict(zip(METRICS, results.records(candidate, measured), strict=True))
     fvd = records["fvd"]
     assert (fvd.protocol.frames, fvd.protocol.num_real, fvd.protocol.start_frame_scored) == (17, 10, True)
@@ -107,7 +107,7 @@ def test_records_say_what_was_measured(candidate: Candidate, measured: Measured)
     assert len(records["psnr"].curve) == 16
     assert np.mean(records["psnr"].curve) == pytest.approx(records["psnr"].mean)
     nats, bits = records["log_likelihood"], records["bits_per_dimension"]
-    z_dim = candidate.synthesizer.z_dim
+    z_dim = candidate.generator.z_dim
     assert bits.values == pytest.approx([-value / (z_dim * np.log(2)) for value in nats.values], rel=1e-6)
     assert nats.protocol.num_generated == 0
     for record in records.values():
@@ -117,7 +117,7 @@ def test_records_say_what_was_measured(candidate: Candidate, measured: Measured)
         assert record.model.step == 4
 
 
-def test_frames_are_kept_as_moments(candidate: Candidate, measured: Measured) -> None:
+def test_frames_are_kept_as_moments(candidate: EvaluatedModel, measured: Measured) -> None:
     """The distance is that of all frames at once, the floor that of halves of eight of the ten clips."""
     numbers = list(range(10))
     clips = measured.reader.read(numbers)
@@ -138,7 +138,7 @@ def test_frames_are_kept_as_moments(candidate: Candidate, measured: Measured) ->
 
 
 def test_floors_are_of_as_many_clips_where_the_split_has_them(
-    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four of ten: four others are measured for the floors, also when it was interrupted among them."""
     protocol = dataclasses.replace(get_protocol("sky"), clips=4)
@@ -175,7 +175,7 @@ def test_floors_of_frames_are_of_disjoint_halves() -> None:
         assert sum(sizes.values()) == count
 
 
-def test_fewer_frames_are_scored_than_a_latent_needs(candidate: Candidate, tmp_path: pathlib.Path) -> None:
+def test_fewer_frames_are_scored_than_a_latent_needs(candidate: EvaluatedModel, tmp_path: pathlib.Path) -> None:
     """BAIR: x0 and 15 frames, while z is of 16."""
     request = Request(get_protocol("bair"), ("psnr", "log_likelihood"), clips=4)
     measured = measure(candidate, request, tmp_path, batch_size=2)
@@ -194,20 +194,20 @@ def test_best_and_worst(measured: Measured) -> None:
 
 
 def test_sets_are_smaller_than_the_paired_list(
-    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in the poke protocol: PSNR of eight clips, all else of four, of which the release keeps three."""
     monkeypatch.setitem(REGISTERED, "diversity_i3d", dataclasses.replace(REGISTERED["diversity_i3d"], release_batch=3))
     protocol = dataclasses.replace(get_protocol("sky"), starts="even", clips=4, paired_clips=8, release=True)
     metrics = ("psnr", "fid", "diversity_i3d", "bits_per_dimension")
     seen: list[tuple[str, int]] = []
-    apply, sample = Worker._apply, StochasticCandidate.sample
+    apply, sample = Worker._apply, EvaluatedModel.sample
     monkeypatch.setattr(
         Worker, "_apply", lambda self, e, *a: (seen.append((e.metric.name, len(a[0]))), apply(self, e, *a))[1]
     )
     asked: list[int] = []
     monkeypatch.setattr(
-        StochasticCandidate,
+        EvaluatedModel,
         "sample",
         lambda self, c, n, s, count, f: (asked.append(count), sample(self, c, n, s, count, f))[1],
     )
@@ -235,7 +235,7 @@ def test_sets_are_smaller_than_the_paired_list(
     ],
 )
 def test_requests_that_cannot_be_measured(
-    candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, field: str, value: str
+    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, field: str, value: str
 ) -> None:
     with pytest.raises(UserError) as raised:
         measure(candidate, dataclasses.replace(request_of_sky, **changes), tmp_path)
@@ -243,7 +243,9 @@ def test_requests_that_cannot_be_measured(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_split_that_does_not_exist(candidate: Candidate, request_of_sky: Request, tmp_path: pathlib.Path) -> None:
+def test_a_split_that_does_not_exist(
+    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path
+) -> None:
     with pytest.raises(UserError):
         measure(candidate, dataclasses.replace(request_of_sky, split="validation"), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -255,12 +257,12 @@ def test_a_split_that_does_not_exist(candidate: Candidate, request_of_sky: Reque
     ids=["NaN", "[0, 255]", "[0, 1]", "constant"],
 )
 def test_samples_that_cannot_be_measured(
-    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad
+    candidate: EvaluatedModel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad
 ) -> None:
     def sample(self, clips, numbers, seed, samples, frames):
         return bad(clips["video"][:, None, 1 : 1 + frames])
 
-    monkeypatch.setattr(StochasticCandidate, "sample", sample)
+    monkeypatch.setattr(EvaluatedModel, "sample", sample)
     request = Request(get_protocol("sky"), ("psnr",), clips=2)
     with pytest.raises(UserError) as raised:
         measure(candidate, request, tmp_path, batch_size=2)
@@ -268,9 +270,9 @@ def test_samples_that_cannot_be_measured(
 
 
 def test_a_perfect_copy_has_no_finite_psnr_but_other_numbers(
-    candidate: Candidate, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    candidate: EvaluatedModel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StochasticCandidate, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
+    monkeypatch.setattr(EvaluatedModel, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
     measured = measure(candidate, Request(get_protocol("sky"), ("psnr", "ssim"), clips=2), tmp_path, batch_size=2)
     with pytest.raises(UserError) as raised:
         results.records(candidate, measured)
@@ -283,7 +285,9 @@ def test_a_perfect_copy_has_no_finite_psnr_but_other_numbers(
     assert results.ranking(only)[2].tolist() == [np.inf, np.inf]
 
 
-def test_the_values_of_each_clip_are_written(candidate: Candidate, measured: Measured, tmp_path: pathlib.Path) -> None:
+def test_the_values_of_each_clip_are_written(
+    candidate: EvaluatedModel, measured: Measured, tmp_path: pathlib.Path
+) -> None:
     path = write_clips(tmp_path, candidate, measured)
     assert path == tmp_path / f"clips-{measured.state.key}.csv"
     rows = list(csv.DictReader(path.open()))
@@ -299,7 +303,9 @@ def test_the_values_of_each_clip_are_written(candidate: Candidate, measured: Mea
     assert write_clips(tmp_path, candidate, sets) is None
 
 
-def test_a_second_evaluation_adds_its_records(candidate: Candidate, measured: Measured, tmp_path: pathlib.Path) -> None:
+def test_a_second_evaluation_adds_its_records(
+    candidate: EvaluatedModel, measured: Measured, tmp_path: pathlib.Path
+) -> None:
     records = results.records(candidate, measured)
     write_numbers(tmp_path, records[:2])
     train = dataclasses.replace(records[2], protocol=dataclasses.replace(records[2].protocol, split="train"))
@@ -321,7 +327,7 @@ def test_a_candidate_is_known_by_its_arrays() -> None:
     assert variables_sha256({"flow": {"params": {"a": np.zeros(3), "b": np.ones(2)}}}) != digest
 
 
-def test_the_nearest_training_clip_of_a_training_clip_is_itself(candidate: Candidate) -> None:
+def test_the_nearest_training_clip_of_a_training_clip_is_itself(candidate: EvaluatedModel) -> None:
     reader = nearest_training_clips(candidate, np.zeros((1, 17, SIZE, SIZE, 3), np.float32), limit=12).reader
     assert len(reader) == 12
     numbers = [5, 11]

@@ -10,7 +10,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation import poke_measurements
 from i2v_jax.evaluation.poked_clips import held_out
 from i2v_jax.input.procedural import plants
-from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
 from tests.reports.test_plants_demo import COUNT, SHORT, SIZE, data_of_plants
 from tests.reports.test_plants_demo import oracle as deterministic
 from tests.sampling import stand_ins
@@ -18,10 +18,10 @@ from tests.sampling import stand_ins
 SHARES = (0.5, 1.5)  # of the displacement, of the two samples of a poke
 
 
-class Oracle(VideoSynthesizer):
+class Oracle(CinnGenerator):
     """Knows the scenes by their start frames, and what is asked by the encoding alone."""
 
-    def sample(self, start_frames, rng, num_samples, *, frames=16, control=None, **_):
+    def generate(self, start_frames, rng, num_samples, *, frames=16, control=None, **_):
         known = held_out(data_of_plants(), COUNT).video[:, 0]
         nodes = np.arange(8) * SIZE / 7
         answers = []
@@ -41,8 +41,8 @@ class Oracle(VideoSynthesizer):
 
 
 @pytest.fixture(scope="module")
-def oracle() -> VideoSynthesizer:
-    base = stand_ins.synthesizer("poke")
+def oracle() -> CinnGenerator:
+    base = stand_ins.generator("poke")
     fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
     return Oracle(**{**fields, "size": SIZE})
 
@@ -52,7 +52,7 @@ def _psnr(truth: np.ndarray, video: np.ndarray) -> np.ndarray:
 
 
 def test_samples_are_measured_next_to_the_deterministic_model(
-    oracle: VideoSynthesizer, monkeypatch: pytest.MonkeyPatch
+    oracle: CinnGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(poke_measurements, "_metrics", lambda: {"psnr_db": _psnr})  # nothing to compile
     beside = deterministic(SHORT)
@@ -90,7 +90,7 @@ def test_true_answers_obey_the_poke_and_differ_elsewhere() -> None:
         assert poke_measurements.target_error(clips, answers) < 0.25 * np.hypot(*clips.displacement.T).mean()
 
 
-def test_models_of_two_sizes_are_not_compared(oracle: VideoSynthesizer) -> None:
+def test_models_of_two_sizes_are_not_compared(oracle: CinnGenerator) -> None:
     beside = dataclasses.replace(deterministic(SHORT), size=16)
     with pytest.raises(UserError) as raised:
         poke_measurements.measure_samples(oracle, data_of_plants(17), COUNT, beside=beside)

@@ -13,10 +13,10 @@ from i2v_jax.data.video_builder import SplitOptions, prepare
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import poke_measurements
 from i2v_jax.evaluation.poked_clips import held_out
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
+from i2v_jax.sampling.poke import PokeGenerator
 from tests.evaluation.test_poke_measurements import _psnr
 from tests.input.helpers import write_frames
-from tests.sampling.test_poke_synthesizer import stand_in
+from tests.sampling.test_poke import stand_in
 
 SIZE, FRAMES, SPEED = 64, 5, 0.75
 
@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory):
     return config.data
 
 
-class Still(PokeSynthesizer):
+class Still(PokeGenerator):
     """Nothing ever moves."""
 
     def respond(self, start_frames, positions, displacements, frames=None):
@@ -69,7 +69,7 @@ class Moved(Still):
         return video
 
 
-def model(kind: type[PokeSynthesizer]) -> PokeSynthesizer:
+def model(kind: type[PokeGenerator]) -> PokeGenerator:
     base = stand_in(size=SIZE, frames=FRAMES - 1)
     return kind(**{field.name: getattr(base, field.name) for field in dataclasses.fields(base)})
 

@@ -91,8 +91,8 @@ def test_release_quirks_reach_the_records_beside_earlier_ones(sky_run: pathlib.P
 
 
 _COPIES = """
-from i2v_jax.evaluation.evaluated_model import StochasticCandidate
-StochasticCandidate.sample = lambda self, clips, numbers, seed, samples, frames: clips["video"][:, None, 1:1 + frames]
+from i2v_jax.evaluation.evaluated_model import EvaluatedModel
+EvaluatedModel.sample = lambda self, clips, numbers, seed, samples, frames: clips["video"][:, None, 1:1 + frames]
 from launch import _app, evaluate
 _app.run(evaluate.main)
 """

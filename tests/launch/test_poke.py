@@ -11,7 +11,7 @@ from i2v_jax import media
 from i2v_jax.configs import plants
 from i2v_jax.errors import UserError
 from i2v_jax.input.coordinates import Scaling, numbers
-from i2v_jax.sampling.chunks import checked_pokes
+from i2v_jax.sampling.arrays import checked_pokes
 from tests.launch.synthesis import frames_of, last_line, launch
 from tests.sampling.random_run import write_run
 

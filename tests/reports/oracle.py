@@ -1,4 +1,4 @@
-"""A synthesizer that draws the true sky again, moving where it is asked to, off by a known angle."""
+"""A generator that draws the true sky again, moving where it is asked to, off by a known angle."""
 
 import dataclasses
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from i2v_jax.evaluation import sky_measurements
 from i2v_jax.input.procedural import sky
-from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
 from tests.sampling import stand_ins
 
 SIZE, COUNT = 32, 8
 
 
-class Oracle(VideoSynthesizer):
+class Oracle(CinnGenerator):
     """Draws the true sky again, moving where it is asked to, plus `off` degrees."""
 
     off = 0.0
@@ -27,15 +27,15 @@ class Oracle(VideoSynthesizer):
             videos.append(drawn.astype(np.float32) / 127.5 - 1)
         return np.stack(videos)
 
-    def sample(self, start_frames, rng, num_samples, *, control=None, **_):
+    def generate(self, start_frames, rng, num_samples, *, control=None, **_):
         eta = sky_measurements.encode_directions(np.full(len(start_frames), 45.0)) if control is None else control
         videos = self._redraw(np.asarray(start_frames), np.asarray(eta))
         return np.repeat(videos[:, None], num_samples, axis=1)
 
-    def residual(self, video, control=None):
+    def encode_motion(self, video, control=None):
         return np.zeros((len(video), 2))
 
-    def transfer(self, residual, start_frames, control=None, frames=16):
+    def transfer(self, motion, start_frames, control=None, frames=16):
         count = max(len(start_frames), len(control))
         frames, eta = (np.broadcast_to(array, (count, *array.shape[1:])) for array in (start_frames, control))
         return self._redraw(frames, eta)
@@ -44,8 +44,8 @@ class Oracle(VideoSynthesizer):
         return video[:, 1:] + 0.2  # 20 dB
 
 
-def oracle(off: float) -> VideoSynthesizer:
-    base = stand_ins.synthesizer("direction")
+def oracle(off: float) -> CinnGenerator:
+    base = stand_ins.generator("direction")
     fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
     shifted = type("Shifted", (Oracle,), {"off": off})
     return shifted(**{**fields, "size": SIZE})

@@ -1,4 +1,4 @@
-"""Measurements and page of a synthesizer that draws the true plants again, pulled where it is asked to."""
+"""Measurements and page of a generator that draws the true plants again, pulled where it is asked to."""
 
 import dataclasses
 import json
@@ -14,8 +14,8 @@ from i2v_jax.evaluation.poked_clips import held_out
 from i2v_jax.input.procedural import plants
 from i2v_jax.reports import plants_demo
 from i2v_jax.reports.page import write_page
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
-from tests.sampling.test_poke_synthesizer import stand_in
+from i2v_jax.sampling.poke import PokeGenerator
+from tests.sampling.test_poke import stand_in
 
 SIZE, COUNT = 64, 4
 SHORT = 0.5
@@ -28,22 +28,22 @@ def data_of_plants(frames=11, breeze=0.0):
     return data
 
 
-class Oracle(PokeSynthesizer):
+class Oracle(PokeGenerator):
     """What the scene would do, but for `share` of the poke's displacement."""
 
     share = 1.0
 
-    def respond(self, start_frames, positions, displacements, frames=None):
+    def generate(self, start_frames, rng, num_samples, *, control, **_):
         known = held_out(data_of_plants(), COUNT).video[:, 0]
         videos = []
-        for frame, position, shift in zip(
-            np.broadcast_to(start_frames, (len(positions), SIZE, SIZE, 3)), positions, displacements, strict=True
+        for frame, (x, y, *shift) in zip(
+            np.broadcast_to(start_frames, (len(control), SIZE, SIZE, 3)), control, strict=True
         ):
             index = int(np.abs(known - frame).mean(axis=(1, 2, 3)).argmin())
             pulled = tuple(self.share * np.asarray(shift, np.float64))
-            drawn = plants.respond("test", index, tuple(position), pulled, size=SIZE, times=range(1, 11))
+            drawn = plants.respond("test", index, (x, y), pulled, size=SIZE, times=range(1, 11))
             videos.append(drawn.astype(np.float32) / 127.5 - 1)
-        return np.stack(videos)
+        return np.repeat(np.stack(videos)[:, None], num_samples, axis=1)
 
     def structure(self, start_frame, position, seed=0, count=0):
         return np.random.default_rng(0).random((SIZE, SIZE)).astype(np.float32)

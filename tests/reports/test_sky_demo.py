@@ -1,4 +1,4 @@
-"""The page and its numbers, of a synthesizer whose errors are known."""
+"""The page and its numbers, of a generator whose errors are known."""
 
 import json
 import pathlib
@@ -61,4 +61,4 @@ def test_the_page_stands_alone(folder: pathlib.Path) -> None:
 
 def test_a_model_without_directions_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError):
-        report(stand_ins.synthesizer(), tmp_path)
+        report(stand_ins.generator(), tmp_path)

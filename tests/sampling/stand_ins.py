@@ -1,11 +1,12 @@
-"""Networks so simple that what the synthesizer should return can be worked out by hand."""
+"""Networks so simple that what the generator should return can be worked out by hand."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from i2v_jax.models.posterior import Posterior
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES, VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
+from i2v_jax.sampling.cinn_core import CLIP_FRAMES, CinnNetworks
 from i2v_jax.tasks import control as controls
 
 SIZE = 4
@@ -48,8 +49,8 @@ class Shift(nn.Module):
         return residual + self._shift(condition), jnp.zeros(len(residual))
 
 
-def synthesizer(control: str = "none", chunk: int = 4) -> VideoSynthesizer:
+def generator(control: str = "none", chunk: int = 4) -> CinnGenerator:
     """z and nu have two entries, frames are 4x4."""
     variables: dict[str, dict[str, object]] = {"encoder": {}, "decoder": {}, "image_encoder": {}, "flow": {}}
-    networks = (MeanChange(), Brighten(), MeanBrightness(), Shift())
-    return VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control=controls.get(control), chunk=chunk)
+    networks = CinnNetworks(MeanChange(), Brighten(), MeanBrightness(), Shift())
+    return CinnGenerator(networks, variables, size=SIZE, z_dim=2, control=controls.get(control), chunk=chunk)

@@ -1,4 +1,4 @@
-"""From a work directory to a synthesizer, and what is said when something is missing."""
+"""From a work directory to a generator, and what is said when something is missing."""
 
 import operator
 import pathlib
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from i2v_jax.config import load
-from i2v_jax.configs import sky
+from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint
-from i2v_jax.sampling.load import assemble, load_stages, load_synthesizer
+from i2v_jax.sampling.load import assemble, describe, load_generator, load_stages
 from i2v_jax.training.checkpoint import Checkpointer, Choice, load_networks
 from i2v_jax.training.state import TrainState
 from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
@@ -30,8 +30,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def test_averaged_parameters_are_loaded(run: pathlib.Path) -> None:
-    synthesizer = load_synthesizer(run)
-    assert (synthesizer.size, synthesizer.z_dim, synthesizer.control.name) == (32, 16, "direction")
+    generator = load_generator(run)
+    assert (generator.size, generator.z_dim, generator.control.name) == (32, 16, "direction")
     written = stage_variables(sky.get_config(ARGUMENT))
     expected = {
         "encoder": written["video_vae"]["encoder"],
@@ -39,10 +39,10 @@ def test_averaged_parameters_are_loaded(run: pathlib.Path) -> None:
         "image_encoder": written["image_ae"]["encoder"],
         "flow": written["flow"]["flow"],
     }
-    assert set(synthesizer.variables) == set(expected)
+    assert set(generator.variables) == set(expected)
     for field, variables in expected.items():
         averaged = {**variables, "params": jax.tree.map(lambda leaf: EMA_FACTOR * leaf, variables["params"])}
-        jax.tree.map(np.testing.assert_array_equal, synthesizer.variables[field], averaged)
+        jax.tree.map(np.testing.assert_array_equal, generator.variables[field], averaged)
 
 
 def test_a_checkpoint_can_be_chosen_of_the_last_stage(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -79,13 +79,14 @@ def test_a_missing_stage_is_named(run: pathlib.Path, tmp_path: pathlib.Path) -> 
     partly = tmp_path / "partly"
     shutil.copytree(run, partly)
     shutil.rmtree(partly / "flow")
-    with pytest.raises(UserError, match=r"not trained yet: flow; run .*launch\.train"):
-        load_synthesizer(partly)
+    with pytest.raises(UserError) as raised:
+        load_generator(partly)
+    assert (raised.value.field, raised.value.value) == ("stages", ("flow",))
 
 
 def test_no_work_directory(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError, match="is not a work directory"):
-        load_synthesizer(tmp_path)
+        load_generator(tmp_path)
 
 
 def test_a_config_of_other_networks_is_refused() -> None:
@@ -99,5 +100,20 @@ def test_a_config_of_other_networks_is_refused() -> None:
 def test_a_checkpoint_of_another_stage_is_refused() -> None:
     config = sky.get_config(ARGUMENT)
     stages = stage_variables(config)
-    with pytest.raises(UserError, match="runs/a/flow: the checkpoint holds no flow"):
+    with pytest.raises(UserError, match=r"^runs/a/flow: "):
         assemble(config, {**stages, "flow": stages["image_ae"]}, origin="runs/a")
+
+
+@pytest.mark.parametrize("arguments", [f"plants:{ARGUMENT}", f"plants:model=cinn,{ARGUMENT}", f"sky:{ARGUMENT}"])
+def test_a_configuration_is_described_as_its_generator(arguments: str) -> None:
+    name, argument = arguments.split(":")
+    config = {"plants": plants, "sky": sky}[name].get_config(argument)
+    assert describe(config) == assemble(config, stage_variables(config), origin="random").describe()
+
+
+def test_stages_without_videos_are_named() -> None:
+    config = sky.get_config(ARGUMENT)
+    config.stages = ("image_ae",)
+    with pytest.raises(UserError) as raised:
+        describe(config)
+    assert (raised.value.field, raised.value.value) == ("stages", ("image_ae",))

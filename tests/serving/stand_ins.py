@@ -15,12 +15,13 @@ import numpy as np
 from PIL import Image
 from starlette.testclient import TestClient
 
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer
-from i2v_jax.sampling.synthesizer import VideoSynthesizer
+from i2v_jax.sampling.cinn import CinnGenerator
+from i2v_jax.sampling.cinn_core import CinnNetworks
+from i2v_jax.sampling.poke import PokeGenerator
 from i2v_jax.serving import app
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import LOOPBACK
-from i2v_jax.serving.models import ServedPokes, ServedPokeSamples, ServedSamples
+from i2v_jax.serving.models import ServedModel
 from i2v_jax.tasks.control import POKE
 from tests.compiling import HANG
 from tests.sampling import stand_ins
@@ -59,17 +60,17 @@ class Pulled(nn.Module):
 
 def pokes(**fields):
     defaults = {"size": SIZE, "poke_size": 3, "frames": 4}
-    return ServedPokes(PokeSynthesizer(model=Brightening(), variables={}, **{**defaults, **fields}), "resize")
+    return ServedModel(PokeGenerator(model=Brightening(), variables={}, **{**defaults, **fields}), "resize")
 
 
 def samples(control="direction"):
-    return ServedSamples(stand_ins.synthesizer(control, chunk=8), "resize")
+    return ServedModel(stand_ins.generator(control, chunk=8), "resize")
 
 
 def poke_samples():
-    networks = (stand_ins.MeanChange(), stand_ins.Brighten(), stand_ins.MeanBrightness(), Pulled())
+    networks = CinnNetworks(stand_ins.MeanChange(), stand_ins.Brighten(), stand_ins.MeanBrightness(), Pulled())
     variables = {"encoder": {}, "decoder": {}, "image_encoder": {}, "flow": {}}
-    return ServedPokeSamples(VideoSynthesizer(*networks, variables, size=SIZE, z_dim=2, control=POKE), "resize")
+    return ServedModel(CinnGenerator(networks, variables, size=SIZE, z_dim=2, control=POKE), "resize")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from tests.serving.stand_ins import wait_until
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Question:
     value: float
     kind: str = "plain"
     frames: int = 3
@@ -62,9 +62,9 @@ def test_those_of_equal_kind_are_computed_together():
 
     async def use(engine):
         model.may_run.clear()
-        first = engine.submit([Asked(0)])  # taken alone, and held, while the others gather
+        first = engine.submit([Question(0)])  # taken alone, and held, while the others gather
         await asyncio.to_thread(wait_until, lambda: not engine._waiting)
-        jobs = first + engine.submit([Asked(10), Asked(20), Asked(30, "other"), Asked(40)])
+        jobs = first + engine.submit([Question(10), Question(20), Question(30, "other"), Question(40)])
         model.may_run.set()
         return await asyncio.gather(*(job.whole() for job in jobs))
 
@@ -78,9 +78,9 @@ def test_a_failure_is_of_the_one_who_caused_it():
 
     async def use(engine):
         model.may_run.clear()
-        engine.submit([Asked(0)])
+        engine.submit([Question(0)])
         await asyncio.to_thread(wait_until, lambda: not engine._waiting)
-        jobs = engine.submit([Asked(10), Asked(-1), Asked(20)])
+        jobs = engine.submit([Question(10), Question(-1), Question(20)])
         model.may_run.set()
         return await asyncio.gather(*(job.whole() for job in jobs), return_exceptions=True)
 
@@ -96,12 +96,12 @@ def test_a_full_queue_refuses_all_or_none():
 
     async def use(engine):
         model.may_run.clear()
-        engine.submit([Asked(0)])
+        engine.submit([Question(0)])
         await asyncio.to_thread(wait_until, lambda: not engine._waiting)
-        engine.submit([Asked(1)])
+        engine.submit([Question(1)])
         with pytest.raises(BusyError, match="1 requests are waiting"):
-            engine.submit([Asked(2), Asked(3)])
-        (job,) = engine.submit([Asked(4)])
+            engine.submit([Question(2), Question(3)])
+        (job,) = engine.submit([Question(4)])
         model.may_run.set()
         return await job.whole()
 
@@ -112,7 +112,7 @@ def test_a_full_queue_refuses_all_or_none():
 def test_what_never_fits_is_not_asked_to_come_again():
     async def use(engine):
         with pytest.raises(UserError, match="3 answers at once are too many for this server, 2 at most"):
-            engine.submit([Asked(value) for value in range(3)])
+            engine.submit([Question(value) for value in range(3)])
 
     with_engine(Counting(), use, capacity=2)
 
@@ -121,11 +121,11 @@ def test_nobody_computes_what_nobody_waits_for():
     model = Counting()
 
     async def use(engine):
-        (job,) = engine.submit([Asked(0, frames=100_000)])
+        (job,) = engine.submit([Question(0, frames=100_000)])
         async for _ in job.parts():
             break
         job.cancel()
-        (following,) = engine.submit([Asked(5)])
+        (following,) = engine.submit([Question(5)])
         return await following.whole()
 
     assert with_engine(model, use).ravel().tolist() == [5, 6, 7]
@@ -137,11 +137,11 @@ def test_a_stopping_engine_tells_those_who_wait():
 
     async def use(engine):
         model.may_run.clear()
-        jobs = engine.submit([Asked(0), Asked(1, "other")])
+        jobs = engine.submit([Question(0), Question(1, "other")])
         stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
         await asyncio.to_thread(wait_until, lambda: not engine.ready)
         with pytest.raises(NotReadyError):
-            engine.submit([Asked(2)])
+            engine.submit([Question(2)])
         model.may_run.set()
         answers = await asyncio.gather(*(job.whole() for job in jobs), return_exceptions=True)
         await stopping
@@ -169,12 +169,12 @@ def test_those_who_left_make_room():
 
     async def use(engine):
         model.may_run.clear()
-        engine.submit([Asked(0)])
+        engine.submit([Question(0)])
         await asyncio.to_thread(wait_until, lambda: not engine._waiting)
         for value in range(10):
-            (job,) = engine.submit([Asked(value)])
+            (job,) = engine.submit([Question(value)])
             job.cancel()
-        (last,) = engine.submit([Asked(20)])
+        (last,) = engine.submit([Question(20)])
         model.may_run.set()
         return await last.whole()
 

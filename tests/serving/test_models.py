@@ -3,8 +3,8 @@
 import numpy as np
 
 from i2v_jax.configs import plants
-from i2v_jax.sampling.poke_samples import poke_control
-from i2v_jax.serving.models import ServedPokeSamples, open_model
+from i2v_jax.sampling.load import load_generator
+from i2v_jax.serving.models import open_model
 from tests.sampling.random_run import write_run
 
 
@@ -12,10 +12,11 @@ def test_a_cinn_with_pokes_is_opened_as_such(tmp_path):
     """The picture is three times as wide as the model's and twice as high."""
     write_run(tmp_path / "run", plants.get_config("model=cinn,demo,runlocal"))
     model = open_model(tmp_path / "run")
-    assert isinstance(model, ServedPokeSamples)
+    about = model.describe()
+    assert (about["model"], about["samples"] is None) == ("poke", False)
     pixels = np.zeros((2 * model.size, 3 * model.size, 3), np.uint8)
     values = {"poke": ["31,20,6,-4", "3,3,1,0"], "samples": 3, "seed": 5, "temperature": 0.5, "crop": "resize"}
     asked, _ = model.requests(values, pixels)
     np.testing.assert_allclose(asked.poke, [[10, 9.75], [2, -2]])
-    np.testing.assert_array_equal(asked.control, poke_control(model._synthesizer, [[10, 9.75]], [[2, -2]]))
+    np.testing.assert_array_equal(asked.control, load_generator(tmp_path / "run").encode_pokes([[10, 9.75]], [[2, -2]]))
     assert (asked.samples, asked.seed, asked.temperature, asked.frames) == (3, 5, 0.5, 16)

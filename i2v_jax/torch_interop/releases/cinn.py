@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from i2v_jax.data.registry import data_set, of_release
 from i2v_jax.errors import UserError
 from i2v_jax.models import resnet2d, resnet3d
-from i2v_jax.sampling.synthesizer import CLIP_FRAMES
+from i2v_jax.sampling.cinn_core import CLIP_FRAMES
 from i2v_jax.tasks import control as controls
 from i2v_jax.torch_interop.releases import documents
 from i2v_jax.torch_interop.releases.documents import Document, Field

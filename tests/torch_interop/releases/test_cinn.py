@@ -6,7 +6,7 @@ import pytest
 
 from i2v_jax.configs import sky
 from i2v_jax.errors import UserError
-from i2v_jax.sampling.load import load_stages, load_synthesizer
+from i2v_jax.sampling.load import load_generator, load_stages
 from i2v_jax.torch_interop.releases import cinn
 from i2v_jax.torch_interop.state_dicts import torch_files
 from i2v_jax.workdir import read_workdir
@@ -38,22 +38,22 @@ def test_the_imported_model_reproduces_the_fixtures(run):
     assert "in no file, made anew when trained: video_vae/temporal_discriminator, image_ae/decoder, " in said
     config = "configs/bair.py:size=64 --config.video_vae.decoder.channel_factor=16"
     assert f"launch.train --config={config} --workdir={workdir}" in said
-    synthesizer = load_synthesizer(workdir)
+    generator = load_generator(workdir)
     decoder, flow, encoder = (
         fixtures.load(name, with_state=False)
         for name in ("video_decoder_bair_nf16", "flow_cond64", "video_encoder_bair")
     )
     start_frame = np.moveaxis(decoder.inputs["start_frame"], 1, -1)
-    video = np.moveaxis(synthesizer._decode(start_frame, decoder.inputs["z"]), -1, 2)
+    video = np.moveaxis(generator._run("decode", start_frame, decoder.inputs["z"]), -1, 2)
     stride = decoder.config["video_stride"]
     assert_close(video[..., ::stride, ::stride], decoder, "video")
     control = np.zeros((3, 0), np.float32)
-    z = synthesizer._latent(flow.inputs["residual"], flow.inputs["embedding"], control)
+    z = generator._run("inverse", flow.inputs["residual"], flow.inputs["embedding"], control)
     assert_close(z, flow, "z_of_residual")
-    residual = synthesizer._forward(flow.inputs["z"], flow.inputs["embedding"], control)
+    residual = generator._run("forward", flow.inputs["z"], flow.inputs["embedding"], control)
     assert_close(residual, flow, "residual_of_z")
-    assert_close(synthesizer._encode(np.moveaxis(encoder.inputs["video"], 2, -1)), encoder, "mean")
-    videos = synthesizer.sample(start_frame, jax.random.key(0), 2)
+    assert_close(generator._run("encode", np.moveaxis(encoder.inputs["video"], 2, -1)), encoder, "mean")
+    videos = generator.generate(start_frame, jax.random.key(0), 2)
     assert videos.shape == (1, 2, 16, 64, 64, 3) and np.isfinite(videos).all()
 
 

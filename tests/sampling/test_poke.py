@@ -3,15 +3,17 @@
 import pathlib
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
 
-from i2v_jax.configs import plants, sky
+from i2v_jax.configs import plants
 from i2v_jax.errors import UserError
-from i2v_jax.sampling.load import load_poke_synthesizer, load_synthesizer
-from i2v_jax.sampling.poke_synthesizer import PokeSynthesizer, likeness
+from i2v_jax.input.pokes import poke_map
+from i2v_jax.sampling.load import load_generator
+from i2v_jax.sampling.poke import PokeGenerator, likeness
 from tests.sampling.random_run import write_run
 
 SIZE = 16
@@ -34,9 +36,27 @@ class Shifting(nn.Module):
         return states[0]
 
 
+class Streaming(nn.Module):
+    """As `Shifting`, without dy, part by part."""
+
+    def encode(self, images):
+        return (images,)
+
+    def encode_poke(self, poke):
+        return poke[..., 0].sum(axis=(1, 2))
+
+    def begin(self, states):
+        return states
+
+    def advance(self, cells, latent, frames, first):
+        steps = latent[:, None] * jnp.arange(1, frames + 1)
+        video = cells[0][:, None] + steps[:, :, None, None, None]
+        return (video[:, -1],), video
+
+
 def stand_in(**fields):
-    defaults = {"size": SIZE, "poke_size": 3, "frames": 4, "chunk": 2}
-    return PokeSynthesizer(model=Shifting(), variables={}, **{**defaults, **fields})
+    defaults = {"model": Shifting(), "size": SIZE, "poke_size": 3, "frames": 4, "chunk": 2}
+    return PokeGenerator(variables={}, **{**defaults, **fields})
 
 
 def frames(*values):
@@ -44,8 +64,8 @@ def frames(*values):
 
 
 def test_answers_follow_the_poke():
-    synthesizer = stand_in()
-    videos = synthesizer.respond(frames(0.5, 0.0, -0.5), [[5, 5], [0, 15], [7.4, 3]], [[1, 0], [0, 1], [0.5, 0]])
+    generator = stand_in()
+    videos = generator.respond(frames(0.5, 0.0, -0.5), [[5, 5], [0, 15], [7.4, 3]], [[1, 0], [0, 1], [0.5, 0]])
     assert videos.shape == (3, 4, SIZE, SIZE, 3)
     steps = np.arange(1, 5)
     np.testing.assert_allclose(videos[0, :, 0, 0, 0], 0.5 + 9 * steps, rtol=1e-5)  # a square of nine pixels
@@ -61,15 +81,14 @@ def test_several_pokes_of_one_image_and_longer_answers():
 
 def test_a_streamed_answer_is_the_whole_one_in_parts(tmp_path: pathlib.Path):
     write_run(tmp_path, plants.get_config("demo,runlocal"))
-    synthesizer = load_poke_synthesizer(tmp_path)
-    rng, side = np.random.default_rng(0), synthesizer.size
+    generator = load_generator(tmp_path)
+    rng, side = np.random.default_rng(0), generator.size
     start_frames = rng.uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
-    pokes = start_frames, [[5, 5], [8, 8]], [[1, 0], [2, 0]]
-    parts = list(synthesizer.stream(*pokes, frames=6))
-    assert [part.shape[1] for part in parts] == [1, 3, 2]
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), synthesizer.respond(*pokes, frames=6), atol=1e-5)
-    with pytest.raises(UserError, match="the displacement is zero"):
-        synthesizer.stream(start_frames[:1], [[5, 5]], [[0, 0]])
+    control = generator.encode_pokes([[5, 5], [8, 8]], [[1, 0], [2, 0]])
+    parts = list(generator.stream(start_frames, jax.random.key(0), 1, frames=6, control=control))
+    assert [part.shape[2] for part in parts] == [1, 3, 2]
+    whole = generator.generate(start_frames, jax.random.key(0), 1, frames=6, control=control)
+    np.testing.assert_allclose(np.concatenate(parts, axis=2), whole, atol=1e-5)
 
 
 def test_pokes_in_turn_go_on_from_the_last_frame():
@@ -79,34 +98,32 @@ def test_pokes_in_turn_go_on_from_the_last_frame():
 
 
 @pytest.mark.parametrize(
-    ("poke", "message"),
-    [
-        ((16, 3, 1, 0), "position 16,3 is outside the image of 16x16 pixels"),
-        ((-1, 3, 1, 0), "outside the image"),
-        ((3, 15.5, 1, 0), "outside the image"),
-        ((3, 3, 0, 0), "the displacement is zero"),
-        ((3, np.nan, 1, 0), "must be finite numbers"),
-        ((3, 3, np.inf, 0), "must be finite numbers"),
-        ((3, 3, 20, 12), "it is 23 pixels long, the image is 16x16"),
-    ],
+    "poke",
+    [(16, 3, 1, 0), (-1, 3, 1, 0), (3, 15.5, 1, 0), (3, 3, 0, 0), (3, np.nan, 1, 0), (3, 3, np.inf, 0), (3, 3, 20, 12)],
 )
-def test_what_is_no_poke_is_refused(poke, message):
+def test_what_is_no_poke_is_refused(poke):
     x, y, dx, dy = poke
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError):
         stand_in().respond(frames(0.0), [[x, y]], [[dx, dy]])
 
 
-def test_inputs_that_do_not_fit_are_refused():
-    synthesizer = stand_in()
-    with pytest.raises(UserError, match=r"shape \[B, 16, 16, 3\] are needed, got \[1, 8, 16, 3\]"):
-        synthesizer.respond(np.zeros((1, 8, 16, 3)), [[5, 5]], [[1, 0]])
-    with pytest.raises(UserError, match=r"displacements of shape \[B, 2\] are needed, got \[2\] and \[2\]"):
-        synthesizer.respond(frames(0.0), [5, 5], [1, 0])
-    with pytest.raises(UserError, match="2 start frames and 3 pokes"):
-        synthesizer.respond(frames(0.0, 0.1), [[5, 5]] * 3, [[1, 0]] * 3)
-    with pytest.raises(UserError, match="frames=0"):
-        synthesizer.respond(frames(0.0), [[5, 5]], [[1, 0]], frames=0)
-    with pytest.raises(UserError, match="trained with impulses, whose length is 1 at most"):
+@pytest.mark.parametrize(
+    ("start_frames", "positions", "displacements", "field", "value"),
+    [
+        (np.zeros((1, 8, 16, 3)), [[5, 5]], [[1, 0]], "start_frames", [1, 8, 16, 3]),
+        (frames(0.0), [5, 5], [1, 0], "positions", [2]),
+        (frames(0.0), [[5, 5]], [[1, 0, 0]], "displacements", [1, 3]),
+        (frames(0.0, 0.1), [[5, 5]] * 3, [[1, 0]] * 3, "start_frames", 2),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(start_frames, positions, displacements, field, value):
+    with pytest.raises(UserError) as raised:
+        stand_in().respond(start_frames, positions, displacements)
+    assert (raised.value.field, raised.value.value) == (field, value)
+
+
+def test_impulses_have_a_length_of_one_at_most():
+    with pytest.raises(UserError):
         stand_in(impulse=True).respond(frames(0.0), [[5, 5]], [[1, 0.5]])
 
 
@@ -142,8 +159,8 @@ def test_the_structure_is_what_moves_together():
     size = 48
     noise = scipy.ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((size, size, 3)), (2, 2, 0))
     picture = (noise / np.abs(noise).max()).astype(np.float32)
-    synthesizer = PokeSynthesizer(TwoHalves(), {}, size=size, poke_size=3, frames=1, chunk=8)
-    variance = synthesizer.structure(picture, (10, 24), count=24)
+    generator = PokeGenerator(TwoHalves(), {}, size=size, poke_size=3, frames=1, chunk=8)
+    variance = generator.structure(picture, (10, 24), count=24)
     assert variance.shape == (size, size)
     assert variance[24, 10] == 0
     inner = np.s_[12:36]
@@ -160,21 +177,30 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
-def test_a_work_directory_becomes_a_synthesizer(run: pathlib.Path):
-    synthesizer = load_poke_synthesizer(run)
-    assert (synthesizer.size, synthesizer.frames, synthesizer.poke_size) == (32, 5, 3)
+def test_a_work_directory_becomes_a_generator(run: pathlib.Path):
+    generator = load_generator(run)
+    assert (generator.size, generator.frames, generator.poke_size) == (32, 5, 3)
     start = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
-    videos = synthesizer.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]])
+    videos = generator.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]])
     assert videos.shape == (2, 5, 32, 32, 3)
     assert np.abs(videos).max() <= 1
     assert np.abs(videos[0] - videos[1]).max() > 1e-4
-    longer = synthesizer.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]], frames=13)
+    longer = generator.respond(start, [[5, 5], [20, 9]], [[3, 0], [0, -4]], frames=13)
     np.testing.assert_allclose(longer[:, :5], videos, atol=1e-4)  # the dynamics go on as they are
 
 
-def test_each_kind_of_model_is_told_from_the_other(run: pathlib.Path, tmp_path: pathlib.Path):
-    with pytest.raises(UserError, match="holds a poke model, which answers to pokes"):
-        load_synthesizer(run)
-    write_run(tmp_path / "sky", sky.get_config("demo,runlocal"))
-    with pytest.raises(UserError, match="holds no poke model"):
-        load_poke_synthesizer(tmp_path / "sky")
+def test_the_networks_see_the_poke_map_of_training():
+    generator = stand_in(poke_size=5)
+    pokes = np.array([[0, 15, 1, -2], [7.5, 3.4, 0.25, 0], [15.49, -0.5, 3, 3]], np.float32)
+    for row, made in zip(pokes, generator._maps(jnp.asarray(pokes)), strict=True):
+        place = round(float(row[0])), round(float(row[1]))
+        np.testing.assert_array_equal(made, poke_map(place, row[2:], SIZE, 5))
+
+
+def test_a_poke_of_length_zero_moves_nothing():
+    """`respond` refuses it; clips in which the poked place rests have it."""
+    control = np.array([[5, 5, 1, 0], [5, 5, 0, 0]], np.float32)
+    videos = stand_in().generate(frames(0.1, 0.2), jax.random.key(0), 2, control=control)
+    assert (videos[1] == np.float32(0.2)).all() and (videos[0] != np.float32(0.1)).all()
+    parts = list(stand_in(model=Streaming()).stream(frames(0.1, 0.2), jax.random.key(0), 1, control=control))
+    assert all((part[1] == np.float32(0.2)).all() for part in parts)
