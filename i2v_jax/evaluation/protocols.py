@@ -26,7 +26,7 @@ def get_protocol(name: str, release_quirks: bool = False) -> Protocol:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """Frames `start`, `start + stride`, ... of a video, `frames` of them, x0 included."""
+    """Frames `start`, `start + stride`, ... of a video: `frames` of them, including x0."""
 
     video: str
     start: int
@@ -40,42 +40,42 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class ClipList:
-    """The clips of an evaluation, in order; the same for everyone who has the same videos."""
+    """The clips of an evaluation in order. Everyone who has the same videos has the same clips."""
 
     clips: tuple[Clip, ...]
-    too_short: tuple[str, ...]  # videos that gave none
+    too_short: tuple[str, ...]  # videos without clips
 
     def __len__(self) -> int:
         return len(self.clips)
 
     @property
     def sha256(self) -> str:
-        """Of the clips as JSON [[video, start, frames, stride], ...]."""
+        """The hash of the clips as JSON [[video, start, frames, stride], ...]."""
         rows = [[clip.video, clip.start, clip.frames, clip.stride] for clip in self.clips]
         return hashlib.sha256(json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
     def distinct(self, count: int) -> int:
-        """How many of the first `count` differ: a video with fewer starts than draws gives some clips again."""
+        """Returns how many of the first `count` clips differ: a video with few frames has some clips several times."""
         return len(set(self.clips[:count]))
 
 
 def clip_list(
     protocol: Protocol, videos: Sequence[tuple[str, int]], seed: int = 0, paired: bool = False, limit: int = 0
 ) -> ClipList:
-    """The clips of `protocol` from videos given as (name, number of frames), in any order.
+    """Returns the clips that a protocol takes from videos.
 
-    A draw depends on the seed, the video's name and the draw's number alone; starts repeat only when all were drawn.
-    A shorter list is the beginning of a longer one where the protocol says how many clips there are.
+    A random start depends only on the seed, the name of the video and the index of the draw; starts repeat only after
+    all were drawn. If the protocol has a total number of clips, a shorter list is the beginning of a longer one.
 
     Args:
         protocol: which clips.
-        videos: of the test split, each name once.
-        seed: of the random draws.
-        paired: the list for LPIPS, PSNR and SSIM, where that is another.
-        limit: at most so many clips, the first ones; 0: all.
+        videos: (name, number of frames) of the videos of a split, in any order.
+        seed: of the random starts.
+        paired: whether to return the list for LPIPS, PSNR and SSIM, which may be longer.
+        limit: the maximum number of clips, of which the first ones are returned; 0: all.
 
     Raises:
-        UserError: no video is long enough, or a name occurs twice.
+        UserError: no video is long enough, or two videos have the same name.
     """
     lengths = dict(videos)
     if len(lengths) != len(videos):
@@ -88,7 +88,9 @@ def clip_list(
     if not rooms:
         raise UserError(
             f"none of the {len(videos)} videos has the {protocol.span} frames that protocol {protocol.name} needs: "
-            "add longer videos or lower the stride"
+            "add longer videos or lower the stride",
+            "protocol",
+            protocol.name,
         )
     total = protocol.clips
     if paired and protocol.paired_clips:
@@ -99,11 +101,11 @@ def clip_list(
 
 
 def spare_clips(protocol: Protocol, videos: Sequence[tuple[str, int]], seed: int, taken: Sequence[Clip]) -> ClipList:
-    """As many clips more by the same rule, all different and none of them taken; none at all where there are fewer.
+    """Returns as many further clips as `taken`, all different and not in `taken`; none if there are fewer.
 
     Args:
-        protocol, videos, seed: of `clip_list`.
-        taken: its first clips, as many as a distance between sets has.
+        protocol, videos, seed: see `clip_list`.
+        taken: the first clips of the list, as many as a distance between sets uses.
     """
     twice = dataclasses.replace(protocol, clips=2 * protocol.clips, clips_per_video=2 * protocol.clips_per_video)
     known = set(taken)
@@ -115,9 +117,9 @@ def _in_turn(protocol: Protocol, rooms: Mapping[str, int], seed: int, total: int
     rounds = -(-total // len(rooms))
     starts = {name: _starts(protocol.starts, seed, name, room, rounds) for name, room in rooms.items()}
     names = list(rooms)
-    for number in range(total):
-        name = names[number % len(names)]
-        yield name, starts[name][number // len(names)]
+    for index in range(total):
+        name = names[index % len(names)]
+        yield name, starts[name][index // len(names)]
 
 
 def _video_by_video(protocol: Protocol, rooms: Mapping[str, int], seed: int) -> Iterator[tuple[str, int]]:
@@ -127,11 +129,11 @@ def _video_by_video(protocol: Protocol, rooms: Mapping[str, int], seed: int) -> 
 
 
 def _starts(rule: StartRule, seed: int, name: str, room: int, count: int) -> list[int]:
-    """`count` starts in 0 .. room."""
+    """Returns `count` starts in 0 .. room."""
     if rule == "first":
         return [0] * count
     if rule == "even":
-        return [round(room * number / (count - 1)) if count > 1 else 0 for number in range(count)]
-    # A hash instead of a random generator, whose numbers may change with the library.
+        return [round(room * index / (count - 1)) if count > 1 else 0 for index in range(count)]
+    # A hash instead of a random generator, whose numbers may change with the library's version.
     order = sorted(range(room + 1), key=lambda start: hashlib.sha256(f"{seed}/{name}/{start}".encode()).digest())
-    return [order[number % len(order)] for number in range(count)]
+    return [order[index % len(order)] for index in range(count)]

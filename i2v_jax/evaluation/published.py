@@ -1,6 +1,6 @@
-"""Numbers that others printed, with where and under which protocol, for the comparison tables.
+"""Published results with their source and protocol, for the comparison tables.
 
-They come without floor, deviation and hash: a reader's orientation, not records to compute with.
+They have no distance between real sets, no deviation and no hash: they are for orientation, and not records.
 """
 
 import dataclasses
@@ -9,17 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """One printed number."""
+    """One published result."""
 
     method: str
     data: str
     size: int  # height and width of the frames
-    metric: (
-        str  # a name of `conventions`, as the authors' scripts compute it; diversity of DTI3D times 1000, as printed
-    )
+    metric: str  # a name in `metrics.registry`, as the authors' scripts compute it; DTI3D's diversity is times 1000
     value: float
     source: str
-    protocol: str  # a name of `protocols`, or "" where the source's differs or does not say
+    protocol: str  # name of a protocol, or "" if the source used another one or does not say which
     note: str = ""
 
 
@@ -182,7 +180,7 @@ PUBLISHED: tuple[Published, ...] = (*_CINN_ROWS, *_POKE_ROWS, *_OTHER_ROWS)
 
 
 def published(data: str, *, metric: str = "", size: int = 0, protocol: str | None = None) -> tuple[Published, ...]:
-    """The printed numbers for a data set, narrowed down by metric, frame size and protocol; the papers' own first."""
+    """Returns the published results on a data set, filtered by metric, frame size and protocol; the papers' first."""
     return tuple(
         row
         for row in PUBLISHED
