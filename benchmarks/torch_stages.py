@@ -112,7 +112,7 @@ def _video_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.
         objective = objective + weights.kl * kl(generated.mean, generated.logvar)
         apply_gradients(step.generator_optimizer, objective)
 
-    return {"pretraining": pretraining, "critics + generator": lambda: step(video)}
+    return {"pretraining": pretraining, "discriminators + generator": lambda: step(video)}
 
 
 def _image_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
@@ -134,7 +134,7 @@ def _image_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.
         nll = ((images - reconstruction).abs() + distance).flatten(1).sum(1).mean()
         apply_gradients(step.optimizer, nll + step.w_kl * kl(mean, logvar))
 
-    return {"pretraining": pretraining, "generator + critic": lambda: step(images)}
+    return {"pretraining": pretraining, "generator + discriminator": lambda: step(images)}
 
 
 def _flow_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device) -> Runs:

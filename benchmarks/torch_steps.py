@@ -220,9 +220,16 @@ class ImageStep:
         apply_gradients(self.optimizer, loss)
         self.patch.requires_grad_(True)
 
-        critic = hinge_loss(self.patch(images), self.patch(reconstruction.detach()))
-        apply_gradients(self.patch_optimizer, critic)
-        losses = {"loss": loss, "nll": nll, "kl": kl, "adversarial": adversarial, "weight": weight, "critic": critic}
+        discriminator = hinge_loss(self.patch(images), self.patch(reconstruction.detach()))
+        apply_gradients(self.patch_optimizer, discriminator)
+        losses = {
+            "loss": loss,
+            "nll": nll,
+            "kl": kl,
+            "adversarial": adversarial,
+            "weight": weight,
+            "discriminator": discriminator,
+        }
         return {name: value.detach() for name, value in losses.items()}
 
 

@@ -4,7 +4,7 @@ Commands:  python -m launch.prepare --dataset=folder --raw_dir=CLIPS --data_dir=
            python -m launch.train --config=configs/folder.py --workdir=RUN --config.data.dir=PREPARED
            with `--config=configs/folder.py:model=poke` the clips become an image that answers to pokes
            with `--config=configs/folder.py:demo` narrow networks learn a handful of clips on two CPU cores
-Hardware:  one GPU at 64 or 128 pixels; `demo` two CPU cores, without critics and pretrained weights.
+Hardware:  one GPU at 64 or 128 pixels; `demo` two CPU cores, without discriminators and pretrained weights.
 Expected:  both follow from your clips; of `demo` docs/training.md shows a run on nine. `runlocal` tells in minutes
            whether all stages run.
 """

@@ -3,7 +3,7 @@
 Commands:  python -m launch.train --config=configs/plants.py:demo --workdir=RUN     (32x32, small networks)
            python -m launch.train --config=configs/plants.py --workdir=RUN     (64x64, half the release's width)
            python -m launch.train --config=configs/plants.py:model=cinn,demo --workdir=RUN     (many answers to a poke)
-Hardware:  `demo` two CPU cores, without critics; without `demo` one GPU.
+Hardware:  `demo` two CPU cores, without discriminators; without `demo` one GPU.
 Metric:    `demo`: target error 1.4 px where not moving is off by 4.7, PSNR 23.4 dB where copying has 18.6, after 1450
            steps on two CPU cores. `model=cinn,demo`: 2.2 px of 5.6, samples apart by 1.2 px, after half an hour; see
            docs/poke.md. The others have not been trained to their end.

@@ -2,7 +2,7 @@
 
 Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores, 10.4 min, and the page 1.3 min)
            python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, narrower networks than DTDB's)
-Hardware:  the demo two CPU cores, without critics: its stages end before they would start; without `demo` one GPU.
+Hardware:  the demo two CPU cores, its stages end before discriminators would start; without `demo` one GPU.
 Metric:    of the demo on 64 test clips: reconstruction 31.3 dB (copying the start frame: 24.4); angle between requested
            and seen motion 6.0 degrees (chance: 90), of transferred motion 5.5; the estimator's own error 0.8.
 """

@@ -16,7 +16,7 @@ def narrow(config: Config) -> None:
 
 
 def demo(config: Config) -> None:
-    """Small enough for two CPU cores, at 32x32 or 64x64: both autoencoders end before critics would start."""
+    """Small enough for two CPU cores, at 32x32 or 64x64: both autoencoders end before discriminators would start."""
     config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0
     config.video_vae.update(batch_size=6, steps=700, adversarial_epoch=100.0)

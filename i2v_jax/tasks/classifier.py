@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 
 
 class Classifier:
-    """Clips [B, T, H, W, 3] -> one of the classes that the batch's "class" counts."""
+    """Predicts the class of clips [B, T, H, W, 3], the label "class" of the batch."""
 
     forward_networks: tuple[str, ...] = ("classifier",)
     ema_networks: tuple[str, ...] = ("classifier",)
@@ -34,30 +34,30 @@ class Classifier:
         return networks
 
     def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, Networks]:
-        """Logits [B, classes] under the statistics of the batch, with dropout."""
+        """Returns logits [B, classes], with the statistics of the batch and with dropout."""
         features, changed = self.modules["classifier"].apply(
             networks["classifier"],
             batch["video"],
             train=True,
             mutable=["batch_stats"],
-            rngs={"dropout": jax.random.fold_in(rng, 0)},
+            rngs={"dropout": jax.random.fold_in(rng, Stream.FORWARD)},
         )
         return features.logits, {"classifier": changed}
 
     def loss(
         self, networks: Networks, outputs: jax.Array, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """Mean cross-entropy, in nats."""
-        losses, right = self._judged(outputs, batch)
+        """Returns the mean cross-entropy, in nats."""
+        losses, correct = self._scores(outputs, batch)
         loss = jnp.mean(losses)
-        return loss, ({}, {"loss": loss, "cross_entropy": loss, "accuracy": jnp.mean(right)})
+        return loss, ({}, {"loss": loss, "cross_entropy": loss, "accuracy": jnp.mean(correct)})
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
-        """With the running statistics; "confusion" is [B, class, what it was taken for]."""
+        """Measures with the running statistics; "confusion" is [B, true class, predicted class]."""
         logits = self._logits(networks, batch)
-        losses, right = self._judged(logits, batch)
-        truth, taken = (jax.nn.one_hot(labels, self.classes) for labels in (batch["class"], jnp.argmax(logits, -1)))
-        return {"cross_entropy": losses, "accuracy": right, "confusion": truth[:, :, None] * taken[:, None]}
+        losses, correct = self._scores(logits, batch)
+        truth, predicted = (jax.nn.one_hot(labels, self.classes) for labels in (batch["class"], jnp.argmax(logits, -1)))
+        return {"cross_entropy": losses, "accuracy": correct, "confusion": truth[:, :, None] * predicted[:, None]}
 
     def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
         return (batch["video"],)
@@ -67,8 +67,8 @@ class Classifier:
         return features.logits
 
     @staticmethod
-    def _judged(logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """Cross-entropy and whether the largest logit is the right one, both [B] float32."""
+    def _scores(logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """Returns the cross-entropy, and 1 where the largest logit is the true class; both [B] float32."""
         labels = batch["class"]
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses, (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)

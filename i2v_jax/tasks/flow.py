@@ -11,12 +11,12 @@ from i2v_jax.models.flow import bits_per_dimension, standard_normal_log_prob
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks import control
-from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 
 
 @struct.dataclass
 class Encoded:
-    """What the frozen encoders make of clips; all that the flow needs of them."""
+    """Clips as the frozen encoders see them, all that the flow needs."""
 
     mean: jax.Array  # [B, z] of the video posterior
     logvar: jax.Array  # [B, z]
@@ -24,7 +24,7 @@ class Encoded:
 
 
 class Flow:
-    """T(z; x0, eta) with z a posterior sample of the frozen video encoder."""
+    """T(z; x0, eta), where z is a posterior sample of the frozen video encoder."""
 
     forward_networks: tuple[str, ...] = ()
     ema_networks: tuple[str, ...] = ("flow",)
@@ -47,7 +47,7 @@ class Flow:
         self.updates: tuple[Update, ...] = (Update("likelihood", ("flow",), self.loss),)
 
     def encode(self, networks: Networks, batch: Batch) -> Encoded:
-        """Posterior and embedding of the batch's clips, or those that the batch carries instead of clips."""
+        """Returns posterior and embedding of the batch's clips, or those that the batch has instead of clips."""
         if "mean" in batch:
             return Encoded(batch["mean"], batch["logvar"], batch["embedding"])
         video = batch["video"]
@@ -56,7 +56,7 @@ class Flow:
         return Encoded(posterior.mean, posterior.logvar, embedding.mean)
 
     def condition(self, encoded: Encoded, batch: Batch) -> jax.Array:
-        """The embedding, followed by the control if there is one: [B, c]."""
+        """Returns the embedding followed by the control, [B, c]."""
         return jnp.concatenate([encoded.embedding, self.control.from_batch(batch, self.size)], axis=-1)
 
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
@@ -65,7 +65,7 @@ class Flow:
         return {"flow": self.modules["flow"].draw(rng, encoded.mean, self.condition(encoded, batch))}
 
     def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
-        """The ActNorm of every block."""
+        """Initializes the ActNorm of every block."""
         encoded, _ = self.forward(networks, batch, rng)
         z, condition = self._sample(encoded, rng), self.condition(encoded, batch)
         _, changed = self.modules["flow"].apply(networks["flow"], z, condition, data_init=True, mutable=["params"])
@@ -77,7 +77,7 @@ class Flow:
     def loss(
         self, networks: Networks, outputs: Encoded, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """mean(0.5 |residual|^2) - mean(log_det): the negative log-likelihood without its constant (equation 5)."""
+        """Returns mean(0.5 |residual|^2) - mean(log_det), the negative log-likelihood without its constant (eq. 5)."""
         z = self._sample(outputs, rng)
         residual, log_det = self.modules["flow"].apply(networks["flow"], z, self.condition(outputs, batch))
         energy, volume = jnp.mean(0.5 * jnp.sum(residual**2, axis=-1)), jnp.mean(log_det)
@@ -85,7 +85,7 @@ class Flow:
         return loss, ({}, {"loss": loss, "energy": energy, "log_det": volume})
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
-        """Exact negative log-likelihood, next to that of a standard normal in place of the flow."""
+        """Measures the exact negative log-likelihood, and that of a standard normal in place of the flow."""
         encoded = self.encode(networks, batch)
         z, condition = self._sample(encoded, rng), self.condition(encoded, batch)
         log_prob = self.modules["flow"].apply(networks["flow"], z, condition, method="log_prob")
@@ -99,7 +99,7 @@ class Flow:
         }
 
     def preview(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
-        """Truth above three samples."""
+        """Returns the truth and three samples."""
         encoded = self.encode(networks, batch)
         condition, start = self.condition(encoded, batch), batch["video"][:, 0]
         rows = [batch["video"]]
@@ -112,4 +112,4 @@ class Flow:
 
     @staticmethod
     def _sample(encoded: Encoded, rng: jax.Array) -> jax.Array:
-        return Posterior(encoded.mean, encoded.logvar).sample(jax.random.fold_in(rng, 0))
+        return Posterior(encoded.mean, encoded.logvar).sample(jax.random.fold_in(rng, Stream.FORWARD))

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.models import biggan
 from i2v_jax.models.posterior import Posterior
-from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 from i2v_jax.tasks.losses import hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 
@@ -28,7 +28,7 @@ class Outputs:
 
 
 class ImageAE:
-    """A variational autoencoder of single frames with a patch critic that starts late."""
+    """A variational autoencoder of single frames with a patch discriminator that starts late."""
 
     forward_networks: tuple[str, ...] = ("encoder", "decoder")
     ema_networks: tuple[str, ...] = ("encoder", "decoder")
@@ -48,8 +48,10 @@ class ImageAE:
         self.updates: tuple[Update, ...] = (
             Update("pretraining", networks, self.reconstruction_loss, last_step=start, monitor=monitor),
             Update("generator", networks, self.generator_loss, first_step=start, monitor=monitor),
-            # The spec has one rate for all: the critic's falls with the reconstruction too, not with its own loss.
-            Update("critic", ("patch_discriminator",), self.critic_loss, first_step=start, monitor=monitor),
+            # One rate for all, as in the release: the discriminator's falls with the reconstruction, too.
+            Update(
+                "discriminator", ("patch_discriminator",), self.discriminator_loss, first_step=start, monitor=monitor
+            ),
         )
 
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
@@ -64,7 +66,7 @@ class ImageAE:
         return variables
 
     def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
-        """The patch critic's ActNorm on real frames."""
+        """Initializes the ActNorm of the patch discriminator on real frames."""
         variables = networks["patch_discriminator"]
         _, changed = self.modules["patch_discriminator"].apply(
             variables, batch["video"][:, 0], data_init=True, mutable=["params"]
@@ -72,11 +74,11 @@ class ImageAE:
         return {**networks, "patch_discriminator": {**variables, **changed}}
 
     def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[Outputs, Networks]:
-        """The reconstruction from a posterior sample, batch norms by the statistics of the batch."""
+        """Reconstructs from a posterior sample; batch norms use the statistics of the batch."""
         posterior, encoder_changed = self.modules["encoder"].apply(
             networks["encoder"], batch["video"][:, 0], train=True, mutable=["batch_stats"]
         )
-        code = posterior.sample(jax.random.fold_in(rng, 0))
+        code = posterior.sample(jax.random.fold_in(rng, Stream.FORWARD))
         images, decoder_changed = self.modules["decoder"].apply(
             networks["decoder"], code, train=True, mutable=["batch_stats", "intermediates"]
         )
@@ -86,7 +88,7 @@ class ImageAE:
     def reconstruction_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """Sum over pixels of |x - x'| + perceptual distance, and the KL term."""
+        """Returns the sum over pixels of |x - x'| + perceptual distance, plus the KL term."""
         reconstruction, distance = self._reconstruction(networks, outputs.images, batch)
         kl = jnp.mean(outputs.posterior.kl())
         loss = reconstruction + self.weights.kl * kl
@@ -97,17 +99,17 @@ class ImageAE:
     def generator_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """With the adversarial term, weighed so that its gradient at the last layer is as large as that of the rest."""
+        """Adds the adversarial term, weighted to have as large a gradient at the last layer as the rest."""
         loss, (_, metrics) = self.reconstruction_loss(networks, outputs, batch, rng)
-        adversarial = -jnp.mean(self._critic(networks, outputs.images))
+        adversarial = -jnp.mean(self._discriminate(networks, outputs.images))
         weight = self.adaptive_weight(networks, outputs, batch)
         loss = loss + self.weights.adversarial * weight * adversarial
         return loss, ({}, {**metrics, "loss": loss, "generator": adversarial, "adaptive_weight": weight})
 
     def adaptive_weight(self, networks: Networks, outputs: Outputs, batch: Batch) -> jax.Array:
-        """|gradient of the reconstruction| / (|gradient of the adversarial term| + 1e-4), clamped to [0, 1e4]. Scalar.
+        """Returns |gradient of the reconstruction| / (|gradient of the adversarial term| + 1e-4), a scalar in [0, 1e4].
 
-        Gradients with respect to the kernel of the decoder's last convolution (Esser et al. 2021, equation 7).
+        The gradients are with respect to the kernel of the decoder's last convolution (Esser et al. 2021, equation 7).
         """
         decoder = networks["decoder"]
         last = {name: tree["generator"]["output"] for name, tree in decoder.items() if "output" in tree["generator"]}
@@ -119,14 +121,14 @@ class ImageAE:
 
         kernel = last["params"]["kernel"]
         of_reconstruction = jax.grad(lambda k: self._reconstruction(networks, images(k), batch)[0])(kernel)
-        of_adversarial = jax.grad(lambda k: -jnp.mean(self._critic(networks, images(k))))(kernel)
+        of_adversarial = jax.grad(lambda k: -jnp.mean(self._discriminate(networks, images(k))))(kernel)
         ratio = jnp.linalg.norm(of_reconstruction) / (jnp.linalg.norm(of_adversarial) + 1e-4)
         return jax.lax.stop_gradient(jnp.clip(ratio, 0, _LARGEST_WEIGHT))
 
-    def critic_loss(
+    def discriminator_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """Hinge loss of real and reconstructed images. One power iteration."""
+        """Returns the hinge loss of real and reconstructed images. The discriminator does one power iteration."""
         images = jax.lax.stop_gradient(outputs.images)
         both = jnp.concatenate([batch["video"][:, 0], images])
         logits, changed = self.modules["patch_discriminator"].apply(
@@ -134,11 +136,11 @@ class ImageAE:
         )
         real, fake = jnp.split(logits, 2)
         loss = hinge_discriminator(real, fake)
-        metrics = {"critic": loss, "logits_real": jnp.mean(real), "logits_fake": jnp.mean(fake)}
+        metrics = {"discriminator": loss, "logits_real": jnp.mean(real), "logits_fake": jnp.mean(fake)}
         return loss, ({"patch_discriminator": changed}, metrics)
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
-        """Reconstruction from the posterior mean."""
+        """Measures reconstructions from the posterior mean."""
         images = batch["video"][:, 0]
         reconstruction, posterior = self._reconstruct(networks, batch)
         distance = self.distance(networks, reconstruction, images)
@@ -159,14 +161,14 @@ class ImageAE:
         return self.modules["decoder"].apply(networks["decoder"], posterior.mean), posterior
 
     def _reconstruction(self, networks: Networks, images: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """(mean over images of `_per_image`, mean distance)."""
+        """Returns (mean over images of `_per_image`, mean distance)."""
         target = batch["video"][:, 0]
         distance = self.distance(networks, images, target)
         return jnp.mean(self._per_image(jnp.abs(images - target), distance)), jnp.mean(distance)
 
     def _per_image(self, difference: jax.Array, distance: jax.Array) -> jax.Array:
-        """[B]: sum over the pixels and channels of |x - x'| [B, H, W, 3] + weighed distance [B]."""
+        """Returns [B]: the sum over pixels and channels of |x - x'| [B, H, W, 3] plus the weighted distance [B]."""
         return jnp.sum(difference + self.weights.perceptual * distance[:, None, None, None], axis=(1, 2, 3))
 
-    def _critic(self, networks: Networks, images: jax.Array) -> Any:
+    def _discriminate(self, networks: Networks, images: jax.Array) -> Any:
         return self.modules["patch_discriminator"].apply(networks["patch_discriminator"], images)

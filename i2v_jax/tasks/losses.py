@@ -28,10 +28,10 @@ def adversarial_terms(
     real_features: tuple[jax.Array, ...],
     fake_features: tuple[jax.Array, ...],
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """What both critics tell the generator: their weighted sum, and each term for the log.
+    """Returns the generator's terms from both discriminators: their weighted sum, and each term for the log.
 
     `weights` holds `spatial`, `temporal` and `feature_matching`; the logits are those of generated frames and clips,
-    the features those of the temporal critic.
+    the features those of the temporal discriminator.
     """
     spatial, temporal = -jnp.mean(spatial_logits), -jnp.mean(temporal_logits)
     matching = feature_matching(real_features, fake_features)

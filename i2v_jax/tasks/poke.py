@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.poke_model import PokeModel, States
-from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 
@@ -21,7 +21,7 @@ DISCRIMINATORS = ("temporal_discriminator", "patch_discriminator")
 
 @struct.dataclass
 class Response:
-    """What the model makes of start frames and pokes."""
+    """The model's answer to start frames and pokes."""
 
     states: States  # [B, T, h, w, C] each, the deepest first
     video: jax.Array  # [B, T, H, W, 3] float32
@@ -29,17 +29,17 @@ class Response:
 
 @struct.dataclass
 class Draws:
-    """Which frames the patch discriminator sees in one step, drawn independently."""
+    """The frames that the patch discriminator sees in one step, drawn independently."""
 
     real: jax.Array  # [N] int32 into the B * T frames
     fake: jax.Array  # [N] int32
 
 
 class Poke:
-    """Autoencoder of single frames and dynamics between their states, in turns; later two discriminators.
+    """Trains an autoencoder of single frames and the dynamics between their states in turns, later with discriminators.
 
     A batch holds "video" [B, 1 + T, H, W, 3] in [-1, 1], "poke" [B, H, W, 2] in pixels and "is_background" [B] bool.
-    Where the last is true nothing may move: the target is the start frame repeated, whatever follows it in the clip.
+    Where `is_background` is true nothing may move: the target is the start frame, repeated.
     """
 
     forward_networks: tuple[str, ...] = ()
@@ -80,16 +80,16 @@ class Poke:
         return networks
 
     def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[tuple[()], Networks]:
-        """Nothing: the static update changes the networks before the dynamic one runs them."""
+        """Computes nothing: the static update changes the networks before the dynamic one uses them."""
         return (), {}
 
     def target(self, batch: Batch) -> jax.Array:
-        """The frames [B, T, H, W, 3] that are to follow the start frame."""
+        """Returns the frames [B, T, H, W, 3] that should follow the start frame."""
         video = batch["video"]
         return jnp.where(batch["is_background"][:, None, None, None, None], video[:, :1], video[:, 1:])
 
     def respond(self, networks: Networks, batch: Batch) -> Response:
-        """The roll-out over the clip's length."""
+        """Returns the roll-out over the clip's length."""
         frames = batch["video"].shape[1] - 1
 
         def run(model: PokeModel) -> Response:
@@ -102,7 +102,7 @@ class Poke:
     def static_loss(
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """The reconstruction of the start frame from its own states: they become the space of the dynamics."""
+        """Returns the reconstruction error of the start frame from its states, the space of the dynamics."""
         image = batch["video"][:, 0]
         reconstruction = self._apply(networks, lambda model: model.decode(model.encode(image)))
         loss = jnp.mean(self.distance(networks, reconstruction, image))
@@ -129,7 +129,7 @@ class Poke:
     def adversarial_loss(
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """With the terms of both discriminators and the feature matching of the temporal one."""
+        """Adds the terms of both discriminators and the feature matching of the temporal one."""
         response, target = self.respond(networks, batch), self.target(batch)
         loss, metrics = self._dynamic_terms(networks, response, target)
         discriminator, variables = self.modules["temporal_discriminator"], networks["temporal_discriminator"]
@@ -144,7 +144,7 @@ class Poke:
     def discriminators_loss(
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """Hinge losses without the half, and gradient penalties on real inputs. One power iteration each."""
+        """Returns hinge losses, not halved, and gradient penalties on real inputs. Each does one power iteration."""
         draws, real = self.draws(batch, rng), self.target(batch)
         fake = jax.lax.stop_gradient(self.respond(networks, batch).video)
         weights = self.weights
@@ -178,7 +178,7 @@ class Poke:
     def draws(self, batch: Batch, rng: jax.Array) -> Draws:
         clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
         shape = (2, self.weights.spatial_frames)
-        return Draws(*jax.random.randint(jax.random.fold_in(rng, 1), shape, 0, clips * frames))
+        return Draws(*jax.random.randint(jax.random.fold_in(rng, Stream.DISCRIMINATORS), shape, 0, clips * frames))
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
         video, target = self.respond(networks, batch).video, self.target(batch)
@@ -200,5 +200,5 @@ class Poke:
 
 
 def _logits(output: Any) -> jax.Array:
-    """Of a discriminator that may return its features, too."""
+    """Returns the logits of a discriminator, which may also return features."""
     return output[0] if isinstance(output, tuple) else output

@@ -11,14 +11,14 @@ from ml_collections import ConfigDict
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
-from i2v_jax.tasks.base import Batch, Metrics, Networks, Update
+from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 
 
 @struct.dataclass
 class Outputs:
-    """What encoder and decoder make of a batch."""
+    """The outputs of encoder and decoder for a batch."""
 
     posterior: Posterior
     video: jax.Array  # [B, 16, H, W, 3] float32: the reconstruction of the frames after the start frame
@@ -26,14 +26,14 @@ class Outputs:
 
 @struct.dataclass
 class Draws:
-    """Which part of a batch the critics see in one step; the same part of truth and reconstruction."""
+    """The part of a batch that the discriminators see in one step, the same of truth and reconstruction."""
 
-    window_start: jax.Array  # [] int32: first frame of the temporal critic's window
-    frame_indices: jax.Array  # [N] int32 into the B * 16 frames, for the patch critic
+    window_start: jax.Array  # [] int32: first frame of the temporal discriminator's window
+    frame_indices: jax.Array  # [N] int32 into the B * 16 frames, for the patch discriminator
 
 
 class VideoVAE:
-    """q(z|X) and p(X|x0, z) against a critic of clips and one of frames; the critics are updated first."""
+    """q(z|X) and p(X|x0, z) with a discriminator of clips and one of frames, which are updated first."""
 
     forward_networks: tuple[str, ...] = ("encoder", "decoder")
     ema_networks: tuple[str, ...] = ("encoder", "decoder")
@@ -49,10 +49,10 @@ class VideoVAE:
             stage.loss.perceptual_network, config.dtype, "video_vae.loss.perceptual_network"
         )
         start = math.ceil(stage.adversarial_epoch * steps_per_epoch)
-        critics = ("temporal_discriminator", "patch_discriminator")
+        discriminators = ("temporal_discriminator", "patch_discriminator")
         self.updates: tuple[Update, ...] = (
             Update("pretraining", self.forward_networks, self.reconstruction_loss, last_step=start),
-            Update("critics", critics, self.critics_loss, first_step=start),
+            Update("discriminators", discriminators, self.discriminators_loss, first_step=start),
             Update("generator", self.forward_networks, self.generator_loss, first_step=start),
         )
 
@@ -72,7 +72,7 @@ class VideoVAE:
         }
 
     def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
-        """The patch critic's ActNorm on real frames."""
+        """Initializes the ActNorm of the patch discriminator on real frames."""
         if self.modules["patch_discriminator"].norm != "actnorm":
             return networks
         frames = fold_time(batch["video"][:, 1:])[self.draws(batch, rng).frame_indices]
@@ -81,21 +81,22 @@ class VideoVAE:
         return {**networks, "patch_discriminator": {**variables, **changed}}
 
     def draws(self, batch: Batch, rng: jax.Array) -> Draws:
-        """What the critics see of a batch [B, T, H, W, 3] in the step of `rng`: the same for all updates of that step.
+        """Returns the part of a batch [B, T, H, W, 3] that discriminators see in the step of `rng`.
 
-        A window of `loss.window` of its T - 1 frames, and `loss.spatial_frames` of all B * (T - 1), with replacement.
+        It is a window of `loss.window` of the T - 1 frames, and `loss.spatial_frames` of all B * (T - 1) frames, drawn
+        with replacement.
         """
         clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
-        window_rng, frame_rng = jax.random.split(jax.random.fold_in(rng, 1))
+        window_rng, frame_rng = jax.random.split(jax.random.fold_in(rng, Stream.DISCRIMINATORS))
         return Draws(
             jax.random.randint(window_rng, (), 0, frames - self.weights.window + 1),
             jax.random.randint(frame_rng, (self.weights.spatial_frames,), 0, clips * frames),
         )
 
     def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[Outputs, Networks]:
-        """The reconstruction from a posterior sample. Advances the decoder's spectral norms."""
+        """Reconstructs from a posterior sample, with one power iteration of the decoder's spectral norms."""
         posterior = self.modules["encoder"].apply(networks["encoder"], batch["video"][:, 1:])
-        z = posterior.sample(jax.random.fold_in(rng, 0))
+        z = posterior.sample(jax.random.fold_in(rng, Stream.FORWARD))
         video, changed = self.modules["decoder"].apply(
             networks["decoder"], batch["video"][:, 0], z, train=True, mutable=["spectral"]
         )
@@ -104,7 +105,7 @@ class VideoVAE:
     def reconstruction_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """The evidence bound of equation 8 with a perceptual term."""
+        """Returns the evidence bound of equation 8 with a perceptual term."""
         target = batch["video"][:, 1:]
         l1 = jnp.mean(jnp.abs(outputs.video - target))
         perceptual = jnp.mean(self.distance(networks, fold_time(outputs.video), fold_time(target)))
@@ -116,7 +117,7 @@ class VideoVAE:
     def generator_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """The full objective of encoder and decoder."""
+        """Returns the full objective of encoder and decoder."""
         loss, (_, metrics) = self.reconstruction_loss(networks, outputs, batch, rng)
         real, fake = self._windows(outputs, batch, rng)
         _, real_features = self._temporal(networks, real)
@@ -126,10 +127,10 @@ class VideoVAE:
         loss = loss + added
         return loss, ({}, {**metrics, "loss": loss, **terms})
 
-    def critics_loss(
+    def discriminators_loss(
         self, networks: Networks, outputs: Outputs, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """Hinge losses of both critics and the gradient penalty on real clips. One power iteration each."""
+        """Returns hinge losses and the gradient penalty on real clips. Each does one power iteration."""
         outputs = jax.lax.stop_gradient(outputs)
         real, fake = self._windows(outputs, batch, rng)
         (temporal_fake, _), temporal_changed = self.modules["temporal_discriminator"].apply(
@@ -150,8 +151,8 @@ class VideoVAE:
         )
         loss = spatial + temporal + self.weights.gradient_penalty * penalty
         metrics = {
-            "critic_spatial": spatial,
-            "critic_temporal": temporal,
+            "discriminator_spatial": spatial,
+            "discriminator_temporal": temporal,
             "gradient_penalty": penalty,
             "logits_spatial_real": jnp.mean(patch_real),
             "logits_spatial_fake": jnp.mean(patch_fake),
@@ -161,7 +162,7 @@ class VideoVAE:
         return loss, (changed, metrics)
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
-        """Reconstruction from the posterior mean."""
+        """Measures reconstructions from the posterior mean."""
         target = batch["video"][:, 1:]
         video, posterior = self._reconstruct(networks, batch)
         distance = self.distance(networks, fold_time(video), fold_time(target))

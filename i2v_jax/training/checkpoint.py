@@ -1,6 +1,6 @@
-"""Saving and restoring: state, data position and resolved configuration, written as one checkpoint or not at all.
+"""Saves and restores checkpoints: state, data position and resolved configuration, complete or not at all.
 
-Everything that knows Orbax is in this file.
+No other file uses Orbax.
 """
 
 import json
@@ -23,14 +23,14 @@ from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.training.state import TrainState, split
 
-# Whether a checkpoint is the best is told by this number among its metrics, the highest being the best: which metric
-# it is made of, and whether that is to be low or high, is a matter of the training that wrote it.
+# The best checkpoint has the highest value of this metric. Training derives it from the metric that it selects by, with
+# the sign changed if low values are better.
 _SCORE = "score"
-Choice = Literal["latest", "best"] | int  # of a stage's checkpoints; a number is a step
+Choice = Literal["latest", "best"] | int  # one of a stage's checkpoints; a number is a step
 
 
 class _WithoutTracebacks(logging.Filter):
-    """Drops what Orbax's threads and tasks log of an exception: it is raised again, and becomes one line here."""
+    """Drops the tracebacks that Orbax logs: the exception is raised again and becomes one line here."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.exc_info:
@@ -43,9 +43,9 @@ _WITHOUT_TRACEBACKS = _WithoutTracebacks()
 
 
 class Checkpointer:
-    """The checkpoints of a stage, `folder/checkpoints/STEP`: the latest `keep` and the one of lowest metric `best`.
+    """The checkpoints of a stage, `folder/checkpoints/STEP`: the latest `keep`, and the best.
 
-    With `highest` the one of highest `best`.
+    The best one has the lowest metric `best`, or with `highest` the highest.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str, highest: bool = False) -> None:
@@ -64,8 +64,8 @@ class Checkpointer:
                         policies.BestN(get_metric_fn=by_score, n=1, keep_checkpoints_without_metrics=False),
                     ]
                 ),
-                best_fn=by_score,  # without it metrics are not written, and a resumed run forgets the best
-                cleanup_tmp_directories=True,  # what a killed process left half-written
+                best_fn=by_score,  # without it, metrics are not written, and a resumed run forgets the best
+                cleanup_tmp_directories=True,  # that a killed process left
             ),
         )
         self._highest_score = max(_scores(self._manager).values(), default=-math.inf)
@@ -74,7 +74,7 @@ class Checkpointer:
         return self._manager.latest_step()
 
     def is_best(self, metrics: dict[str, float]) -> bool:
-        """Whether metrics are better than those of every checkpoint so far; not where `best` is not among them."""
+        """Returns whether metrics are better than those of every checkpoint so far; False if `best` is missing."""
         return self._score(metrics) > self._highest_score
 
     def _score(self, metrics: dict[str, float]) -> float:
@@ -82,15 +82,15 @@ class Checkpointer:
         return value if math.isfinite(value) else -math.inf
 
     def save(self, state: TrainState, position: dict[str, Any], config: ConfigDict, metrics: dict[str, float]) -> None:
-        """Writes a checkpoint in the background; a half-written one is never listed.
+        """Writes a checkpoint in the background; an incomplete one is never listed.
 
         Args:
-          state: at any sharding.
-          position: of the data pipeline, JSON.
+          state: with any sharding.
+          position: of the data pipeline, as JSON.
           config: the resolved configuration.
-          metrics: of the evaluation of this very state; may be empty.
+          metrics: from the evaluation of this state; may be empty.
         Raises:
-          UserError: the checkpoint before this one could not be written (disk full, no permission).
+          UserError: the previous checkpoint could not be written (disk full, no permission).
         """
         networks, optimizer = _divide(state)
         args = ocp.args.Composite(
@@ -108,13 +108,13 @@ class Checkpointer:
             raise self._write_error(error) from error
 
     def restore(self, abstract: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
-        """(state, data position) of checkpoint `step`.
+        """Returns (state, data position) of checkpoint `step`.
 
         Args:
           abstract: ShapeDtypeStructs with the shardings wanted, which may differ from those saved.
           step: one of the saved steps.
         Raises:
-          UserError: the checkpoint cannot be read, or is of other networks.
+          UserError: the checkpoint cannot be read, or has other networks.
         """
         networks, optimizer = _divide(abstract)
         args = ocp.args.Composite(
@@ -128,18 +128,22 @@ class Checkpointer:
             path = self._folder / str(step)
             if other := _difference(path / "networks", networks):
                 raise UserError(
-                    f"checkpoint {path} is whole, but of another configuration ({other}): continue with that one, or "
-                    "start in another --workdir"
+                    f"checkpoint {path} is intact, but was saved by a different configuration ({other}): "
+                    "continue with that one, or use another --workdir",
+                    "config",
+                    other,
                 ) from error
             raise UserError(
                 f"checkpoint {path} cannot be restored ({_first_line(error)}): "
-                "delete that folder to continue from the one before, or start in another --workdir"
+                "delete that folder to continue from the previous one, or use another --workdir",
+                "workdir",
+                str(path),
             ) from error
         state = TrainState(opt_state=restored.optimizer["opt_state"], **restored.networks)
         return state, restored.data
 
     def wait(self) -> None:
-        """Returns when everything is on disk. Raises UserError when it could not be written."""
+        """Waits until everything is on disk. Raises UserError if it cannot be written."""
         try:
             self._manager.wait_until_finished()
         except (OSError, ValueError) as error:
@@ -151,13 +155,15 @@ class Checkpointer:
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(
-            f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): the checkpoints before it are whole; "
-            "free some space and run the same command to continue"
+            f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): earlier checkpoints are intact; "
+            "free some space and run the same command to continue",
+            "workdir",
+            str(self._folder),
         )
 
 
 def _difference(path: pathlib.Path, wanted: dict[str, Any]) -> str:
-    """The first array of saved networks that is not as `wanted`; empty when all are, or when nothing can be read."""
+    """Describes the first saved array that differs from `wanted`; empty if none does, or if nothing can be read."""
     try:
         with ocp.PyTreeCheckpointer() as reader:
             saved = reader.metadata(path).item_metadata.tree
@@ -174,7 +180,7 @@ def _difference(path: pathlib.Path, wanted: dict[str, Any]) -> str:
 
 
 def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], config: ConfigDict) -> None:
-    """Writes networks that were trained elsewhere as a stage's checkpoint 0, without optimizer and data position.
+    """Writes networks that were trained elsewhere as checkpoint 0 of a stage, without optimizer and data position.
 
     Args:
       folder: a stage's folder in a work directory.
@@ -193,7 +199,7 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
         with ocp.CheckpointManager(root) as manager:
             manager.save(0, args=args)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})") from error
+        raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})", "workdir", str(root)) from error
 
 
 def saved_steps(folder: str | os.PathLike[str]) -> list[int]:
@@ -203,15 +209,15 @@ def saved_steps(folder: str | os.PathLike[str]) -> list[int]:
 
 
 def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") -> dict[str, Any]:
-    """The networks of a stage's checkpoint as NumPy arrays, on any number of devices.
+    """Returns the networks of a stage's checkpoint as NumPy arrays, on any number of devices.
 
     Args:
       folder: a stage's folder in a work directory.
-      step: which checkpoint: the latest, the best by what the training kept it for, or the one of a step.
+      step: the latest checkpoint, the best by the metric that training selected by, or that of a step.
     Returns:
       "step", and "params", "model_state", "ema": network name -> nested dict.
     Raises:
-      UserError: there is no whole checkpoint, or not that one.
+      UserError: there is no complete checkpoint, or not that one.
     """
     path = _checkpoint_folder(folder, step) / "networks"
     try:
@@ -220,23 +226,26 @@ def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") ->
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
             return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
     except (ValueError, KeyError, FileNotFoundError, OSError, AttributeError) as error:
-        raise UserError(f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}") from error
+        message = f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}"
+        raise UserError(message, "workdir", str(path.parent)) from error
 
 
 def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a stage's last checkpoint was trained with: a resolved configuration. Raises as `load_networks`."""
+    """Returns the resolved configuration of a stage's latest checkpoint. Raises the errors of `load_networks`."""
     path = _checkpoint_folder(folder, "latest") / "config"
     try:
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             return reader.restore(path)
     except (ValueError, OSError) as error:
-        raise UserError(f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}") from error
+        message = f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}"
+        raise UserError(message, "workdir", str(path.parent)) from error
 
 
 def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathlib.Path:
     root, steps = pathlib.Path(folder).absolute() / "checkpoints", saved_steps(folder)
     if not steps:
-        raise UserError(f"no complete checkpoint in {folder}: train that stage with {command('train')}")
+        message = f"no complete checkpoint in {folder}: train that stage with {command('train')}"
+        raise UserError(message, "workdir", str(folder))
     there = ", ".join(map(str, steps))
     if choice == "latest":
         return root / str(steps[-1])
@@ -244,27 +253,28 @@ def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathli
         with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
             scores = _scores(manager)
         if not scores:
-            raise UserError(f"no checkpoint in {folder} was evaluated: take the latest, or one of {there}")
+            message = f"no checkpoint in {folder} was evaluated: use the latest, or one of {there}"
+            raise UserError(message, "checkpoint", choice)
         return root / str(max(scores, key=scores.__getitem__))
     if choice not in steps:
-        raise UserError(f"no checkpoint {choice} in {folder}: there are {there}")
+        raise UserError(f"no checkpoint {choice} in {folder}: there are {there}", "checkpoint", choice)
     return root / str(choice)
 
 
 def _scores(manager: ocp.CheckpointManager) -> dict[int, float]:
-    """Step -> score of the checkpoints that have one."""
+    """Returns step -> score of the checkpoints that have one."""
     metrics = {step: manager.metrics(step) or {} for step in manager.all_steps()}
     return {step: values[_SCORE] for step, values in metrics.items() if _SCORE in values}
 
 
 def averaged_variables(networks: dict[str, Any]) -> dict[str, Any]:
-    """Network name -> variables of `load_networks`, averaged parameters where they are kept."""
+    """Returns network name -> variables of `load_networks`, with averaged parameters where they are kept."""
     params = {**networks["params"], **networks["ema"]}
     return {name: {"params": tree, **networks["model_state"].get(name, {})} for name, tree in params.items()}
 
 
 def _divide(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What sampling needs, and the rest: two items, so that the first can be read alone."""
+    """Returns what sampling needs, and the rest. As two items, the first can be read alone."""
     networks = {"step": state.step, "params": state.params, "model_state": state.model_state, "ema": state.ema}
     return networks, {"opt_state": state.opt_state}
 

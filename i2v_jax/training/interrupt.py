@@ -10,9 +10,9 @@ from jax.experimental import multihost_utils
 
 
 class Interruption:
-    """In its context a first SIGTERM or Ctrl-C is remembered instead of killing the process; a second Ctrl-C does kill.
+    """A context that remembers a first SIGTERM or Ctrl-C instead of ending the process; a second Ctrl-C ends it.
 
-    With several processes the one that is told tells the others, and all see it at the same call of `reached`.
+    With several processes, the one that gets the signal tells the others, and all see it at the same call of `reached`.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Interruption:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        # With several processes jax's preemption service listens to SIGTERM and agrees with the others on a call.
+        # With several processes, JAX's preemption service handles SIGTERM and agrees with the others on a call.
         signals = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGINT, signal.SIGTERM)
         self._previous = {number: signal.signal(number, self._remember) for number in signals}
         return self
@@ -39,7 +39,7 @@ class Interruption:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def reached(self) -> bool:
-        """Whether to save and stop now; once it is true it stays so. Every process calls it equally often."""
+        """Returns whether to save and stop now. Once true, it stays true. Every process calls it equally often."""
         if jax.process_count() == 1:
             return self._asked
         # The processes agree on a number that none has asked about: it must go up by one with each call.

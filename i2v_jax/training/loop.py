@@ -1,4 +1,4 @@
-"""The one training loop, in the order in which things happen. It knows tasks and nothing of what they learn."""
+"""The one training loop. It knows the interface of tasks, not what they learn."""
 
 import contextlib
 import dataclasses
@@ -31,12 +31,12 @@ from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, w
 
 
 class NonFiniteError(UserError):
-    """A loss or gradient is no longer a number."""
+    """A loss or gradient is not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StageRun:
-    """A task and what it is trained on."""
+    """One training of a stage: its task, its data, and where results go."""
 
     name: str
     task: Task
@@ -49,7 +49,7 @@ class StageRun:
 
 
 class Trainer:
-    """One stage on a mesh: parameters born sharded, compiled steps, checkpoints, logs."""
+    """Trains one stage on a mesh: sharded parameters, compiled steps, checkpoints, logs."""
 
     def __init__(self, stage: StageRun, mesh: Mesh, interruption: Interruption) -> None:
         meshes.check_batch_size(stage.name, stage.train.global_batch_size, mesh)
@@ -78,27 +78,29 @@ class Trainer:
         self._checkpointer = Checkpointer(stage.folder, keep=config.train.keep, best=best, highest=highest)
 
     def _choose_sample_metric(self) -> SampleMetric | None:
-        """That of `train.evaluate_metric`, unless this stage makes no clips that it fits."""
+        """Returns the metric of `train.evaluate_metric`, None if it does not fit the clips of this stage."""
         metric, stage = self._stage.config.train.evaluate_metric, self._stage
         if not metric:
             return None
         if not SampleMetric.fits(metric, stage.task, stage.evaluation.batch_spec):
-            logger.info(f"{stage.name}: {metric} does not fit its clips, the best is by {stage.task.best}")
+            logger.info(
+                f"{stage.name}: {metric} does not fit the clips: the best checkpoint is chosen by {stage.task.best}"
+            )
             return None
         return SampleMetric(metric, stage.task)
 
     def run(self) -> bool:
-        """Trains to the last step, from the latest checkpoint if there is one. False when it was asked to stop before.
+        """Trains to the last step, from the latest checkpoint if there is one. Returns False if asked to stop earlier.
 
         Raises:
-          NonFiniteError: a metric is not a number; the checkpoints before it are kept.
+          NonFiniteError: a metric is not finite; earlier checkpoints are kept.
           UserError: something cannot be read or written.
         """
         with contextlib.ExitStack() as opened:
             opened.callback(self.close)
             state, iterator = self.restore_or_init()
             opened.callback(iterator.close)
-            if self._interruption.reached():  # before the first compilation, which takes long
+            if self._interruption.reached():  # before the first compilation, which takes a while
                 return False
             writer = None
             if jax.process_index() == 0:
@@ -107,7 +109,7 @@ class Trainer:
             return self._loop(state, iterator, writer)
 
     def close(self) -> None:
-        """Waits for the checkpoint that is being written. Raises UserError when it could not be written."""
+        """Waits for the checkpoint that is being written. Raises UserError if it cannot be written."""
         self._checkpointer.close()
 
     def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None) -> bool:
@@ -144,13 +146,13 @@ class Trainer:
         return step % self._stage.config.train[name] == 0 or step == self._stage.steps
 
     def _init_state(self, frozen: Networks, batch: Batch) -> TrainState:
-        """The state before the first step; data-dependent initialization sees the first batch."""
+        """Returns the state before the first step; data-dependent initialization uses the first batch."""
         task = self._stage.task
-        # Hundreds of draws, once: the generator of the hardware compiles three times as fast as the default one.
+        # Hundreds of draws, once: the hardware's generator compiles three times as fast as the default one.
         rng = jax.random.fold_in(jax.random.key(self._stage.config.seed, impl="rbg"), Stream.INIT)
         networks = task.init_variables(rng, batch)
         networks = task.data_init({**networks, **frozen}, batch, rng)
-        if self._stage.config.dtype == "float64":  # otherwise float32, whatever the computation is in
+        if self._stage.config.dtype == "float64":  # otherwise parameters are float32, whatever the computation uses
             networks = jax.tree.map(_in_double, networks)
         params, model_state = split({name: networks[name] for name in task.modules})
         users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
@@ -160,9 +162,9 @@ class Trainer:
         return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, ema)
 
     def restore_or_init(self) -> tuple[TrainState, Any]:
-        """State and data iterator: of the latest checkpoint, or before the first step.
+        """Returns state and data iterator of the latest checkpoint, or before the first step.
 
-        Checkpoint 0 is what an import leaves: some networks, and nothing of a training.
+        Checkpoint 0 comes from an import: it has some networks, but no optimizer and no data position.
         """
         iterator = self._stage.train.iterator()
         latest = self._checkpointer.latest_step()
@@ -178,10 +180,10 @@ class Trainer:
         return state if latest is None else self._with_imported(state), iterator
 
     def _with_imported(self, state: TrainState) -> TrainState:
-        """The state before the first step with the networks of checkpoint 0, with which averages begin.
+        """Returns the state before the first step, with the networks of checkpoint 0, where averages start.
 
         Raises:
-          UserError: they are not those of this configuration.
+          UserError: the networks do not fit this configuration.
         """
         imported = load_networks(self._stage.folder, step=0)
         params = {**state.params, **imported["params"]}
@@ -191,13 +193,14 @@ class Trainer:
         if jax.tree.map(jnp.shape, adopted) != jax.tree.map(jnp.shape, state):
             raise UserError(
                 f"the networks imported into {self._stage.folder} do not fit this configuration: give the --config "
-                "that the import printed, or import again into another --workdir"
+                "that the import printed, or import again into another --workdir",
+                "config",
             )
         logger.info(f"{self._stage.name}: starting from the imported {', '.join(sorted(imported['params']))}")
         return jax.jit(lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._sharding)(adopted)
 
     def compiled_step(self, step: int, state: TrainState, batch: Batch) -> Any:
-        """The program (state, frozen, batch) -> (state, metrics) of the updates that run at `step`, compiled once."""
+        """Returns the compiled program (state, frozen, batch) -> (state, metrics) of the updates that run at `step`."""
         active = [update for update in self._stage.task.updates if update.runs_at(step)]
         key = tuple(update.name for update in active)
         if key not in self._steps:
@@ -217,7 +220,7 @@ class Trainer:
         return self._steps[key]
 
     def _networks(self, state: TrainState, frozen: Networks) -> Networks:
-        """What sampling would use: averaged parameters where they are kept."""
+        """Returns the networks that sampling would use, with averaged parameters where they are kept."""
         return {**join({**state.params, **state.ema}, state.model_state), **frozen}
 
     def _sum_metrics(
@@ -251,7 +254,7 @@ class Trainer:
             iterator.close()
 
     def _run_evaluation(self, state: TrainState, step: int, writer: MetricWriter | None) -> dict[str, float]:
-        """Means over the held-out clips, the same clips and random numbers every time."""
+        """Returns means over the held-out clips, with the same clips and random numbers every time."""
         totals: dict[str, Any] = {}
         count = 0
         features: list[tuple[np.ndarray, ...]] = []
@@ -292,31 +295,33 @@ def _in_double(leaf: jax.Array) -> jax.Array:
 
 
 class _Watch:
-    """Looks at the metrics of a step while the next one runs, so that nothing waits for them."""
+    """Reads the metrics of a step while the next one runs, so that nothing waits for them."""
 
     def __init__(self, stage: str, start: int) -> None:
         self._stage, self._good = stage, start
         self._pending: tuple[int, Metrics] | None = None
 
     def see(self, step: int, metrics: Metrics) -> dict[int, dict[str, float]]:
-        """Takes the metrics of `step` and returns those of the one before, if not yet seen. Raises NonFiniteError."""
+        """Stores the metrics of `step` and returns those of the step before, if new. Raises NonFiniteError."""
         seen = self.flush()
         self._pending = (step, metrics)
         return seen
 
     def flush(self) -> dict[int, dict[str, float]]:
-        """The latest step's number and metrics, if not yet seen. Raises NonFiniteError."""
+        """Returns the latest step and its metrics, if new. Raises NonFiniteError."""
         if self._pending is None:
             return {}
         step, metrics = self._pending
         self._pending = None
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        bad = [f"{name}={value}" for name, value in values.items() if not np.isfinite(value)]
+        bad = {name: value for name, value in values.items() if not np.isfinite(value)}
         if bad:
+            found, optimizer = ", ".join(f"{name}={value}" for name, value in bad.items()), f"{self._stage}.optimizer"
             raise NonFiniteError(
-                f"{self._stage}: {', '.join(bad)} at step {step} (all finite up to step {self._good}); the checkpoints "
-                "before it are kept: lower the learning rate, set optimizer.clip_norm, or bound the flow with "
-                "flow.network.scale=softclamp"
+                f"{self._stage}: {found} at step {step} (all finite up to step {self._good}); earlier checkpoints are "
+                f"kept: lower {optimizer}.learning_rate, set {optimizer}.clip_norm, or for the stage flow set "
+                "flow.network.scale=softclamp",
+                *next(iter(bad.items())),
             )
         self._good = step
         return {step: values}

@@ -44,11 +44,11 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
 
 
 def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Orthogonalised momentum for kernels (Jordan et al. 2024), Nesterov's Adam for vectors, at one learning rate.
+    """Orthogonalized momentum for kernels (Jordan et al. 2024), Nesterov's Adam for vectors, at one learning rate.
 
-    The step of a kernel has a root mean square of the rate, as Adam's about has. All directions of a kernel move alike:
-    a rare one, such as what tells motions apart, does not wait until the frequent ones are learned. A parameter
-    named kernel_of_N is N kernels side by side, as of the gates of a GRU, and each is taken by itself.
+    The root mean square of a kernel's step is the learning rate, about as with Adam. All directions of a kernel move
+    alike: a rare one, such as the one that distinguishes motions, is learned as early as the frequent ones. A parameter
+    named kernel_of_N is N kernels side by side, such as those of the gates of a GRU; each is orthogonalized by itself.
     """
 
     def dimension_numbers(params: Any) -> Any:
@@ -59,7 +59,7 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
     muon = optax.contrib.muon(
         schedule,
         ns_steps=4,
-        preconditioning="aol",  # as near to orthogonal as five steps without
+        preconditioning="aol",  # as close to orthogonal as five steps without it
         muon_weight_dimension_numbers=dimension_numbers,
         consistent_rms=1.0,
         adam_learning_rate=schedule,
@@ -78,12 +78,12 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
 
 
 def _side_by_side(name: str) -> int:
-    """The number of kernels in a parameter: N of kernel_of_N."""
+    """Returns the number of kernels in a parameter: N of kernel_of_N."""
     return int(name.rpartition("_of_")[2]) if "_of_" in name else 1
 
 
 def _set_apart(params: Any) -> Any:
-    """Kernels that are side by side, [h, w, C, N * features] -> [h, w, C, N, features]."""
+    """Separates kernels that are side by side: [h, w, C, N * features] -> [h, w, C, N, features]."""
 
     def split(path: Any, leaf: jax.Array) -> jax.Array:
         count = _side_by_side(path[-1].key)
@@ -93,13 +93,13 @@ def _set_apart(params: Any) -> Any:
 
 
 def _kernel_axes(name: str, rank: int) -> optax.contrib.MuonDimensionNumbers:
-    """All axes but the last are inputs, but for those that count kernels: see `_set_apart`, and the first of three."""
+    """Inputs are all axes but the last, without those that count kernels: the first of three, that of `_set_apart`."""
     first, last = (1 if rank == 3 else 0), rank - (2 if _side_by_side(name) > 1 else 1)
     return optax.contrib.MuonDimensionNumbers(tuple(range(first, last)), rank - 1)
 
 
 def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
-    """Step -> learning rate, before the plateau's factor: `decay` applies at the milestones, or else regularly."""
+    """Returns step -> learning rate, without the plateau's factor. It decays at the milestones, or else regularly."""
     if config.milestones:
         return optax.piecewise_constant_schedule(
             config.learning_rate, {epoch * steps_per_epoch: config.decay for epoch in config.milestones}

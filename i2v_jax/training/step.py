@@ -20,7 +20,7 @@ def make_step(
     ema_decay: float,
     seed: int,
 ) -> Step:
-    """A function (state, frozen networks, batch) -> (state, metrics) that performs `updates`, some of the task's."""
+    """Returns a function (state, frozen networks, batch) -> (state, metrics) that performs some updates of the task."""
 
     def step(state: TrainState, frozen: Networks, batch: Batch) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -53,7 +53,7 @@ def make_step(
 def _gradients(
     update: Update, networks: Networks, outputs: Any, pullback: Callable[..., Any], batch: Batch, rng: jax.Array
 ) -> tuple[dict[str, Any], Networks, Metrics]:
-    """Gradients by network of `update`: directly, and through the outputs of the forward pass."""
+    """Returns the gradients of `update` by network, including those through the outputs of the forward pass."""
 
     def loss(params: dict[str, Any], outputs: Any) -> tuple[jax.Array, tuple[Networks, Metrics]]:
         return update.loss(replace_params(networks, params), outputs, batch, rng)
@@ -69,6 +69,6 @@ def _gradients(
 
 
 def _average(ema: dict[str, Any], params: dict[str, Any], step: jax.Array, decay: float) -> dict[str, Any]:
-    """Exponential moving average whose horizon grows with the steps taken until it is that of `decay`."""
+    """Returns the exponential moving average. Its horizon grows with the steps taken, up to that of `decay`."""
     weight = jnp.maximum(1 - decay, 9 / (10 + step))
     return optax.incremental_update({name: params[name] for name in ema}, ema, weight)

@@ -1,4 +1,4 @@
-"""Where a run can be followed: JSON lines, TensorBoard events, and pictures."""
+"""The log of a training: JSON lines, TensorBoard events, and pictures."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ _WORDS = {  # what the vertical axis of a curve says; other metrics are named as
 class MetricWriter:
     """Appends scalars to `folder/metrics.jsonl`, and to TensorBoard event files where TensorBoard is installed.
 
-    A context, at whose end the files are closed.
+    A context manager that closes the files.
     """
 
     def __init__(self, folder: pathlib.Path, step: int) -> None:
@@ -69,13 +69,15 @@ class MetricWriter:
                 self._events(step, named)
         except OSError as error:
             raise UserError(
-                f"cannot write the log in {self._path.parent} ({error.strerror}): the checkpoints there are whole; "
-                "free some space and run the same command to continue"
+                f"cannot write the log in {self._path.parent} ({error.strerror}): the checkpoints there are intact; "
+                "free some space and run the same command to continue",
+                "workdir",
+                str(self._path.parent),
             ) from error
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines that a `MetricWriter` wrote; a last line cut short by a crash is left out. Empty if there are none."""
+    """Returns the lines that a `MetricWriter` wrote, without a last line that a crash cut short."""
     path = pathlib.Path(folder) / "metrics.jsonl"
     lines = []
     for line in path.read_text().splitlines() if path.is_file() else []:
@@ -134,7 +136,7 @@ def write_matrix(folder: pathlib.Path, step: int, name: str, matrix: np.ndarray,
 
 
 def _event_writer(folder: pathlib.Path) -> Any:
-    """A function (step, scalars) that writes TensorBoard events, or None where TensorBoard is not installed."""
+    """Returns a function (step, scalars) that writes TensorBoard events, None if TensorBoard is not installed."""
     try:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary

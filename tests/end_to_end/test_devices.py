@@ -38,7 +38,7 @@ def test_eight_devices_with_sharded_parameters(tmp_path: pathlib.Path) -> None:
     flags = f"{compiling.XLA_FLAGS} --xla_force_host_platform_device_count=8"
     runs.train(sharded + double, eight, JAX_ENABLE_X64="1", XLA_FLAGS=flags)
     lines, others = losses_of(one / "video_vae"), losses_of(eight / "video_vae")
-    assert {"critic_temporal", "generator_spatial", "gradient_penalty"} <= lines[0].keys()
+    assert {"discriminator_temporal", "generator_spatial", "gradient_penalty"} <= lines[0].keys()
     assert len(lines) == len(others) == 3
     for line, other in zip(lines, others, strict=True):
         assert other == pytest.approx(line, rel=1e-6, abs=1e-6), line["step"]

@@ -11,7 +11,7 @@ import pytest
 from i2v_jax.training.checkpoint import load_networks
 from tests.end_to_end import runs
 
-# Batch norm, spectral norm, a critic and averaged parameters are all in this stage.
+# Batch norm, spectral norm, a discriminator and averaged parameters are all in this stage.
 _SPEC = (
     "sky:runlocal,size=32,stage=image_ae data.num_clips.train=40 data.num_clips.eval=4 train.checkpoint_every=5"
     " data.workers=1"

@@ -11,7 +11,9 @@ from i2v_jax.input.procedural import plants
 from tests.end_to_end.runs import checkpoints, losses, train
 from tests.launch.synthesis import frames_of, launch
 
-SPEC = "plants:demo,runlocal poke.single_stage=False"  # autoencoder and dynamics in turns, critics from step 2 on
+SPEC = (
+    "plants:demo,runlocal poke.single_stage=False"  # autoencoder and dynamics in turns, discriminators from step 2 on
+)
 
 
 @pytest.mark.slow

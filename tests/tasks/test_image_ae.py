@@ -49,9 +49,9 @@ def test_the_reconstruction_is_summed_over_pixels_with_the_distance_at_each():
 
 @pytest.fixture(scope="module")
 def weigh():
-    """Compiled (features, images, scale) -> loss, that without critic, metrics, of the decoder's last layer alone.
+    """Compiled (features, images, scale) -> loss, pretraining loss, metrics, of the decoder's last layer alone.
 
-    The reconstruction is the mean over images of their sum; the critic asks for `scale` times its gradient.
+    The reconstruction is the mean over images of their sum; the discriminator asks for `scale` times its gradient.
     """
     task = make_task(perceptual=0.0, adversarial=0.5)
     batch = {"video": jnp.full_like(BATCH["video"], -1.0)}
@@ -60,7 +60,7 @@ def weigh():
 
     @jax.jit
     def run(features, images, scale):
-        task._critic = lambda networks, images: scale * jnp.sum(images, axis=(1, 2, 3))
+        task._discriminate = lambda networks, images: scale * jnp.sum(images, axis=(1, 2, 3))
         outputs = make_outputs(features).replace(images=images)
         loss, (_, metrics) = task.generator_loss(networks, outputs, batch, jax.random.key(0))
         return loss, task.reconstruction_loss(networks, outputs, batch, jax.random.key(0))[0], metrics
@@ -70,7 +70,7 @@ def weigh():
 
 @pytest.mark.parametrize(("scale", "weight"), [(1.0, 1.0), (0.25, 4.0), (-4.0, 0.25), (0.0, 1e4)])
 def test_the_adversarial_gradient_is_weighed_like_that_of_the_reconstruction(weigh, scale, weight):
-    """Where the gradients are large against the 1e-4; where the critic says nothing the weight is its upper bound."""
+    """Where gradients are large against the 1e-4; without a gradient of the discriminator it is the upper bound."""
     loss, evidence, metrics = weigh(FEATURES, IMAGES, scale)
     adversarial = -scale * IMAGES.sum(axis=(1, 2, 3)).mean()
     assert metrics["adaptive_weight"] == pytest.approx(weight, rel=1e-4)
@@ -97,11 +97,11 @@ def test_the_adversarial_game_begins_after_its_epoch():
     assert active == {
         0: ["pretraining"],
         17: ["pretraining"],
-        18: ["generator", "critic"],
-        10**6: ["generator", "critic"],
+        18: ["generator", "discriminator"],
+        10**6: ["generator", "discriminator"],
     }
     networks = {update.name: update.networks for update in updates}
-    assert networks["critic"] == ("patch_discriminator",)
+    assert networks["discriminator"] == ("patch_discriminator",)
     assert networks["generator"] == networks["pretraining"] == ("encoder", "decoder")
 
 

@@ -43,7 +43,7 @@ class InEvaluationMode:
 def objective():
     """(task, networks, fixture, batch) at the fixture's weights and draws, in double precision.
 
-    Gradients through the temporal critic change by a per cent with float32 rounding: a maximum or a ReLU tips over.
+    Gradients through the temporal discriminator change by one percent with float32 rounding, at a maximum or a ReLU.
     """
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(layers, "convolve", plain_convolution.convolve)
@@ -105,22 +105,22 @@ def small_task(steps_per_epoch=10):
     return VideoVAE(config, {}, steps_per_epoch)
 
 
-def test_critics_are_updated_first_and_begin_after_their_epoch():
+def test_discriminators_are_updated_first_and_begin_after_their_epoch():
     """1.25 epochs of 10 steps: 13 steps of the autoencoder alone."""
     updates = small_task().updates
     active = {step: [update.name for update in updates if update.runs_at(step)] for step in (0, 12, 13, 10**6)}
     assert active == {
         0: ["pretraining"],
         12: ["pretraining"],
-        13: ["critics", "generator"],
-        10**6: ["critics", "generator"],
+        13: ["discriminators", "generator"],
+        10**6: ["discriminators", "generator"],
     }
     networks = {update.name: update.networks for update in updates}
-    assert networks["critics"] == ("temporal_discriminator", "patch_discriminator")
+    assert networks["discriminators"] == ("temporal_discriminator", "patch_discriminator")
     assert networks["generator"] == networks["pretraining"] == ("encoder", "decoder")
 
 
-def test_critics_see_the_same_part_of_truth_and_reconstruction():
+def test_discriminators_see_the_same_part_of_truth_and_reconstruction():
     """Frames are numbered: those of clip c from 100 c on, the start frame first; reconstructed ones have 1000 more."""
     task = small_task()
     numbers = 100.0 * np.arange(3)[:, None] + np.arange(17)
@@ -176,7 +176,7 @@ def test_generator_objective(objective):
 
 
 @pytest.mark.slow
-def test_critics_objective(objective):
+def test_discriminators_objective(objective):
     task, networks, fixture, batch = objective
     names = ("temporal_discriminator", "patch_discriminator")
     params = {name: networks[name]["params"] for name in names}
@@ -188,14 +188,14 @@ def test_critics_objective(objective):
 
         def loss(params):
             replaced = {name: {**networks[name], "params": tree} for name, tree in params.items()}
-            return task.critics_loss({**networks, **replaced}, outputs, batch, jax.random.key(0))
+            return task.discriminators_loss({**networks, **replaced}, outputs, batch, jax.random.key(0))
 
         return jax.grad(loss, has_aux=True)(params)
 
     gradients, (_, metrics) = run(params, networks)
     terms = {
-        "Loss_Disc_S": metrics["critic_spatial"],
-        "Loss_Disc_T": metrics["critic_temporal"],
+        "Loss_Disc_S": metrics["discriminator_spatial"],
+        "Loss_Disc_T": metrics["discriminator_temporal"],
         "L_GP": metrics["gradient_penalty"],
         "Logits_Real_S": metrics["logits_spatial_real"],
         "Logits_Fake_S": metrics["logits_spatial_fake"],

@@ -81,7 +81,7 @@ def test_the_metric_of_samples_is_that_of_all_held_out_clips(tmp_path):
 
 def test_a_stage_whose_clips_do_not_fit_the_metric_keeps_its_own(tmp_path, capsys):
     assert tiny_trainer(tmp_path, 3, task=Brightening(), config=tiny_config(evaluate_metric="fvd")).run()
-    assert "fvd does not fit its clips, the best is by error" in capsys.readouterr().out
+    assert "fvd does not fit the clips: the best checkpoint is chosen by error" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("metric", ["diversity_i3d", "log_likelihood", "kvd"])
@@ -143,8 +143,9 @@ def test_training_starts_from_imported_networks(tmp_path, capsys):
 def test_imported_networks_of_another_configuration(tmp_path):
     wrong = {"kernel": np.zeros((5, 3), np.float32), "bias": np.zeros(3, np.float32)}
     save_imported(tmp_path, {"predictor": {"params": wrong}}, tiny_config())
-    with pytest.raises(UserError, match=r"networks imported into .* do not fit this configuration: give the --config"):
+    with pytest.raises(UserError) as raised:
         tiny_trainer(tmp_path, 3).run()
+    assert raised.value.field == "config"
 
 
 @pytest.mark.parametrize(("devices", "fsdp"), [(8, 1), (8, 4)])
@@ -182,8 +183,9 @@ def test_sampling_uses_the_averaged_parameters(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
-    with pytest.raises(loop.NonFiniteError, match=r"error=nan.* at step 5 \(all finite up to step 4\)"):
+    with pytest.raises(loop.NonFiniteError) as raised:
         tiny_trainer(tmp_path, 12, task=MeanColor(not_a_number_at=4)).run()
+    assert raised.value.field == "error" and np.isnan(raised.value.value)
     assert saved(tmp_path)["step"] == 3  # the last good checkpoint
 
 
@@ -215,18 +217,17 @@ def test_damaged_checkpoint_is_one_clear_line(tmp_path):
     for path in (tmp_path / "checkpoints" / "3" / "networks").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    with pytest.raises(UserError, match=r"checkpoints/3.*cannot be restored.*delete that folder"):
-        tiny_trainer(tmp_path, 4).run()
-    with pytest.raises(UserError, match=r"checkpoints/3.*cannot be read"):
-        saved(tmp_path)
+    for use in (tiny_trainer(tmp_path, 4).run, lambda: saved(tmp_path)):
+        with pytest.raises(UserError) as raised:
+            use()
+        assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path / "checkpoints" / "3"))
 
 
 def test_a_whole_checkpoint_of_another_configuration_is_not_called_damaged(tmp_path):
     tiny_trainer(tmp_path, 3).run()
-    with pytest.raises(
-        UserError, match=r"checkpoints/3 is whole, but of another.*ema/predictor/bias: \(3,\) there, abs"
-    ):
+    with pytest.raises(UserError) as raised:
         tiny_trainer(tmp_path, 4, config=tiny_config(ema=0.0)).run()
+    assert raised.value.field == "config" and "ema/predictor/bias" in raised.value.value
     assert saved(tmp_path)["step"] == 3
 
 
@@ -235,14 +236,14 @@ def test_a_full_disk_while_logging_is_one_clear_line(tmp_path):
     with MetricWriter(tmp_path, 3) as writer:
         writer._file.close()
         writer._file = open("/dev/full", "w")  # noqa: SIM115
-        with pytest.raises(
-            UserError, match=r"cannot write the log in .*No space left on device.*whole; free some space"
-        ):
+        with pytest.raises(UserError) as raised:
             writer.write(4, {"error": 0.5})
+        assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path))
     with MetricWriter(tmp_path, 3) as writer:
         writer._events = full
-        with pytest.raises(UserError, match=r"cannot write the log in .*No space left on device"):
+        with pytest.raises(UserError) as raised:
             writer.write(4, {"error": 0.5})
+        assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path))
     assert read_metrics(tmp_path)[-1]["step"] == 4
 
 
@@ -271,8 +272,9 @@ def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
     evaluate = trainer._run_evaluation
     trainer._run_evaluation = lambda *args: {**evaluate(*args), "error": next(errors)}
     assert trainer.run()
-    with pytest.raises(UserError, match=r"no checkpoint 5 in .*: there are 8, 11"):
+    with pytest.raises(UserError) as raised:
         load_networks(tmp_path, step=5)
+    assert (raised.value.field, raised.value.value) == ("checkpoint", 5)
     assert load_networks(tmp_path, step="best")["step"] == load_networks(tmp_path, step=8)["step"] == 8
     assert load_networks(tmp_path)["step"] == load_networks(tmp_path, step="latest")["step"] == 11
     resumed = tiny_trainer(tmp_path, 12, config=config)
@@ -284,8 +286,9 @@ def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
 
 def test_the_best_of_checkpoints_that_were_not_evaluated(tmp_path):
     save_imported(tmp_path, {"predictor": {"params": {"bias": np.zeros(3, np.float32)}}}, tiny_config())
-    with pytest.raises(UserError, match=r"no checkpoint in .* was evaluated: take the latest, or one of 0"):
+    with pytest.raises(UserError) as raised:
         load_networks(tmp_path, step="best")
+    assert (raised.value.field, raised.value.value) == ("checkpoint", "best")
 
 
 def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
@@ -301,8 +304,9 @@ def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Checkpointer, "save", full)
-    with pytest.raises(UserError, match=r"cannot write a checkpoint.*No space left on device.*whole"):
+    with pytest.raises(UserError) as raised:
         trainer.run()
+    assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path / "checkpoints"))
     assert saved(tmp_path)["step"] == 3
 
 
@@ -312,5 +316,6 @@ def test_metrics_survive_a_line_cut_short(tmp_path):
 
 
 def test_batch_that_does_not_divide_is_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match="batch_size=8 is not a multiple of the 3 devices"):
+    with pytest.raises(UserError) as raised:
         tiny_trainer(tmp_path, 1, devices=3)
+    assert raised.value.field.endswith(".batch_size") and raised.value.value == 8
