@@ -173,6 +173,7 @@ def make_pipeline(
     seed: int,
     train: bool,
     num_epochs: int | None = None,
+    field: str = "batch_size",
 ) -> Pipeline:
     """Builds the pipeline of one split of any data set.
 
@@ -184,6 +185,7 @@ def make_pipeline(
         train: True: clips are shuffled and augmented, and an epoch is cut to whole batches. False: clips are evenly
             spaced, in order and not augmented, and the last batch is filled up (see `valid`).
         num_epochs: how often to go through the clips; None: without end in training, once in evaluation.
+        field: the field of the configuration that `batch_size` comes from, for messages.
 
     Raises:
         UserError: the crop is unknown, no video is long enough, the flow that `data.poke.flow` names is missing, or
@@ -205,9 +207,9 @@ def make_pipeline(
     order = ClipOrder(len(videos) * clips_per_video, batch_size, seed, train)
     if order.num_clips == 0 or order.steps_per_epoch == 0:
         raise UserError(
-            f"{data.name}/{split} has {order.num_clips} clips, fewer than batch_size={batch_size}: "
-            "lower batch_size or raise data.clips_per_video",
-            "batch_size",
+            f"{data.name}/{split} has {order.num_clips} clips, but {field} is {batch_size}: lower {field}, or raise "
+            f"data.clips_per_video.{split}",
+            field,
             batch_size,
         )
     if settings and train and data.poke.object_weighting:

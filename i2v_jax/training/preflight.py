@@ -14,8 +14,13 @@ def check_config(config: ConfigDict, mesh: Mesh) -> None:
     """Raises UserError for fields that do not fit each other, or the devices."""
     Field("", choices=("", *config.stages)).check("stage", config.stage)
     registry.build(config)
-    for stage in (config.stage,) if config.stage else config.stages:
+    for stage in stages_to_train(config):
         check_batch_size(stage, config[stage].batch_size, mesh)
+
+
+def stages_to_train(config: ConfigDict) -> tuple[str, ...]:
+    """Returns `config.stage`, or all stages if it is empty."""
+    return (config.stage,) if config.stage else tuple(config.stages)
 
 
 def check_control(config: ConfigDict, clips: Pipeline) -> None:

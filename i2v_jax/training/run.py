@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Mapping
 
 import jax
 from jax.sharding import Mesh
@@ -17,11 +18,13 @@ from i2v_jax.input.pipeline import Pipeline, make_pipeline
 from i2v_jax.logs import logger
 from i2v_jax.tasks import control, perceptual_loss, registry
 from i2v_jax.tasks.base import Networks, Task
-from i2v_jax.training import latents, preflight
+from i2v_jax.training import latents, memory, preflight
 from i2v_jax.training.checkpoint import averaged_variables, load_networks, saved_steps
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import StageRun, Trainer
 from i2v_jax.workdir import claim_workdir, lock_workdir
+
+Clips = tuple[Pipeline, Pipeline]  # to train on, and held out
 
 
 def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
@@ -40,15 +43,13 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
     folder = pathlib.Path(workdir)
     mesh = make_mesh(config.mesh)
     preflight.check_config(config, mesh)
-    for stage in registry.stages(config):
-        if stage.controlled:
-            preflight.check_control(config, _pipeline(config, stage.name, "train"))
+    clips = {name: _open_clips(config, name) for name in preflight.stages_to_train(config)}
     with Interruption() as interruption:
         if jax.process_index() > 0:
-            return _train_stages(config, folder, mesh, interruption)
+            return _train_stages(config, clips, folder, mesh, interruption)
         with lock_workdir(folder):
             claim_workdir(config, folder)
-            return _train_stages(config, folder, mesh, interruption)
+            return _train_stages(config, clips, folder, mesh, interruption)
 
 
 def next_command(config: ConfigDict, workdir: str | os.PathLike[str]) -> str:
@@ -62,18 +63,22 @@ def next_command(config: ConfigDict, workdir: str | os.PathLike[str]) -> str:
     return command(name, f"--workdir={os.fspath(workdir)}", *arguments)
 
 
-def _train_stages(config: ConfigDict, folder: pathlib.Path, mesh: Mesh, interruption: Interruption) -> bool:
-    for name in (config.stage,) if config.stage else config.stages:
+def _train_stages(
+    config: ConfigDict, clips: Mapping[str, Clips], folder: pathlib.Path, mesh: Mesh, interruption: Interruption
+) -> bool:
+    for name in clips:
         if not interruption.reached():
-            _train_stage(config, name, folder, mesh, interruption)
+            _train_stage(config, name, clips[name], folder, mesh, interruption)
         if interruption.reached():
             logger.info(f"{name}: stopped and saved; the same command continues")
             return False
     return True
 
 
-def _train_stage(config: ConfigDict, name: str, folder: pathlib.Path, mesh: Mesh, interruption: Interruption) -> None:
-    train, evaluation = (_pipeline(config, name, split) for split in ("train", "eval"))
+def _train_stage(
+    config: ConfigDict, name: str, clips: Clips, folder: pathlib.Path, mesh: Mesh, interruption: Interruption
+) -> None:
+    train, evaluation = clips
     steps = config[name].steps or config[name].epochs * train.steps_per_epoch
     done = max(saved_steps(folder / name), default=0)
     if done >= steps:
@@ -109,12 +114,30 @@ def _trained(workdir: pathlib.Path, needed: str, stage: str) -> Networks:
         ) from error
 
 
-def _pipeline(config: ConfigDict, stage: str, split: str) -> Pipeline:
-    """Returns the clips of a stage."""
-    data = stage_data(config, stage)
-    batch_size = config[stage].batch_size
-    source = open_split(data, split)
-    return make_pipeline(source, data, batch_size=batch_size, seed=config.seed, train=split == "train")
+def _open_clips(config: ConfigDict, name: str) -> Clips:
+    """Returns the clips of a stage. Raises UserError if it cannot be trained on them, or not on this machine."""
+    data, stage = stage_data(config, name), registry.get(name)
+    train, evaluation = (
+        make_pipeline(
+            open_split(data, split),
+            data,
+            batch_size=config[name].batch_size,
+            seed=config.seed,
+            train=split == "train",
+            field=f"{name}.batch_size",
+        )
+        for split in ("train", "eval")
+    )
+    if stage.controlled:
+        preflight.check_control(config, train)
+    if not stage.needs and jax.default_backend() == "cpu" and jax.process_count() == 1:
+        memory.check_memory(
+            name,
+            lambda: make_task(config, name, pathlib.Path(), train.steps_per_epoch),
+            train.batch_spec,
+            memory.machine_memory(),
+        )
+    return train, evaluation
 
 
 def _class_names(config: ConfigDict) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
-from i2v_jax.training import preflight, run
+from i2v_jax.training import memory, preflight, run
+from tests.training.tiny import MeanColor, tiny_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 ALL = [path.stem for path in (ROOT / "configs").glob("*.py") if "def get_config(" in path.read_text()]
@@ -84,3 +85,44 @@ def test_the_batches_that_the_documents_give_for_several_devices_divide():
         assert all(f"--config.{batch}" in text for batch in batches)
     sizes = load("bair", batches)
     assert all(sizes[stage].batch_size % 32 == 0 for stage in sizes.stages)
+
+
+@pytest.mark.parametrize(("stage", "split"), [("video_vae", "train"), ("flow", "train"), ("image_ae", "eval")])
+def test_a_split_with_too_few_clips_for_a_later_stage_is_refused_before_the_first(stage, split, tmp_path):
+    """As a folder of one to four videos is for the flow of `folder:demo`."""
+    config = load("sky:demo")
+    for name in config.stages:
+        config[name].batch_size = 4
+    config.data.num_clips.update(train=4, eval=4)
+    config[stage].data.clips_per_video[split] = 1
+    if split == "train":
+        config[stage].batch_size = 5
+    else:
+        config[stage].data.num_clips.eval = 0
+    with pytest.raises(UserError) as raised:
+        run.train_stages(config, tmp_path / "run")
+    assert (raised.value.field, raised.value.value) == (f"{stage}.batch_size", config[stage].batch_size)
+    assert f"sky/{split} has" in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_the_machine_does_not_have_is_refused(tmp_path, monkeypatch):
+    config = tiny_config()
+    batch = {"video": jax.ShapeDtypeStruct((8, 2, 16, 16, 3), jax.numpy.float32)}
+    needed = memory.estimate(MeanColor(), batch)
+    assert 8 * 2 * 16 * 16 < needed < 2**20
+    memory.check_memory("video_vae", lambda: pytest.fail("was made"), batch, available=2**40)
+    memory.check_memory("video_vae", MeanColor, batch, available=needed)
+    with pytest.raises(UserError) as raised:
+        memory.check_memory("video_vae", MeanColor, batch, available=needed - 1)
+    assert (raised.value.field, raised.value.value) == ("video_vae.batch_size", 8)
+
+    monkeypatch.setattr(memory, "machine_memory", lambda: needed - 1)
+    monkeypatch.setattr(run, "make_task", lambda *arguments: MeanColor())
+    with pytest.raises(UserError):
+        run.train_stages(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_memory_of_this_machine():
+    assert 2**28 < memory.machine_memory() < 2**50
