@@ -1,4 +1,4 @@
-"""What every trained model offers: videos of start frames, and a description of what can be asked.
+"""What every trained model offers: videos of start frames, and a description of what they can be conditioned on.
 
 Shapes: start frames x0 [B, H, W, 3] and videos [B, S, T, H, W, 3] in [-1, 1]; x0 itself is not among the frames of its
 videos. Pokes are positions [B, 2] as (x, y) and displacements [B, 2] as (dx, dy) in pixels at the model's resolution,
@@ -27,11 +27,11 @@ Sampler = Callable[..., jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What can be asked of a generator."""
+    """What a generator makes, and what it takes."""
 
     size: int  # height and width of a frame
     frames: int  # T of the clips that it was trained on
-    control: Control  # what can be asked of the motion
+    control: Control  # of the motion, beside the start frame
     deterministic: bool  # one video for each start frame and control, whatever the seed and the temperature
     impulse: bool = False  # pokes are directions of length at most 1 instead of displacements in pixels
     latent_dimensions: int = 0  # z of `LatentGenerator`; 0 for a model without a latent
@@ -58,7 +58,7 @@ class Generator(abc.ABC):
 
     @abc.abstractmethod
     def describe(self) -> Description:
-        """Returns what can be asked."""
+        """Returns the description of the model."""
 
     @abc.abstractmethod
     def sampler(
@@ -104,7 +104,7 @@ class Generator(abc.ABC):
             num_samples: S.
             frames: T; None: as many as in training. Beyond that the motion goes on from the last frame.
             temperature: standard deviation of what is drawn; 0 gives S equal videos.
-            control: [B, n] or [1, n]: what is asked of the motion, as `encode_control` and `encode_pokes` return it.
+            control: [B, n] or [1, n]: the control of the motion, as `encode_control` and `encode_pokes` return it.
                 None draws it for each sample, but pokes are never drawn.
             chain: beyond the trained length, "same_z" repeats the motion (release) and "fresh" draws a new one.
             example_ids: integers [B] that stand for the start frames in the random numbers; None: 0 to B - 1.

@@ -57,7 +57,7 @@ def load_generator(
 
 
 def describe(config: ConfigDict) -> Description:
-    """What can be asked of a generator of this configuration. Raises UserError when its stages make no videos."""
+    """Returns the description of this configuration's generator. Raises UserError if its stages make no videos."""
     return _kind_of(config).describe(config)
 
 

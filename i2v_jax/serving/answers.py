@@ -32,7 +32,7 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A video [T, H, W, 3] and what was asked of it."""
+    """A video [T, H, W, 3] and the pokes that are drawn on it."""
 
     frames: np.ndarray
     marks: tuple[Mark, ...] = ()  # in the order of their frames

@@ -1,7 +1,7 @@
 """The HTTP API: POST /v1/poke, /v1/sample, /v1/image, /v1/render; GET /v1/model, /v1/examples/NAME, /healthz, /metrics.
 
-Errors are {"error": "words"}: 400 for what the client can mend, 413 and 415 for bodies, 429 when the queue is full, 503
-while the model is not ready, 500 for what went wrong here.
+Errors are {"error": "message"}: 400 for invalid requests, 413 and 415 for bodies, 429 if the queue is full, 503 while
+the model is not ready, 500 for failures of the server.
 """
 
 import asyncio
@@ -38,15 +38,15 @@ class Api:
     model: ServedModel
     metrics: metrics_module.Metrics
     examples: Mapping[str, Example]
-    fps: float  # of files, unless told otherwise
+    fps: float  # of files, by default
     max_body: int  # bytes
-    # Few at a time, because large ones need much memory; a file that takes long keeps nobody's picture waiting.
-    pictures: anyio.CapacityLimiter  # that are decoded
-    files: anyio.CapacityLimiter  # that are written
-    sockets: anyio.CapacityLimiter  # that are open
+    # Limits, because large pictures and files need much memory; slow files do not delay pictures.
+    pictures: anyio.CapacityLimiter  # decoded at the same time
+    files: anyio.CapacityLimiter  # written at the same time
+    sockets: anyio.CapacityLimiter  # open at the same time
 
     async def healthz(self, request: Request) -> Response:
-        """200 when requests are taken, 503 before that."""
+        """200 if the server accepts requests, otherwise 503."""
         if self.engine.ready:
             return JSONResponse({"status": "ready"})
         status = "failed" if self.engine.failure else "compiling"
@@ -57,7 +57,7 @@ class Api:
         return Response(self.metrics.text(), media_type=metrics_module.CONTENT_TYPE)
 
     async def describe(self, request: Request) -> Response:
-        """What the model is, the names of the examples, and how much may be sent."""
+        """The description of the model, the names of the examples, and the limits of what may be sent."""
         size = self.model.size
         most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * media.usual_scale(size)) ** 2)
         about = {
@@ -88,7 +88,7 @@ class Api:
         return _picture(await anyio.to_thread.run_sync(fitted, limiter=self.pictures), pixels)
 
     async def poke(self, request: Request) -> Response:
-        """Answers to pokes."""
+        """Videos of an image that is poked."""
         return await self._generated(request, "poke")
 
     async def sample(self, request: Request) -> Response:
@@ -96,7 +96,7 @@ class Api:
         return await self._generated(request, "sample")
 
     async def render(self, request: Request) -> Response:
-        """Frames that were seen, as a file: `frame` are PNGs, those of the first of `samples` videos first."""
+        """Frames that the client has, as a file: `frame` are PNGs, those of the first of `samples` videos first."""
         values = await read_body(request)
         contents = values.pop("frame", [])
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
@@ -185,7 +185,7 @@ class Api:
 
 @dataclasses.dataclass(frozen=True)
 class _Output:
-    """How the answer is wanted."""
+    """The requested form of the answer."""
 
     form: str
     fps: float
@@ -204,13 +204,13 @@ class _Output:
 
 
 def _picture(content: bytes, pixels: np.ndarray) -> Response:
-    """A PNG of an image as the model sees it, and the size before, which pokes are told in."""
+    """Returns a PNG of an image as the model sees it; a header has the original size, in whose pixels pokes are."""
     size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
     return Response(content, media_type="image/png", headers=size)
 
 
 async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]) -> list[Clip]:
-    """The answer, which is given up with ClientDisconnect when nobody waits for it any more."""
+    """Returns the answer. Cancels it and raises ClientDisconnect if the client goes away first."""
 
     async def leaving() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -228,7 +228,7 @@ async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]
 
 
 async def _wholes(jobs: Sequence[Job]) -> list[Array]:
-    """All answers. When one fails, or the client has gone, nobody waits for the others."""
+    """Returns all answers. Cancels the others if one fails or the client goes away."""
     try:
         return [await job.whole() for job in jobs]
     finally:

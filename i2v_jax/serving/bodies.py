@@ -1,4 +1,4 @@
-"""What a client sends: bounded in size, JSON or a form, with an image in it."""
+"""Reads the bodies of requests: JSON or a form, bounded in size, with an image in it."""
 
 import base64
 import binascii
@@ -24,7 +24,7 @@ _LISTS = ("poke", "frame", "mark")
 
 
 class BodyLimit:
-    """Refuses longer bodies with 413, told by their header or while they come in."""
+    """Refuses bodies that are too long with 413, by their header or while they arrive."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most

@@ -1,7 +1,7 @@
 """One thread that runs the model and answers requests in order.
 
-Requests wait in a bounded queue; those of equal kind that follow one another there are computed together. What fails,
-fails for the one request that caused it.
+Requests wait in a bounded queue. Consecutive requests of equal kind are computed together. A failure affects only the
+request that caused it.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Request(Protocol):
-    """What one answer needs, checked."""
+    """The checked input of one answer."""
 
     @property
     def kind(self) -> Hashable:
@@ -30,7 +30,7 @@ class Request(Protocol):
 
 
 class Model(Protocol):
-    """What the engine needs of a model."""
+    """What the engine requires of a model."""
 
     @property
     def max_batch(self) -> int:
@@ -40,23 +40,23 @@ class Model(Protocol):
         """Compiles everything that `run` will use."""
 
     def run(self, requests: Sequence[Any]) -> Iterator[Sequence[Array]]:
-        """The answers to requests of equal kind, part by part: [S, t, H, W, 3] for each request."""
+        """Yields the answers to requests of equal kind part by part: [S, t, H, W, 3] for each request."""
 
 
 class BusyError(Exception):
-    """The queue is full: ask again later."""
+    """The queue is full: try again later."""
 
 
 class NotReadyError(Exception):
-    """The model is not compiled, or the server is stopping."""
+    """The model is not compiled yet, or the server is stopping."""
 
 
 class AnswerError(Exception):
-    """Computing this answer failed, by no fault that is known of the request."""
+    """Computing the answer failed, although the request was valid."""
 
 
 class Job:
-    """One request on its way. Made by `Engine.submit`; `parts` is for the event loop that submitted it."""
+    """One request in the engine. `Engine.submit` creates it; the event loop that submitted it reads `parts`."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -64,29 +64,29 @@ class Job:
         self.submitted = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[Array | Exception | None] = asyncio.Queue()
-        self._computed = self._delivered = 0  # frames; computed begins anew when a batch is taken apart
+        self._computed = self._delivered = 0  # frames; computed restarts when a batch is split
 
     def cancel(self) -> None:
-        """Nobody waits for the rest any more."""
+        """Gives up the rest of the answer."""
         self.cancelled = True
 
     async def parts(self) -> AsyncIterator[Array]:
-        """[S, t, H, W, 3] each, in order. Raises AnswerError or NotReadyError. Who leaves early has to `cancel`."""
+        """Yields [S, t, H, W, 3] in order. Raises AnswerError or NotReadyError. Call `cancel` to leave early."""
         while (part := await self._outbox.get()) is not None:
             if isinstance(part, Exception):
                 raise part
             yield part
 
     async def whole(self) -> Array:
-        """[S, T, H, W, 3]. Raises as `parts`."""
+        """Returns [S, T, H, W, 3]. Raises as `parts`."""
         return np.concatenate([part async for part in self.parts()], axis=1)
 
     def restart(self) -> None:
-        """For the engine: the same frames are going to be computed again."""
+        """For the engine: prepares for the same frames to be computed again."""
         self._computed = 0
 
     def deliver(self, part: Array) -> bool:
-        """For the engine: the next frames. Returns whether they are the first ones."""
+        """For the engine: delivers the next frames. Returns whether they are the first ones."""
         first = self._delivered == 0
         self._computed += part.shape[1]
         new = self._computed - self._delivered
@@ -96,7 +96,7 @@ class Job:
         return first
 
     def finish(self, error: Exception | None = None) -> None:
-        """For the engine: this was all, or it failed."""
+        """For the engine: ends the answer, with an error if it failed."""
         self._put(error)
 
     def _put(self, item: Array | Exception | None) -> None:
@@ -105,10 +105,10 @@ class Job:
 
 
 class Engine:
-    """The thread, its queue, and whether it is ready."""
+    """The thread that runs the model, its queue, and whether it is ready."""
 
     def __init__(self, model: Model, metrics: Metrics, capacity: int = 16) -> None:
-        """`capacity`: requests that may wait, beside those in work."""
+        """`capacity`: how many requests may wait, besides those being computed."""
         self._model, self._metrics, self._capacity = model, metrics, capacity
         self._waiting: collections.deque[Job] = collections.deque()
         self._changed = threading.Condition()
@@ -122,15 +122,15 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether everything is compiled and requests are taken."""
+        """Whether everything is compiled and requests are accepted."""
         return self._ready and not self._stopping
 
     def start(self) -> None:
-        """Begins to compile; `ready` tells when that is done."""
+        """Starts to compile; `ready` is true when that is done."""
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Answers what waits with NotReadyError and ends the thread, after the part it is computing."""
+        """Ends the thread after the part it is computing; waiting requests fail with NotReadyError."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -138,12 +138,12 @@ class Engine:
             self._thread.join(timeout)
 
     def submit(self, requests: Sequence[Request]) -> list[Job]:
-        """Queues all of them or none.
+        """Queues all of the requests or none.
 
         Raises:
-            UserError: so many never fit into the queue.
-            BusyError: too many wait already.
-            NotReadyError: the model is not compiled, or the server is stopping.
+            UserError: there are more requests than the queue can hold.
+            BusyError: too many requests are waiting.
+            NotReadyError: the model is not compiled yet, or the server is stopping.
         """
         if len(requests) > self._capacity:
             raise UserError(f"{len(requests)} answers at once are too many for this server, {self._capacity} at most")
@@ -163,7 +163,7 @@ class Engine:
     def _work(self) -> None:
         try:
             self._model.warm_up()
-        except Exception as error:  # the thread would vanish silently: whoever asks for health is told
+        except Exception as error:  # otherwise the thread would end silently: `/healthz` reports it
             _LOG.exception("compiling failed")
             self.failure = error
         else:
@@ -175,7 +175,7 @@ class Engine:
             self._answer(batch)
 
     def _take(self) -> list[Job]:
-        """The next requests of equal kind, in order; waits for them. Empty when the engine stops."""
+        """Waits for requests and returns the next ones of equal kind, in order; none if the engine stops."""
         with self._changed:
             while True:
                 self._forget_cancelled()
@@ -196,7 +196,7 @@ class Engine:
             return batch
 
     def _forget_cancelled(self) -> None:
-        """Those who left make room for others. Call with the lock held."""
+        """Removes cancelled requests from the queue. Call with the lock held."""
         self._waiting = collections.deque(job for job in self._waiting if not job.cancelled)
 
     def _answer(self, batch: list[Job]) -> None:
@@ -213,7 +213,7 @@ class Engine:
         except NotReadyError as error:
             for job in batch:
                 job.finish(error)
-        except Exception as error:  # whatever it is, the next requests have nothing to do with it
+        except Exception as error:  # it must not affect the next requests
             self._mend(batch, error)
         else:
             self._metrics.batch.observe(len(batch))
@@ -222,7 +222,7 @@ class Engine:
                 self._metrics.answer.observe(time.monotonic() - job.submitted)
 
     def _mend(self, batch: list[Job], error: Exception) -> None:
-        """Those who were computed together are computed alone, so that only the one who is to blame fails."""
+        """Computes requests that failed together one by one, so that only the one at fault fails."""
         if len(batch) == 1:
             _LOG.error("a request failed", exc_info=error)
             batch[0].finish(AnswerError(f"the server failed to compute this ({type(error).__name__}), see its log"))

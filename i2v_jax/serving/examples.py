@@ -1,4 +1,4 @@
-"""Images to begin with: of a folder, or the first frames of held-out videos."""
+"""Example images of the page: from a folder, or the first frames of held-out videos."""
 
 import dataclasses
 import os
@@ -17,18 +17,18 @@ MAX_EXAMPLES = 12
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """An image by name."""
+    """An image and its name."""
 
     name: str
     pixels: np.ndarray  # uint8 [h, w, 3]
 
     def thumbnail(self, size: int, crop: str) -> bytes:
-        """PNG of what the model sees of it."""
+        """Returns a PNG of the image as the model sees it."""
         return media.png_bytes(images.to_start_frame(self.pixels, size, crop))
 
 
 def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
-    """The first images of a folder in natural order. Raises UserError: no folder, no images there, a damaged one."""
+    """Returns the first images of a folder, in natural order. Raises UserError for none, and for a damaged one."""
     path = Path(folder)
     if not path.is_dir():
         raise UserError(f"--examples={folder}: no such folder")
@@ -40,7 +40,7 @@ def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
 
 
 def from_data(data: ConfigDict) -> dict[str, Example]:
-    """First frames of test videos, none where the data set is not at hand."""
+    """Returns first frames of test videos, none if the data set is not available."""
     try:
         source = open_split(data, "test")
     except UserError:

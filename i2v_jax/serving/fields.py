@@ -9,7 +9,7 @@ from i2v_jax.input.coordinates import numbers
 
 
 class Fields:
-    """Named values, of JSON's types or as text. All methods raise UserError, in words, for what does not fit."""
+    """Named values, of JSON types or as text. All methods raise UserError for invalid ones."""
 
     def __init__(self, values: Mapping[str, Any], known: Collection[str]) -> None:
         unknown = sorted(set(values) - set(known))

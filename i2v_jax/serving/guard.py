@@ -1,4 +1,4 @@
-"""Who may ask: pages of this server and programs, but no pages of others. And a count of what was answered."""
+"""Admits requests of programs and of this server's own pages, refuses those of other sites, and counts answers."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -17,19 +17,19 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # after an update no page is half of the old one
+    "Cache-Control": "no-cache",  # after an update, no page mixes old and new files
 }
 
 
 class Guard:
-    """Refuses what another site's page sends through its visitor's browser, and sets headers.
+    """Refuses requests that another site's page sends through a visitor's browser, and sets headers.
 
-    Browsers name the page that a request comes from (Origin); programs send none. A server that listens to this machine
-    alone also refuses other names for it, with which a site could pretend to be it.
+    Browsers send the page that a request comes from (Origin); programs do not. A server that listens only to this
+    machine also refuses other host names, with which another site could pretend to be this server.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, hosts: frozenset[str] | None, routes: Sequence[Routed]) -> None:
-        """`hosts`: names that this server is known by, None for any. `routes`: what is counted by its path."""
+        """`hosts`: host names of this server, None for any. `routes`: those that are counted by their path."""
         self._app, self._metrics, self._hosts, self._routes = app, metrics, hosts, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +58,7 @@ class Guard:
         answer: ASGIApp = JSONResponse({"error": refusal}, 403) if refusal else self._app
         try:
             await answer(scope, receive, counted)
-        except Exception as error:  # not foreseen: answered here, so that it is counted and has the headers, too
+        except Exception as error:  # unexpected: answered here, so that it is counted and has the headers
             if started:
                 raise
             await response_to(error)(scope, receive, counted)

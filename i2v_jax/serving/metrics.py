@@ -1,4 +1,4 @@
-"""What the server counts, in the text format of Prometheus."""
+"""The server's metrics, in the text format of Prometheus."""
 
 from collections.abc import Callable
 
@@ -27,10 +27,10 @@ class Metrics:
         self._ready = Gauge("i2v_ready", "1 when the model is compiled.", registry=registry)
 
     def watch(self, waiting: Callable[[], int], ready: Callable[[], bool]) -> None:
-        """Where to look when the text is asked for."""
+        """Sets the functions that `text` reads its gauges from."""
         self._waiting.set_function(waiting)
         self._ready.set_function(ready)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """Returns all metrics as Prometheus reads them."""
         return generate_latest(self._registry)

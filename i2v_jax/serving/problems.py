@@ -1,4 +1,4 @@
-"""What goes wrong, as a status of HTTP and in words."""
+"""Errors as an HTTP status and a message."""
 
 import logging
 
@@ -11,7 +11,7 @@ from i2v_jax.serving.engine import AnswerError, BusyError, NotReadyError
 
 STATUSES: dict[type[Exception], int] = {
     UserError: 400,
-    ClientDisconnect: 499,  # as nginx counts it: nobody reads the answer
+    ClientDisconnect: 499,  # the status that nginx logs: no client reads the answer
     BusyError: 429,
     NotReadyError: 503,
     AnswerError: 500,
@@ -21,22 +21,22 @@ _LOG = logging.getLogger(__name__)
 
 
 def response_to(error: Exception) -> Response:
-    """`status_of` as an answer over HTTP."""
+    """Returns `status_of` as an HTTP response."""
     status, words = status_of(error)
     retry = {"Retry-After": "1"} if status in (429, 503) else {}
     return JSONResponse({"error": words}, status, {**retry, **(getattr(error, "headers", None) or {})})
 
 
 def status_of(error: Exception) -> tuple[int, str]:
-    """Status and one line of words for a client, whose own words may stand in it, whatever they hold.
+    """Returns the status and a message of one line, which may quote any text of the client.
 
-    What is not foreseen is logged, and told as no more than its type.
+    An unexpected error is logged, and the message has only its type.
     """
-    status, words = _told(error)
+    status, words = _described(error)
     return status, " ".join(words.split()).encode(errors="backslashreplace").decode()
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _described(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, error.detail
     for kind, status in STATUSES.items():

@@ -32,7 +32,7 @@ HEADER = struct.Struct("<III")
 
 
 async def stream(api: Api, socket: WebSocket) -> None:
-    """Serves one socket until its client goes away. One too many is closed with 1013: try again later."""
+    """Serves one socket until its client goes away. Closes it with 1013 if too many are open."""
     await socket.accept()
     try:
         api.sockets.acquire_nowait()
@@ -79,7 +79,7 @@ async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
             raise UserError("id: a whole number is needed")
         if not values.pop("cancel", False):
             await _answer(api, socket, number, values)
-    except WebSocketDisconnect:  # the client went away while we were sending
+    except WebSocketDisconnect:  # the client went away
         return
     except Exception as error:  # of one request: the socket serves the next
         status, words = status_of(error)
@@ -89,7 +89,7 @@ async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
 
 
 async def _sent(sending: Awaitable[None]) -> None:
-    """Raises WebSocketDisconnect when the client went away, which Starlette may call a RuntimeError."""
+    """Raises WebSocketDisconnect if the client went away, for which Starlette may raise a RuntimeError."""
     try:
         await sending
     except RuntimeError as error:
@@ -97,7 +97,7 @@ async def _sent(sending: Awaitable[None]) -> None:
 
 
 async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[VideoRequest]:
-    """What is given up is waited for: a thread that decodes goes on, and another one would run beside it."""
+    """Returns the requests. If cancelled, waits for the thread that decodes, so that only one runs for each socket."""
     preparing = asyncio.ensure_future(api.video_requests(values))
     try:
         return await asyncio.shield(preparing)
@@ -109,7 +109,7 @@ async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[VideoRequest]:
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
     requests = await _prepared(api, values)
     if len(requests) != 1:
-        raise UserError("one poke at a time here: send the next one when this is answered")
+        raise UserError("a WebSocket takes one poke at a time: send the next one after this answer")
     (job,) = api.engine.submit(requests)
     start = {"id": number, "type": "start", "frames": requests[0].frames, "samples": requests[0].samples}
     try:
@@ -126,7 +126,7 @@ async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, An
 
 
 def _messages(number: int, first: int, part: Array) -> list[bytes]:
-    """All samples of a frame before those of the next."""
+    """Returns one message per frame and sample, the samples of a frame before those of the next frame."""
     return [
         HEADER.pack(number, sample, first + index) + media.png_bytes(part[sample, index])
         for index in range(part.shape[1])

@@ -1,12 +1,12 @@
-"""What a server needs before it starts: its libraries, an address, and its settings unless told otherwise."""
+"""What a server needs before it starts: its libraries, an address, and its default settings."""
 
 import importlib.util
 import socket
 
 from i2v_jax.errors import UserError
 
-FPS = 8.0  # frames per second of what is shown and written
-WAITING = 16  # requests that may wait
+FPS = 8.0  # frames per second of pages and files
+WAITING = 16  # requests that may wait in the queue
 MAX_BODY = 32 * 2**20  # bytes of a request
 _EXTRA = ("starlette", "uvicorn", "websockets", "python_multipart", "prometheus_client")
 

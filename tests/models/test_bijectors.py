@@ -1,6 +1,11 @@
 """Each bijector against its Jacobian in float64, and its inverse in float32."""
 
+import functools
+
 import distrax
+import hypothesis
+import hypothesis.extra.numpy as arrays
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +76,30 @@ def test_round_trip_in_float32(name):
     back, inverse_log_det = bijector.inverse_and_log_det(y)
     np.testing.assert_allclose(back, x, atol=1e-4)
     np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-4)
+
+
+@functools.cache
+def _there_and_back(name: str):
+    """Compiled once for all examples: event -> (image, log_det, event again, log_det of the inverse)."""
+
+    def run(x):
+        bijector = _all()[name]
+        y, log_det = bijector.forward_and_log_det(x)
+        return y, log_det, *bijector.inverse_and_log_det(y)
+
+    return jax.jit(run)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.given(arrays.arrays(np.float64, (D,), elements=st.floats(-100, 100)))
+def test_every_event_comes_back(name, x):
+    """Large, tiny, equal and zero entries included, where an activation has its kink."""
+    with jax.enable_x64(True):
+        y, log_det, back, inverse_log_det = _there_and_back(name)(x)
+        assert np.isfinite(y).all()
+        np.testing.assert_allclose(back, x, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)
