@@ -11,9 +11,10 @@ RUN/evaluations/targets/numbers.json.
 """
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -22,12 +23,18 @@ from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint
 from i2v_jax.launch._app import run
 
+if TYPE_CHECKING:
+    from i2v_jax.evaluation.evaluated_model import EvaluatedModel
+    from i2v_jax.evaluation.measure import Measured, Request
+    from i2v_jax.evaluation.records import Record
+
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 PROTOCOL = flags.DEFINE_string(
     "protocol",
     "",
     "bair, iper, landscape, dtdb, poke, sky or folder, which choose clips and frames, or targets, which measures where "
-    "pokes end. By default the protocol of the data set: poke for a model with pokes, targets if its data is plants.",
+    "pokes end. By default the protocol of the data set. For a model with pokes it is poke, or targets if the true "
+    "answers are known, as on plants.",
 )
 METRICS = flags.DEFINE_list(
     "metrics", [], "Metrics; by default all metrics of the protocol whose pretrained weights are available."
@@ -66,67 +73,20 @@ TRAIN_CLIPS = flags.DEFINE_integer(
 
 
 def main(argv: Sequence[str]) -> None:
+    del argv
     import jax
 
-    from i2v_jax.data.registry import data_set
     from i2v_jax.distributed import runtime
-    from i2v_jax.evaluation import results
-    from i2v_jax.evaluation.evaluated_model import ControlSource, load_evaluated_model
-    from i2v_jax.evaluation.measure import Request, available_metrics, measure
-    from i2v_jax.evaluation.protocols import get_protocol
-    from i2v_jax.metrics.registry import release_name
-    from i2v_jax.reports.evaluation_page import earlier_records, write_clips, write_numbers, write_page
     from i2v_jax.workdir import read_workdir
 
     runtime.initialize_distributed()
-    first = jax.process_index() == 0
     config = read_workdir(WORKDIR.value)
+    config.data.dir = DATA_DIR.value or config.data.dir
     name = PROTOCOL.value or _default_protocol(config)
-    if name == "targets":
-        if first:
-            _measure_targets(config)
-        return
-    candidate = load_evaluated_model(
-        WORKDIR.value,
-        name=NAME.value,
-        control_source=cast(ControlSource, CONTROL.value),
-        temperature=TEMPERATURE.value,
-        batch_size=BATCH_SIZE.value,
-        checkpoint=_checkpoint.chosen(),
-    )
-    data = candidate.config.data
-    if DATA_DIR.value:
-        data.dir = DATA_DIR.value
-    protocol = get_protocol(name, RELEASE_QUIRKS.value)
-    protocol = dataclasses.replace(protocol, stride=data.frame_stride)
-    if data_set(data.name).whole_motion:
-        protocol = protocol.of_whole_videos(data.frames - 1)
-    metrics = tuple(METRICS.value)
-    if not metrics:
-        metrics, missing = available_metrics(protocol.metrics)
-        print(*missing, sep="\n", end="\n" * bool(missing))
-    if RELEASE_QUIRKS.value:
-        metrics = tuple(release_name(metric) for metric in metrics)
-    request = Request(protocol, metrics, SPLIT.value, CLIPS.value, SEED.value, REPEATS.value)
-    folder = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / protocol.name)
-    earlier_records(folder)  # what cannot be added to is known before it takes hours
-    measured = measure(
-        candidate, request, folder, batch_size=BATCH_SIZE.value, save_every=SAVE_EVERY.value, progress=first
-    )
-    if not first:
-        return
-    records, refused = results.records_and_refusals(candidate, measured)
-    print(write_numbers(folder, records))
-    clips = write_clips(folder, candidate, measured)
-    if SHOWN.value:
-        write_page(
-            folder, candidate, measured, records, shown=SHOWN.value, train_clips=TRAIN_CLIPS.value, progress=True
-        )
-    measured.state.remove()
-    more = [clips.name] if clips else []
-    print(", ".join([f"wrote {folder / 'metrics.json'}", "metrics.md", *more, *["index.html"] * bool(SHOWN.value)]))
-    if refused:
-        raise UserError("; ".join(map(str, refused)))
+    if name != "targets":
+        _evaluate(name)
+    elif jax.process_index() == 0:
+        _evaluate_targets(config)
 
 
 def _default_protocol(config: ConfigDict) -> str:
@@ -141,28 +101,103 @@ def _default_protocol(config: ConfigDict) -> str:
     return "targets" if isinstance(known, KnownAnswers) else "poke"
 
 
-def _measure_targets(config: ConfigDict) -> None:
-    """What a poke model, or a cINN that is controlled by pokes, makes of the pokes of held-out clips."""
-    import json
+def _folder(protocol: str) -> pathlib.Path:
+    """Returns the folder of the results."""
+    return pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / protocol)
 
+
+def _evaluate(name: str) -> None:
+    """Measures the metrics of a protocol. Raises UserError for metrics that cannot be computed on its clips."""
+    import jax
+
+    from i2v_jax.evaluation.evaluated_model import ControlSource, load_evaluated_model
+    from i2v_jax.evaluation.measure import measure
+    from i2v_jax.evaluation.results import records_and_refusals
+    from i2v_jax.reports.evaluation_page import earlier_records, write_numbers
+
+    model = load_evaluated_model(
+        WORKDIR.value,
+        name=NAME.value,
+        control_source=cast(ControlSource, CONTROL.value),
+        temperature=TEMPERATURE.value,
+        batch_size=BATCH_SIZE.value,
+        checkpoint=_checkpoint.chosen(),
+    )
+    data = model.config.data
+    data.dir = DATA_DIR.value or data.dir
+    request, folder, first = _request(name, data), _folder(name), jax.process_index() == 0
+    earlier_records(folder)  # fails now rather than after hours if results cannot be added to this folder
+    measured = measure(model, request, folder, batch_size=BATCH_SIZE.value, save_every=SAVE_EVERY.value, progress=first)
+    if first:
+        records, refused = records_and_refusals(model, measured)
+        print(write_numbers(folder, records))
+        written = _write_page(folder, model, measured, records)
+        measured.state.remove()
+        print(f"wrote {', '.join([str(folder / 'metrics.json'), 'metrics.md', *written])}")
+        if refused:
+            raise UserError("; ".join(map(str, refused)), "metrics", METRICS.value)
+
+
+def _request(name: str, data: ConfigDict) -> "Request":
+    """Returns what to measure. Prints the metrics that are left out because their pretrained weights are missing."""
+    from i2v_jax.data.registry import data_set
+    from i2v_jax.evaluation.measure import Request, available_metrics
+    from i2v_jax.evaluation.protocols import get_protocol
+    from i2v_jax.metrics.registry import release_name
+
+    protocol = dataclasses.replace(get_protocol(name, RELEASE_QUIRKS.value), stride=data.frame_stride)
+    if data_set(data.name).whole_motion:
+        protocol = protocol.of_whole_videos(data.frames - 1)
+    metrics = tuple(METRICS.value)
+    if not metrics:
+        metrics, missing = available_metrics(protocol.metrics)
+        for message in missing:
+            print(message)
+    if RELEASE_QUIRKS.value:
+        metrics = tuple(release_name(metric) for metric in metrics)
+    return Request(protocol, metrics, SPLIT.value, CLIPS.value, SEED.value, REPEATS.value)
+
+
+def _write_page(
+    folder: pathlib.Path, model: "EvaluatedModel", measured: "Measured", records: Sequence["Record"]
+) -> list[str]:
+    """Writes the values of each clip and the page. Returns the names of the files."""
+    from i2v_jax.reports.evaluation_page import write_clips, write_page
+
+    clips = write_clips(folder, model, measured)
+    written = [clips.name] if clips else []
+    if SHOWN.value:
+        write_page(folder, model, measured, records, shown=SHOWN.value, train_clips=TRAIN_CLIPS.value, progress=True)
+        written.append("index.html")
+    return written
+
+
+def _evaluate_targets(config: ConfigDict) -> None:
+    """Measures where the pokes of held-out clips end. Raises UserError for a model that does not answer to pokes."""
     from i2v_jax import files
-    from i2v_jax.evaluation import poke_measurements, poked_clips
+    from i2v_jax.evaluation.poke_measurements import measure, measure_samples
+    from i2v_jax.evaluation.poked_clips import CLIPS as DEFAULT_CLIPS
+    from i2v_jax.evaluation.poked_clips import held_out
     from i2v_jax.sampling.load import describe, load_generator
     from i2v_jax.sampling.poke import PokeGenerator
 
-    about = describe(config)
+    about, data, count = describe(config), config.data, CLIPS.value or DEFAULT_CLIPS
     if not about.pokes:
-        raise UserError(f"{WORKDIR.value} was not trained with pokes, which protocol targets measures the answers to")
-    data, count = config.data, CLIPS.value or poked_clips.CLIPS
-    data.dir = DATA_DIR.value or data.dir
+        raise UserError(
+            f"{WORKDIR.value} was not trained with pokes: give another --protocol than targets", "protocol", "targets"
+        )
     beside = load_generator(BESIDE.value) if BESIDE.value else None
     if beside is not None and (about.deterministic or not isinstance(beside, PokeGenerator)):
-        raise UserError("--beside compares a model that samples with a poke model: evaluate other models by themselves")
+        raise UserError(
+            "--beside compares a model that samples with a poke model: evaluate other models by themselves",
+            "beside",
+            BESIDE.value,
+        )
     generator: Any = load_generator(WORKDIR.value, checkpoint=_checkpoint.chosen())
     if about.deterministic:
-        measured = poke_measurements.measure(generator, poked_clips.held_out(data, count, SPLIT.value))
+        measured = measure(generator, held_out(data, count, SPLIT.value))
     else:
-        measured = poke_measurements.measure_samples(
+        measured = measure_samples(
             generator,
             data,
             count,
@@ -174,7 +209,7 @@ def _measure_targets(config: ConfigDict) -> None:
         )
     for name, value in measured.numbers.items():
         print(f"{name:32s} {value:9.4f}")
-    path = pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / "targets") / "numbers.json"
+    path = _folder("targets") / "numbers.json"
     files.write_text(path, json.dumps({**measured.numbers, "per_frame": measured.curves}, indent=1) + "\n")
     print(f"wrote {path}")
 

@@ -1,4 +1,4 @@
-"""What models that answer to pokes are measured by: the pokes of held-out clips of their own data set."""
+"""Measurements of models that answer to pokes, on the pokes of held-out clips of their data set."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ from i2v_jax.sampling.poke import PokeGenerator
 from i2v_jax.tasks.perceptual_loss import make_distance
 
 Floats = NDArray[np.floating]
-_CHUNK = 16  # clips at a time in the distance
+_CHUNK = 16  # clips per call of a metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,20 +41,21 @@ Respond = Callable[[Floats, Floats, Floats, int], Floats]
 
 
 def measure_pokes(generator: PokeGenerator, clips: PokedClips) -> dict[str, float]:
-    """All numbers, means over the clips; lengths in pixels at the model's resolution, PSNR in dB.
+    """Returns all measurements, means over the clips; lengths in pixels at the model's resolution, PSNR in dB.
 
-    `target_error_*` is the distance between where the poked point has ended (`metrics.motion.track`) and where it
-    was sent: of the model's answers ("model"), of the start frame copied, where it is the length of the poke ("still"),
-    of the start frame moved as a whole ("translation"), and of the true clips, where only the tracker errs ("truth").
-    `background_motion_*` is the mean length of the flow from start to last frame after a poke of the background, of
-    the same displacement. The baselines are those of `baselines`. The distance between images is LPIPS where its
-    weights are there, and otherwise that of Laplacian pyramids; its numbers are named after it.
+    `target_error_*` is the distance between the position where the poked point ends (`metrics.motion.track`) and its
+    target: in the model's answers ("model"), in the repeated start frame, where it is the length of the poke ("still"),
+    in the start frame that is moved as a whole ("translation"), and in the true clips, where it is the error of the
+    tracker ("truth"). `background_motion_*` is the mean length of the flow from the first to the last frame after a
+    poke of the background with the same displacement. "still" and "translation" are the `baselines`. The distance
+    between images is LPIPS if its weights are available, and otherwise that of Laplacian pyramids; the measurements are
+    named after it.
     """
     return measure(generator, clips).numbers
 
 
 def measure(generator: PokeGenerator, clips: PokedClips) -> Measured:
-    """As `measure_pokes`, with the course over time."""
+    """Returns the measurements of `measure_pokes`, and the metrics by frame."""
 
     def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
         return generator.respond(start, position, displacement, frames)[:, None]
@@ -73,19 +74,18 @@ def measure_samples(
     temperature: float = 1.0,
     beside: PokeGenerator | None = None,
 ) -> Measured:
-    """As `measure`, of a cINN that is controlled by pokes, on `held_out` clips of `data`.
+    """Returns the measurements of a cINN that is controlled by pokes, on `held_out` clips of `data`.
 
-    Numbers named "model" are then means over `samples` samples of each poke, and there are more:
-    "reconstruction" is what the video autoencoder makes of the true clips, which is the best that its samples can be;
-    `diversity_model` the mean squared difference of pixels in [-1, 1] between two samples of a poke
-    (`metrics.diversity`), and `diversity_motion_model` the root of the mean squared difference between their flows
-    from start to last frame, in pixels; "truth", on `plants` alone, has them of as many answers of the scene itself, in
-    which the poked plant goes where it was sent and the breeze is drawn anew for the others. Where a deterministic
-    model is given `beside`, its own numbers on the same pokes are named "deterministic".
+    They are those of `measure`, where "model" is the mean over `samples` samples of each poke, and these:
+    "reconstruction" is the video autoencoder's reconstruction of the true clips, the best that samples can be.
+    `diversity_*` is the mean squared difference of pixels in [-1, 1] between two samples of a poke
+    (`metrics.diversity`), and `diversity_motion_*` the root mean squared difference between their flows from the first
+    to the last frame in pixels. If the data set has `KnownAnswers`, "truth" is the diversity of as many true answers.
+    If there is a deterministic model `beside`, its measurements on the same pokes are named "deterministic".
 
     Raises:
-        UserError: the model is not controlled by pokes; `beside` is of another size, or of another length on data
-            other than `plants`, whose clips show the same motion in any number of frames.
+        UserError: the model is not controlled by pokes, or `beside` has another frame size or another number of
+            frames, unless clips of the data set show the whole motion in any number of frames.
     """
 
     def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
@@ -129,7 +129,7 @@ def _check_beside(beside: PokeGenerator, size: int, data: ConfigDict) -> None:
 
 
 def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> Measured:
-    """Measures a model, the baselines, and other videos [N, T, H, W, 3] of the clips."""
+    """Measures a model, the baselines, and `others`, videos [N, T, H, W, 3] of the clips by name."""
     start, truth = clips.video[:, 0], clips.video[:, 1:]
     frames = truth.shape[1]
     answers = respond(start, clips.position, clips.model_displacement, frames)
@@ -157,7 +157,7 @@ def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> 
 
 
 def _diversity(start: Floats, answers: Floats, name: str) -> dict[str, float]:
-    """Of samples [N, S, T, H, W, 3], see `measure_samples`."""
+    """Returns the diversity of samples [N, S, T, H, W, 3], see `measure_samples`."""
     motion = 2 * np.asarray(pairwise_diversity(_flows(start, answers)))  # two components
     return {
         f"diversity_{name}": float(np.mean(pairwise_diversity(answers))),
@@ -178,10 +178,10 @@ def true_answers(
 
 
 def baselines(clips: PokedClips) -> dict[str, Floats]:
-    """What a model has to beat, [N, T, H, W, 3] each.
+    """Returns what a model should be better than, [N, T, H, W, 3] each.
 
     "still": the start frame, repeated. "translation": frame t of T is the start frame moved as a whole by t / T of the
-    poke's displacement, bilinearly interpolated, its border pixels repeated into what becomes free.
+    poke's displacement, with bilinear interpolation and repeated border pixels.
     """
     start, frames = clips.video[:, 0], clips.video.shape[1] - 1
     shares = np.arange(1, frames + 1) / frames
@@ -193,7 +193,7 @@ def baselines(clips: PokedClips) -> dict[str, Floats]:
 
 
 def translated(frame: Floats, displacement: Floats) -> Floats:
-    """[H, W, 3] with its contents moved by (dx, dy)."""
+    """Returns a frame [H, W, 3] whose contents are moved by (dx, dy)."""
     matrix = np.array([[1, 0, displacement[0]], [0, 1, displacement[1]]], np.float64)
     size = (frame.shape[1], frame.shape[0])
     return np.asarray(
@@ -202,7 +202,12 @@ def translated(frame: Floats, displacement: Floats) -> Floats:
 
 
 def target_error(clips: PokedClips, videos: Floats) -> float:
-    """Mean distance in pixels between where the poked points end in `videos` [N, S, T, H, W, 3] and their targets."""
+    """Returns the mean distance in pixels between the ends of the poked points in videos and their targets.
+
+    Args:
+        clips: N clips with their pokes.
+        videos: S answers to each poke, [N, S, T, H, W, 3].
+    """
     distances = []
     for clip, samples, position, displacement in zip(
         clips.video, videos, clips.position, clips.displacement, strict=True
@@ -213,22 +218,22 @@ def target_error(clips: PokedClips, videos: Floats) -> float:
 
 
 def _motion(start: Floats, videos: Floats) -> float:
-    """Mean length of `_flows`, over all pixels."""
+    """Returns the mean length of `_flows` over all pixels."""
     flows = _flows(start, videos)
     return float(np.hypot(flows[..., 0], flows[..., 1]).mean())
 
 
 def _flows(start: Floats, videos: Floats) -> Floats:
-    """The flow from start frames [N, H, W, 3] to the last ones of [N, S, T, H, W, 3]: [N, S, H, W, 2]."""
+    """Returns the flow [N, S, H, W, 2] from start frames [N, H, W, 3] to the last frames of [N, S, T, H, W, 3]."""
     pairs = zip(to_uint8(start), to_uint8(videos[:, :, -1]), strict=True)
     return np.stack([[flow.estimate(first, last) for last in row] for first, row in pairs])
 
 
 def _metrics() -> dict[str, Callable[[Floats, Floats], Floats]]:
-    """Metric -> function of truth and video [N, T, H, W, 3] -> [N, T]."""
+    """Returns functions of true and other videos [N, T, H, W, 3] that return [N, T], by the name of the metric."""
     try:
         name, (distance, networks) = "lpips", make_distance("lpips", "float32")
-    except UserError:  # its weights were not fetched
+    except UserError:  # its weights are not available
         name, (distance, networks) = "laplacian", make_distance("laplacian", "float32")
 
     @jax.jit
@@ -240,7 +245,7 @@ def _metrics() -> dict[str, Callable[[Floats, Floats], Floats]]:
 
 
 def _few(function: Callable[[Floats, Floats], jax.Array]) -> Callable[[Floats, Floats], Floats]:
-    """The same a few clips at a time."""
+    """Returns a function that computes the same for a few clips at a time."""
 
     def run(truth: Floats, video: Floats) -> Floats:
         parts: Sequence[slice] = [slice(first, first + _CHUNK) for first in range(0, len(truth), _CHUNK)]

@@ -1,4 +1,4 @@
-"""What a model of the procedural sky is measured by: held-out clips whose motion is known exactly."""
+"""Measurements of models of the procedural sky, on held-out clips whose motion is known exactly."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ class HeldOut:
 
     @property
     def control(self) -> Floats:
-        """The clips' own eta, [N, 36]."""
+        """The encoded control of the clips' own motion, [N, 36]."""
         return encode_directions(self.degrees)
 
 
 def held_out(count: int, size: int) -> HeldOut:
-    """The first `count` test clips of the procedural sky at `size` pixels."""
+    """Returns the first `count` test clips of the procedural sky at `size` pixels."""
     times = range(CLIP_FRAMES + 1)
     frames = np.stack([sky.render("test", index, size, times) for index in range(count)])
     return HeldOut(
@@ -46,38 +46,44 @@ def held_out(count: int, size: int) -> HeldOut:
 
 
 def encode_directions(degrees: Sequence[float] | Floats) -> Floats:
-    """Angles [N] -> eta [N, 36]."""
+    """Returns the encoded control [N, 36] of angles [N] in degrees."""
     bins = np.array([directions.direction_bin(angle) for angle in degrees])
     return np.asarray(DIRECTION.encode(bins, 0))
 
 
 def bin_centers(degrees: Floats) -> Floats:
-    """Angles [N] -> the middle of the bins that hold them: what the model is really asked for."""
+    """Returns the centers of the bins of angles [N]: the directions that the model is really controlled by."""
     return np.array([directions.bin_center(directions.direction_bin(angle)) for angle in degrees])
 
 
 def seen_directions(start_frames: Floats, videos: Floats, masks: Floats) -> Floats:
-    """By optical flow in the sky, of start frames [N, H, W, 3] followed by videos [N, T, H, W, 3]: [N] degrees."""
+    """Returns directions [N] in degrees, measured by optical flow in the sky.
+
+    Args:
+        start_frames: [N, H, W, 3].
+        videos: the frames that follow, [N, T, H, W, 3].
+        masks: [N, H, W], 1 in the sky.
+    """
     whole = np.concatenate([start_frames[:, None], videos], axis=1)
     return np.array([measure_direction(video, mask) for video, mask in zip(whole, masks, strict=True)])
 
 
-def angular_errors(asked: Floats, seen: Floats) -> Floats:
-    """[N] and [N] degrees -> [N] in [0, 180]."""
-    return np.array([directions.angular_error(a, b) for a, b in zip(asked, seen, strict=True)])
+def angular_errors(requested: Floats, seen: Floats) -> Floats:
+    """Returns the angles [N] in [0, 180] between directions [N] in degrees."""
+    return np.array([directions.angular_error(a, b) for a, b in zip(requested, seen, strict=True)])
 
 
 def circular_deviation(degrees: Floats) -> float:
-    """The circular standard deviation sqrt(-2 ln R) in degrees, R being the length of the mean of the unit vectors.
+    """Returns the circular standard deviation sqrt(-2 ln R) in degrees; R is the length of the mean unit vector.
 
-    0 for a single direction; it grows without bound as the directions cancel.
+    It is 0 for a single direction, and has no upper bound.
     """
     length = abs(np.exp(1j * np.radians(degrees)).mean())
     return float(np.degrees(np.sqrt(-2 * np.log(min(max(length, 1e-12), 1.0)))))
 
 
 def measure(generator: CinnGenerator, clips: HeldOut, seed: int = 0) -> dict[str, float]:
-    """All numbers of the page. Angles in degrees, PSNR in dB; means over the clips unless the name says otherwise."""
+    """Returns all measurements: angles in degrees, PSNR in dB, means over the clips unless the name says otherwise."""
     start, truth = clips.video[:, 0], clips.video[:, 1:]
     seen = seen_directions(start, truth, clips.mask)
     return {
@@ -105,24 +111,24 @@ def _reconstruction(generator: CinnGenerator, clips: HeldOut) -> dict[str, float
 
 
 def _control(generator: CinnGenerator, clips: HeldOut, seed: int) -> dict[str, float]:
-    """Directions asked all around: one sample per start frame, and the clips' own residuals under new directions."""
+    """Measures control by directions all around: of one sample per start frame, and of the clips' own residuals."""
     count, start = len(clips.video), clips.video[:, 0]
-    asked = bin_centers(np.random.default_rng(seed).permutation(count) * 360 / count)
-    eta = encode_directions(asked)
-    samples = generator.generate(start, jax.random.key(seed), 1, control=eta)[:, 0]
-    recontrolled = generator.recontrol(clips.video, clips.control, eta)
-    errors = angular_errors(asked, seen_directions(start, samples, clips.mask))
+    requested = bin_centers(np.random.default_rng(seed).permutation(count) * 360 / count)
+    control = encode_directions(requested)
+    samples = generator.generate(start, jax.random.key(seed), 1, control=control)[:, 0]
+    recontrolled = generator.recontrol(clips.video, clips.control, control)
+    errors = angular_errors(requested, seen_directions(start, samples, clips.mask))
     return {
         "control_error_degrees": float(errors.mean()),
         "control_error_median_degrees": float(np.median(errors)),
         "recontrol_error_degrees": float(
-            angular_errors(asked, seen_directions(start, recontrolled, clips.mask)).mean()
+            angular_errors(requested, seen_directions(start, recontrolled, clips.mask)).mean()
         ),
     }
 
 
 def _transfer(generator: CinnGenerator, clips: HeldOut) -> dict[str, float]:
-    """The motion of each clip on the start frame of another."""
+    """Measures the motion of each clip when it is transferred to the start frame of another clip."""
     other = np.roll(np.arange(len(clips.video)), len(clips.video) // 2)
     start = clips.video[other, 0]
     videos = generator.transfer(generator.encode_motion(clips.video, clips.control), start, clips.control)
@@ -131,7 +137,7 @@ def _transfer(generator: CinnGenerator, clips: HeldOut) -> dict[str, float]:
 
 
 def _spread(generator: CinnGenerator, clips: HeldOut, seed: int) -> dict[str, float]:
-    """Of samples of a few start frames, next to equally many true clips: the statistic depends on the number."""
+    """Measures the spread of directions among samples of one start frame, and among equally many true clips."""
     samples = min(32, len(clips.video))
     starts = min(4, len(clips.video))
     start = clips.video[:starts, 0]
