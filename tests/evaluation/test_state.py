@@ -54,7 +54,7 @@ def test_killed_between_two_files(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
         save(path, tables)
 
     monkeypatch.setattr(accumulators, "save", killed)
-    with pytest.raises(UserError, match="disk full"):
+    with pytest.raises(UserError):
         state.save(_tables(2))
     _assert_holds(tmp_path, 0, 1)
     monkeypatch.setattr(accumulators, "save", save)

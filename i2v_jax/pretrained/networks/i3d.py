@@ -128,7 +128,9 @@ class I3D(nn.Module):
     def __call__(self, video: jax.Array, train: bool = False) -> I3DFeatures:
         if video.shape[1] < self.shortest_clip:
             raise UserError(
-                f"a clip of {video.shape[1]} frames is too short for this I3D: it needs {self.shortest_clip} or more"
+                f"clips of {video.shape[1]} frames are too short for this I3D (must be at least {self.shortest_clip})",
+                "frames",
+                video.shape[1],
             )
 
         def unit(y: jax.Array, name: str, features: int, size: int = 1, stride: int = 1) -> jax.Array:

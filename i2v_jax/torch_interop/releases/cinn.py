@@ -92,23 +92,23 @@ _CONFIGS = {"stage1": "config_stage1.yaml", "ae": "config_stage2_AE.yaml", "stag
 
 @dataclasses.dataclass(frozen=True)
 class Folders:
-    """Where the release keeps the three parts of a model."""
+    """The folders of a model's three parts in the release."""
 
     stage1: pathlib.Path
     ae: pathlib.Path
     stage2: pathlib.Path
 
     def documents(self) -> dict[str, Document]:
-        """The configs. Raises UserError for those that are missing or not plain YAML."""
+        """Returns the configs. Raises UserError if one is missing or not plain YAML."""
         return {part: documents.read(getattr(self, part) / name) for part, name in _CONFIGS.items()}
 
 
 def read_release(folders: Folders) -> Imported:
-    """Configuration and networks of a model of the authors.
+    """Returns the configuration and the networks of a model of the authors.
 
     Raises:
-      UserError: a file is missing, damaged or of another network; the configs contradict each other or the arrays, or
-        describe a model that this project does not have.
+      UserError: a file is missing, is damaged or holds another network; or the configs contradict each other or the
+        arrays, or describe a model that is not supported.
     """
     found = folders.documents()
     _check(found)
@@ -209,7 +209,7 @@ def _strides(network: ConfigDict) -> dict[str, Any]:
 
 
 def _files(name: str, folders: Folders, found: Mapping[str, Document]) -> list[pathlib.Path]:
-    """Where a network may be, the likeliest first: under the names that config_stage2.yaml gives, or the usual ones."""
+    """Returns the files that may hold a network: those named in config_stage2.yaml first, then the usual names."""
     stage2 = found["stage2"]
     encoder = stage2.get("First_stage_model.checkpoint_encoder", "best_PFVD_ENC")
     decoder = stage2.get("First_stage_model.checkpoint_decoder", "best_PFVD_GEN")
@@ -222,8 +222,8 @@ def _files(name: str, folders: Folders, found: Mapping[str, Document]) -> list[p
         "image_ae/encoder": (folders.ae, [image, "encoder_stage2", "Encoder_stage2"]),
         "flow/flow": (folders.stage2, ["cINN"]),
     }
-    place, names = stems[name]
-    return [place / f"{stem}{suffix}" for stem in names for suffix in (".pth", ".pth.tar")]
+    folder, names = stems[name]
+    return [folder / f"{stem}{suffix}" for stem in names for suffix in (".pth", ".pth.tar")]
 
 
 _WRITTEN = {
@@ -237,7 +237,7 @@ _WRITTEN = {
 
 
 def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], out: pathlib.Path) -> dict[str, int]:
-    """The folders `stage1`, `ae` and `stage2` in `out`, as the authors' code expects them.
+    """Writes the folders `stage1`, `ae` and `stage2` in `out`, as the authors' code expects them.
 
     Args:
       config: of the work directory.
@@ -246,7 +246,7 @@ def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], o
     Returns:
       File -> number of keys.
     Raises:
-      UserError: the authors' code has no such model; `out` is not empty or cannot be written.
+      UserError: the authors' code has no such model, or `out` is not empty or cannot be written.
     """
     _check_representable(config)
     parts = {name: part for name, part in _parts(config).items() if name.split("/")[1] in stages[name.split("/")[0]]}
@@ -277,7 +277,9 @@ def _check_representable(config: ConfigDict) -> None:
         ]
     for name, value, fits, needed in rules:
         if not fits(value):
-            raise UserError(f"{name} is {value}: the authors' code only has models with {needed}")
+            raise UserError(
+                f"unsupported value for {name}: {value} (must be {needed} in the authors' code)", name, value
+            )
 
 
 def _authors_configs(config: ConfigDict, out: pathlib.Path) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The YAML configs of the authors: values by dotted path, checked against each other, moved into a configuration."""
+"""Reads the YAML configs of the authors, checks them, and moves their values into a configuration."""
 
 import dataclasses
 import pathlib
@@ -16,7 +16,7 @@ _MISSING = object()
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, and two things that the authors' files have: tuples, and floats such as 1e-5."""
+    """Loads plain values, and two kinds that the authors' files contain: tuples, and floats such as 1e-5."""
 
 
 _Loader.add_constructor(
@@ -35,38 +35,38 @@ class Document:
     fields: Mapping[str, Any]
 
     def get(self, name: str, default: Any = _MISSING) -> Any:
-        """The value at a dotted path. Raises UserError where there is none and no default."""
+        """Returns the value at a dotted path. Raises UserError if there is neither a value nor a default."""
         value: Any = self.fields
         for part in name.split("."):
             value = value.get(part, _MISSING) if isinstance(value, Mapping) else _MISSING
         if value is _MISSING and default is _MISSING:
-            raise UserError(f"{self.path} has no {name}: it is not the config of this model, or not whole")
+            raise UserError(f"{self.path} has no field {name}: it is incomplete, or of another model", name)
         return default if value is _MISSING else value
 
     def require(self, name: str, allowed: Iterable[Any]) -> None:
-        """Raises UserError when a value is there that is none of those."""
+        """Raises UserError if the field has a value that is not allowed."""
         choices = list(allowed)
         value = self.get(name, choices[0])
         if value not in choices:
             known = ", ".join(map(str, choices))
-            raise UserError(f"{self.path}: {name} is {value}; only models with {known} can be read")
+            raise UserError(f"{self.path}: unsupported value for {name}: {value} (must be one of {known})", name, value)
 
 
 def read(path: pathlib.Path) -> Document:
-    """Raises UserError: no such file, not YAML, or tags that stand for code."""
+    """Returns a YAML file. Raises UserError if it is missing, is not YAML, or has tags that stand for code."""
     try:
         fields = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
+        raise UserError(f"there is no file {path}", value=str(path)) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not a plain YAML config: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path} is not plain YAML: {' '.join(str(error).split())}", value=str(path)) from error
     if not isinstance(fields, Mapping):
-        raise UserError(f"{path} is not a config: it holds no named fields")
+        raise UserError(f"{path} is not a config: it has no named fields", value=str(path))
     return Document(path, fields)
 
 
 def write(path: pathlib.Path, fields: Mapping[str, Any]) -> None:
-    """Plain YAML; tuples become lists."""
+    """Writes plain YAML; tuples become lists."""
     files.write_text(path, yaml.safe_dump(_plain(fields), sort_keys=False))
 
 
@@ -77,25 +77,27 @@ def _plain(value: Any) -> Any:
 
 
 def check_equal(first: Document, name: str, second: Document, other: str) -> None:
-    """Raises UserError when the two values are there and differ."""
+    """Raises UserError if both fields have values and these differ."""
     here, there = first.get(name, None), second.get(other, None)
     if here is not None and there is not None and here != there:
         raise UserError(
-            f"{first.path} has {name}: {here}, but {second.path} has {other}: {there}: these are not of one model"
+            f"{first.path} has {name}: {here}, but {second.path} has {other}: {there}. Give files of one model",
+            name,
+            here,
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A value of theirs and where it goes in a configuration of ours."""
+    """A field of the authors' config and the field of our configuration that it becomes."""
 
     theirs: str
     ours: str
-    needed: bool = False  # shapes depend on it; otherwise our own value is kept where theirs is missing
+    needed: bool = False  # because shapes depend on it; otherwise our value is kept if theirs is missing
 
 
 def fill(config: ConfigDict, document: Document, fields: Iterable[Field]) -> None:
-    """Moves values, each to the type that the configuration has. Raises UserError: a value is missing or of another."""
+    """Sets fields, converted to the types of the configuration. Raises UserError if a value is missing or invalid."""
     for field in fields:
         value = document.get(field.theirs, *(() if field.needed else (None,)))
         if value is None:
@@ -106,12 +108,14 @@ def fill(config: ConfigDict, document: Document, fields: Iterable[Field]) -> Non
         except (TypeError, ValueError) as error:
             needed = type(node[leaf]).__name__
             raise UserError(
-                f"{document.path}: {field.theirs} is {value!r}, a value of type {needed} is needed"
+                f"{document.path}: invalid value for {field.theirs}: {value!r} (must be of type {needed})",
+                field.theirs,
+                value,
             ) from error
 
 
 def collect(config: ConfigDict, fields: Iterable[Field]) -> dict[str, Any]:
-    """The inverse of `fill`: nested values of theirs."""
+    """Returns nested fields of the authors' config: the inverse of `fill`."""
     tree: dict[str, Any] = {}
     for field in fields:
         *parents, leaf = field.theirs.split(".")

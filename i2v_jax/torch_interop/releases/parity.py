@@ -1,4 +1,4 @@
-"""What an import did with every key of the authors' files."""
+"""Reports what an import did with each key of the authors' files."""
 
 import collections
 import dataclasses
@@ -13,13 +13,13 @@ from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS, Config, to_to
 
 @dataclasses.dataclass(frozen=True)
 class NetworkParity:
-    """One network: which keys of its file went where."""
+    """The keys of one network's file, and our paths of them."""
 
     name: str  # stage/network
     file: str
     used: Mapping[str, tuple[str, tuple[int, ...]]]  # key -> our path, their shape
-    left: Mapping[str, tuple[int, ...]]  # keys that carry nothing of their own: counters, flags, inverses
-    changed: tuple[str, ...]  # used keys whose array does not come back bit by bit
+    left: Mapping[str, tuple[int, ...]]  # keys without an array of ours: counters, flags, inverses
+    changed: tuple[str, ...]  # used keys whose array is not the same after the way back
 
     @property
     def parameters(self) -> int:
@@ -31,7 +31,7 @@ class NetworkParity:
         return f"{self.name:34s} {self.file:28s} {len(self.used):9d} {len(self.left):5d} {self.parameters:11d}  {back}"
 
     def kinds_left(self) -> list[str]:
-        """The keys left, those that differ in numbers alone together."""
+        """Returns the unused keys. Those that differ only in their numbers are counted together."""
         counts = collections.Counter((re.sub(r"\d+", "*", key), shape) for key, shape in self.left.items())
         return [f"{count} x {key} {list(shape)}" for (key, shape), count in counts.items()]
 
@@ -39,7 +39,7 @@ class NetworkParity:
 def compare(
     name: str, file: str, network: str, state: Mapping[str, np.ndarray], variables: layout.Variables, config: Config
 ) -> NetworkParity:
-    """The parity of `variables`, which `load_torch` made of `state`."""
+    """Returns the parity of `variables`, the result of `load_torch` for `state`."""
     state = layout.without_prefix(state)
     paths = {entry.key: entry.path for entry in NETWORKS[network].entries(config)}
     back = to_torch(network, variables, config)
@@ -50,17 +50,17 @@ def compare(
 
 
 def summary(networks: Sequence[NetworkParity], missing: Sequence[str]) -> str:
-    """A row per network, the keys left, and the networks that no file holds."""
+    """Returns a row per network, the unused keys, and the networks that are in no file."""
     head = f"{'network':34s} {'file':28s} {'keys used':>9s} {'left':>5s} {'parameters':>11s}  written back"
     lines = [head, *(network.summary for network in networks)]
-    lines += [f"left of {network.name}: {kind}" for network in networks for kind in network.kinds_left()]
+    lines += [f"unused in {network.name}: {kind}" for network in networks for kind in network.kinds_left()]
     if missing:
-        lines.append(f"in no file, made anew when trained: {', '.join(missing)}")
+        lines.append(f"in no file, initialized when training starts: {', '.join(missing)}")
     return "\n".join(lines)
 
 
 def listing(networks: Sequence[NetworkParity]) -> str:
-    """Every key, its shape and where it went."""
+    """Returns each key with its shape and our path."""
     lines = []
     for network in networks:
         lines += ["", f"{network.name} from {network.file}"]

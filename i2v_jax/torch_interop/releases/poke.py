@@ -1,4 +1,4 @@
-"""The poke release: a checkpoint and its config as configuration and networks of ours, and back."""
+"""Converts a checkpoint of the poke release and its config to our configuration and networks, and back."""
 
 import pathlib
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ _FIELDS = (
     Field("gan_temp.gen_weight", "poke.loss.temporal"),
     Field("gan_temp.fmap_weight", "poke.loss.feature_matching"),
 )
-# What of the release's architecture this project has one variant of (`interop/poke_networks.py` says which it reads).
+# Switches of the release's architecture that have one supported value (see `state_dicts/poke_networks.py`).
 _ARCHITECTURE: dict[str, Any] = {
     "nf_first": 32,
     "zeroflow_baseline": False,
@@ -59,15 +59,15 @@ _CHECKPOINT, _CONFIG = "reg_ckpt_checkpoint_0.pt", "config.yaml"
 
 
 def read_release(checkpoint: pathlib.Path, config_file: pathlib.Path) -> Imported:
-    """Configuration and networks of a poke model of the authors.
+    """Returns the configuration and the networks of a poke model of the authors.
 
     Raises:
-      UserError: a file is missing, damaged or of another network, or the config contradicts itself or the arrays, or
-        describes a model that this project does not have.
+      UserError: a file is missing, is damaged or holds another network; or the config contradicts the arrays, or
+        describes a model that is not supported.
     """
     document = documents.read(config_file)
     if not checkpoint.is_file():
-        raise UserError(f"there is no file {checkpoint} for the poke_model")
+        raise UserError(f"there is no file {checkpoint} for the poke_model", value=str(checkpoint))
     preset = _preset(document)
     config = configure(preset.config(), document)
     part = Part("poke_model", _network_config(config, document))
@@ -80,7 +80,11 @@ def read_release(checkpoint: pathlib.Path, config_file: pathlib.Path) -> Importe
 def _size(document: Document) -> int:
     height, width = document.get("data.spatial_size")
     if height != width:
-        raise UserError(f"{document.path}: data.spatial_size is {height}x{width}; only square frames can be read")
+        raise UserError(
+            f"{document.path}: unsupported value for data.spatial_size: {height}x{width} (must be square)",
+            "data.spatial_size",
+            (height, width),
+        )
     return height
 
 
@@ -89,7 +93,7 @@ def _preset(document: Document) -> Preset:
 
 
 def configure(config: ConfigDict, document: Document) -> ConfigDict:
-    """`config` of a poke model with the values of the authors' file. Raises UserError for values that do not fit."""
+    """Returns `config` of a poke model with the values of the authors' file. Raises UserError for invalid values."""
     documents.fill(config, document, _FIELDS)
     config.data.size = _size(document)
     config.data.frames = 1 + document.get("data.max_frames", config.data.frames - 1)
@@ -110,7 +114,7 @@ def configure(config: ConfigDict, document: Document) -> ConfigDict:
 
 
 def _network_config(config: ConfigDict, document: Document | None = None) -> dict[str, Any]:
-    """The hyper-parameters of the model under the release's names."""
+    """Returns the hyper-parameters of the model under the release's names."""
     model = config.poke.model
     switches = {name: document.get(f"architecture.{name}", value) if document else value
                 for name, value in _ARCHITECTURE.items()}  # fmt: skip
@@ -125,9 +129,9 @@ def _network_config(config: ConfigDict, document: Document | None = None) -> dic
 
 
 def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], out: pathlib.Path) -> dict[str, int]:
-    """The checkpoint in `out`, as the authors' model loads it, and `config.yaml`, a record of its hyper-parameters.
+    """Writes a checkpoint to `out`, as the authors' model loads it, and `config.yaml`, with its hyper-parameters.
 
-    The authors' `main.py` reads more from its config: folders, sections of testing and logging, workers.
+    The authors' `main.py` reads more from its config: folders, sections for testing and logging, workers.
 
     Args:
       config: of the work directory.
@@ -136,7 +140,7 @@ def write_release(config: ConfigDict, stages: Mapping[str, Mapping[str, Any]], o
     Returns:
       File -> number of keys.
     Raises:
-      UserError: the authors' code has no such model; `out` is not empty or cannot be written.
+      UserError: the authors' code has no such model, or `out` is not empty or cannot be written.
     """
     _check_representable(config.poke.model)
     params = {name: stages["poke"][name]["params"] for name in MODEL}
@@ -159,7 +163,11 @@ def _check_representable(model: ConfigDict) -> None:
     for name, values in needed.items():
         if model[name] not in values:
             known = " or ".join(map(str, values))
-            raise UserError(f"poke.model.{name} is {model[name]}: the authors' code only has models with {known}")
+            raise UserError(
+                f"unsupported value for poke.model.{name}: {model[name]} (must be {known} in the authors' code)",
+                f"poke.model.{name}",
+                model[name],
+            )
 
 
 def _authors_config(config: ConfigDict) -> dict[str, Any]:

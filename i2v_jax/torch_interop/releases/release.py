@@ -1,4 +1,4 @@
-"""What the releases have in common: networks in files of torch.save, a work directory made of them, and back."""
+"""Converts the networks of a release, in files of torch.save, to a work directory and back."""
 
 import dataclasses
 import importlib
@@ -25,7 +25,7 @@ Stages = dict[str, dict[str, layout.Variables]]  # stage -> network -> variables
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """One of our config files and its arguments: what an imported configuration starts from."""
+    """One of our config files and its arguments, from which an imported configuration starts."""
 
     file: str
     get_config: Callable[[str], Config]
@@ -42,7 +42,7 @@ class Preset:
         return self.get_config(",".join(self.arguments))
 
     def options(self, config: Config) -> list[str]:
-        """Returns the options of launch.train that make `config`, as far as it decides what is learned."""
+        """Returns the options of launch.train that make `config`, with all fields that training depends on."""
         fields = [f"--config.{name}={_written(value)}" for name, value in differences(self.config(), config).items()]
         return [f"--config={self.file}:{','.join(self.arguments)}", *fields]
 
@@ -53,9 +53,9 @@ def _written(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A network in the release."""
+    """A network of the release."""
 
-    network: str  # of `interop.load_torch`
+    network: str  # of `load_torch`
     config: Mapping[str, Any]
     needed: bool = True
 
@@ -70,7 +70,7 @@ class Imported:
     networks: tuple[parity.NetworkParity, ...]
 
     def missing(self) -> list[str]:
-        """The networks of the configuration that no file holds."""
+        """Returns the networks of the configuration that are in no file."""
         built = registry.build(self.config)
         names = [f"{stage}/{name}" for stage in self.config.stages for name in built[stage]]
         return [name for name in names if name.split("/")[1] not in self.stages[name.split("/")[0]]]
@@ -86,8 +86,8 @@ def load_parts(
 
     Args:
       preset, config: of the model.
-      parts: stage/network -> what it is.
-      files: stage/network -> where it may be.
+      parts: the networks, by stage/network.
+      files: maps stage/network to the files that may hold it.
     Raises:
       UserError: a needed file is missing, is damaged, or holds another network.
     """
@@ -97,7 +97,7 @@ def load_parts(
         found = [file for file in files(name) if file.is_file()]
         if not found:
             if part.needed:
-                raise UserError(f"there is no file {files(name)[0]} for the {part.network}")
+                raise UserError(f"there is no file {files(name)[0]} for the {part.network}", value=str(files(name)[0]))
             continue
         state = torch_files.read_state_dict(found[0])
         stage, network = name.split("/")
@@ -109,15 +109,15 @@ def load_parts(
 def load_part(
     name: str, part: Part, file: pathlib.Path, state: Mapping[str, np.ndarray], parts: Mapping[str, Part]
 ) -> tuple[layout.Variables, parity.NetworkParity]:
-    """One network's variables, as NumPy arrays, and its parity. Raises UserError where the state dict is not its."""
+    """Returns a network's variables, as NumPy arrays, and its parity. Raises UserError for another network's state."""
     keys = set(layout.without_prefix(state))
     for other in parts.values():
         if keys and keys.isdisjoint(_keys(part)) and keys <= _keys(other):
-            raise UserError(f"{file} holds a {other.network}; expected a {part.network}")
+            raise UserError(f"{file} holds a {other.network} (must be a {part.network})", value=other.network)
     try:
         _, variables = load_torch(part.network, state, part.config)
     except UserError as error:
-        raise UserError(f"{file}: {error}") from error
+        raise UserError(f"{file}: {error}", error.field, error.value) from error
     variables = jax.tree.map(np.asarray, variables)
     return variables, parity.compare(name, file.name, part.network, state, variables, part.config)
 
@@ -127,7 +127,7 @@ def _keys(part: Part) -> set[str]:
 
 
 def write_workdir(imported: Imported, workdir: pathlib.Path) -> None:
-    """A work directory with checkpoint 0 of every stage and `parity.txt`, whole or not at all.
+    """Writes a work directory with checkpoint 0 of every stage and `parity.txt`, complete or not at all.
 
     Raises:
       UserError: the folder is not empty, or cannot be written.
@@ -147,7 +147,7 @@ def write_parts(
     out: pathlib.Path,
     write_configs: Callable[[pathlib.Path], None],
 ) -> dict[str, int]:
-    """Writes each part as {"epoch": 0, "state_dict": ...} to its file in `out`, then the configs; all or nothing.
+    """Writes each part as {"epoch": 0, "state_dict": ...} to its file in `out`, and the configs; all or nothing.
 
     Returns:
       File -> number of keys.
@@ -168,7 +168,7 @@ def write_parts(
 def states(
     parts: Mapping[str, Part], stages: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """stage/network and its state dict."""
+    """Yields stage/network and its state dict."""
     for name, part in parts.items():
         stage, network = name.split("/")
         yield name, to_torch(part.network, stages[stage][network], part.config)

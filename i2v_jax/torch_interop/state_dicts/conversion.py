@@ -23,7 +23,7 @@ Config = Mapping[str, Any]
 
 
 class Network(NamedTuple):
-    """How a network's config becomes our module, its state-dict entries, and inputs to initialize it with."""
+    """The functions that turn a network's config into our module, its state-dict entries, and example inputs."""
 
     module: Callable[[Config], nn.Module]
     entries: Callable[[Config], list[layout.Entry]]
@@ -86,32 +86,32 @@ NETWORKS: dict[str, Network] = {
 
 
 def load_torch(network: str, state_dict: Mapping[str, Any], config: Config) -> tuple[nn.Module, layout.Variables]:
-    """Our module and its variables from a state dict of the authors' code.
+    """Returns our module and its variables from a state dict of the authors' code.
 
     Args:
       network: one of `NETWORKS`.
       state_dict: key -> NumPy array or PyTorch tensor.
-      config: the authors' hyper-parameters of that network, and `image_size` and `frames` where it has them.
+      config: the authors' hyper-parameters of that network, and its `image_size` and `frames` if it has them.
     Raises:
-      UserError: an unknown network, a config without a needed entry, or unknown, missing or wrongly shaped keys.
+      UserError: the network is unknown, the config lacks a field, or keys are unknown, missing or have wrong shapes.
     """
     if network not in NETWORKS:
-        raise UserError(f"unknown network {network!r}; known are {', '.join(NETWORKS)}")
+        raise UserError(f"unknown network {network!r}: choose from {', '.join(NETWORKS)}", "network", network)
     row = NETWORKS[network]
     try:
         module, entries, inputs = row.module(config), row.entries(config), row.example_inputs(config)
     except KeyError as error:
-        raise UserError(f"the config of {network} lacks {error}") from error
+        raise UserError(f"the config of {network} has no field {error}", field=str(error.args[0])) from error
     expected = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     arrays = {key: _to_numpy(value) for key, value in state_dict.items()}
     return module, jax.tree.map(jnp.asarray, layout.to_variables(network, entries, arrays, expected))
 
 
 def to_torch(network: str, variables: layout.Variables, config: Config) -> dict[str, np.ndarray]:
-    """The inverse of `load_torch`: a state dict of NumPy arrays, also for a part of the variables (gradients)."""
+    """Returns a state dict of NumPy arrays: the inverse of `load_torch`. `variables` may be incomplete (gradients)."""
     return layout.to_state(NETWORKS[network].entries(config), variables)
 
 
 def _to_numpy(value: Any) -> np.ndarray:
-    """Also of a tensor that needs gradients or lies on another device."""
+    """Returns a NumPy array, also of a tensor that requires gradients or is on another device."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

@@ -1,4 +1,4 @@
-"""The authors' conditional flow: config -> module, and where each of its state-dict keys goes."""
+"""State dicts of the authors' conditional flow: config -> module, and our path of each key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _PERMUTATION = layout.Transform(lambda a: a.astype(np.int32), lambda a: a.astype
 
 
 def flow(config: Mapping[str, Any]) -> ConditionalFlow:
-    """`config` has z_dim, n_flows, hidden_dim, hidden_depth and control (the fixtures' names)."""
+    """Returns the module for z_dim, n_flows, hidden_dim, hidden_depth and control of `config`."""
     return ConditionalFlow(
         z_dim=config["z_dim"],
         blocks=config["n_flows"],
@@ -24,12 +24,12 @@ def flow(config: Mapping[str, Any]) -> ConditionalFlow:
 
 
 def example_latent_and_condition(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    """z [1, z_dim] and a condition [1, embedding_dim]; with control the latter counts the one-hots of eta too."""
+    """Returns z [1, z_dim] and a condition [1, embedding_dim], which includes the one-hots of eta with control."""
     return jnp.zeros((1, config["z_dim"])), jnp.zeros((1, config["embedding_dim"]))
 
 
 def flow_entries(config: Mapping[str, Any]) -> list[layout.Entry]:
-    """Keys as in `cINN.pth`. The stored inverse permutation and the ActNorm's flag carry nothing of their own."""
+    """Returns the keys of `cINN.pth`. The inverse permutation and the flag of ActNorm follow from other keys."""
     channels = config["z_dim"]
     vector = layout.reshape((1, channels, 1, 1), (channels,))
     entries = []
@@ -51,7 +51,7 @@ def flow_entries(config: Mapping[str, Any]) -> list[layout.Entry]:
 
 
 def _mlp_entries(theirs: str, ours: str, member: int, layers: int) -> list[layout.Entry]:
-    """A PyTorch Sequential of linear layers with activations between them: the linear ones have even indices."""
+    """Returns the entries of a PyTorch Sequential, whose linear layers have even indices."""
     entries = []
     for index in range(layers):
         entries += [

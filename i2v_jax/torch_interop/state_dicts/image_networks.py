@@ -1,4 +1,4 @@
-"""The authors' image autoencoder and its encoder: config -> module, and where each state-dict key goes.
+"""The authors' image autoencoder and its encoder: config -> module, and our path of each key.
 
 The names on their side are torchvision's (encoder) and those of a PyTorch port of BigGAN (decoder).
 """
@@ -20,35 +20,35 @@ _POINTWISE_TO_LINEAR = layout.Transform(lambda a: a[:, :, 0, 0].T, lambda a: a.T
 
 
 def image_autoencoder_module(config: Config) -> image_autoencoder.ImageAutoencoder:
-    """`config` has z_dim, in_size, norm and encoder_type, as `config_stage2_AE.yaml` does.
+    """Returns the module for z_dim, in_size, norm and encoder_type of `config_stage2_AE.yaml`.
 
     Raises:
       UserError: the config asks for ActNorm in the decoder, which no released model has.
     """
     if config.get("use_actnorm_in_dec"):
-        raise UserError("use_actnorm_in_dec is set in this config: image decoders with ActNorm are not supported")
+        raise UserError("unsupported value for use_actnorm_in_dec: True (must be False)", "use_actnorm_in_dec", True)
     return image_autoencoder.ImageAutoencoder(
         z_dim=config["z_dim"], size=config["in_size"], norm=config["norm"], depth=config["encoder_type"]
     )
 
 
 def image_encoder_module(config: Config) -> image_autoencoder.ImageEncoder:
-    """`config` has z_dim, in_size, norm and encoder_type."""
+    """Returns the module for z_dim, in_size, norm and encoder_type of the authors' config."""
     return image_autoencoder.ImageEncoder(z_dim=config["z_dim"], norm=config["norm"], depth=config["encoder_type"])
 
 
 def example_images(config: Config) -> tuple[Any, ...]:
-    """One image [1, in_size, in_size, 3]."""
+    """Returns one image [1, in_size, in_size, 3]."""
     return (jnp.zeros((1, config["in_size"], config["in_size"], 3)),)
 
 
 def image_encoder_entries(config: Config) -> list[Entry]:
-    """Keys as in `encoder_stage2.pth`."""
+    """Returns the keys of `encoder_stage2.pth`."""
     return _encoder_entries("model", "", config)
 
 
 def image_autoencoder_entries(config: Config) -> list[Entry]:
-    """Keys of encoder and decoder under `encoder.` and `decoder.`."""
+    """Returns the keys of encoder and decoder, which start with `encoder.` and `decoder.`."""
     return [*_encoder_entries("encoder.model", "encoder/", config), *_decoder_entries(config)]
 
 
@@ -91,7 +91,7 @@ def _batch_norm(theirs: str, ours: str, affine: bool = True) -> list[Entry]:
 
 
 def _spectral(theirs: str, ours: str, transform: layout.Transform, bias: bool = True) -> list[Entry]:
-    """A layer of the decoder: its `weight_v`, as long as `weight_u`, is stored but never read."""
+    """Returns the entries of a layer of the decoder. Its `weight_v`, as long as `weight_u`, is stored but not read."""
     entries = [
         Entry(f"{theirs}.module.weight_bar", f"params/{ours}/kernel", transform),
         Entry(f"{theirs}.module.weight_u", f"spectral/{ours}/u"),
@@ -140,7 +140,7 @@ def _attention_entries(theirs: str, ours: str) -> list[Entry]:
 
 
 def _unused_attention_entries(theirs: str) -> list[Entry]:
-    """State dicts of 64x64 decoders hold an attention layer too, which nothing calls."""
+    """Returns the entries of an attention layer that state dicts of 64x64 decoders contain, but that is not used."""
     width, inner, values = _UNUSED_ATTENTION
     entries = [layout.constant(f"{theirs}.gamma", np.zeros(1, np.float32))]
     for name, shape in {

@@ -1,10 +1,10 @@
-"""How the state-dict keys of the authors' PyTorch code correspond to arrays of ours, in both directions."""
+"""Maps the state-dict keys of the authors' PyTorch code to our arrays, in both directions."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import jax
+import flax.traverse_util
 import numpy as np
 
 from i2v_jax.errors import UserError
@@ -33,7 +33,7 @@ CONV3D = _permute(2, 3, 4, 1, 0)  # O,I,T,H,W -> T,H,W,I,O
 
 
 def spectral_v(kernel_size: tuple[int, ...]) -> Transform:
-    """PyTorch's v runs over (I, kernel...), ours over (kernel..., I)."""
+    """Returns the change of layout of v: PyTorch's runs over (I, kernel...), ours over (kernel..., I)."""
     return Transform(
         lambda v: np.moveaxis(v.reshape(-1, *kernel_size), 0, -1).reshape(-1),
         lambda v: np.moveaxis(v.reshape(*kernel_size, -1), -1, 0).reshape(-1),
@@ -41,6 +41,7 @@ def spectral_v(kernel_size: tuple[int, ...]) -> Transform:
 
 
 def reshape(torch_shape: tuple[int, ...], jax_shape: tuple[int, ...]) -> Transform:
+    """Returns the change from one shape to the other."""
     return Transform(lambda a: a.reshape(jax_shape), lambda a: a.reshape(torch_shape))
 
 
@@ -50,14 +51,13 @@ class Entry:
 
     Attributes:
       key: the state-dict key.
-      path: the collection and then the module path, e.g. "params/stem/kernel". Empty: a key that is known and
-        carries nothing of ours (a counter, a flag), not missed when absent.
+      path: the collection and the module path, such as "params/stem/kernel". Empty for a known key that has no array
+        of ours (a counter, a flag); it may be absent.
       transform: the change of layout.
-      columns: the (start, stop) of the last axis that the key fills, where several keys share one array of ours.
-      member: the place on the first axis that the key fills, where arrays of several keys are stacked.
-      derive: what makes a key with an empty path, from our arrays at `sources`; without it `to_state` leaves the key
-        out.
-      sources: paths.
+      columns: the (start, stop) of the last axis that the key fills, if several keys share one of our arrays.
+      member: the index on the first axis that the key fills, if the arrays of several keys are stacked.
+      derive: computes a key with an empty path from our arrays at `sources`. Without it `to_state` omits the key.
+      sources: paths of our arrays.
     """
 
     key: str
@@ -69,7 +69,7 @@ class Entry:
     sources: tuple[str, ...] = ()
 
     def part(self, array: np.ndarray) -> np.ndarray:
-        """The view of our array that this key corresponds to."""
+        """Returns the view of our array that this key corresponds to."""
         array = array if self.member is None else array[self.member]
         return array if self.columns is None else array[..., slice(*self.columns)]
 
@@ -77,19 +77,22 @@ class Entry:
 def to_variables(
     network: str, entries: Iterable[Entry], state: Mapping[str, np.ndarray], expected: Variables
 ) -> Variables:
-    """Our variables from a state dict.
+    """Returns our variables from a state dict.
 
     Args:
       network: the name used in messages.
-      entries: the correspondence of every key.
+      entries: one for each key.
       state: PyTorch state-dict key -> array. A DataParallel prefix "module." on every key is removed.
-      expected: what `module.init` makes (arrays or shapes); every one of its leaves must be filled.
+      expected: the result of `module.init` (arrays or shapes); each of its leaves must be filled.
     Raises:
-      UserError: one message that lists the unknown, missing and wrongly shaped keys.
+      UserError: keys are unknown, missing or have wrong shapes. Its value maps these words to the keys.
     """
     state = without_prefix(state)
     table = {entry.key: entry for entry in entries}
-    ours = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in _flatten(expected).items()}
+    ours = {
+        path: np.zeros(leaf.shape, leaf.dtype)
+        for path, leaf in flax.traverse_util.flatten_dict(expected, sep="/").items()
+    }
     _check_table(network, table, ours)
 
     wrong = []
@@ -110,20 +113,22 @@ def to_variables(
     }
     if any(problems.values()):
         lists = "; ".join(f"{name} keys: {', '.join(keys)}" for name, keys in problems.items() if keys)
-        raise UserError(f"this state dict is not that of {network} with the given config; {lists}")
-    return _nest(ours)
+        raise UserError(
+            f"this state dict does not belong to {network} with the given config: {lists}", "state_dict", problems
+        )
+    return flax.traverse_util.unflatten_dict(ours, sep="/")
 
 
 def without_prefix(state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """The keys without the "module." that DataParallel puts before each of them."""
+    """Returns the state dict without the prefix "module." that DataParallel adds to each key."""
     if not all(key.startswith("module.") for key in state):
         return state
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def to_state(entries: Iterable[Entry], variables: Variables) -> dict[str, np.ndarray]:
-    """The inverse of `to_variables`. Collections that `variables` lacks are left out: gradients are params only."""
-    flat = _flatten(variables)
+    """Returns a state dict: the inverse of `to_variables`. Collections that `variables` lacks are omitted."""
+    flat = flax.traverse_util.flatten_dict(variables, sep="/")
     state = {}
     for entry in entries:
         if entry.derive is not None and all(source in flat for source in entry.sources):
@@ -135,7 +140,7 @@ def to_state(entries: Iterable[Entry], variables: Variables) -> dict[str, np.nda
 
 
 def _check_table(network: str, table: Mapping[str, Entry], ours: Mapping[str, np.ndarray]) -> None:
-    """A table that does not fit its module is our mistake, not the user's."""
+    """Raises AssertionError if the entries do not fit the module, which is a mistake in this package."""
     filled = dict.fromkeys(ours, 0)
     for entry in table.values():
         if entry.path and entry.path not in ours:
@@ -148,25 +153,10 @@ def _check_table(network: str, table: Mapping[str, Entry], ours: Mapping[str, np
 
 
 def constant(key: str, value: np.ndarray) -> Entry:
-    """A key that is the same in every state dict."""
+    """Returns the entry of a key that is the same in every state dict."""
     return Entry(key, "", derive=lambda: value)
 
 
 def batches_tracked(norm: str) -> Entry:
-    """The counter of a batch norm, which nothing reads where running averages have a fixed momentum."""
+    """Returns the entry of a batch norm's counter, which is not read when the momentum is fixed."""
     return constant(f"{norm}.num_batches_tracked", np.zeros((), np.int64))
-
-
-def _flatten(variables: Variables) -> dict[str, Any]:
-    return {"/".join(key.key for key in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
-
-
-def _nest(flat: Mapping[str, np.ndarray]) -> Variables:
-    nested: Variables = {}
-    for path, value in flat.items():
-        *parents, leaf = path.split("/")
-        node = nested
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    return nested

@@ -1,4 +1,4 @@
-"""The backbones of the metrics, I3D and InceptionV3: where each key of their published weights goes."""
+"""State dicts of the backbones of metrics, I3D and InceptionV3: modules, and our path of each key."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -32,12 +32,12 @@ _POINTWISE_TO_LINEAR = layout.Transform(lambda a: a[:, :, 0, 0, 0].T, lambda a: 
 
 
 def i3d_kinetics(config: Config) -> i3d.I3D:
-    """The network of 400 actions; it needs nothing from the config."""
+    """Returns the network of 400 actions; the config is not used."""
     return i3d.I3D()
 
 
 def i3d_kinetics_entries(config: Config) -> list[Entry]:
-    """Keys of the PyTorch port, `model_rgb.pth`."""
+    """Returns the keys of the PyTorch port, `model_rgb.pth`."""
     entries = []
     for ours, theirs in _i3d_units(_PORT, "."):
         entries += _conv_norm(f"{theirs}.conv3d", f"{theirs}.batch3d", ours, layout.CONV3D)
@@ -45,18 +45,22 @@ def i3d_kinetics_entries(config: Config) -> list[Entry]:
 
 
 def i3d_dynamic_textures(config: Config) -> i3d.I3D:
-    """The classifier of 18 dynamic textures; `config` has `frames`, the length of the clips that it was trained on.
+    """Returns the classifier of 18 dynamic textures; `config` has `frames`, the length of its training clips.
 
     Raises:
       UserError: `frames` is neither 16 nor 32.
     """
     if config["frames"] not in (16, 32):
-        raise UserError(f"frames is {config['frames']}; there are I3Ds for dynamic textures of 16 and of 32 frames")
+        raise UserError(
+            f"invalid value for frames: {config['frames']} (must be 16 or 32, as I3Ds of dynamic textures have)",
+            "frames",
+            config["frames"],
+        )
     return i3d.I3D(DYNAMIC_TEXTURES, pool_frames=config["frames"] // 8, eps=1e-5, dropout=0.5)
 
 
 def i3d_dynamic_textures_entries(config: Config) -> list[Entry]:
-    """Keys of `I3D_16.pth.tar` and `I3D_32.pth.tar`."""
+    """Returns the keys of `I3D_16.pth.tar` and `I3D_32.pth.tar`."""
     entries = []
     for ours, theirs in _i3d_units(_DYNAMIC_TEXTURES, "."):
         key = _capitalized(theirs)
@@ -65,12 +69,12 @@ def i3d_dynamic_textures_entries(config: Config) -> list[Entry]:
 
 
 def example_clip(config: Config) -> tuple[jax.Array]:
-    """One clip that every I3D can take, [1, 32, 224, 224, 3]."""
+    """Returns one clip that every I3D accepts, [1, 32, 224, 224, 3]."""
     return (jnp.zeros((1, 32, 224, 224, 3)),)
 
 
 def i3d_from_tensorflow(tree: Any) -> layout.Variables:
-    """Our variables from TensorFlow's of the Kinetics network, given as the tree that Flax's own layers would have."""
+    """Returns our variables from TensorFlow's of the Kinetics network, named as those of Flax's layers."""
     theirs = flax.traverse_util.flatten_dict(tree, sep="/")
     ours = {}
     for path, name in _i3d_units(_TENSORFLOW, "/"):
@@ -78,7 +82,7 @@ def i3d_from_tensorflow(tree: Any) -> layout.Variables:
         bias = theirs[f"params/{key}/BatchNorm_0/bias"]
         ours[f"params/{path}/conv/kernel"] = theirs[f"params/{key}/Conv_0/kernel"]
         ours[f"params/{path}/norm/bias"] = bias
-        ours[f"params/{path}/norm/scale"] = np.ones_like(bias)  # these batch norms have none
+        ours[f"params/{path}/norm/scale"] = np.ones_like(bias)  # these batch norms have no scale
         for kind in ("mean", "var"):
             ours[f"batch_stats/{path}/norm/{kind}"] = theirs[f"batch_stats/{key}/BatchNorm_0/{kind}"].reshape(-1)
     logits = "params/Logits/Conv3d_0c_1x1/Conv_0"
@@ -88,12 +92,12 @@ def i3d_from_tensorflow(tree: Any) -> layout.Variables:
 
 
 def inception_v3(variant: inception.Variant) -> Callable[[Config], inception.InceptionV3]:
-    """The function that makes that InceptionV3; it needs nothing from the config."""
+    """Returns the function that makes that InceptionV3; the config is not used."""
     return lambda config: inception.InceptionV3(variant)
 
 
 def inception_entries(config: Config) -> list[Entry]:
-    """Keys of torchvision's InceptionV3 and of the FID network; those of the classifiers may be there or not."""
+    """Returns the keys of torchvision's InceptionV3 and of the FID network; those of the classifiers are optional."""
     entries = []
     for ours in inception.units():
         theirs = _capitalized(ours).replace("/", ".")
@@ -105,12 +109,12 @@ def inception_entries(config: Config) -> list[Entry]:
 
 
 def example_images(config: Config) -> tuple[jax.Array]:
-    """One image [1, 299, 299, 3]."""
+    """Returns one image [1, 299, 299, 3]."""
     return (jnp.zeros((1, 299, 299, 3)),)
 
 
 def _i3d_units(naming: int, separator: str) -> Iterator[tuple[str, str]]:
-    """Our path of every convolution with batch norm, and its name elsewhere, in small letters at the start."""
+    """Yields our path of each convolution with batch norm, and its name elsewhere, the first letter in lower case."""
     yield from ((name, name) for name in _STEM)
     for block in i3d.MIXED:
         for ours, names in _UNITS.items():
@@ -122,7 +126,7 @@ def _capitalized(name: str) -> str:
 
 
 def _conv_norm(conv: str, norm: str, ours: str, kernel: layout.Transform) -> list[Entry]:
-    """A convolution without bias and the batch norm behind it."""
+    """Returns the entries of a convolution without bias and of the batch norm after it."""
     return [
         Entry(f"{conv}.weight", f"params/{ours}/conv/kernel", kernel),
         Entry(f"{norm}.weight", f"params/{ours}/norm/scale"),
@@ -134,7 +138,7 @@ def _conv_norm(conv: str, norm: str, ours: str, kernel: layout.Transform) -> lis
 
 
 def _logits(theirs: str) -> list[Entry]:
-    """A linear map that they keep as a convolution over one position."""
+    """Returns the entries of a linear map that is stored as a convolution over one position."""
     return [
         Entry(f"{theirs}.weight", "params/logits/kernel", _POINTWISE_TO_LINEAR),
         Entry(f"{theirs}.bias", "params/logits/bias"),

@@ -1,4 +1,4 @@
-"""Pickles of NumPy arrays, read without running the code that a pickle can carry."""
+"""Reads pickles of NumPy arrays without running the code that a pickle can contain."""
 
 import io
 import pickle
@@ -9,7 +9,7 @@ import numpy as np
 
 from i2v_jax.errors import UserError
 
-# What a pickle of NumPy arrays refers to, under the names of NumPy 1 and 2.
+# The names that a pickle of NumPy arrays refers to, in NumPy 1 and 2.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED: Mapping[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -22,17 +22,20 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise UserError(f"refused to unpickle {module}.{name}: only NumPy arrays in plain containers are read")
+            raise UserError(
+                f"the pickle refers to {module}.{name} (may refer to NumPy arrays only): get the file again",
+                value=f"{module}.{name}",
+            )
         return _ALLOWED[module, name]
 
 
 def read_arrays(content: bytes) -> Any:
-    """The NumPy arrays, in dicts, lists and tuples, of a pickle.
+    """Returns the NumPy arrays of a pickle, in dicts, lists and tuples.
 
     Raises:
-      UserError: the pickle is damaged, or refers to anything but array reconstruction; nothing of it is called.
+      UserError: the pickle is damaged, or refers to anything but array reconstruction. Nothing of it is called.
     """
     try:
         return _ArraysOnly(io.BytesIO(content)).load()
     except (pickle.UnpicklingError, EOFError) as error:
-        raise UserError(f"this is not a whole pickle of NumPy arrays ({error}): get the file again") from error
+        raise UserError(f"this is no complete pickle of NumPy arrays ({error}): get the file again") from error

@@ -1,4 +1,4 @@
-"""The networks of the poke model: the authors' config -> module, and where each of their state-dict keys goes."""
+"""State dicts of the poke model's networks: the authors' config -> module, and our path of each key."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from i2v_jax.torch_interop.state_dicts.video_networks import affine_entries, blo
 Config = Mapping[str, Any]
 _PATCH_WIDTH = 64
 _NARROWEST = 32
-# Variants of the release that no fixture shows, and what each of its switches must be.
+# Variants of the release that no fixture shows, and the value that each of its switches must have.
 _MODEL_SWITCHES = {
     "zeroflow_baseline": False,
     "disentanglement": False,
@@ -33,14 +33,18 @@ _GATES_THERE = {"update": "update_gate", "reset": "reset_gate", "candidate": "ou
 def _check(config: Config, switches: Mapping[str, bool]) -> None:
     for name, needed in switches.items():
         if config[name] != needed:
-            raise UserError(f"{name} is {config[name]}; only networks with {name}={needed} can be read")
+            raise UserError(f"unsupported value for {name}: {config[name]} (must be {needed})", name, config[name])
 
 
 def poke_networks(config: Config) -> dict[str, Any]:
-    """The four networks of the poke model."""
+    """Returns the module with the four networks of the poke model."""
     _check(config, _MODEL_SWITCHES)
     if config["nf_first"] != _NARROWEST:
-        raise UserError(f"nf_first is {config['nf_first']}; only {_NARROWEST} can be read")
+        raise UserError(
+            f"unsupported value for nf_first: {config['nf_first']} (must be {_NARROWEST})",
+            "nf_first",
+            config["nf_first"],
+        )
     return poke_model.build(
         size=config["image_size"],
         features=config["nf_deep"],
@@ -83,7 +87,7 @@ def poke_model_entries(config: Config) -> list[Entry]:
 
 
 def _block(theirs: str, ours: str, channels: int, features: int, upsample: bool = False) -> Iterator[Entry]:
-    """A residual block: its first convolution and that of the shortcut are one of ours."""
+    """Returns the entries of a residual block, whose first convolution and shortcut are one convolution of ours."""
     widened = upsample or channels != features
     for index, name in enumerate(("conv1", "res_conv") if widened else ("conv1",)):
         columns = (index * features, (index + 1) * features)
@@ -125,7 +129,11 @@ def example_images(config: Config) -> tuple[jax.Array]:
 def poke_temporal_discriminator(config: Config) -> PatchTemporalDiscriminator:
     _check(config, _TEMPORAL_SWITCHES)
     if config["num_classes"] != 1:
-        raise UserError(f"num_classes is {config['num_classes']}; only discriminators with num_classes=1 can be read")
+        raise UserError(
+            f"unsupported value for num_classes: {config['num_classes']} (must be 1)",
+            "num_classes",
+            config["num_classes"],
+        )
     return PatchTemporalDiscriminator()
 
 
@@ -140,7 +148,7 @@ def poke_temporal_discriminator_entries(config: Config) -> list[Entry]:
     for stage in range(len(channels) - 1):
         theirs = f"layers.{stage - 1}" if stage else "layer1"
         for block in range(2):
-            # Every stage changes the size or the width, so its first block has a shortcut of its own.
+            # Every stage changes the size or the width, so its first block has its own shortcut.
             ours = f"trunk/stage{stage}_block{block}"
             entries += block_entries(f"{theirs}.{block}", ours, (3, 3), shortcut=block == 0, spectral=True)
     return entries

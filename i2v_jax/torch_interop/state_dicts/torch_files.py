@@ -1,7 +1,7 @@
-"""Files of `torch.save`, read and written without PyTorch and without running what a pickle can carry.
+"""Reads and writes files of `torch.save` without PyTorch, and without running code that a pickle can contain.
 
-A file is a pickle that names storages, and the storages' bytes: as members of a zip archive since PyTorch 1.6, before
-that one after the other behind the pickle.
+A file is a pickle that names storages, and the storages' bytes. Since PyTorch 1.6 they are members of a zip archive;
+before, they follow the pickle one after the other.
 """
 
 import collections
@@ -37,7 +37,7 @@ _LEGACY_VERSION = 1001
 
 @dataclasses.dataclass
 class _Storage:
-    """A flat array that is read when it is needed."""
+    """A flat array that is read on demand."""
 
     dtype: np.dtype[Any]
     size: int  # elements
@@ -60,7 +60,7 @@ class Tensor:
     strides: tuple[int, ...]
 
     def numpy(self) -> np.ndarray:
-        """A copy. Raises ValueError for a view that reaches outside its storage."""
+        """Returns a copy. Raises ValueError if the tensor reaches outside its storage."""
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         inside = self.offset >= 0 and min((*self.shape, *self.strides), default=0) >= 0 and last < self.storage.size
         if 0 in self.shape:
@@ -81,7 +81,7 @@ def _numpy_scalar(dtype: np.dtype[Any], content: bytes) -> Any:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """How bytes are written into pickles of protocol 2."""
+    """Returns bytes as pickles of protocol 2 contain them."""
     return text.encode(encoding)
 
 
@@ -101,7 +101,7 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes plain containers, numbers and `Tensor`s; refuses every other name."""
+    """Makes plain containers, numbers and `Tensor`s, and refuses any other name."""
 
     def __init__(self, file: Any, storage: Callable[[Any], _Storage] | None = None) -> None:
         super().__init__(file, encoding="latin1")
@@ -114,15 +114,15 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         if self._storage is None:
-            raise pickle.UnpicklingError("a storage where none can be")
+            raise pickle.UnpicklingError("it has a storage where none is allowed")
         return self._storage(pid)
 
 
 def read(path: pathlib.Path) -> Any:
-    """What `torch.save` wrote, with a `Tensor` in place of each tensor; of a zip archive nothing else is read yet.
+    """Returns what `torch.save` wrote, with a `Tensor` in place of each tensor. Storages in a zip archive are not read.
 
     Raises:
-      UserError: the file is missing, damaged, of another kind, or refers to anything but tensors in plain containers.
+      UserError: the file is missing or damaged, or refers to anything but tensors in plain containers.
     """
     try:
         with path.open("rb") as file:
@@ -131,13 +131,13 @@ def read(path: pathlib.Path) -> Any:
             file.seek(0)
             return _read_legacy(file)
     except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
+        raise UserError(f"there is no file {path}", value=str(path)) from error
     except (pickle.UnpicklingError, zipfile.BadZipFile, *_DAMAGE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path} is not a PyTorch file of plain tensors: {reason}") from error
+        raise UserError(f"{path} is not a PyTorch file of plain tensors: {reason}", value=str(path)) from error
 
 
-# What reading a damaged file, or calling the few allowed names with wrong arguments, can end in.
+# The errors of reading a damaged file, or of calling the allowed names with wrong arguments.
 _DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
@@ -146,7 +146,7 @@ def _read_zip(path: pathlib.Path) -> Any:
     names = archive.namelist()
     pickles = [name for name in names if name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise zipfile.BadZipFile("this archive has no data.pkl")
+        raise zipfile.BadZipFile("the archive has no data.pkl")
     folder = pickles[0].removesuffix("data.pkl")
     written = archive.read(f"{folder}byteorder") if f"{folder}byteorder" in names else b"little"
     order: Literal["little", "big"] = "big" if written == b"big" else "little"
@@ -164,7 +164,7 @@ def _read_legacy(file: BinaryIO) -> Any:
     def storage(pid: Any) -> _Storage:
         _, dtype, key, _, size, view = pid
         if view is not None:
-            raise ValueError("it holds views of storages, which only PyTorch reads: load and save it there once")
+            raise ValueError("it holds views of storages: load it and save it again with PyTorch")
         return storages.setdefault(key, _Storage(dtype, int(size), bytes))
 
     if _Unpickler(file).load() != _LEGACY_MAGIC or _Unpickler(file).load() != _LEGACY_VERSION:
@@ -183,23 +183,23 @@ def _read_legacy(file: BinaryIO) -> Any:
 
 
 def read_state_dict(path: pathlib.Path, entry: str = "state_dict") -> dict[str, np.ndarray]:
-    """The state dict of a file that `torch.save` wrote: its entry of that name, or else the whole of it.
+    """Returns the state dict of a file that `torch.save` wrote: its item `entry`, or else the whole content.
 
     Raises:
-      UserError: as `read`, or there is no state dict.
+      UserError: as `read`, or the file holds no state dict.
     """
     content = read(path)
     state = content.get(entry, content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path} holds no state dict: expected names of parameters and their tensors")
+        raise UserError(f"{path} holds no state dict (must map names to tensors)", value=str(path))
     try:
         return {key: tensor.numpy() for key, tensor in state.items()}
     except (zipfile.BadZipFile, *_DAMAGE) as error:
-        raise UserError(f"{path} is damaged ({error}): get it again") from error
+        raise UserError(f"{path} is damaged ({error}): get it again", value=str(path)) from error
 
 
 def write(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes dicts, lists, numbers, strings and NumPy arrays such that `torch.load` reads the arrays as tensors."""
+    """Writes dicts, lists, numbers, strings and NumPy arrays so that `torch.load` reads the arrays as tensors."""
     arrays: list[np.ndarray] = []
     pickled = b"\x80\x02" + b"".join(_opcodes(content, arrays)) + b"."
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -215,8 +215,10 @@ _STORAGE_NAMES = {np.dtype(dtype): name for name, dtype in _STORAGES.items()}
 
 
 def _opcodes(value: Any, arrays: list[np.ndarray]) -> list[bytes]:
-    """The instructions of pickle's protocol 2 that make `value`. They are written by hand, since Python's own pickler
-    writes the name of a class such as torch.FloatStorage only where it can import it."""
+    """Returns the opcodes of pickle's protocol 2 that make `value`.
+
+    They are written by hand because Python's pickler imports a class, such as torch.FloatStorage, to write its name.
+    """
     if isinstance(value, np.ndarray):
         arrays.append(value)
         strides = np.cumprod((1, *value.shape[:0:-1]))[::-1].tolist() if value.ndim else []
@@ -238,7 +240,7 @@ def _opcodes(value: Any, arrays: list[np.ndarray]) -> list[bytes]:
         return [pickle.EMPTY_LIST, pickle.MARK, *(c for item in value for c in _opcodes(item, arrays)), pickle.APPENDS]
     if isinstance(value, str):
         return _text(value)
-    return [pickle.dumps(value, 2)[2:-1]]  # a number, a bool or None: without header and end
+    return [pickle.dumps(value, 2)[2:-1]]  # a number, a bool or None, without header and end
 
 
 def _name(module: str, name: str) -> bytes:

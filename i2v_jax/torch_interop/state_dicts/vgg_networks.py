@@ -1,4 +1,4 @@
-"""State dicts of torchvision's VGG and of the LPIPS release: where each key goes."""
+"""State dicts of torchvision's VGG and of the LPIPS release: modules, and our path of each key."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,17 +11,17 @@ from i2v_jax.torch_interop.state_dicts import layout
 from i2v_jax.torch_interop.state_dicts.layout import Entry
 
 Config = Mapping[str, Any]
-# The three linear layers of torchvision's classifier, which nothing here needs.
+# The three linear layers of torchvision's classifier, which are not used.
 _CLASSIFIER = (0, 3, 6)
 
 
 def vgg(depth: int) -> Callable[[Config], VGG]:
-    """The function that makes VGG of that depth; it needs nothing from the config."""
+    """Returns the function that makes VGG of that depth; the config is not used."""
     return lambda config: VGG(depth)
 
 
 def vgg_entries(depth: int) -> Callable[[Config], list[Entry]]:
-    """Keys of torchvision's checkpoint; those of the classifier may be there or not."""
+    """Returns the keys of torchvision's checkpoint; those of the classifier are optional."""
 
     def entries(config: Config) -> list[Entry]:
         rows = []
@@ -35,12 +35,12 @@ def vgg_entries(depth: int) -> Callable[[Config], list[Entry]]:
 
 
 def lpips_module(config: Config) -> lpips.LPIPS:
-    """It needs nothing from the config."""
+    """Returns the module; the config is not used."""
     return lpips.LPIPS()
 
 
 def lpips_entries(config: Config) -> list[Entry]:
-    """Keys of the LPIPS release (VGG16). The constants of its scaling layer are part of our module."""
+    """Returns the keys of the LPIPS release (VGG16). The constants of its scaling layer are part of our module."""
     entries = [
         layout.constant("scaling_layer.shift", lpips.SHIFT.reshape(1, 3, 1, 1)),
         layout.constant("scaling_layer.scale", lpips.SCALE.reshape(1, 3, 1, 1)),
@@ -54,12 +54,12 @@ def lpips_entries(config: Config) -> list[Entry]:
 
 
 def example_images(config: Config) -> tuple[Any, ...]:
-    """One image of the smallest size."""
+    """Returns one image of the smallest size."""
     return (jnp.zeros((1, 16, 16, 3)),)
 
 
 def example_image_pair(config: Config) -> tuple[Any, ...]:
-    """Two images of the smallest size."""
+    """Returns two images of the smallest size."""
     return (*example_images(config), *example_images(config))
 
 

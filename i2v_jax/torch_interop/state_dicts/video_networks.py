@@ -1,4 +1,4 @@
-"""The networks of the video cVAE-GAN: the authors' config -> module, and where each of their state-dict keys goes."""
+"""State dicts of the video cVAE-GAN's networks: the authors' config -> module, and our path of each key."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,7 +29,7 @@ Config = Mapping[str, Any]
 def conv_entries(
     key: str, path: str, kernel_size: tuple[int, ...], bias: bool = False, spectral: bool = False
 ) -> Iterator[Entry]:
-    """A 2D or 3D convolution."""
+    """Returns the entries of a 2D or 3D convolution."""
     kernel = CONV2D if len(kernel_size) == 2 else CONV3D
     yield Entry(f"{key}.weight_orig" if spectral else f"{key}.weight", f"params/{path}/kernel", kernel)
     if bias:
@@ -40,7 +40,7 @@ def conv_entries(
 
 
 def affine_entries(key: str, path: str) -> Iterator[Entry]:
-    """A norm's scale and bias."""
+    """Returns the entries of a norm's scale and bias."""
     yield Entry(f"{key}.weight", f"params/{path}/scale")
     yield Entry(f"{key}.bias", f"params/{path}/bias")
 
@@ -48,7 +48,7 @@ def affine_entries(key: str, path: str) -> Iterator[Entry]:
 def block_entries(
     theirs: str, ours: str, sizes: tuple[int, ...], shortcut: bool, spectral: bool = False
 ) -> Iterator[Entry]:
-    """A residual block of the 3D ResNet with convolutions of these sizes."""
+    """Returns the entries of a residual block of the 3D ResNet with convolutions of these sizes."""
     for index, size in enumerate(sizes, start=1):
         yield from conv_entries(f"{theirs}.conv{index}", f"{ours}/conv{index}", (size,) * 3, spectral=spectral)
         yield from affine_entries(f"{theirs}.bn{index}", f"{ours}/conv{index}_norm")
@@ -58,7 +58,7 @@ def block_entries(
 
 
 def _trunk(config: Config, depth: str, spectral: bool) -> Iterator[Entry]:
-    """The 3D ResNet shared by the video encoder and the temporal discriminator."""
+    """Returns the entries of the 3D ResNet that the video encoder and the temporal discriminator share."""
     yield from conv_entries("conv1", "trunk/stem", (3, 7, 7))
     yield from affine_entries("norm1", "trunk/stem_norm")
     bottleneck = is_bottleneck(depth)
@@ -77,12 +77,16 @@ def _trunk(config: Config, depth: str, spectral: bool) -> Iterator[Entry]:
 def _depth(config: Config) -> Any:
     depth = config["res_type_encoder"]
     if depth not in BLOCKS:
-        raise UserError(f"res_type_encoder is {depth!r}; known are {', '.join(BLOCKS)}")
+        raise UserError(
+            f"invalid value for res_type_encoder: {depth!r} (must be one of {', '.join(BLOCKS)})",
+            "res_type_encoder",
+            depth,
+        )
     return depth
 
 
 def video_encoder(config: Config) -> VideoEncoder:
-    """The module for z_dim, channels, stride_t, stride_s, res_type_encoder and use_max_pool of the authors' config.
+    """Returns the module for z_dim, channels, stride_t, stride_s, res_type_encoder and use_max_pool of `config`.
 
     Raises:
       UserError: an unknown res_type_encoder.
@@ -98,7 +102,7 @@ def video_encoder(config: Config) -> VideoEncoder:
 
 
 def video_encoder_entries(config: Config) -> list[Entry]:
-    """Its keys: the trunk's, conv_mu and conv_var."""
+    """Returns the keys of the trunk, conv_mu and conv_var."""
     return [
         *_trunk(config, _depth(config), spectral=False),
         *conv_entries("conv_mu", "mean", (4, 4), bias=True),
@@ -107,13 +111,17 @@ def video_encoder_entries(config: Config) -> list[Entry]:
 
 
 def temporal_discriminator(config: Config) -> TemporalDiscriminator:
-    """The module for channels, stride_t, stride_s and spectral_norm of the authors' config.
+    """Returns the module for channels, stride_t, stride_s and spectral_norm of the authors' config.
 
     Raises:
       UserError: the config asks for a trunk other than a resnet18 with max pool.
     """
     if _depth(config) != "resnet18" or not config["use_max_pool"]:
-        raise UserError("the temporal discriminator is a resnet18 with max pool; this config asks for another")
+        raise UserError(
+            "unsupported temporal discriminator (must have res_type_encoder resnet18 and use_max_pool True)",
+            "res_type_encoder",
+            config.get("res_type_encoder"),
+        )
     return TemporalDiscriminator(
         channels=tuple(config["channels"]),
         stride_t=tuple(config["stride_t"]),
@@ -123,7 +131,7 @@ def temporal_discriminator(config: Config) -> TemporalDiscriminator:
 
 
 def temporal_discriminator_entries(config: Config) -> list[Entry]:
-    """Its keys: the trunk's, and the linear map fc without bias."""
+    """Returns the keys of the trunk, and of the linear map fc without bias."""
     return [
         *_trunk(config, "resnet18", spectral=config["spectral_norm"]),
         Entry("fc.weight", "params/logits/kernel", LINEAR),
@@ -131,13 +139,13 @@ def temporal_discriminator_entries(config: Config) -> list[Entry]:
 
 
 def example_video(config: Config) -> tuple[jax.Array]:
-    """What encoder and temporal discriminator are initialized with: [1, frames, image_size, image_size, 3]."""
+    """Returns one video for the encoder and the temporal discriminator, [1, frames, image_size, image_size, 3]."""
     size = config["image_size"]
     return (jnp.zeros((1, config["frames"], size, size, 3)),)
 
 
 def video_decoder(config: Config) -> VideoDecoder:
-    """The module for z_dim, channel_factor, upsample_t, upsample_s and spectral_norm of the authors' config."""
+    """Returns the module for z_dim, channel_factor, upsample_t, upsample_s and spectral_norm of the authors' config."""
     return VideoDecoder(
         z_dim=config["z_dim"],
         channel_factor=config["channel_factor"],
@@ -148,7 +156,7 @@ def video_decoder(config: Config) -> VideoDecoder:
 
 
 def video_decoder_entries(config: Config) -> list[Entry]:
-    """Its keys: fc, the blocks head_0 and g_0 to g_4, conv_img."""
+    """Returns the keys of fc, of the blocks head_0 and g_0 to g_4, and of conv_img."""
     width, spectral = config["channel_factor"], config["spectral_norm"]
     entries = [
         Entry("fc.weight", "params/fc/kernel", _channels_last_rows(4 * 4)),
@@ -179,7 +187,7 @@ def video_decoder_entries(config: Config) -> list[Entry]:
 
 
 def _channels_last_rows(positions: int) -> Transform:
-    """A linear map onto (C, positions), or its bias, as one onto (positions, C)."""
+    """Returns the change of layout of a linear map onto (C, positions), or of its bias, to one onto (positions, C)."""
 
     def to_jax(array: np.ndarray) -> np.ndarray:
         rows = array.reshape(-1, positions, *array.shape[1:]).swapaxes(0, 1)
@@ -193,24 +201,24 @@ def _channels_last_rows(positions: int) -> Transform:
 
 
 def example_start_frame_and_latent(config: Config) -> tuple[jax.Array, jax.Array]:
-    """What the decoder is initialized with: [1, image_size, image_size, 3] and [1, z_dim]."""
+    """Returns inputs of the decoder, [1, image_size, image_size, 3] and [1, z_dim]."""
     size = config["image_size"]
     return jnp.zeros((1, size, size, 3)), jnp.zeros((1, config["z_dim"]))
 
 
 def patch_discriminator(config: Config) -> PatchDiscriminator:
-    """The module for ndf, n_layers and spectral_norm of the authors' config.
+    """Returns the module for ndf, n_layers and spectral_norm of the authors' config.
 
     Raises:
       UserError: use_actnorm is off: its batch norms are not read.
     """
     if not config["use_actnorm"]:
-        raise UserError("use_actnorm is False; only patch discriminators with ActNorm can be read")
+        raise UserError("unsupported value for use_actnorm: False (must be True)", "use_actnorm", False)
     return PatchDiscriminator(width=config["ndf"], layers=config["n_layers"], spectral_norm=config["spectral_norm"])
 
 
 def patch_discriminator_entries(config: Config) -> list[Entry]:
-    """Its keys: main.N, counted over convolutions, norms and activations."""
+    """Returns the keys main.N, N counting convolutions, norms and activations."""
     width, layers, spectral = config["ndf"], config["n_layers"], config["spectral_norm"]
     entries = [*conv_entries("main.0", "conv0", (4, 4), bias=True, spectral=spectral)]
     for layer in range(1, layers + 1):
@@ -230,6 +238,6 @@ def patch_discriminator_entries(config: Config) -> list[Entry]:
 
 
 def example_images(config: Config) -> tuple[jax.Array]:
-    """What networks of images are initialized with: [1, image_size, image_size, in_channels]."""
+    """Returns one image [1, image_size, image_size, in_channels]."""
     size = config["image_size"]
     return (jnp.zeros((1, size, size, config["in_channels"])),)

@@ -34,8 +34,8 @@ def run(folders, tmp_path_factory):
 def test_the_imported_model_reproduces_the_fixtures(run):
     workdir, said = run
     assert "video_vae/decoder" in said and "all equal" in said and "differ" not in said
-    assert "left of flow/flow: 20 x sub_layers.*.norm_layer.initialized []" in said
-    assert "in no file, made anew when trained: video_vae/temporal_discriminator, image_ae/decoder, " in said
+    assert "unused in flow/flow: 20 x sub_layers.*.norm_layer.initialized []" in said
+    assert "in no file, initialized when training starts: video_vae/temporal_discriminator, image_ae/decoder, " in said
     config = "configs/bair.py:size=64 --config.video_vae.decoder.channel_factor=16"
     assert f"launch.train --config={config} --workdir={workdir}" in said
     generator = load_generator(workdir)
@@ -100,31 +100,36 @@ def strict_loading(out):
 
 def test_a_missing_file_is_named(tmp_path):
     folders = release_files.write_configs(tmp_path)
-    with pytest.raises(UserError, match=r"there is no file .*stage1/best_PFVD_ENC\.pth for the video_encoder"):
+    with pytest.raises(UserError) as raised:
         cinn.read_release(folders)
+    assert raised.value.value == str(folders.stage1 / "best_PFVD_ENC.pth")
     (folders.ae / "config_stage2_AE.yaml").unlink()
-    with pytest.raises(UserError, match=r"there is no file .*config_stage2_AE\.yaml"):
+    with pytest.raises(UserError) as raised:
         cinn.read_release(folders)
+    assert raised.value.value == str(folders.ae / "config_stage2_AE.yaml")
 
 
 @pytest.mark.parametrize(
-    ("part", "old", "new", "message"),
+    ("part", "old", "new", "field", "value"),
     [
-        ("ae", "in_size: 64", "in_size: 128", r"Data\.img_size: 64, but .* AE\.in_size: 128: these are not of one"),
-        ("stage2", "{z_dim: 64", "{z_dim: 128", r"Conditioning_Model\.z_dim: 128, but .* AE\.z_dim: 64"),
-        ("ae", 'norm: "in"', 'norm: "an"', r"AE\.norm is an; only models with in, bn can be read"),
-        ("stage1", "channel_factor: 16", "", r"config_stage1\.yaml has no Decoder\.channel_factor"),
-        ("stage1", "channel_factor: 16", "channel_factor: wide", "a value of type int is needed"),
-        ("stage1", "Decoder:", "Decoder: !!python/object/apply:os.getcwd []", "is not a plain YAML config"),
-        ("stage1", "img_size: 64", "img_size: 96", r"img_size: 96, but"),
+        ("ae", "in_size: 64", "in_size: 128", "Data.img_size", 64),
+        ("stage2", "{z_dim: 64", "{z_dim: 128", "Conditioning_Model.z_dim", 128),
+        ("ae", 'norm: "in"', 'norm: "an"', "AE.norm", "an"),
+        ("stage1", "channel_factor: 16", "", "Decoder.channel_factor", None),
+        ("stage1", "channel_factor: 16", "channel_factor: wide", "Decoder.channel_factor", "wide"),
+        ("stage1", "Decoder:", "Decoder: !!python/object/apply:os.getcwd []", "", "stage1/config_stage1.yaml"),
+        ("stage1", "img_size: 64", "img_size: 96", "Data.img_size", 96),
     ],
 )
-def test_configs_that_contradict_each_other(tmp_path, part, old, new, message):
+def test_configs_that_contradict_each_other(tmp_path, part, old, new, field, value):
     texts = {"stage1": release_files.STAGE1, "ae": release_files.AE, "stage2": release_files.STAGE2}
     assert old in texts[part]
     texts[part] = texts[part].replace(old, new)
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(UserError) as caught:
         cinn.read_release(release_files.write_configs(tmp_path, **texts))
+    found = caught.value.value
+    assert caught.value.field == field
+    assert found == value if field else str(found).endswith(value)
     assert "\n" not in str(caught.value)
 
 
@@ -132,20 +137,24 @@ def test_a_checkpoint_of_another_network(tmp_path):
     folders = release_files.write_configs(tmp_path)
     content = {"state_dict": {"main.0.bias": np.zeros(64, np.float32)}}
     torch_files.write(folders.stage1 / "best_PFVD_ENC.pth", content)
-    with pytest.raises(UserError, match=r"best_PFVD_ENC\.pth holds a patch_discriminator; expected a video_encoder"):
+    with pytest.raises(UserError) as raised:
         cinn.read_release(folders)
+    assert raised.value.value == "patch_discriminator"
 
 
 def test_arrays_of_another_size(tmp_path):
     folders = release_files.write_configs(tmp_path)
     state = {"conv_mu.bias": np.zeros(32, np.float32)}
     torch_files.write(folders.stage1 / "best_PFVD_ENC.pth", {"state_dict": state})
-    with pytest.raises(UserError, match=r"best_PFVD_ENC\.pth: this state dict is not that of video_encoder .*\(64,\)"):
+    with pytest.raises(UserError) as raised:
         cinn.read_release(folders)
+    assert any("(64,)" in key for key in raised.value.value["wrongly shaped"])
 
 
 def test_models_that_the_release_does_not_have(tmp_path):
-    for argument, message in (("runlocal", "channel_factor is 4"), ("", "width is 32"), ("demo", "a multiple of 8")):
-        with pytest.raises(UserError, match=f"{message}.*the authors' code only has|{message}"):
+    channels, width = "video_vae.decoder.channel_factor", "image_ae.encoder.width"
+    for argument, field, value in (("runlocal", channels, 4), ("", width, 32), ("demo", channels, None)):
+        with pytest.raises(UserError) as raised:
             cinn.write_release(sky.get_config(argument), {}, tmp_path / "out")
+        assert raised.value.field == field and value in (None, raised.value.value)
     assert not (tmp_path / "out").exists()

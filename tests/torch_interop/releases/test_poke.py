@@ -99,23 +99,23 @@ def assert_same(ours, expected):
 def test_other_models_are_named(release: pathlib.Path):
     file = release / "a.pt"
     torch_files.write(file, {"model": {"w": np.zeros(3, np.float32)}})
-    with pytest.raises(UserError, match=r"a\.pt: this state dict is not that of poke_model"):
+    with pytest.raises(UserError) as raised:
         poke.read_release(file, release / "config.yaml")
+    assert raised.value.value["unknown"] == ["w"]
     (release / "config.yaml").write_text(CONFIG.replace("poke_scale: False", "poke_scale: True"))
-    with pytest.raises(UserError, match="poke_scale is True; only networks with poke_scale=False can be read"):
+    with pytest.raises(UserError) as raised:
         poke.read_release(file, release / "config.yaml")
-    with pytest.raises(UserError, match=r"there is no file .*b\.pt"):
+    assert (raised.value.field, raised.value.value) == ("poke_scale", True)
+    with pytest.raises(UserError) as raised:
         poke.read_release(release / "b.pt", release / "config.yaml")
+    assert raised.value.value == str(release / "b.pt")
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "known"),
-    [("levels", 1, "0"), ("image_norm", "layer", "instance"), ("image_norm", "none", "instance")],
-)
-def test_models_that_the_authors_do_not_have_are_refused(tmp_path: pathlib.Path, field: str, value, known: str):
+@pytest.mark.parametrize(("field", "value"), [("levels", 1), ("image_norm", "layer"), ("image_norm", "none")])
+def test_models_that_the_authors_do_not_have_are_refused(tmp_path: pathlib.Path, field: str, value):
     config = iper.get_config("model=poke")
     config.poke.model[field] = value
-    message = rf"poke\.model\.{field} is {value}: the authors' code only has models with {known}"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as raised:
         poke.write_release(config, {}, tmp_path / "out")
+    assert (raised.value.field, raised.value.value) == (f"poke.model.{field}", value)
     assert not (tmp_path / "out").exists()

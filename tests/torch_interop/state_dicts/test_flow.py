@@ -49,5 +49,6 @@ def test_state_dict_survives_the_round_trip():
 def test_a_permutation_of_another_size_is_named():
     fixture = fixtures.load("flow_control")
     key = "sub_layers.3.shuffle.forward_shuffle_idx"
-    with pytest.raises(UserError, match=key):
+    with pytest.raises(UserError) as raised:
         load_torch("flow", {**fixture.state, key: np.arange(5)}, fixture.config)
+    assert key in str(raised.value.value)

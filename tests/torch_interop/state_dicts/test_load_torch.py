@@ -44,10 +44,11 @@ def test_all_problems_come_in_one_message(patch):
     state["extra.weight"] = np.zeros(1, np.float32)
     with pytest.raises(UserError) as caught:
         load_torch("patch_discriminator", state, patch.config)
-    assert str(caught.value) == (
-        "this state dict is not that of patch_discriminator with the given config; unknown keys: extra.weight; "
-        "missing keys: main.0.bias, main.2.weight_u; wrongly shaped keys: main.5.bias (7,), needed (256,)"
-    )
+    assert caught.value.value == {
+        "unknown": ["extra.weight"],
+        "missing": ["main.0.bias", "main.2.weight_u"],
+        "wrongly shaped": ["main.5.bias (7,), needed (256,)"],
+    }
 
 
 def test_a_flag_may_be_missing(patch):
@@ -56,15 +57,18 @@ def test_a_flag_may_be_missing(patch):
 
 
 def test_weights_of_another_config_are_refused(patch):
-    with pytest.raises(UserError, match=r"main\.0\.bias \(64,\), needed \(32,\)"):
+    with pytest.raises(UserError) as raised:
         load_torch("patch_discriminator", patch.state, {**patch.config, "ndf": 32})
+    assert "main.0.bias (64,), needed (32,)" in raised.value.value["wrongly shaped"]
 
 
 def test_an_unknown_network_and_an_incomplete_config(patch):
-    with pytest.raises(UserError, match="unknown network 'critic'; known are video_encoder"):
+    with pytest.raises(UserError) as raised:
         load_torch("critic", patch.state, patch.config)
-    with pytest.raises(UserError, match="the config of patch_discriminator lacks 'n_layers'"):
+    assert (raised.value.field, raised.value.value) == ("network", "critic")
+    with pytest.raises(UserError) as raised:
         load_torch("patch_discriminator", patch.state, {"ndf": 64, "use_actnorm": True})
+    assert raised.value.field == "n_layers"
 
 
 def test_torch_tensors_that_need_gradients(patch):

@@ -65,11 +65,13 @@ def test_inception_of_torchvision():
 
 
 def test_clips_of_other_lengths_have_no_network_for_dynamic_textures():
-    with pytest.raises(UserError, match="frames is 24; there are I3Ds for dynamic textures of 16 and of 32 frames"):
+    with pytest.raises(UserError) as raised:
         load_torch("i3d_dynamic_textures", {}, {"frames": 24})
+    assert (raised.value.field, raised.value.value) == ("frames", 24)
 
 
 def test_the_kinetics_network_is_not_one_for_dynamic_textures():
     state = fixtures.state("i3d_kinetics")
-    with pytest.raises(UserError, match=r"not that of i3d_dynamic_textures .*unknown keys: conv3d_0c_1x1"):
+    with pytest.raises(UserError) as raised:
         load_torch("i3d_dynamic_textures", state, {"frames": 16})
+    assert any(key.startswith("conv3d_0c_1x1") for key in raised.value.value["unknown"])

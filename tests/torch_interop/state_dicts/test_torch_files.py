@@ -83,8 +83,9 @@ def test_code_is_refused_and_not_run(tmp_path):
     target, file = tmp_path / "made_by_the_pickle", tmp_path / "bad.pth"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("bad/data.pkl", pickle.dumps({"state_dict": _Malice(target)}, 2))
-    with pytest.raises(UserError, match=r"bad\.pth is not a PyTorch file of plain tensors: it refers to posix\.mkdir"):
+    with pytest.raises(UserError) as raised:
         torch_files.read(file)
+    assert raised.value.value == str(file)
     assert not target.exists()
 
 
@@ -101,17 +102,21 @@ def test_damage_and_other_files_are_one_line(tmp_path):
     whole = file.read_bytes()
     for content in (b"", b"hello", b"\x80\x02.", whole[:-60], pickle.dumps({"a": 1}, 2), b"PK\x03\x04" + whole[4:100]):
         file.write_bytes(content)
-        with pytest.raises(UserError, match=r"a\.pth is not a PyTorch file of plain tensors: .") as caught:
+        with pytest.raises(UserError) as caught:
             torch_files.read(file)
+        assert caught.value.value == str(file)
         assert "\n" not in str(caught.value)
     file.write_bytes(whole.replace(np.arange(10).tobytes(), bytes(80)))
-    with pytest.raises(UserError, match=r"a\.pth is damaged \(Bad CRC-32"):
+    with pytest.raises(UserError) as raised:
         torch_files.read_state_dict(file)
-    with pytest.raises(UserError, match="there is no file"):
+    assert raised.value.value == str(file)
+    with pytest.raises(UserError) as raised:
         torch_files.read(tmp_path / "b.pth")
+    assert raised.value.value == str(tmp_path / "b.pth")
 
 
 def test_a_file_without_a_state_dict(tmp_path):
     torch_files.write(tmp_path / "a.pth", {"epoch": 3})
-    with pytest.raises(UserError, match="holds no state dict"):
+    with pytest.raises(UserError) as raised:
         torch_files.read_state_dict(tmp_path / "a.pth")
+    assert raised.value.value == str(tmp_path / "a.pth")
