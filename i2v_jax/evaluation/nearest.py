@@ -1,4 +1,4 @@
-"""The training clips that are nearest to a sample: proof that it is none of them."""
+"""Finds the training clips that are nearest to a sample, which show that it is not a copy of one."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""What an evaluation has found so far: files that are written once each, so that a killed one goes on.
+"""The results of an evaluation so far, in files that are each written once, so that it continues after it was killed.
 
-Every file of clips holds some of one process's in one run; what is done is the union of all. Moments are sums, and
-large: a process keeps one file of them, which belongs to the last file of clips of its run and replaces the one before.
+Each file of clips holds some clips of one process in one run; the union of all is done. Moments are sums, and large: a
+process keeps one file of them, which belongs to the last file of clips of its run and replaces the one before.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ Tables = dict[str, Accumulator]
 
 
 class State:
-    """The folder of an evaluation of certain settings; others have others."""
+    """The folder of an unfinished evaluation. Evaluations with other settings have other folders."""
 
     def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
-        """`settings` is all that the values of a clip depend on, JSON.
+        """`settings` is all that the values of a clip depend on, as JSON.
 
         Raises:
-            UserError: the folder cannot be made.
+            UserError: the folder cannot be made; its value is the path.
         """
         self.key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         self.folder = folder / f"unfinished-{self.key}"
@@ -35,7 +35,7 @@ class State:
         self._moments: Tables = {}
 
     def load(self) -> Tables:
-        """The tables of all files, merged."""
+        """Returns the tables of all files, merged."""
         found: Tables = {}
         last: dict[str, pathlib.Path] = {}
         for path in sorted(self.folder.glob("clips-*.npz")):
@@ -48,7 +48,7 @@ class State:
         return found
 
     def save(self, tables: Tables) -> None:
-        """Adds what this process has found since it last saved. Raises UserError when it cannot be written."""
+        """Adds what this process has found since it last saved. Raises UserError if it cannot be written."""
         clips = {name: table for name, table in tables.items() if isinstance(table, ClipTable)}
         moments = {name: item for name, item in tables.items() if isinstance(item, Moments)}
         self._moments = accumulators.merge_all(self._moments, moments)

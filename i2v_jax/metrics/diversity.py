@@ -1,7 +1,7 @@
-"""How much samples of the same start frame differ: mean squared difference of features (paper, supplement C.1).
+"""The diversity of samples of one start frame: mean squared difference of features (paper, supplement C.1).
 
 The mean over all ordered pairs (i, j), i != j, of the squared difference of numbers x_1 .. x_S is twice their unbiased
-variance, which takes one pass and no pairs. The networks come as functions, their range and resizing included.
+variance, which takes one pass and no pairs. The networks are passed as functions, which include range and resizing.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +20,9 @@ FrameFeatures = Callable[[jax.Array], Sequence[jax.Array]]  # images [N, H, W, C
 
 
 def pairwise_diversity(features: ArrayLike) -> jax.Array:
-    """Features [B, S, ...] of S samples of each of B start frames -> [B].
+    """Returns the diversity [B] of features [B, S, ...] of S samples of each of B start frames.
 
-    The mean over ordered pairs of different samples and over all entries of the squared difference.
+    It is the mean over ordered pairs of different samples and over all entries of the squared difference.
 
     Raises:
         UserError: fewer than two samples.
@@ -38,16 +38,17 @@ def pairwise_diversity(features: ArrayLike) -> jax.Array:
 
 
 def clip_diversity(extract: ClipFeatures, samples: ArrayLike) -> jax.Array:
-    """Diversity I3D and DTI3D: samples [B, S, T, H, W, C] -> [B]. Raises as `pairwise_diversity`."""
+    """Returns diversity I3D or DTI3D [B] of samples [B, S, T, H, W, C]. Raises as `pairwise_diversity`."""
     samples = jnp.asarray(samples)
     features = extract(samples.reshape(-1, *samples.shape[2:]))
     return pairwise_diversity(features.reshape(*samples.shape[:2], -1))
 
 
 def frame_diversity(extract: FrameFeatures, samples: ArrayLike) -> jax.Array:
-    """Diversity VGG: samples [B, S, T, H, W, C] -> [B], the mean over frames and layers, each layer counting the same.
+    """Returns diversity VGG [B] of samples [B, S, T, H, W, C]: the mean over frames and layers, equally weighted.
 
-    One frame of all samples at a time: the features of whole videos would not fit. Raises as `pairwise_diversity`.
+    It takes one frame of all samples at a time, because the features of whole videos would not fit into memory. Raises
+    as `pairwise_diversity`.
     """
     samples = jnp.asarray(samples)
 

@@ -1,4 +1,4 @@
-"""Where things move, by dense optical flow: the direction of a video, the path of a point, what moves with it."""
+"""Measures motion by dense optical flow: the direction of a video, the path of a point, and what moves with it."""
 
 import itertools
 
@@ -7,14 +7,14 @@ import numpy as np
 
 from i2v_jax.pixels import to_levels
 
-# DIS compares patches of 8 pixels: small frames are enlarged until such a patch is a detail.
+# DIS compares patches of 8 pixels, so small frames are enlarged.
 _FLOW_SIZE = 128
 _ROBUST_ROUNDS = 5
 _TRACKED_SCALE = 4.0
 
 
 def measure_direction(video: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """The direction in which the contents of a video move.
+    """Returns the direction in which the contents of a video move.
 
     DIS optical flow between consecutive frames is averaged over the region, each pixel weighted by its structure
     tensor (an edge says nothing about motion along itself, a flat area nothing at all) and down-weighted the further
@@ -35,7 +35,7 @@ def measure_direction(video: np.ndarray, mask: np.ndarray | None = None) -> floa
 
 
 def measure_velocity(video: np.ndarray, mask: np.ndarray | None = None) -> tuple[float, float]:
-    """The average motion (dx, dy) in pixels per frame, y down; arguments as in `measure_direction`."""
+    """Returns the average motion (dx, dy) in pixels per frame, y down; arguments as in `measure_direction`."""
     if video.ndim != 4 or len(video) < 2:
         raise ValueError(f"a video [T, H, W, 3] of at least two frames is needed, got shape {video.shape}")
     height, width = video.shape[1:3]
@@ -52,15 +52,15 @@ def measure_velocity(video: np.ndarray, mask: np.ndarray | None = None) -> tuple
 
 
 def track(video: np.ndarray, position: tuple[float, float]) -> np.ndarray:
-    """Where what a pixel of the first frame shows has gone in the last one.
+    """Returns the position in the last frame of a point in the first frame.
 
-    DIS flow on frames enlarged fourfold: from frame to frame, put together, and from there refined between the first
-    and the last frame, so that what is lost in blurred frames on the way is found again. On `plants`, where the truth
-    is known, this is off by half a pixel on average at 32x32, where points go 4.7 pixels.
+    It uses DIS flow on frames enlarged fourfold. The flows from frame to frame are composed, and the result is refined
+    between the first and the last frame, which finds points again that were lost in blurred frames. On `plants`, where
+    the truth is known, the error is half a pixel on average at 32x32, where points move by 4.7 pixels.
 
     Args:
         video: [T, H, W, 3] in [-1, 1], T >= 2.
-        position: (x, y) in the first frame; pixel (0, 0) has its middle at (0, 0).
+        position: (x, y) in the first frame; the center of pixel (0, 0) is at (0, 0).
 
     Returns:
         float64 [2], (x, y) in the last frame.
@@ -76,14 +76,14 @@ def track(video: np.ndarray, position: tuple[float, float]) -> np.ndarray:
 
 
 def _compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The flow [H, W, 2] of one after the other."""
+    """Returns the composition [H, W, 2] of two flows."""
     rows, columns = np.indices(first.shape[:2], np.float32)
     x, y = columns + first[..., 0], rows + first[..., 1]
     return first + cv2.remap(second, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _at(image: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """Bilinear, points outside are moved to the border. [H, W, C] at (x, y) -> [C]."""
+    """Returns the bilinear interpolation [C] of [H, W, C] at (x, y). Points outside are moved to the border."""
     x, y = np.clip(point, 0, np.array(image.shape[1::-1]) - 1)
     left, top = int(x), int(y)
     right, bottom = min(left + 1, image.shape[1] - 1), min(top + 1, image.shape[0] - 1)
@@ -93,10 +93,10 @@ def _at(image: np.ndarray, point: np.ndarray) -> np.ndarray:
 
 
 def motion_variance(flows: np.ndarray, position: tuple[int, int]) -> np.ndarray:
-    """How independently of one pixel each other one moves (poke paper, section 4.2).
+    """Returns how independently of one pixel each other pixel moves (poke paper, section 4.2).
 
-    Motions are (magnitude, angle), in pixels and radians; of the Euclidean distance between those of each pixel and of
-    the one at `position` in each video it is the variance over videos.
+    Motions are (magnitude, angle), in pixels and radians. The result is the variance over videos of the Euclidean
+    distance between the motion of each pixel and that of the pixel at `position`.
 
     Args:
         flows: [K, H, W, 2], one for each of K videos of the same start frame.
@@ -118,13 +118,13 @@ def _enlarged_gray(frame: np.ndarray, scale: float) -> np.ndarray:
     gray = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
     if scale > 1.0:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    # Dull skies use few gray levels; spread them before rounding to the 8 bits that DIS takes.
+    # Dull skies have few gray levels. Spread them before rounding to the 8 bits that DIS takes.
     low, high = np.percentile(gray, (1.0, 99.0))
     return np.clip((gray - low) * (255.0 / max(high - low, 1.0)), 0.0, 255.0).astype(np.uint8)
 
 
 def _inner_region(mask: np.ndarray, scale: float) -> np.ndarray:
-    """The mask at the size of the flow, without the rim where patches see both sides of its border."""
+    """Returns the mask at the size of the flow, without the margin where patches see both sides of its border."""
     mask = cv2.resize(mask.astype(np.float32), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     inner = cv2.erode(padded, np.ones((9, 9), np.uint8))[1:-1, 1:-1]
@@ -132,17 +132,14 @@ def _inner_region(mask: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _structure_tensor(gray: np.ndarray) -> np.ndarray:
-    """[H, W, 3]: gx*gx, gx*gy, gy*gy."""
+    """Returns gx*gx, gx*gy and gy*gy, [H, W, 3]."""
     smooth = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 1.5)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     return np.stack([gx * gx, gx * gy, gy * gy], axis=-1)
 
 
 def _robust_mean(flows: np.ndarray, tensors: np.ndarray) -> np.ndarray:
-    """The v that minimizes sum_i w_i (f_i - v)^T J_i (f_i - v), with Cauchy weights w_i refitted a few times.
-
-    Returns [2].
-    """
+    """Returns the v [2] that minimizes sum_i w_i (f_i - v)^T J_i (f_i - v), with Cauchy weights w_i, refitted in turn."""
     weights = np.ones(len(flows))
     mean = np.zeros(2)
     for _ in range(_ROBUST_ROUNDS):

@@ -1,6 +1,6 @@
-"""Metrics of one video against another, as pure functions of arrays (definitions: see the docstring of each).
+"""Metrics that compare one video with another, as pure functions of arrays.
 
-`*_per_frame` are the curves over time, [B, T]; the metric of a video is their mean.
+`*_per_frame` return curves over time, [B, T]; the metric of a video is their mean.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _K1, _K2 = 0.01, 0.03
 
 
 def psnr(truth: ArrayLike, video: ArrayLike) -> jax.Array:
-    """Peak signal-to-noise ratio in dB: 10 log10(1 / MSE) of each frame on [0, 1], averaged over frames.
+    """Returns the peak signal-to-noise ratio in dB: 10 log10(1 / MSE) of each frame on [0, 1], averaged over frames.
 
     Args:
         truth: [B, T, H, W, C] in [-1, 1].
@@ -31,16 +31,18 @@ def psnr(truth: ArrayLike, video: ArrayLike) -> jax.Array:
 
 
 def psnr_per_frame(truth: ArrayLike, video: ArrayLike) -> jax.Array:
-    """As `psnr`, without the average over frames: [B, T]."""
+    """Returns `psnr` of each frame, [B, T]."""
     mean_squares = jnp.mean(jnp.square(_unit_range(truth) - _unit_range(video)), axis=(2, 3, 4))
     return -10 * jnp.log10(mean_squares / _DATA_RANGE**2)
 
 
 def ssim(truth: ArrayLike, video: ArrayLike) -> jax.Array:
-    """Structural similarity (Wang et al. 2004): 11x11 Gaussian window with sigma 1.5, mean over positions and frames.
+    """Returns the structural similarity (Wang et al. 2004), the mean over positions and frames.
+
+    The window is 11x11 and Gaussian with sigma 1.5.
 
     Only windows that lie inside the frame count; variances are those of the weighted window (not the unbiased ones),
-    each channel by itself.
+    and each channel is taken by itself.
 
     Args:
         truth: [B, T, H, W, C] in [-1, 1], H and W at least 11.
@@ -56,7 +58,7 @@ def ssim(truth: ArrayLike, video: ArrayLike) -> jax.Array:
 
 
 def ssim_per_frame(truth: ArrayLike, video: ArrayLike) -> jax.Array:
-    """As `ssim`, without the average over frames: [B, T]."""
+    """Returns `ssim` of each frame, [B, T]."""
     x, y = _unit_range(truth), _unit_range(video)
     height, width = x.shape[2:4]
     if min(height, width) < _WINDOW:
@@ -76,7 +78,7 @@ def ssim_per_frame(truth: ArrayLike, video: ArrayLike) -> jax.Array:
 def image_distance_per_frame(
     distance: Callable[[jax.Array, jax.Array], jax.Array], truth: ArrayLike, video: ArrayLike
 ) -> jax.Array:
-    """The curve of a distance between images, such as LPIPS with its weights bound: [B, T].
+    """Returns the curve [B, T] of a distance between images, such as LPIPS with its weights bound.
 
     Args:
         distance: images [N, H, W, C] and [N, H, W, C] -> [N].
@@ -93,7 +95,7 @@ def _unit_range(video: ArrayLike) -> jax.Array:
 
 
 def _blur(video: jax.Array) -> jax.Array:
-    """[B, T, H, W, C] -> [B, T, H - 10, W - 10, C]: the Gaussian mean of every window inside the frame."""
+    """Returns the Gaussian mean of each window inside the frame: [B, T, H, W, C] -> [B, T, H - 10, W - 10, C]."""
     offsets = jnp.arange(_WINDOW) - (_WINDOW - 1) / 2
     weights = jnp.exp(-0.5 * jnp.square(offsets / _SIGMA))
     weights = weights / weights.sum()

@@ -1,4 +1,4 @@
-"""Perceptual distances without pretrained weights: between Laplacian pyramids.
+"""Perceptual distances between Laplacian pyramids, which need no pretrained weights.
 
 L1 (Bojanowski et al. 2018, equation 4), or the penalty of Charbonnier (Lai et al. 2017, section 3.2).
 """
@@ -14,7 +14,7 @@ _BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
 def laplacian_distance(a: jax.Array, b: jax.Array, levels: int = 4, epsilon: float = 0.0) -> jax.Array:
-    """Sum over levels j of the mean penalty of the difference of band j, the coarser bands weighing 2^j times as much.
+    """Returns the sum over levels j of the mean penalty of the difference of band j, weighted by 2^j for coarse bands.
 
     The penalty of d is sqrt(d^2 + epsilon^2) - epsilon: |d| where epsilon is 0. Otherwise it is flat at 0, so that many
     small errors, as of a background that stands still, pull less than a few large ones, as of what moves.
@@ -48,7 +48,7 @@ def laplacian_distance(a: jax.Array, b: jax.Array, levels: int = 4, epsilon: flo
 
 
 def _blur(x: jax.Array) -> jax.Array:
-    """Separable binomial filter, edges repeated; as sums of shifted images, which is quick on every platform."""
+    """Returns images after a separable binomial filter, edges repeated; sums of shifted images are fast everywhere."""
     for axis in (1, 2):
         width = [(0, 0)] * x.ndim
         width[axis] = (2, 2)

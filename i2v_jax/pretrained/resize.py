@@ -1,4 +1,4 @@
-"""Bilinear resizing under the three corner rules that published metrics use; mixing them up shifts a metric."""
+"""Bilinear resizing with the three corner rules of published metrics. Another rule gives another value."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Corners = Literal["tf1_legacy", "half_pixel", "aligned"]
 
 
 def resize(images: jax.Array, height: int, width: int, corners: Corners) -> jax.Array:
-    """Bilinear, without anti-aliasing: [..., H, W, C] -> [..., height, width, C].
+    """Returns images resized bilinearly, without anti-aliasing: [..., H, W, C] -> [..., height, width, C].
 
     Args:
       images: floating point, any leading axes.
@@ -27,7 +27,7 @@ def resize(images: jax.Array, height: int, width: int, corners: Corners) -> jax.
 
 
 def _positions(size_in: int, size_out: int, corners: Corners) -> np.ndarray:
-    """The positions of the output pixels, in input pixels."""
+    """Returns the positions of the output pixels, in input pixels."""
     index = np.arange(size_out)
     if corners == "aligned":
         return index * (size_in - 1) / max(size_out - 1, 1)

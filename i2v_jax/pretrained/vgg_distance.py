@@ -1,4 +1,4 @@
-"""The perceptual distance of the poke paper's objectives: plain differences of VGG features (Johnson et al. 2016)."""
+"""The perceptual distance in the poke paper's losses: differences of VGG features (Johnson et al. 2016)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from i2v_jax.pretrained.networks.vgg import VGG, convolution_indices
 
 
 def vgg_distance(module: VGG, variables: Any, a: jax.Array, b: jax.Array) -> jax.Array:
-    """Sum of the mean absolute differences of the pixels and of the second ReLU of each of the five stages.
+    """Returns the sum of mean absolute differences of the pixels and of the second ReLU of each of the five stages.
 
     The pixels are those that VGG sees, normalized by the mean and standard deviation of its training images.
 

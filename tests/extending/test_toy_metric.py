@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from i2v_jax.config import load
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import results
 from i2v_jax.evaluation.measure import Request, measure
@@ -14,6 +15,8 @@ from i2v_jax.metrics.registry import METRICS, register
 from i2v_jax.reports.evaluation_page import write_clips, write_numbers
 from tests.evaluation.conftest import candidate, whole  # noqa: F401 (fixtures)
 from tests.extending import toy_metric
+from tests.launch.synthesis import launch
+from tests.sampling.random_run import write_run
 
 
 def test_an_evaluation_with_a_metric_from_outside(candidate, tmp_path):  # noqa: F811
@@ -35,6 +38,17 @@ def test_an_evaluation_with_a_metric_from_outside(candidate, tmp_path):  # noqa:
     assert path is not None and "brightness_error" in path.read_text().splitlines()[0]
     only = dataclasses.replace(measured, request=dataclasses.replace(request, metrics=("brightness_error",)))
     assert results.ranking(only)[0] == "brightness_error"
+
+
+@pytest.mark.slow
+def test_the_command_evaluates_with_a_plugin(tmp_path):
+    run = tmp_path / "run"
+    write_run(run, load("sky:demo,runlocal", [f"plugins={toy_metric.__name__}", "data.num_clips.test=4"]))
+    done = launch("launch.evaluate", f"--workdir={run}", "--metrics=brightness_error", "--clips=2", "--train_clips=0")
+    assert done.returncode == 0, done.stderr
+    (record,) = read_records(run / "evaluations" / "sky" / "metrics.json")
+    assert record.protocol.metric == "brightness_error" and record.mean > 0
+    assert "Brightness error (levels)" in done.stdout
 
 
 def test_a_name_is_taken_once():

@@ -33,7 +33,7 @@ CLASSES = 400
 
 @flax.struct.dataclass
 class I3DFeatures:
-    """What I3D makes of a batch of clips, float32."""
+    """The outputs of I3D for a batch of clips, float32."""
 
     logits: jax.Array  # [B, classes]
     pooled: jax.Array  # [B, 1024], the mean over time and space in front of the classifier
@@ -68,7 +68,7 @@ class Unit(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Four branches side by side: 1x1x1; 1x1x1 and 3x3x3, twice; max pool and 1x1x1."""
+    """Four parallel branches: 1x1x1; 1x1x1 and 3x3x3, twice; max pool and 1x1x1."""
 
     widths: tuple[int, int, int, int, int, int]
     eps: float
@@ -92,7 +92,7 @@ class Mixed(nn.Module):
 
 
 class I3D(nn.Module):
-    """Clips [B, T, H, W, 3], in the range and of the size that the weights were trained on -> I3DFeatures.
+    """Maps clips [B, T, H, W, 3], in the range and of the size that the weights were trained on, to I3DFeatures.
 
     The networks in use differ in a few numbers only. Kinetics (the TF-Hub weights, and their PyTorch port):
     `I3D()`; dynamic textures of 16 or 32 frames: `I3D(18, pool_frames=2 or 4, eps=1e-5, dropout=0.5)`.
@@ -156,18 +156,18 @@ class I3D(nn.Module):
 
 
 def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's rule SAME: zeros before and after an axis such that ceil(size / stride) windows fit."""
+    """Returns the zeros before and after an axis by TensorFlow's rule SAME: ceil(size / stride) windows fit."""
     total = max((-(-size // stride) - 1) * stride + window - size, 0)
     return total // 2, total - total // 2
 
 
 def same_max_pool(x: jax.Array, sizes: tuple[int, ...], strides: tuple[int, ...]) -> jax.Array:
-    """Max pool with TensorFlow's padding between the batch and the channels."""
+    """Returns the max pool, with TensorFlow's padding, over the axes between batch and channels."""
     pads = tuple(same_padding(*axis) for axis in zip(x.shape[1:-1], sizes, strides, strict=True))
     return max_pool(x, strides, sizes, pads)
 
 
 def _frame_weights(steps: int, window: int) -> np.ndarray:
-    """How much each step counts in the mean of the means over all windows of consecutive steps."""
+    """Returns the weight of each step in the mean over all windows of the windows' means."""
     windows = steps - window + 1
     return np.convolve(np.ones(windows), np.ones(window)).astype(np.float32) / (windows * window)

@@ -97,7 +97,7 @@ _POOLED_STEM_UNITS = ("conv2d_2b_3x3", "conv2d_4a_3x3")
 
 
 def blocks(variant: Variant) -> dict[str, tuple[Branch, ...]]:
-    """The branches of every block, in order; variants differ in the pool of the last one."""
+    """Returns the branches of each block, in order; variants differ in the pool of the last one."""
     return {
         "mixed_5b": _block_a(32),
         "mixed_5c": _block_a(64),
@@ -114,7 +114,7 @@ def blocks(variant: Variant) -> dict[str, tuple[Branch, ...]]:
 
 
 def units() -> Iterator[str]:
-    """The path of every unit: "conv2d_1a_3x3", ..., "mixed_5b/branch1x1", ...; the same for all variants."""
+    """Yields the path of each unit: "conv2d_1a_3x3", ..., "mixed_5b/branch1x1", ..., the same for all variants."""
     yield from (unit.name for unit in _STEM)
     for name, branches in blocks("fid").items():
         for step in (step for branch in branches for step in branch):
@@ -123,7 +123,7 @@ def units() -> Iterator[str]:
 
 
 class InceptionV3(nn.Module):
-    """Images [B, H, W, 3], H and W at least 75 (trained on 299), in the weights' range -> pooled features [B, 2048].
+    """Maps images [B, H, W, 3], H and W at least 75 (trained on 299), in the weights' range, to features [B, 2048].
 
     Attributes:
       variant: "fid" is TensorFlow's network of 2015, which FID is defined by: its average pools leave the padding
@@ -149,7 +149,7 @@ class InceptionV3(nn.Module):
 
 
 def pool_stem(x: jax.Array, variant: Variant) -> jax.Array:
-    """The pool over 3x3 with stride 2 that stands twice between the first layers."""
+    """Returns the pool over 3x3 with stride 2 that occurs twice between the first layers."""
     return nn.avg_pool(x, (3, 3), (2, 2)) if variant == "torchvision_average_stem" else _reduce(x)
 
 
@@ -176,7 +176,7 @@ class _ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Branches side by side. `exclude_padding`: average pools divide by the number of pixels within the image."""
+    """Parallel branches. With `exclude_padding`, average pools divide by the number of pixels within the image."""
 
     branches: tuple[Branch, ...]
     exclude_padding: bool

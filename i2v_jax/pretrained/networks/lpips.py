@@ -19,16 +19,16 @@ EPS = 1e-10
 
 
 class LPIPS(nn.Module):
-    """Distance of two batches of images: VGG16 features, unit length per pixel, squared difference, weighted sum.
+    """The distance of two batches of images: VGG16 features, unit length per pixel, squared difference, weighted sum.
 
-    VGG runs in `dtype`; the distance is float32. Gradients flow to both images and, if asked for, to the parameters.
+    VGG runs in `dtype`; the distance is float32. Gradients flow to both images and to the parameters.
     """
 
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        """a, b [B, H, W, 3] in [-1, 1], H and W at least 16 -> distance [B]."""
+        """Returns the distance [B] of a and b [B, H, W, 3] in [-1, 1], H and W at least 16."""
         vgg = VGG(16, self.dtype, name="vgg")
         # Two passes, not one over both: with a constant `a` half of the backward pass is saved.
         features_a, features_b = (vgg((at_least_float32(images) - SHIFT) / SCALE) for images in (a, b))

@@ -14,7 +14,7 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 
 def convolution_indices(depth: int) -> list[list[int]]:
-    """For each stage, the positions of its convolutions in torchvision's `features`; each ReLU follows by 1.
+    """Returns for each stage the indices of its convolutions in torchvision's `features`; each ReLU is next.
 
     Raises:
       ValueError: `depth` is not 16 or 19.
@@ -29,7 +29,7 @@ def convolution_indices(depth: int) -> list[list[int]]:
 
 
 class VGG(nn.Module):
-    """Images [B, H, W, 3], normalized as the network was trained -> the output of every ReLU.
+    """Maps images [B, H, W, 3], normalized as in training, to the outputs of all ReLUs.
 
     The keys of the result are torchvision's layer indices (1, 3, 6, ...), its values are
     [B, H / 2^s, W / 2^s, C] in stage s. There is no pool after the last stage.
@@ -53,7 +53,7 @@ class VGG(nn.Module):
 
 
 def _max_pool(x: jax.Array) -> jax.Array:
-    """Maximum over windows of 2x2, an odd last row or column dropped: faster to derive than a window reduction."""
+    """Returns the maximum over 2x2 windows, without an odd last row or column; its gradient is fast."""
     height, width = (size // 2 * 2 for size in x.shape[1:3])
     x = jnp.maximum(x[:, 0:height:2], x[:, 1:height:2])
     return jnp.maximum(x[:, :, 0:width:2], x[:, :, 1:width:2])
