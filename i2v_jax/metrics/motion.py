@@ -139,7 +139,7 @@ def _structure_tensor(gray: np.ndarray) -> np.ndarray:
 
 
 def _robust_mean(flows: np.ndarray, tensors: np.ndarray) -> np.ndarray:
-    """Returns the v [2] that minimizes sum_i w_i (f_i - v)^T J_i (f_i - v), with Cauchy weights w_i, refitted in turn."""
+    """Returns the v [2] that minimizes sum_i w_i (f_i - v)^T J_i (f_i - v), with Cauchy weights w_i."""
     weights = np.ones(len(flows))
     mean = np.zeros(2)
     for _ in range(_ROBUST_ROUNDS):
