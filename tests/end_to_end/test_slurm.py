@@ -19,7 +19,7 @@ from tests.compiling import HANG
 from tests.end_to_end import runs
 from tests.launch.synthesis import ROOT
 
-_STEPS = 20
+_STEPS = 40
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 _SPEC = (
     f"sky:runlocal,size=32,stage=image_ae data.num_clips.train=16 data.num_clips.eval=8 image_ae.batch_size=4"
