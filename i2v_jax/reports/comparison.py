@@ -189,10 +189,10 @@ def _printed_rows(columns: Sequence[MetricProtocol]) -> list[tuple[str, list[str
 
 def _as_printed(column: MetricProtocol) -> bool:
     """Returns whether a column was measured as in papers: on test clips, with the authors' pairing and control."""
-    pairing, _, told = column.pairing.partition("; ")
+    pairing, _, condition = column.pairing.partition("; ")
     return (
         column.protocol in protocols()
         and column.split == "test"
         and pairing == scoring.pairing(get_metric(column.metric), get_protocol(column.protocol, release_quirks=True))
-        and bool(told) == (column.protocol == "poke")
+        and bool(condition) == (column.protocol == "poke")
     )

@@ -1,4 +1,4 @@
-"""The HTML page: text, figures and numbers, in one folder and without any request to elsewhere."""
+"""HTML pages of text, figures and numbers. A page and its figures are in one folder and load nothing from elsewhere."""
 
 import dataclasses
 import html
@@ -57,7 +57,7 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--rule
 
 @dataclasses.dataclass(frozen=True)
 class Number:
-    """A measured value: how it is written, and what it is next to."""
+    """A measured value with its unit, and its meaning."""
 
     value: str
     meaning: str
@@ -65,7 +65,7 @@ class Number:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading, what is seen and how it was measured, and figures in rows of `columns` or ready-made HTML."""
+    """A heading, a text, figures in rows of `columns`, and charts."""
 
     title: str
     text: str
@@ -78,7 +78,7 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What one model shows: a title, what it is, its most telling numbers, sections, and how all was measured."""
+    """One model: a title, a lead, its main numbers, sections, and a footer that says how it was measured."""
 
     title: str
     lead: str
@@ -87,7 +87,7 @@ class Part:
     footer: str
 
     def inside(self, folder: str) -> "Part":
-        """The same for a page above `folder`, which holds the figures."""
+        """Returns the part for a page in the parent of `folder`, which holds the figures."""
         return dataclasses.replace(self, sections=[_inside(section, folder) for section in self.sections])
 
 
@@ -98,15 +98,17 @@ def _inside(section: Section, folder: str) -> Section:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was measured of one model, and how it is shown."""
+    """The measurements of one model and its part of a page."""
 
     numbers: dict[str, float]
     part: Part
-    per_frame: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)  # metric -> candidate
+    per_frame: dict[str, dict[str, list[float]]] = dataclasses.field(
+        default_factory=dict
+    )  # metric -> model or baseline -> values
 
 
 def write_page(folder: Path, reports: Mapping[str, Report]) -> None:
-    """Writes `index.html` and `numbers.json` into a folder whose subfolders, named as the reports, hold the figures.
+    """Writes `index.html` and `numbers.json` into a folder; its subfolders, named as the reports, hold the figures.
 
     Raises UserError when a file cannot be written.
     """
@@ -119,7 +121,7 @@ def write_page(folder: Path, reports: Mapping[str, Report]) -> None:
 
 
 def render(*parts: Part) -> str:
-    """The whole page, titled as its first part. Everything but `before` and `charts` of a section is escaped."""
+    """Returns a page titled as its first part. Everything except `before` and `charts` of sections is escaped."""
     body = "\n".join(_part(part) for part in parts)
     return f"""<!doctype html>
 <html lang="en">
