@@ -27,11 +27,8 @@ from i2v_jax.training.sample_metric import SampleMetric
 from i2v_jax.training.state import TrainState, join, split
 from i2v_jax.training.step import make_step
 from i2v_jax.training.streams import Stream
+from i2v_jax.training.watch import MetricWatch
 from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, write_preview
-
-
-class NonFiniteError(UserError):
-    """A loss or gradient is not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +111,7 @@ class Trainer:
 
     def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None) -> bool:
         start, steps = int(state.step), self._stage.steps
-        watch = _Watch(self._stage.name, start)
+        watch = MetricWatch(self._stage.name, start)
         progress = tqdm.tqdm(
             total=steps, initial=start, desc=self._stage.name, unit="step", disable=writer is None, smoothing=0.1
         )
@@ -292,36 +289,3 @@ class Trainer:
 
 def _in_double(leaf: jax.Array) -> jax.Array:
     return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-
-class _Watch:
-    """Reads the metrics of a step while the next one runs, so that nothing waits for them."""
-
-    def __init__(self, stage: str, start: int) -> None:
-        self._stage, self._good = stage, start
-        self._pending: tuple[int, Metrics] | None = None
-
-    def see(self, step: int, metrics: Metrics) -> dict[int, dict[str, float]]:
-        """Stores the metrics of `step` and returns those of the step before, if new. Raises NonFiniteError."""
-        seen = self.flush()
-        self._pending = (step, metrics)
-        return seen
-
-    def flush(self) -> dict[int, dict[str, float]]:
-        """Returns the latest step and its metrics, if new. Raises NonFiniteError."""
-        if self._pending is None:
-            return {}
-        step, metrics = self._pending
-        self._pending = None
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        bad = {name: value for name, value in values.items() if not np.isfinite(value)}
-        if bad:
-            found, optimizer = ", ".join(f"{name}={value}" for name, value in bad.items()), f"{self._stage}.optimizer"
-            raise NonFiniteError(
-                f"{self._stage}: {found} at step {step} (all finite up to step {self._good}); earlier checkpoints are "
-                f"kept: lower {optimizer}.learning_rate, set {optimizer}.clip_norm, or for the stage flow set "
-                "flow.network.scale=softclamp",
-                *next(iter(bad.items())),
-            )
-        self._good = step
-        return {step: values}

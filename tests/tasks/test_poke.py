@@ -241,8 +241,9 @@ def test_vgg16_comes_with_the_weights_of_lpips(monkeypatch):
     monkeypatch.setattr(perceptual_loss.weights, "load", {"lpips": {"params": {"vgg": {"features_0": 1}}}}.__getitem__)
     _, frozen = perceptual_loss.make_distance("vgg16", "float32")
     assert frozen == {"vgg16": {"params": {"features_0": 1}}}
-    with pytest.raises(UserError, match="choose lpips, vgg19, vgg16, laplacian, charbonnier"):
-        perceptual_loss.make_distance("vgg11", "float32")
+    with pytest.raises(UserError) as raised:
+        perceptual_loss.make_distance("vgg11", "float32", "poke.loss.perceptual_network")
+    assert (raised.value.field, raised.value.value) == ("poke.loss.perceptual_network", "vgg11")
 
 
 @pytest.mark.parametrize(("name", "command"), [("vgg19", "--import vgg19="), ("vgg16", "--fetch lpips")])

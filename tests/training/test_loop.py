@@ -14,9 +14,9 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.metrics.registry import METRICS
-from i2v_jax.training import loop
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
 from i2v_jax.training.interrupt import Interruption
+from i2v_jax.training.watch import NonFiniteError
 from i2v_jax.training.writers import MetricWriter, read_metrics, series, write_curves
 from tests.metrics.stand_ins import SquaredError, in_place_of
 from tests.training.tiny import MeanColor, tiny_config, tiny_trainer
@@ -183,7 +183,7 @@ def test_sampling_uses_the_averaged_parameters(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
-    with pytest.raises(loop.NonFiniteError) as raised:
+    with pytest.raises(NonFiniteError) as raised:
         tiny_trainer(tmp_path, 12, task=MeanColor(not_a_number_at=4)).run()
     assert raised.value.field == "error" and np.isnan(raised.value.value)
     assert saved(tmp_path)["step"] == 3  # the last good checkpoint
