@@ -5,7 +5,7 @@
 
 Writes ArrayRecord files with the splits train, eval and test. The same command continues an interrupted run.
 --flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, even for a
-data set that is prepared already.
+data set that is already prepared.
 """
 
 import json

@@ -98,12 +98,12 @@ def read(path: Path) -> np.ndarray:
         UserError: the file is missing or damaged, has another shape, or has values that are not finite.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file", "file", str(path))
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{path}: a flow file must be {' or '.join(SUFFIXES)}")
+        raise UserError(f"{path}: a flow file must be {' or '.join(SUFFIXES)}", "file", str(path))
     flow = _read_flo(path) if path.suffix == ".flo" else _read_npy(path)
     if not np.isfinite(flow).all():
-        raise UserError(f"{path}: the flow has values that are not finite")
+        raise UserError(f"{path}: the flow has values that are not finite", "file", str(path))
     return np.ascontiguousarray(flow, np.float32)
 
 
@@ -111,21 +111,23 @@ def _read_npy(path: Path) -> np.ndarray:
     try:
         flow = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a NumPy array that can be read ({error})") from error
+        raise UserError(f"{path}: not a NumPy array that can be read ({error})", "file", str(path)) from error
     if not isinstance(flow, np.ndarray) or flow.ndim != 3 or 2 not in (flow.shape[0], flow.shape[2]):
-        raise UserError(f"{path}: a flow has the shape [height, width, 2], this is {np.shape(flow)}")
+        raise UserError(
+            f"{path}: a flow must have the shape [height, width, 2], not {np.shape(flow)}", "file", str(path)
+        )
     if flow.dtype.kind not in "fiu":
-        raise UserError(f"{path}: a flow has numbers, this has {flow.dtype}")
+        raise UserError(f"{path}: a flow must have numbers, not {flow.dtype}", "file", str(path))
     return flow if flow.shape[2] == 2 else flow.transpose(1, 2, 0)
 
 
 def _read_flo(path: Path) -> np.ndarray:
     data = path.read_bytes()
     if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != np.float32(_FLO_MAGIC):
-        raise UserError(f"{path}: not a .flo file")
+        raise UserError(f"{path}: not a .flo file", "file", str(path))
     width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, 4))
     if width < 1 or height < 1 or len(data) != 12 + 8 * width * height:
-        raise UserError(f"{path}: {len(data)} bytes do not hold a flow of {width}x{height} pixels")
+        raise UserError(f"{path}: {len(data)} bytes do not hold a flow of {width}x{height} pixels", "file", str(path))
     return np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
 
 
@@ -135,7 +137,9 @@ def check_size(flow: np.ndarray, height: int, width: int, path: Path) -> None:
     if found != 1.0 and abs(found * height / width - 1.0) > _ASPECT_TOLERANCE:
         raise UserError(
             f"{path}: a flow of {flow.shape[1]}x{flow.shape[0]} pixels does not fit frames of {width}x{height}: "
-            "it must have their aspect ratio or be square"
+            "it must have their aspect ratio or be square",
+            "file",
+            str(path),
         )
 
 

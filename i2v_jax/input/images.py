@@ -45,14 +45,14 @@ def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_
         UserError: see `read_rgb`; or the format is not in `UPLOAD_FORMATS`, or there are more than `pixels` pixels.
     """
     if not content:
-        raise UserError(f"{name}: the file is empty")
+        raise UserError(f"{name}: the file is empty", "file", name)
     return _read(io.BytesIO(content), name, formats=UPLOAD_FORMATS, pixels=pixels)
 
 
 def upload_size(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> tuple[int, int]:
     """Returns (width, height) of an upload from its header; arguments and errors are those of `decode_upload`."""
     if not content:
-        raise UserError(f"{name}: the file is empty")
+        raise UserError(f"{name}: the file is empty", "file", name)
     with _opened(io.BytesIO(content), name, UPLOAD_FORMATS, pixels) as image:
         return image.size
 
@@ -70,19 +70,21 @@ def _opened(file: BinaryIO, name: str, formats: tuple[str, ...] | None, pixels: 
         with Image.open(file, formats=formats) as image:
             if pixels and image.width * image.height > pixels:
                 raise UserError(
-                    f"{name}: {image.width}x{image.height} pixels are too many, {pixels / 1e6:.0f} million at most"
+                    f"{name}: {image.width}x{image.height} pixels are too many, {pixels / 1e6:.0f} million at most",
+                    "file",
+                    name,
                 )
             yield image
     except UserError:
         raise
     except UnidentifiedImageError as error:
         known = f" (known here: {', '.join(formats)})" if formats else ""
-        raise UserError(f"{name}: not an image that can be read{known}") from error
+        raise UserError(f"{name}: not an image that can be read{known}", "file", name) from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name}: the image has too many pixels to be read") from error
+        raise UserError(f"{name}: the image has too many pixels to be read", "file", name) from error
     except Exception as error:  # decoders raise many types: struct.error, TypeError, KeyError, ...
         words = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name}: damaged or truncated image ({words})") from error
+        raise UserError(f"{name}: damaged or truncated image ({words})", "file", name) from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -177,7 +179,9 @@ def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int
         found = start + (len(chosen) - 1) * stride + 1 if chosen else 0
     if len(chosen) < frames:
         raise UserError(
-            f"{path}: {found} frames, but {stop} are needed to read {frames} from {start} in steps of {stride}"
+            f"{path}: {found} frames, but {stop} are needed to read {frames} from {start} in steps of {stride}",
+            "frames",
+            found,
         )
     fitted = [transforms.fit(frame[None], size, transforms.eval_crop(crop))[0] for frame in chosen]
     return from_levels(np.stack(fitted))

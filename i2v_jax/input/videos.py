@@ -39,20 +39,22 @@ def iterate_frames(path: Path) -> Iterator[np.ndarray]:
     try:
         with av.open(str(path), "r") as container:
             if not container.streams.video:
-                raise UserError(f"{path}: no video stream in this file")
+                raise UserError(f"{path}: no video stream in this file", "file", str(path))
             reformatter = VideoReformatter()
             for frame in container.decode(video=0):
                 yield _upright(frame, reformatter)
     except (av.FFmpegError, ValueError) as error:
-        raise UserError(f"{path}: cannot be decoded, truncated or not a video ({_reason(error)})") from error
+        raise UserError(
+            f"{path}: cannot be decoded, truncated or not a video ({_reason(error)})", "file", str(path)
+        ) from error
 
 
 def check_file(path: Path) -> None:
     """Raises UserError if a file is missing or empty."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file", "file", str(path))
     if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty")
+        raise UserError(f"{path}: the file is empty", "file", str(path))
 
 
 def _reason(error: Exception) -> str:
@@ -91,15 +93,17 @@ def scan_frames(path: Path) -> FrameTable:
     try:
         with av.open(str(path), "r") as container:
             if not container.streams.video:
-                raise UserError(f"{path}: no video stream in this file")
+                raise UserError(f"{path}: no video stream in this file", "file", str(path))
             for frame in container.decode(video=0):
                 if frame.pts is None:
-                    raise UserError(f"{path}: the frames have no time stamps: use --store=frames")
+                    raise UserError(f"{path}: the frames have no time stamps: use --store=frames", "file", str(path))
                 if frame.key_frame:
                     keyframes.append(len(times))
                 times.append(frame.pts)
     except (av.FFmpegError, ValueError) as error:
-        raise UserError(f"{path}: cannot be decoded, truncated or not a video ({_reason(error)})") from error
+        raise UserError(
+            f"{path}: cannot be decoded, truncated or not a video ({_reason(error)})", "file", str(path)
+        ) from error
     return FrameTable(np.asarray(times, np.int64), np.asarray(keyframes, np.int64))
 
 
@@ -139,6 +143,8 @@ def decode_at(encoded: bytes, table: FrameTable, frame_indices: Sequence[int], s
         raise UserError(f"a stored video is damaged ({_reason(error)}): prepare it again") from error
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(frame_indices)} frames are missing from a stored video: prepare it again"
+            f"{len(missing)} of {len(frame_indices)} frames are missing from a stored video: prepare it again",
+            "frames",
+            len(missing),
         )
     return np.stack([frame for frame in frames if frame is not None])

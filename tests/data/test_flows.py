@@ -141,6 +141,6 @@ def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Pa
         text=True,
         check=True,
     )
-    assert "is prepared already" in done.stdout
+    assert "is already prepared" in done.stdout
     assert done.stdout.count("flow of 2 videos, 1 skipped") == 2
     assert flow.FlowStore(flow.stored_folder(folder, "train", 8)).read(1, 8).shape == (24, 32, 2)

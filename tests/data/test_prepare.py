@@ -188,7 +188,7 @@ def test_a_killed_run_continues(tmp_path: Path) -> None:
     done = subprocess.run(command(tmp_path), cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "24 videos (train 20, eval 2, test 2), 0 skipped" in done.stdout
     again = subprocess.run(command(tmp_path), cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert "is prepared already" in again.stdout
+    assert "is already prepared" in again.stdout
 
 
 def test_errors_exit_with_status_two_and_one_line(tmp_path: Path) -> None:

@@ -60,24 +60,23 @@ def test_orientation_of_the_camera_is_applied(tmp_path: Path) -> None:
     assert not images.is_plain_jpeg(tmp_path / "turned.jpg")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such file"), (b"", "empty"), (b"hello" * 50, "not an image")]
-)
-def test_bad_files_are_one_clear_line(tmp_path: Path, content: bytes | None, message: str) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"hello" * 50])
+def test_bad_files_are_one_clear_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "bad.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=message) as error:
+    with pytest.raises(UserError) as raised:
         images.read_image(path, 8, "resize")
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
+    assert (raised.value.field, raised.value.value) == ("file", str(path))
+    assert "\n" not in str(raised.value)
 
 
 def test_truncated_image(tmp_path: Path) -> None:
     path = save(tmp_path / "cut.jpg", np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     path.write_bytes(path.read_bytes()[:1500])
-    with pytest.raises(UserError, match="truncated"):
+    with pytest.raises(UserError) as raised:
         images.read_image(path, 8, "resize")
+    assert (raised.value.field, raised.value.value) == ("file", str(path))
 
 
 def test_a_random_crop_is_the_middle_outside_of_training() -> None:
@@ -118,11 +117,11 @@ def test_clip_takes_the_frames_asked_for(tmp_path: Path, kind: str) -> None:
 
 def test_clip_that_is_too_short(tmp_path: Path) -> None:
     write_frames(tmp_path / "a", numbered_frames(5))
-    with pytest.raises(UserError, match="5 frames, but 17 are needed"):
-        images.read_clip(tmp_path / "a", 17, 16, "resize")
     write_video(tmp_path / "b.mp4", numbered_frames(5))
-    with pytest.raises(UserError, match="5 frames, but 17 are needed"):
-        images.read_clip(tmp_path / "b.mp4", 17, 16, "resize")
+    for name in ("a", "b.mp4"):
+        with pytest.raises(UserError) as raised:
+            images.read_clip(tmp_path / name, 17, 16, "resize")
+        assert (raised.value.field, raised.value.value) == ("frames", 5)
 
 
 def test_real_frames_are_sorted_by_number(real_videos: Path) -> None:
@@ -198,10 +197,10 @@ def test_an_image_of_one_line_is_a_start_frame(size: tuple[int, int], crop: str)
 def test_the_size_is_told_by_the_header() -> None:
     content = encoded(Image.new("RGB", (300, 200)), "PNG")[:60]
     assert images.upload_size(content) == (300, 200)
-    with pytest.raises(UserError, match="frame 3: 300x200 pixels are too many"):
-        images.upload_size(content, "frame 3", 59_999)
-    with pytest.raises(UserError, match="frame 3: not an image"):
-        images.upload_size(b"hello", "frame 3")
+    for damaged, pixels in ((content, 59_999), (b"hello", 60_000)):
+        with pytest.raises(UserError) as raised:
+            images.upload_size(damaged, "frame 3", pixels)
+        assert (raised.value.field, raised.value.value) == ("file", "frame 3")
 
 
 def test_names_do_not_collide() -> None:

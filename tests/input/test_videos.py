@@ -46,30 +46,31 @@ def test_odd_sizes(tmp_path: Path) -> None:
 
 def test_damaged_bytes_are_reported(tmp_path: Path) -> None:
     short, long = (write_video(tmp_path / f"{n}.mp4", numbered_frames(n)) for n in (10, 20))
-    with pytest.raises(UserError, match="2 of 4 frames are missing"):
+    with pytest.raises(UserError) as raised:
         videos.decode_at(short.read_bytes(), videos.scan_frames(long), range(8, 12))
-    with pytest.raises(UserError, match="a stored video is damaged"):
+    assert (raised.value.field, raised.value.value) == ("frames", 2)
+    with pytest.raises(UserError):
         videos.decode_at(b"no video" * 99, videos.scan_frames(long), range(8, 12))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such file"), (b"", "empty"), (b"no video" * 99, "not a video")]
-)
-def test_bad_files_are_one_clear_line(tmp_path: Path, content: bytes | None, message: str) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"no video" * 99])
+def test_bad_files_are_one_clear_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "bad.mp4"
     if content is not None:
         path.write_bytes(content)
     for read in (lambda: list(videos.iterate_frames(path)), lambda: videos.scan_frames(path)):
-        with pytest.raises(UserError, match=message) as error:
+        with pytest.raises(UserError) as raised:
             read()
-        assert "\n" not in str(error.value)
+        assert (raised.value.field, raised.value.value) == ("file", str(path))
+        assert "\n" not in str(raised.value)
 
 
 def test_truncated_mp4(tmp_path: Path) -> None:
     path = write_video(tmp_path / "cut.mp4", numbered_frames(20))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UserError, match="truncated"):
+    with pytest.raises(UserError) as raised:
         list(videos.iterate_frames(path))
+    assert raised.value.value == str(path)
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
@@ -82,5 +83,6 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
-    with pytest.raises(UserError, match="no video stream"):
+    with pytest.raises(UserError) as raised:
         list(videos.iterate_frames(path))
+    assert raised.value.value == str(path)
