@@ -92,8 +92,8 @@ def measure(
     total = len(reader) + len(spare)
     batches = [
         remaining[first : first + batch_size]
-        for numbers in (range(len(reader)), range(len(reader), total))
-        for remaining in ([number for number in numbers if number not in done],)
+        for example_ids in (range(len(reader)), range(len(reader), total))
+        for remaining in ([example_id for example_id in example_ids if example_id not in done],)
         for first in range(0, len(remaining), batch_size)
     ]
     if done and progress:
@@ -111,8 +111,8 @@ def _work(worker: Worker, batches: Sequence[Sequence[int]], state: State, save_e
     processes = jax.process_count()
     mine = batches[jax.process_index() :: processes]
     unsaved: Tables = {}
-    for index, numbers in enumerate(mine):
-        unsaved = merge_all(unsaved, worker.tables(numbers))
+    for index, example_ids in enumerate(mine):
+        unsaved = merge_all(unsaved, worker.tables(example_ids))
         if (index + 1) % save_every == 0 or index + 1 == len(mine):
             state.save(unsaved)
             unsaved = {}

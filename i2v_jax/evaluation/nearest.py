@@ -19,7 +19,7 @@ class Nearest:
     """For each of N samples the nearest training clip, by two distances."""
 
     reader: ClipReader
-    by_latent: NDArray[np.int64]  # [N] numbers of clips
+    by_latent: NDArray[np.int64]  # [N] ids of training clips
     by_pixels: NDArray[np.int64]  # [N]
     latent_distance: Floats  # [N], Euclidean
     pixel_distance: Floats  # [N], root mean square over frames in [-1, 1]
@@ -47,15 +47,15 @@ def nearest_training_clips(
     latents = candidate.clip_features(videos)
     best_latent, best_pixels = (np.full(len(videos), np.inf) for _ in range(2))
     by_latent, by_pixels = (np.zeros(len(videos), np.int64) for _ in range(2))
-    for numbers in _batches(len(reader), batch_size, progress):
-        clips = reader.read(numbers)["video"]
+    for example_ids in _batches(len(reader), batch_size, progress):
+        clips = reader.read(example_ids)["video"]
         of_latents = np.linalg.norm(latents[:, None] - candidate.clip_features(clips)[None], axis=-1)
         of_pixels = np.stack([np.sqrt(np.mean(np.square(clips - video), axis=(1, 2, 3, 4))) for video in videos])
         for distances, best, chosen in ((of_latents, best_latent, by_latent), (of_pixels, best_pixels, by_pixels)):
             closest = distances.argmin(axis=1)
             value = distances[np.arange(len(videos)), closest]
             better = value < best
-            best[better], chosen[better] = value[better], np.asarray(numbers)[closest[better]]
+            best[better], chosen[better] = value[better], np.asarray(example_ids)[closest[better]]
     return Nearest(reader, by_latent, by_pixels, best_latent, best_pixels)
 
 

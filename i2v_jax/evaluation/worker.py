@@ -59,51 +59,52 @@ class Worker:
         """Returns the hash of each metric's backbone, by the metric's name."""
         return {item.metric.name: item.weights_sha256 for item in self._extractors}
 
-    def tables(self, numbers: Sequence[int]) -> Tables:
+    def tables(self, example_ids: Sequence[int]) -> Tables:
         """Returns what these clips add to the states of the metrics.
 
         Args:
-            numbers: of the clips, in rising order. Those from `len(reader)` on are the spare ones.
+            example_ids: of the clips, in increasing order. Those from `len(reader)` on are the spare ones.
 
         Raises:
             UserError: frames are not finite, not in [-1, 1], or constant.
         """
-        if numbers[0] >= len(self._reader):
-            return self._spare_tables(numbers)
-        clips = self._reader.read(numbers)
-        checks.check_batch("real", clips["video"], numbers[0])
-        found = _extremes(REAL, numbers, clips["video"])
+        if example_ids[0] >= len(self._reader):
+            return self._spare_tables(example_ids)
+        clips = self._reader.read(example_ids)
+        checks.check_batch("real", clips["video"], example_ids[0])
+        found = _extremes(REAL, example_ids, clips["video"])
         for repeat in range(self._request.repeats):
-            found |= self._likelihood_tables(numbers, clips, repeat) | self._sample_tables(numbers, clips, repeat)
+            found |= self._likelihood_tables(example_ids, clips, repeat)
+            found |= self._sample_tables(example_ids, clips, repeat)
         return found
 
-    def _likelihood_tables(self, numbers: Sequence[int], clips: Batch, repeat: int) -> Tables:
+    def _likelihood_tables(self, example_ids: Sequence[int], clips: Batch, repeat: int) -> Tables:
         found: Tables = {}
         for metric in self._likelihoods.values():
-            if numbers[0] < self._count(metric):
+            if example_ids[0] < self._count(metric):
                 seed = self._request.seed + repeat
-                nats = self._model.log_likelihood(clips, numbers, seed, exact=metric.exact)
-                found |= self._kept(metric, str(repeat), numbers, np.asarray(metric.extract({}, jnp.asarray(nats))))
+                nats = self._model.log_likelihood(clips, example_ids, seed, exact=metric.exact)
+                found |= self._kept(metric, str(repeat), example_ids, np.asarray(metric.extract({}, jnp.asarray(nats))))
         return found
 
-    def _sample_tables(self, numbers: Sequence[int], clips: Batch, repeat: int) -> Tables:
-        extractors = [item for item in self._extractors if numbers[0] < self._count(item.metric)]
+    def _sample_tables(self, example_ids: Sequence[int], clips: Batch, repeat: int) -> Tables:
+        extractors = [item for item in self._extractors if example_ids[0] < self._count(item.metric)]
         if not extractors:
             return {}
         count = SAMPLES if any(item.metric.reads is Reads.SAMPLES for item in extractors) else 1
         frames = self._request.protocol.clip_frames
-        samples = self._model.sample(clips, numbers, self._request.seed + repeat, count, frames)
-        checks.check_batch("generated", samples.reshape(-1, *samples.shape[2:]), numbers[0] * count)
-        found = _extremes(str(repeat), numbers, samples)
+        samples = self._model.sample(clips, example_ids, self._request.seed + repeat, count, frames)
+        checks.check_batch("generated", samples.reshape(-1, *samples.shape[2:]), example_ids[0] * count)
+        found = _extremes(str(repeat), example_ids, samples)
         for extractor in extractors:
-            found |= self._extracted(extractor, numbers, clips, samples, repeat)
+            found |= self._extracted(extractor, example_ids, clips, samples, repeat)
         return found
 
-    def _spare_tables(self, numbers: Sequence[int]) -> Tables:
-        own = [number - len(self._reader) for number in numbers]
+    def _spare_tables(self, example_ids: Sequence[int]) -> Tables:
+        own = [example_id - len(self._reader) for example_id in example_ids]
         video = self._spare.read(own)["video"]
-        checks.check_batch("real", video, numbers[0])
-        found = _extremes(REAL, numbers, video)
+        checks.check_batch("real", video, example_ids[0])
+        found = _extremes(REAL, example_ids, video)
         for extractor in self._extractors:
             metric = extractor.metric
             if metric.reads is Reads.SETS and own[0] < self._count(metric):
@@ -112,18 +113,18 @@ class Worker:
         return found
 
     def _extracted(
-        self, extractor: _Extractor, numbers: Sequence[int], clips: Batch, samples: NDArray[Any], repeat: int
+        self, extractor: _Extractor, example_ids: Sequence[int], clips: Batch, samples: NDArray[Any], repeat: int
     ) -> Tables:
         metric, part = extractor.metric, str(repeat)
         if metric.reads is Reads.SAMPLES:
-            return self._kept(metric, part, numbers, self._apply(extractor, samples))
+            return self._kept(metric, part, example_ids, self._apply(extractor, samples))
         real, generated = scoring.compared(metric, self._request.protocol, clips["video"], samples[:, 0])
         checks.check_same_shape("real", real, "generated", generated)
         if metric.reads is Reads.PAIRS:
-            return self._kept(metric, part, numbers, self._apply(extractor, real, generated))
-        found = self._kept(metric, part, numbers, self._apply(extractor, generated))
+            return self._kept(metric, part, example_ids, self._apply(extractor, real, generated))
+        found = self._kept(metric, part, example_ids, self._apply(extractor, generated))
         if repeat == 0:
-            found |= self._kept(metric, REAL, numbers, self._apply(extractor, real))
+            found |= self._kept(metric, REAL, example_ids, self._apply(extractor, real))
         return found
 
     def _apply(self, extractor: _Extractor, *arrays: Any) -> NDArray[Any]:
@@ -133,10 +134,10 @@ class Worker:
         placed = [jax.device_put(np.asarray(array)[rows], self._over_devices) for array in arrays]
         return np.asarray(extractor.function(extractor.variables, *placed))[:count]
 
-    def _kept(self, metric: Metric, part: str, numbers: Sequence[int], rows: NDArray[Any]) -> Tables:
+    def _kept(self, metric: Metric, part: str, example_ids: Sequence[int], rows: NDArray[Any]) -> Tables:
         """Returns the state of the clips that the metric takes, as tables."""
         count = self._count(metric)
-        taken = [number for number in numbers if number < count]
+        taken = [example_id for example_id in example_ids if example_id < count]
         state = metric.update(metric.init(), part, taken, rows[: len(taken)], count)
         return {f"{metric.table}/{name}": table for name, table in state.items()}
 
@@ -144,7 +145,7 @@ class Worker:
         return self._request.scored_clips(metric, len(self._reader))
 
 
-def _extremes(part: str, numbers: Sequence[int], videos: NDArray[Any]) -> Tables:
+def _extremes(part: str, example_ids: Sequence[int], videos: NDArray[Any]) -> Tables:
     flat = videos.reshape(len(videos), -1)
     rows = np.stack([flat.min(axis=1), flat.max(axis=1)], axis=1)
-    return {f"{EXTREMES}/{part}": ClipTable.empty(2).add(numbers, rows)}
+    return {f"{EXTREMES}/{part}": ClipTable.empty(2).add(example_ids, rows)}
