@@ -31,7 +31,7 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
     """Trains `config.stage`, or all of `config.stages` in order. Continues interrupted stages and skips finished ones.
 
     Args:
-      config: see configs/common.py.
+      config: see configs/fields.py.
       workdir: the folder to train in; it holds the checkpoints of one configuration.
     Returns:
       False if it was asked to stop (SIGTERM, Ctrl-C); everything is saved then.
