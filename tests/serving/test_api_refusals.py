@@ -61,7 +61,7 @@ def test_bad_parameters_are_told_in_words(poke_client, values, words):
         ({}, "this model answers to pokes: give poke=x,y,dx,dy"),
         ({"poke": "16,3,1,0"}, "outside the image of 16x16"),
         ({"poke": "3,3,1,0", "samples": 9}, "samples=9: must be from 1 to 8"),
-        ({"poke": [[3, 3, 1, 0]] * 5, "samples": 8}, "5 pokes of 8 samples each are too many, 32 videos at most"),
+        ({"poke": [[3, 3, 1, 0]] * 5, "samples": 8}, "5 pokes of 8 samples each are too many"),
         ({"poke": "3,3,1,0", "direction": 90}, "unknown parameter 'direction'"),
     ],
 )
