@@ -5,7 +5,7 @@ import pathlib
 from setuptools import find_packages, setup
 
 SERVE = [
-    "anyio>=4",
+    "anyio>=4.5",
     "prometheus_client>=0.20",
     "python-multipart>=0.0.18",
     "starlette>=1.0",
