@@ -140,7 +140,7 @@ def test_answers_to_pokes_of_held_out_plants(sky_run: pathlib.Path, tmp_path: pa
 
     refused = launch("launch.evaluate", f"--workdir={sky_run}", "--protocol=targets", f"--out={tmp_path / 'none'}")
     assert refused.returncode == 2
-    assert "was not trained with pokes, which protocol targets measures" in last_line(refused.stderr)
+    assert "was not trained with pokes" in last_line(refused.stderr)
 
 
 @pytest.mark.slow
