@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) 
 STAMP := $(VENV)/.installed
 DEMO ?= all
 EXTRAS ?= dev
-PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+PYTEST := $(BIN)/python -m pytest --numprocesses=2
 
 .PHONY: setup demo test test-slow test-long test-latest lint format bench clean
 
@@ -32,10 +32,10 @@ demo: $(STAMP)  ## train on the embedded sky and plants, then write runs/demo/in
 	$(BIN)/python -m launch.demo --demo=$(DEMO) --workdir=runs/demo
 
 test: $(STAMP)
-	$(PYTEST) -m "not slow and not long"
+	$(PYTEST) --dist=worksteal -m "not slow and not long"
 
 test-slow: $(STAMP)  ## training jobs, several processes, a page in a browser, a SLURM cluster
-	$(PYTEST) -m slow
+	$(PYTEST) --dist=loadfile -m slow
 
 test-long: $(STAMP)  ## what must learn or compute for long; docs/testing.md says when to run it, and its last results
 	$(BIN)/python -m pytest -m long --durations=0
