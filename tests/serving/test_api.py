@@ -62,7 +62,7 @@ def test_impulses_are_drawn_as_arrows_of_one_length():
                 np.asarray(Image.open(io.BytesIO(response.content)))[2:-2, 2:].astype(int), 2, axis=1
             )
             assert np.ptp(first[:, :-2]) > 50 > np.ptp(second[:, :-2])
-        assert "whose length is 1 at most" in ask(client, poke="3,3,1,1").json()["error"]
+        assert "at most 1" in ask(client, poke="3,3,1,1").json()["error"]
 
 
 def test_formats(poke_client):
