@@ -33,8 +33,8 @@ def two_stages():
 @pytest.fixture(autouse=True)
 def tiny_tasks(monkeypatch):
     monkeypatch.setattr(run, "make_task", lambda *_: MeanColor())
-    pipeline = run._pipeline
-    monkeypatch.setattr(run, "_pipeline", lambda config, _, split: pipeline(config, "video_vae", split))
+    open_clips = run._open_clips
+    monkeypatch.setattr(run, "_open_clips", lambda config, _: open_clips(config, "video_vae"))
 
 
 def steps(folder, stage):
