@@ -107,7 +107,7 @@ def test_other_clips_get_a_table_of_their_own_and_the_reason_is_named(tmp_path: 
     assert [len(comparison.records) for comparison in comparisons] == [1, 1]
     assert len(comparisons[1].table().rows) == 2  # the model and the floor, but no paper
     text = write_comparison(comparisons, tmp_path)
-    assert "protocol 'bair' against 'bair, first 16 clips'; num_real 256 against 16" in text
+    assert all(word in text for word in ("'bair, first 16 clips'", "num_real is 256 and 16"))
 
 
 def test_another_corner_rule_gets_a_column_of_its_own() -> None:
@@ -118,7 +118,7 @@ def test_another_corner_rule_gets_a_column_of_its_own() -> None:
     assert rows["a, step 1000"] == ("1.00", "", "3.00")
     assert rows["b, step 1000"] == ("", "2.00", "")
     (reason,) = comparison.separated
-    assert "resize_corners 'tf1_legacy' against 'half_pixel'" in reason
+    assert all(word in reason for word in ("resize_corners", "tf1_legacy", "half_pixel"))
 
 
 def test_one_model_twice_is_refused() -> None:
