@@ -1,9 +1,11 @@
 """Metadata of the package; tool settings are in pyproject.toml, tested versions in constraints.txt."""
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
+ROOT = pathlib.Path(__file__).parent
 SERVE = [
     "anyio>=4.5",
     "prometheus_client>=0.20",
@@ -15,9 +17,9 @@ SERVE = [
 
 setup(
     name="i2v_jax",
-    version="0.1.0",
+    version=re.findall(r'^__version__ = "(.+)"$', (ROOT / "i2v_jax" / "__init__.py").read_text(), re.MULTILINE)[0],
     description="Image-to-video synthesis in JAX and Flax: conditional invertible networks and interactive pokes",
-    long_description=(pathlib.Path(__file__).parent / "README.md").read_text(),
+    long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],

@@ -1,7 +1,7 @@
 """What all config files share: their arguments, the configuration they start from, ablations and `runlocal`."""
 
 from i2v_jax.config import Arguments, Config, Field
-from i2v_jax.configs import fields
+from i2v_jax.configs import fields, small
 
 # The papers' ablations, by model. cINN, tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only at
 # the decoder's entrance. Poke, table 3 and appendix D: dynamics at so many resolutions; a baseline of one resolution
@@ -48,7 +48,9 @@ def base(size: int, model: str = "cinn") -> Config:
         case _:
             config.declare(
                 stages=("video_vae", "image_ae", "flow"),
-                control=Field("none", "what the flow is given besides the start frame: direction, endpoint, poke"),
+                control=Field(
+                    "none", "what the flow is given besides the start frame: direction, endpoint, poke", stage="flow"
+                ),
                 video_vae=fields.video_vae(size, config.data),
                 image_ae=fields.image_ae(size, config.data),
                 flow=fields.flow(config.data),
@@ -61,7 +63,7 @@ def finish(config: Config, parsed: Arguments) -> Config:
     _ablate(config, parsed.ablation)
     config.stage = Field("", choices=("", *config.stages)).check("stage", parsed.stage)
     if parsed.runlocal:
-        _shrink(config)
+        small.local(config)
     return config
 
 
@@ -81,31 +83,3 @@ def _ablate(config: Config, ablation: str) -> None:
             config.poke.single_stage = True
         case "no_trajectory":
             config.poke.loss.latent = 0.0
-
-
-def _shrink(config: Config) -> None:
-    """`runlocal`: every stage in a few steps with narrow networks, to see on a laptop whether all of it works."""
-    config.train.update(
-        log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, evaluate_clips=4, previews=2
-    )
-    config.data.workers = 0
-    if config.data.num_clips.train:
-        config.data.num_clips.update(train=16, eval=8, test=8)
-    for stage in config.stages:
-        config[stage].update(batch_size=4, steps=4)
-    if "poke" in config:
-        config.poke.adversarial_step = 2
-        config.poke.model.update(features=16, narrowest=8)
-        config.poke.temporal_discriminator.width = 4
-        config.poke.patch_discriminator.width = 8
-        return
-    config.video_vae.adversarial_epoch = 0.0
-    config.video_vae.encoder.update(channels=(16, 16, 16, 16, 16), z_dim=16)
-    config.video_vae.decoder.update(channel_factor=4, z_dim=16)
-    config.video_vae.temporal_discriminator.channels = (16, 16, 16, 16, 16)
-    config.video_vae.patch_discriminator.width = 8
-    config.image_ae.adversarial_epoch = 0.0
-    config.image_ae.encoder.update(depth="resnet18", width=8)
-    config.image_ae.decoder.update(channels=8, mlp_width=32, num_classes=16)
-    config.image_ae.patch_discriminator.width = 8
-    config.flow.network.update(blocks=4, hidden=32)

@@ -1,6 +1,32 @@
-"""Small cINNs: narrow networks that need no pretrained weights, and those of the demos, for two CPU cores."""
+"""Small networks: cINNs that need no pretrained weights, those of the demos for two CPU cores, and `runlocal`."""
+
+from typing import Any
 
 from i2v_jax.config import Config
+
+# Of `runlocal`: what makes each stage narrow, and lets its discriminators start within four steps.
+_LOCAL: dict[str, dict[str, Any]] = {
+    "video_vae": {
+        "adversarial_epoch": 0.0,
+        "encoder": {"channels": (16, 16, 16, 16, 16), "z_dim": 16},
+        "decoder": {"channel_factor": 4, "z_dim": 16},
+        "temporal_discriminator": {"channels": (16, 16, 16, 16, 16)},
+        "patch_discriminator": {"width": 8},
+    },
+    "image_ae": {
+        "adversarial_epoch": 0.0,
+        "encoder": {"depth": "resnet18", "width": 8},
+        "decoder": {"channels": 8, "mlp_width": 32, "num_classes": 16},
+        "patch_discriminator": {"width": 8},
+    },
+    "flow": {"network": {"blocks": 4, "hidden": 32}},
+    "poke": {
+        "adversarial_step": 2,
+        "model": {"features": 16, "narrowest": 8},
+        "temporal_discriminator": {"width": 4},
+        "patch_discriminator": {"width": 8},
+    },
+}
 
 
 def narrow(config: Config) -> None:
@@ -33,3 +59,15 @@ def demo(config: Config) -> None:
     config.flow.update(batch_size=50, steps=800)
     config.flow.network.update(blocks=8, hidden=128, scale="softclamp")
     config.flow.optimizer.update(learning_rate=1e-3, decay=1.0)
+
+
+def local(config: Config) -> None:
+    """`runlocal`: every stage in a few steps with narrow networks, to see on a laptop whether all of it works."""
+    config.train.update(
+        log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, evaluate_clips=4, previews=2
+    )
+    config.data.workers = 0
+    if config.data.num_clips.train:
+        config.data.num_clips.update(train=16, eval=8, test=8)
+    for stage in config.stages:
+        config[stage].update(batch_size=4, steps=4, **_LOCAL.get(stage, {}))

@@ -44,7 +44,7 @@ class DataSet(abc.ABC):
     @property
     @abc.abstractmethod
     def labels(self) -> tuple[str, ...]:
-        """The arrays of `input.labels.LABELS` that its clips have."""
+        """The labels that its clips have, by their names in `input/labels.py`."""
 
     @abc.abstractmethod
     def open(self, data: ConfigDict, split: str) -> VideoSource:

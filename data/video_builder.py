@@ -22,12 +22,8 @@ from tqdm import tqdm
 from i2v_jax import files
 from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
+from i2v_jax.input.labels import get_label
 
-# A scalar for the whole video, or one row per frame.
-_LABEL_FEATURES = {
-    "direction": tfds.features.Scalar(np.float32),
-    "endpoint": tfds.features.Tensor(shape=(None, 3), dtype=np.float32),
-}
 _VERSION = "1.0.0"
 
 
@@ -48,7 +44,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     @classmethod
     def read_labels(cls, video: raw.RawVideo) -> dict[str, Any]:
-        """Returns the values of `LABELS`: direction of the video in degrees, endpoint [N, 3] of its N frames."""
+        """Returns the values of `LABELS`, in the shapes that `input/labels.py` says are stored."""
         return {}
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -65,7 +61,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             "name": tfds.features.Text(),
             "size": tfds.features.Tensor(shape=(2,), dtype=np.int64),
             **store,
-            **{label: _LABEL_FEATURES[label] for label in self.LABELS},
+            **{name: tfds.features.Tensor(shape=get_label(name).stored, dtype=np.float32) for name in self.LABELS},
         }
         listing = {
             split: {

@@ -40,6 +40,7 @@ class Field:
     choices: tuple[Any, ...] = ()
     may_change: bool = False  # between two runs in one work directory: it does not decide what is learned
     items: type | None = None  # the type of the items of a tuple, if the default has none
+    stage: str = ""  # of a field outside of the stages' sections: the only stage that depends on it
 
     def check(self, name: str, value: Any) -> Any:
         """Returns `value` in the field's type (an integer may stand for a float). Raises UserError naming the field."""

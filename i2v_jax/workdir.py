@@ -15,7 +15,7 @@ import ml_collections
 
 from i2v_jax import files
 from i2v_jax.commands import command
-from i2v_jax.config import Config, UnknownFieldError, flat, import_plugins
+from i2v_jax.config import Config, Field, UnknownFieldError, flat, import_plugins
 from i2v_jax.errors import UserError
 
 PathLike = files.PathLike
@@ -106,15 +106,16 @@ def differences(old: ml_collections.ConfigDict, new: Config) -> dict[str, Any]:
     return {
         name: after.get(name)
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not _may_change(name, new)
+        if before.get(name) != after.get(name) and not _declaration(name, new).may_change
     }
 
 
-def _may_change(name: str, config: Config) -> bool:
+def _declaration(name: str, config: Config) -> Field:
+    """Returns the declaration of a field, an empty one for a field that `config` does not have."""
     try:
-        return config.declared(name).may_change
+        return config.declared(name)
     except UnknownFieldError:
-        return False
+        return Field(None)
 
 
 def _steps(workdir: pathlib.Path) -> dict[str, set[str]]:
@@ -127,11 +128,9 @@ def _steps(workdir: pathlib.Path) -> dict[str, set[str]]:
 
 def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: Mapping[str, set[str]]) -> bool:
     """Whether a stage with checkpoints depends on a field."""
-    section = name.partition(".")[0]
     if name == "stages":
         return not steps.keys() <= set(config.stages)
-    if name == "control":
-        section = "flow"  # the one stage that is controlled
+    section = _declaration(name, config).stage or name.partition(".")[0]
     stages = {section} & steps.keys() if section in (*old.stages, *config.stages) else steps.keys()
     trained = any(steps[stage] != {"0"} for stage in stages)  # step 0: imported
     return trained or (bool(stages) and bool(_NETWORK_SECTIONS & set(name.split("."))))

@@ -3,11 +3,11 @@
 In a checkout, `python -m launch NAME` and `python -m launch.NAME` do the same.
 """
 
-import importlib.metadata
 import pathlib
 import runpy
 import sys
 
+import i2v_jax
 from i2v_jax.commands import as_typed
 from i2v_jax.launch import _help
 
@@ -36,7 +36,7 @@ def main() -> None:
         case [] | ["--help" | "-h" | "help"]:
             print(overview())
         case ["--version"]:
-            print(importlib.metadata.version("i2v_jax"))
+            print(i2v_jax.__version__)
         case [name, *_]:
             print(f"error: unknown command {name!r}: choose one of {', '.join(COMMANDS)}", file=sys.stderr)
             sys.exit(2)

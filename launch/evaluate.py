@@ -92,13 +92,14 @@ def main(argv: Sequence[str]) -> None:
 def _default_protocol(config: ConfigDict) -> str:
     """Returns the protocol of the data set, or for a model that answers to pokes `targets` or `poke`."""
     from i2v_jax.data.data_set import KnownAnswers
+    from i2v_jax.data.protocol import POKE
     from i2v_jax.data.registry import data_set
     from i2v_jax.sampling.load import describe
 
     known = data_set(config.data.name)
     if not describe(config).pokes:
         return known.protocol.name
-    return "targets" if isinstance(known, KnownAnswers) else "poke"
+    return "targets" if isinstance(known, KnownAnswers) else POKE.name
 
 
 def _folder(protocol: str) -> pathlib.Path:

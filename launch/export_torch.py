@@ -18,13 +18,13 @@ OUT = flags.DEFINE_string("out", None, "Folder for the files; must be empty or n
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.sampling.load import load_stages
-    from i2v_jax.torch_interop.releases import cinn, poke
+    from i2v_jax.torch_interop.releases import registry
     from i2v_jax.workdir import read_workdir
 
     config = read_workdir(WORKDIR.value)
     out = pathlib.Path(OUT.value).expanduser().absolute()
-    kind = poke if "poke" in config.stages else cinn
-    for name, keys in kind.write_release(config, load_stages(config, WORKDIR.value), out).items():
+    release = registry.of_config(config)
+    for name, keys in release.write_release(config, load_stages(config, WORKDIR.value), out).items():
         print(f"wrote {out / name}: {keys} keys")
 
 

@@ -31,6 +31,7 @@ WORKDIR = flags.DEFINE_string(
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.torch_interop.releases import cinn, poke, release
+    from i2v_jax.training.run import next_command
 
     if KIND.value == "cinn":
         imported = cinn.read_release(cinn.Folders(*(_path(flag) for flag in (STAGE1, AE, STAGE2))))
@@ -39,10 +40,9 @@ def main(argv: Sequence[str]) -> None:
     release.write_workdir(imported, pathlib.Path(WORKDIR.value))
     print(imported.summary())
     print(f"wrote {WORKDIR.value}; every key is in {WORKDIR.value}/parity.txt")
-    workdir, poke_flags = f"--workdir={WORKDIR.value}", ["--poke=x,y,dx,dy"] if KIND.value == "poke" else []
-    options = imported.preset.options(imported.config)
-    print(f"sample:   {command('sample', workdir, '--image=a.jpg', '--out=DIR', *poke_flags)}")
-    print(f"continue training: {command('train', *options, workdir, '--config.data.dir=PREPARED')}")
+    print(f"sample:   {next_command(imported.config, WORKDIR.value)}")
+    again = (*imported.preset.options(imported.config), f"--workdir={WORKDIR.value}", "--config.data.dir=PREPARED")
+    print(f"continue training: {command('train', *again)}")
 
 
 def _path(flag: flags.FlagHolder) -> pathlib.Path:

@@ -50,10 +50,11 @@ def own_imports():
     for package in sorted(own):
         for path in sorted((ROOT / package).rglob("*.py")):
             relative = path.relative_to(ROOT)
-            if relative.name == "__init__.py" and not path.read_text():
+            imports = list(imports_of(path))
+            if relative.name == "__init__.py" and not imports:
                 continue
             part = part_of(".".join(relative.with_suffix("").parts).removesuffix(".__init__"))
-            for line, name in imports_of(path):
+            for line, name in imports:
                 if name.split(".")[0] == "i2v_jax" and name != "i2v_jax" and part_of(name) != part:
                     yield part, part_of(name), f"{relative}:{line} imports {name}"
 

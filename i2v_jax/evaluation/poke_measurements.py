@@ -32,7 +32,7 @@ _CHUNK = 16  # clips per call of a metric
 class Measured:
     """Means over the clips."""
 
-    numbers: dict[str, float]  # see `measure_pokes`
+    numbers: dict[str, float]  # see `measure`
     curves: dict[str, dict[str, list[float]]]  # metric -> candidate -> its value in each of the T frames
 
 
@@ -40,7 +40,7 @@ class Measured:
 Respond = Callable[[Floats, Floats, Floats, int], Floats]
 
 
-def measure_pokes(generator: PokeGenerator, clips: PokedClips) -> dict[str, float]:
+def measure(generator: PokeGenerator, clips: PokedClips) -> Measured:
     """Returns all measurements, means over the clips; lengths in pixels at the model's resolution, PSNR in dB.
 
     `target_error_*` is the distance between the position where the poked point ends (`metrics.motion.track`) and its
@@ -51,11 +51,6 @@ def measure_pokes(generator: PokeGenerator, clips: PokedClips) -> dict[str, floa
     between images is LPIPS if its weights are available, and otherwise that of Laplacian pyramids; the measurements are
     named after it.
     """
-    return measure(generator, clips).numbers
-
-
-def measure(generator: PokeGenerator, clips: PokedClips) -> Measured:
-    """Returns the measurements of `measure_pokes`, and the metrics by frame."""
 
     def respond(start: Floats, position: Floats, displacement: Floats, frames: int) -> Floats:
         return generator.respond(start, position, displacement, frames)[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms
-from i2v_jax.input.labels import LABELS
+from i2v_jax.input.labels import get_label
 from i2v_jax.input.sources import VideoSource
 from i2v_jax.pixels import from_levels
 
@@ -108,13 +108,13 @@ class ReadClip:
     def label_names(self) -> tuple[str, ...]:
         """The labels of a clip. Clips that may be flipped have those whose mirror image is known."""
         flips = self.order.train and self.augmentation.flip > 0
-        return tuple(name for name in self.source.label_names if LABELS[name].mirror or not flips)
+        return tuple(name for name in self.source.label_names if get_label(name).mirror or not flips)
 
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
         """The shape and type of every array of a clip."""
         arrays: dict[str, tuple[Any, tuple[int, ...]]] = {"video": (np.float32, (self.frames, self.size, self.size, 3))}
-        arrays |= {name: (LABELS[name].dtype, LABELS[name].shape) for name in self.label_names}
+        arrays |= {name: (get_label(name).dtype, get_label(name).shape) for name in self.label_names}
         if not self.order.train:
             arrays |= {"index": (np.int64, ()), "valid": (np.bool_, ())}
         return {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (dtype, shape) in arrays.items()}
@@ -160,7 +160,7 @@ class ReadClip:
     ) -> tuple[np.ndarray, dict[str, Any]]:
         if rng.random() < self.augmentation.flip:
             pixels = pixels[:, :, ::-1]
-            mirrors = {name: LABELS[name].mirror for name in labels}
+            mirrors = {name: get_label(name).mirror for name in labels}
             labels = {name: mirror(labels[name]) for name, mirror in mirrors.items() if mirror}
         return transforms.jitter(pixels, self.augmentation.jitter, rng), labels
 

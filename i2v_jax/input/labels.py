@@ -19,13 +19,16 @@ class Label:
         shape: for one clip.
         mirror: the label of a clip that was flipped horizontally, from its label before. None if that is not known:
             then clips that may be flipped do not have the label.
-        read: the label of a clip from a stored record, the fields of a `tf.train.Example`, and the clip's frames. None
-            if the label is not stored.
+        stored: shape of the float32 values that `launch.prepare` stores for one video, None for an axis over frames:
+            () is one number for the whole video, (None, 3) is three for each frame.
+        read: the label of a clip from the stored record, the fields of a `tf.train.Example`, and the clip's frames.
+            None if the label is not stored.
     """
 
     dtype: type
     shape: tuple[int, ...] = ()
     mirror: Callable[[Any], Any] | None = None
+    stored: tuple[int | None, ...] = ()
     read: Callable[[Mapping[str, Any], Sequence[int]], Any] | None = None
 
 
@@ -42,14 +45,23 @@ def _read_endpoint(record: Mapping[str, Any], frame_indices: Sequence[int]) -> n
     return positions[frame_indices[-1]]
 
 
-LABELS: dict[str, Label] = {
+_LABELS: dict[str, Label] = {
     "direction": Label(np.int32, mirror=_mirror_direction, read=_read_direction),  # bins, see `directions`
-    "endpoint": Label(np.float32, (3,), read=_read_endpoint),  # of a robot, which mirrored has no valid position
+    # of a robot, which mirrored has no valid position
+    "endpoint": Label(np.float32, (3,), stored=(None, 3), read=_read_endpoint),
     "class": Label(np.int32, mirror=lambda label: label),
 }
 
 
 def register(name: str, label: Label) -> None:
     """Adds a label from outside the package. Raises UserError if another label has its name."""
-    if LABELS.setdefault(name, label) is not label:
+    if _LABELS.setdefault(name, label) is not label:
         raise UserError(f"there already is a label {name!r}: choose another name", "name", name)
+
+
+def get_label(name: str) -> Label:
+    """Returns the label of a name. Raises UserError for an unknown one."""
+    if name not in _LABELS:
+        known = ", ".join(_LABELS)
+        raise UserError(f"unknown label {name}: there are {known}; a label of your own needs `plugins`", "label", name)
+    return _LABELS[name]

@@ -13,7 +13,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import images, videos
-from i2v_jax.input.labels import LABELS
+from i2v_jax.input.labels import get_label
 
 SPLITS = ("train", "eval", "test")
 
@@ -27,7 +27,7 @@ class VideoSource(Protocol):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The names in `labels.LABELS` that every clip has."""
+        """The names of the labels (`input/labels.py`) that every clip has."""
 
     def __len__(self) -> int:
         """Returns the number of videos."""
@@ -128,7 +128,7 @@ class RecordSource:
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
         record = self._record(video)
-        readers = {name: LABELS[name].read for name in self.label_names}
+        readers = {name: get_label(name).read for name in self.label_names}
         return {name: read(record, frame_indices) for name, read in readers.items() if read}
 
     def _record(self, video: int) -> Mapping[str, Any]:

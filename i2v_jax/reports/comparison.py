@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from i2v_jax import charts, files
 from i2v_jax.commands import command
+from i2v_jax.data.protocol import POKE
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import scoring
 from i2v_jax.evaluation.protocols import get_protocol, protocols
@@ -194,5 +195,5 @@ def _as_printed(column: MetricProtocol) -> bool:
         column.protocol in protocols()
         and column.split == "test"
         and pairing == scoring.pairing(get_metric(column.metric), get_protocol(column.protocol, release_quirks=True))
-        and bool(condition) == (column.protocol == "poke")
+        and bool(condition) == (column.protocol == POKE.name)
     )

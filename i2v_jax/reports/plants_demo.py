@@ -32,7 +32,7 @@ def report(generator: PokeGenerator, data: ConfigDict, workdir: str | os.PathLik
         clips: number of held-out clips to measure on, at least 4.
 
     Returns:
-        The numbers of `poke_measurements.measure_pokes`, their values by frame, and this model's part of the page.
+        The numbers of `poke_measurements.measure`, their values by frame, and this model's part of the page.
 
     Raises:
         UserError: not a poke model; a file cannot be written.
