@@ -77,7 +77,7 @@ def test_there_and_back_by_command(release: pathlib.Path):
     arguments = (f"--checkpoint={file}", f"--config={release / 'config.yaml'}", f"--workdir={run}")
     done = launch("launch.import_torch", "--kind=poke", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "poke/model" in done.stdout and "all equal" in done.stdout and "--poke=x,y,dx,dy" in done.stdout
+    assert "poke/model" in done.stdout and "all equal" in done.stdout and "--poke=X,Y,DX,DY" in done.stdout
     assert (run / "parity.txt").is_file() and (run / "config.json").is_file()
     done = launch("launch.export_torch", f"--workdir={run}", f"--out={release / 'out'}")
     assert done.returncode == 0, done.stderr
