@@ -13,7 +13,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import images, videos
-from i2v_jax.input.labels import get_label
+from i2v_jax.input.labels import Label, get_label
 
 SPLITS = ("train", "eval", "test")
 
@@ -80,8 +80,17 @@ def find_prepared(data_dir: str, name: str) -> Path:
 class RecordSource:
     """Videos that `launch.prepare` wrote as TFDS ArrayRecord: one record of encoded frames per video."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        """Raises UserError if the folder has no such split."""
+    def __init__(self, folder: Path, split: str, labels: Mapping[str, Label] | None = None) -> None:
+        """Opens a split.
+
+        Args:
+            folder: of the prepared data set.
+            split: of the data set.
+            labels: those of the data set; by default the registered ones.
+
+        Raises:
+            UserError: the folder has no such split, or a label is not registered.
+        """
         self.folder, self.split = folder, split
         metadata = json.loads((folder / "metadata.json").read_text())
         if split not in metadata["videos"]:
@@ -95,10 +104,12 @@ class RecordSource:
         self._objects: list[str] | None = metadata["videos"][split].get("objects")  # not in older data sets
         self._stored_as: str = metadata["stored_as"]
         self.label_names = tuple(metadata["labels"])
+        self._labels = labels or {name: get_label(name) for name in self.label_names}
         self._local = threading.local()
 
-    def __reduce__(self) -> tuple[type["RecordSource"], tuple[Path, str]]:
-        return RecordSource, (self.folder, self.split)
+    def __reduce__(self) -> tuple[type["RecordSource"], tuple[Path, str, Mapping[str, Label]]]:
+        # A worker process imports no plugins: with the labels it gets the modules that registered them.
+        return RecordSource, (self.folder, self.split, self._labels)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -128,8 +139,7 @@ class RecordSource:
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
         record = self._record(video)
-        readers = {name: get_label(name).read for name in self.label_names}
-        return {name: read(record, frame_indices) for name, read in readers.items() if read}
+        return {name: label.read(record, frame_indices) for name, label in self._labels.items() if label.read}
 
     def _record(self, video: int) -> Mapping[str, Any]:
         """Returns the record of a video. Each thread caches the last one, for reading labels and then pixels."""
