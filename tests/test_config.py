@@ -27,21 +27,9 @@ from i2v_jax.training import optimizers, run
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTURES = [f"dtdb:texture={name}" for name in ("clouds", "fire", "vegetation", "waterfall")]
-ALL = [
-    "bair",
-    "bair:control=endpoint",
-    "iper",
-    "landscape",
-    "landscape:size=64",
-    *TEXTURES,
-    "folder",
-    "folder:demo",
-    "sky",
-    "sky:demo",
-    "plants:model=cinn",
-    "plants:model=cinn,demo",
-]
-
+QUICK = ["bair:control=endpoint", "landscape", "folder:demo", "sky:demo", "plants:model=cinn,demo"]
+SLOW = ["bair", "iper", "landscape:size=64", *TEXTURES, "folder", "sky", "plants:model=cinn"]
+ALL = [*QUICK, *(pytest.param(spec, marks=pytest.mark.slow) for spec in SLOW)]
 
 POKE = [
     "plants",

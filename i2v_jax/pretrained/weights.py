@@ -195,7 +195,7 @@ def save(file: pathlib.Path, variables: layout.Variables, source_sha256: str = "
             os.fsync(stream.fileno())
     except OSError as error:
         raise UserError(
-            f"cannot write {file}: {error.strerror or error}; set I2V_JAX_CACHE to another folder"
+            f"cannot write {file}: {error.strerror or error}; set I2V_JAX_CACHE to another folder", value=str(file)
         ) from error
 
 

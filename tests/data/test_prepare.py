@@ -165,6 +165,7 @@ def test_missing_split_is_one_clear_line(tmp_path: Path, prepared: Prepare) -> N
     assert (raised.value.field, raised.value.value) == ("split", "test")
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues(tmp_path: Path) -> None:
     write_good(tmp_path / "raw", 12)
     for number in range(12):

@@ -44,6 +44,7 @@ def _arguments(run: pathlib.Path, out: pathlib.Path, *more: str) -> tuple[str, .
     return ("launch.evaluate", f"--workdir={run}", f"--out={out}", "--batch_size=2", "--save_every=1", *more)
 
 
+@pytest.mark.slow
 def test_numbers_table_curves_and_page(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = launch(*_arguments(sky_run, tmp_path, "--clips=4", "--shown=1", "--train_clips=4"))
     assert done.returncode == 0, done.stderr

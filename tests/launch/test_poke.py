@@ -113,6 +113,7 @@ def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_a_cinn_draws_samples_of_every_poke(image: str, tmp_path: pathlib.Path) -> None:
     run, out = tmp_path / "run", tmp_path / "out"
     write_run(run, plants.get_config("model=cinn,demo,runlocal"))

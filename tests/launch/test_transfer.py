@@ -20,6 +20,7 @@ def test_motion_of_a_clip_on_an_image(work: pathlib.Path, tmp_path: pathlib.Path
     assert frames_of(tmp_path / "out" / "a.mp4") == [(32, 32)] * 17
 
 
+@pytest.mark.slow
 def test_another_direction_for_a_clip_whose_own_is_measured(work: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = launch(
         "launch.transfer", f"--workdir={work / 'run'}", f"--clip={work / 'clip'}", "--set", "direction=120",

@@ -11,7 +11,7 @@ from tests.reference import fixtures
 from tests.torch_interop.state_dicts.test_video_networks import assert_close, assert_gradient_norms
 
 
-@pytest.mark.parametrize("name", ["flow_cond64", "flow_cond128", "flow_control"])
+@pytest.mark.parametrize("name", ["flow_cond64", pytest.param("flow_cond128", marks=pytest.mark.slow), "flow_control"])
 def test_flow(name):
     fixture = fixtures.load(name)
     module, variables = load_torch("flow", fixture.state, fixture.config)

@@ -15,6 +15,7 @@ def bair():
     return fixtures.load("image_autoencoder_bair")
 
 
+@pytest.mark.slow
 def test_landscape():
     fixture = fixtures.load("image_autoencoder_landscape")
     module, variables = load_torch("image_autoencoder", fixture.state, fixture.config)

@@ -17,7 +17,7 @@ from tests.torch_interop.state_dicts.test_video_networks import (
     unbiased_std,
 )
 
-MODELS = ["poke_model_64", "poke_model_64_impulse", "poke_model_128"]
+MODELS = ["poke_model_64", "poke_model_64_impulse", pytest.param("poke_model_128", marks=pytest.mark.slow)]
 # The instance norm after these convolutions removes what their biases add: the gradient is zero, but for rounding.
 WITHOUT_GRADIENT = re.compile(r"grad_norm/(.*\.(blocks\.\d+|model\.\d+|conv1|conv2|res_conv)\.conv|layers\.\d+)\.bias")
 
@@ -121,7 +121,8 @@ def test_poke_patch_discriminator():
     assert_round_trip("poke_patch_discriminator", fixture, variables)
 
 
-@pytest.mark.parametrize("size", [64, pytest.param(128, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 128])
 def test_poke_temporal_discriminator(size):
     fixture = fixtures.load(f"poke_temporal_discriminator_{size}")
     module, variables = load_torch("poke_temporal_discriminator", fixture.state, fixture.config)

@@ -35,7 +35,7 @@ def assert_gradient_norms(network, fixture, gradients):
         assert ours[key] == pytest.approx(norm, rel=1e-3, abs=1e-6), key
 
 
-@pytest.mark.parametrize("data", ["bair", "landscape"])
+@pytest.mark.parametrize("data", ["bair", pytest.param("landscape", marks=pytest.mark.slow)])
 def test_video_encoder(data):
     fixture = fixtures.load(f"video_encoder_{data}")
     module, variables = load_torch("video_encoder", fixture.state, fixture.config)
@@ -89,7 +89,8 @@ def test_video_decoder(data):
     assert not np.allclose(changed["spectral"]["block0"]["conv0"]["u"], variables["spectral"]["block0"]["conv0"]["u"])
 
 
-@pytest.mark.parametrize("data", ["bair", pytest.param("landscape", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["bair", "landscape"])
 def test_temporal_discriminator(data):
     fixture = fixtures.load(f"temporal_discriminator_{data}")
     module, variables = load_torch("temporal_discriminator", fixture.state, fixture.config)
