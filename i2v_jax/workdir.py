@@ -15,7 +15,8 @@ import ml_collections
 
 from i2v_jax import files
 from i2v_jax.commands import command
-from i2v_jax.config import Config, Field, UnknownFieldError, flat, import_plugins
+from i2v_jax.config import Config, Field, UnknownFieldError, flat
+from i2v_jax.config_files import import_plugins
 from i2v_jax.errors import UserError
 
 PathLike = files.PathLike

@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 
 from i2v_jax import commands
-from i2v_jax.config import packaged_configs
+from i2v_jax.config_files import packaged_configs
 
 _REQUESTS = {"--help", "-help", "-h", "-?", "--helpshort"}
 _PLACEHOLDERS = {

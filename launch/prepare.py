@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from i2v_jax.config import import_plugins
+from i2v_jax.config_files import import_plugins
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.flows import FlowOptions, store_flows
 from i2v_jax.data.registry import DATA_SETS, data_set

@@ -26,18 +26,18 @@ PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print all fields and wh
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax import config
+    from i2v_jax import config_files
     from i2v_jax.distributed import runtime
     from i2v_jax.errors import UserError
     from i2v_jax.logs import logger
     from i2v_jax.training.run import next_command, train_stages
 
     if PRINT_CONFIG.value:
-        print(config.explain(CONFIG.value, FIELDS.value))
+        print(config_files.explain(CONFIG.value, FIELDS.value))
         return
     if WORKDIR.value is None:
         raise UserError("--workdir is missing: give the folder to train in", "workdir")
-    resolved = config.load(CONFIG.value, FIELDS.value)
+    resolved = config_files.load(CONFIG.value, FIELDS.value)
     runtime.initialize_distributed()
     if train_stages(resolved, WORKDIR.value) and (following := next_command(resolved, WORKDIR.value)):
         logger.info(f"next: {following}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.errors import UserError
 from i2v_jax.workdir import claim_workdir, lock_workdir, read_workdir
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.data.bair.builder import Bair
 from i2v_jax.data.dtdb.builder import DtdbClouds, DtdbFire
 from i2v_jax.data.human36m.builder import Human36M

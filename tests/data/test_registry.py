@@ -2,7 +2,7 @@
 
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.data.data_set import EmbeddedDataSet, KnownAnswers, PreparedDataSet
 from i2v_jax.data.registry import DATA_SETS, data_set, of_release
 from i2v_jax.errors import UserError

@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-from i2v_jax import config
+from i2v_jax import config_files
 from i2v_jax.launch import _app
 
 
@@ -23,7 +23,7 @@ def parse(arguments: list[str]) -> str:
         try:
             _app._parse_flags(["command", *arguments], takes_positional=True)
             if "config." in flags.FLAGS:
-                config.load(flags.FLAGS["config"].value, flags.FLAGS["config."].value)
+                config_files.load(flags.FLAGS["config"].value, flags.FLAGS["config."].value)
         except BaseException as error:
             os.write(write, f"{type(error).__name__}: {error}".encode()[:60_000])
         os._exit(0)

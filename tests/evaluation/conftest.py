@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AxisType
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 from i2v_jax.evaluation.measure import Request
 from i2v_jax.evaluation.protocols import get_protocol

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.records import read_records
 from tests.launch.synthesis import frames_of, last_line, launch

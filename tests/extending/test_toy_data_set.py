@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.registry import DATA_SETS, open_split, register
 from i2v_jax.errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.data.registry import open_split
 from i2v_jax.data.staging import StoreOptions
 from i2v_jax.data.video_builder import SplitOptions, prepare

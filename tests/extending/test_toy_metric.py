@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import results
 from i2v_jax.evaluation.measure import Request, measure

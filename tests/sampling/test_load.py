@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint

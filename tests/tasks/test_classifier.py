@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.tasks import registry
 from i2v_jax.tasks.classifier import Classifier
 

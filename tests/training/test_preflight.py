@@ -6,7 +6,7 @@ import jax
 import pytest
 from jax.sharding import AxisType
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError

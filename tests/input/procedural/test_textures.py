@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from i2v_jax.config import load
+from i2v_jax.config_files import load
 from i2v_jax.configs import dtdb_i3d
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
