@@ -30,7 +30,7 @@ def get_config(argument: str | None = "") -> Config:
     if parsed.runlocal:
         config.data.num_clips.update(train=16, eval=8, test=8)
         config.classifier.update(batch_size=8, steps=4)
-        config.classifier.network.narrower = 16
+        config.classifier.network.width_divisor = 16
         config.train.update(log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, previews=2)
     return config
 
@@ -42,5 +42,5 @@ def _embedded(config: Config, size: int) -> None:
     config.data.num_clips.update(train=4800, eval=120, test=120)
     config.train.update(log_every=10, preview_every=200, checkpoint_every=100, evaluate_every=50, ema=0.98)
     config.classifier.update(batch_size=24, steps=1000)
-    config.classifier.network.update(classes=_EMBEDDED_CLASSES, narrower=4, dropout=0.0)
+    config.classifier.network.update(classes=_EMBEDDED_CLASSES, width_divisor=4, dropout=0.0)
     config.classifier.optimizer.update(learning_rate=2e-3, decay=0.95)

@@ -268,7 +268,7 @@ def classifier(data: Config) -> Fields:
             "pool_frames": _count(2),
             "eps": _weight(1e-5),
             "dropout": _probability(0.5),
-            "narrower": _count(1, "divides the width"),
+            "width_divisor": _count(1, "divides the width"),
         },
         optimizer=optimizer(learning_rate=1e-4, b1=0.9, b2=0.999, decay=0.9),
     )

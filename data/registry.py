@@ -56,7 +56,7 @@ def data_set(name: str) -> DataSet:
 
 
 def of_release(release: str, fields: Mapping[str, object]) -> DataSet:
-    """Returns the data set that a file of the authors' release means; `folder` if it is none of ours.
+    """Returns the data set that a file of the authors' release means; `folder` for any other data set.
 
     Args:
         release: "cinn" or "poke".
@@ -66,14 +66,14 @@ def of_release(release: str, fields: Mapping[str, object]) -> DataSet:
         UserError: the data set is known, but not the part of it that the file names.
     """
 
-    def matches(candidate: DataSet, *names: str) -> bool:
-        own = candidate.release_fields.get(release, {})
+    def matches(entry: DataSet, *names: str) -> bool:
+        own = entry.release_fields.get(release, {})
         return bool(own) and all(str(fields.get(name)).lower() == own[name].lower() for name in names or own)
 
-    same_name = [candidate for candidate in DATA_SETS.values() if matches(candidate, "dataset")]
-    chosen = [candidate for candidate in same_name if matches(candidate)]
+    same_name = [entry for entry in DATA_SETS.values() if matches(entry, "dataset")]
+    chosen = [entry for entry in same_name if matches(entry)]
     if same_name and not chosen:
-        parts = [dict(candidate.release_fields[release]) for candidate in same_name]
+        parts = [dict(entry.release_fields[release]) for entry in same_name]
         raise UserError(f"unknown part of a data set in the section Data: it must be one of {parts}", "data", fields)
     return chosen[0] if chosen else FOLDER
 

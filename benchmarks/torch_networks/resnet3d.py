@@ -51,7 +51,7 @@ class ResNet18(nn.Module):
         *,
         stem_stride: tuple[int, int, int],
         max_pool: bool,
-        critic: bool,
+        discriminator: bool,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv3d(3, channels[0], (3, 7, 7), stem_stride, (1, 3, 3), bias=False)
@@ -61,8 +61,8 @@ class ResNet18(nn.Module):
         for stage in range(4):
             fan_in, fan_out, t, s = channels[stage], channels[stage + 1], stride_t[stage], stride_s[stage]
             # Only in the discriminator does a stride in time require a shortcut convolution.
-            shortcut = fan_in != fan_out or s != 1 or (critic and t != 1)
-            first = BasicBlock(fan_in, fan_out, (t, s, s), shortcut=shortcut, spectral=critic)
+            shortcut = fan_in != fan_out or s != 1 or (discriminator and t != 1)
+            first = BasicBlock(fan_in, fan_out, (t, s, s), shortcut=shortcut, spectral=discriminator)
             second = BasicBlock(fan_out, fan_out, (1, 1, 1), shortcut=False, spectral=False)
             self.layer.append(nn.Sequential(first, second))
 
@@ -86,7 +86,7 @@ class VideoEncoder(ResNet18):
         z_dim: int = 64,
         max_pool: bool = False,
     ) -> None:
-        super().__init__(channels, stride_t, stride_s, stem_stride=(2, 2, 2), max_pool=max_pool, critic=False)
+        super().__init__(channels, stride_t, stride_s, stem_stride=(2, 2, 2), max_pool=max_pool, discriminator=False)
         self.conv_mu = nn.Conv2d(channels[-1], z_dim, 4)
         self.conv_var = nn.Conv2d(channels[-1], z_dim, 4)
         for module in self.modules():
@@ -104,7 +104,7 @@ class TemporalDiscriminator(ResNet18):
     def __init__(
         self, channels: Sequence[int], stride_t: Sequence[int], stride_s: Sequence[int], max_pool: bool = True
     ) -> None:
-        super().__init__(channels, stride_t, stride_s, stem_stride=(1, 2, 2), max_pool=max_pool, critic=True)
+        super().__init__(channels, stride_t, stride_s, stem_stride=(1, 2, 2), max_pool=max_pool, discriminator=True)
         self.fc = nn.Linear(channels[-1], 1, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Conv3d | nn.Linear):

@@ -26,13 +26,13 @@ class Nearest:
 
 
 def nearest_training_clips(
-    candidate: EvaluatedModel, videos: Floats, *, limit: int = 256, batch_size: int = 8, progress: bool = False
+    model: EvaluatedModel, videos: Floats, *, limit: int = 256, batch_size: int = 8, progress: bool = False
 ) -> Nearest:
     """Compares videos with the first `limit` clips of the training split, spread over its videos.
 
     Args:
-        candidate: its `clip_features` span the space of the first distance.
-        videos: [N, 1 + T, H, W, 3], start frame first; the first 1 + `candidate.feature_frames` frames count.
+        model: its `clip_features` span the space of the first distance.
+        videos: [N, 1 + T, H, W, 3], start frame first; the first 1 + `model.feature_frames` frames count.
         limit: training clips to look at, a random start in each video, the videos in turn.
         batch_size: training clips in memory at a time.
         progress: show a bar.
@@ -40,16 +40,16 @@ def nearest_training_clips(
     Raises:
         UserError: no training data.
     """
-    frames, stride = candidate.feature_frames, candidate.config.data.frame_stride
+    frames, stride = model.feature_frames, model.config.data.frame_stride
     in_turn = Protocol("training clips", frames, True, "random", clips=limit, stride=stride)
-    reader = dataclasses.replace(open_clips(candidate.config.data, in_turn, "train"), pokes=None)
+    reader = dataclasses.replace(open_clips(model.config.data, in_turn, "train"), pokes=None)
     videos = np.asarray(videos[:, : 1 + frames], np.float32)
-    latents = candidate.clip_features(videos)
+    latents = model.clip_features(videos)
     best_latent, best_pixels = (np.full(len(videos), np.inf) for _ in range(2))
     by_latent, by_pixels = (np.zeros(len(videos), np.int64) for _ in range(2))
     for example_ids in _batches(len(reader), batch_size, progress):
         clips = reader.read(example_ids)["video"]
-        of_latents = np.linalg.norm(latents[:, None] - candidate.clip_features(clips)[None], axis=-1)
+        of_latents = np.linalg.norm(latents[:, None] - model.clip_features(clips)[None], axis=-1)
         of_pixels = np.stack([np.sqrt(np.mean(np.square(clips - video), axis=(1, 2, 3, 4))) for video in videos])
         for distances, best, chosen in ((of_latents, best_latent, by_latent), (of_pixels, best_pixels, by_pixels)):
             closest = distances.argmin(axis=1)

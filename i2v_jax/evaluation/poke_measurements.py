@@ -33,7 +33,7 @@ class Measured:
     """Means over the clips."""
 
     numbers: dict[str, float]  # see `measure`
-    curves: dict[str, dict[str, list[float]]]  # metric -> candidate -> its value in each of the T frames
+    curves: dict[str, dict[str, list[float]]]  # metric -> name of the answers -> value in each of the T frames
 
 
 # (start frames [N, H, W, 3], positions [N, 2], displacements [N, 2], T) -> S answers to each poke, [N, S, T, H, W, 3]
@@ -129,14 +129,14 @@ def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> 
     frames = truth.shape[1]
     answers = respond(start, clips.position, clips.model_displacement, frames)
     single = {name: videos[:, None] for name, videos in {**others, **baselines(clips)}.items()}
-    candidates = {"model": answers, **single}
+    answers_by_name = {"model": answers, **single}
     after_background = respond(start, clips.background, clips.model_displacement, frames)
     numbers = {
         "clips": float(len(start)),
-        **{f"target_error_{name}": target_error(clips, videos) for name, videos in candidates.items()},
+        **{f"target_error_{name}": target_error(clips, videos) for name, videos in answers_by_name.items()},
         "target_error_truth": target_error(clips, truth[:, None]),
         "background_motion_model": _motion(start, after_background),
-        "background_motion_translation": _motion(start, candidates["translation"]),
+        "background_motion_translation": _motion(start, answers_by_name["translation"]),
         "motion_truth": _motion(start, truth[:, None]),
     }
     if answers.shape[1] > 1:
@@ -144,7 +144,7 @@ def _measure(respond: Respond, clips: PokedClips, others: dict[str, Floats]) -> 
     curves: dict[str, dict[str, list[float]]] = {}
     for metric, per_frame in _metrics().items():
         curves[metric] = {}
-        for name, videos in candidates.items():
+        for name, videos in answers_by_name.items():
             values = per_frame(np.repeat(truth, videos.shape[1], axis=0), np.concatenate(videos))
             curves[metric][name] = [float(value) for value in values.mean(axis=0)]
         numbers |= {f"{metric}_{name}": float(np.mean(curve)) for name, curve in curves[metric].items()}

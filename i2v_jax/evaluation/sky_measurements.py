@@ -99,12 +99,12 @@ def measure(generator: CinnGenerator, clips: HeldOut, seed: int = 0) -> dict[str
 
 def _reconstruction(generator: CinnGenerator, clips: HeldOut) -> dict[str, float]:
     truth = clips.video[:, 1:]
-    candidates = {
+    predictions = {
         "reconstruction": generator.reconstruct(clips.video),
         "copied_start_frame": np.broadcast_to(clips.video[:, :1], truth.shape),
     }
     numbers = {}
-    for name, video in candidates.items():
+    for name, video in predictions.items():
         numbers[f"{name}_psnr_db"] = float(psnr(truth, video).mean())
         numbers[f"{name}_ssim"] = float(ssim(truth, video).mean())
     return numbers

@@ -66,8 +66,8 @@ def find_prepared(data_dir: str, name: str) -> Path:
     root = Path(data_dir).expanduser()
     if (root / "dataset_info.json").is_file():
         return root
-    for candidate in (root / name, root / name.replace("_", "/", 1)):
-        versions = sorted(candidate.glob("*/dataset_info.json"), key=videos.natural_key)
+    for folder in (root / name, root / name.replace("_", "/", 1)):
+        versions = sorted(folder.glob("*/dataset_info.json"), key=videos.natural_key)
         if versions:
             return versions[-1].parent
     raise UserError(

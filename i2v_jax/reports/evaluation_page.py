@@ -60,7 +60,7 @@ def earlier_records(folder: pathlib.Path) -> tuple[Record, ...]:
         raise UserError(f"{error}; move that file away, or choose another folder with --out") from error
 
 
-def write_clips(folder: pathlib.Path, candidate: EvaluatedModel, measured: Measured) -> pathlib.Path | None:
+def write_clips(folder: pathlib.Path, model: EvaluatedModel, measured: Measured) -> pathlib.Path | None:
     """Writes the values of each clip as CSV, one row per clip and repeat.
 
     LPIPS, PSNR and SSIM are means over frames; log-likelihoods are in nats. The file name depends on the evaluation's
@@ -79,7 +79,7 @@ def write_clips(folder: pathlib.Path, candidate: EvaluatedModel, measured: Measu
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("clip", "video", "start", "repeat", *metrics))
     for repeat in range(measured.request.repeats):
-        columns = [values_by_clip(candidate, measured, metric, repeat) for metric in metrics]
+        columns = [values_by_clip(model, measured, metric, repeat) for metric in metrics]
         for number, clip in enumerate(measured.reader.listed.clips):
             cells = (f"{column[number]:.6g}" if number in column else "" for column in columns)
             writer.writerow((number, clip.video, clip.start, repeat, *cells))
@@ -90,7 +90,7 @@ def write_clips(folder: pathlib.Path, candidate: EvaluatedModel, measured: Measu
 
 def write_page(
     folder: pathlib.Path,
-    candidate: EvaluatedModel,
+    model: EvaluatedModel,
     measured: Measured,
     records: Sequence[Record],
     *,
@@ -102,7 +102,7 @@ def write_page(
 
     Args:
         folder: the folder of the evaluation.
-        candidate, measured, records: the model, its measurements and the results.
+        model, measured, records: the model, its measurements and the results.
         shown: how many of the best and of the worst clips to show.
         train_clips: how many training clips to compare samples with; 0 leaves that section out.
         progress: whether to show progress bars.
@@ -110,8 +110,8 @@ def write_page(
     Raises:
         UserError: a file cannot be written, or there is no training data.
     """
-    exhibits = Exhibits(folder, candidate.generator.size)
-    groups, curves = _groups(candidate, measured, shown), _curves(records)
+    exhibits = Exhibits(folder, model.generator.size)
+    groups, curves = _groups(model, measured, shown), _curves(records)
     sections = [
         Section(
             "Results",
@@ -123,10 +123,10 @@ def write_page(
     ]
     if train_clips:
         videos = np.concatenate([group.videos for group in groups])
-        nearest = nearest_training_clips(candidate, videos, limit=train_clips, progress=progress)
+        nearest = nearest_training_clips(model, videos, limit=train_clips, progress=progress)
         names = [f"{group.name}_{number}" for group in groups for number in group.example_ids]
         sections.append(_nearest_section(exhibits, names, nearest))
-    page = render(Part(f"Evaluation of {candidate.name}", _lead(measured), _tiles(records), sections, _FOOTER))
+    page = render(Part(f"Evaluation of {model.name}", _lead(measured), _tiles(records), sections, _FOOTER))
     files.write_text(folder / "index.html", page)
 
 
@@ -206,21 +206,22 @@ class _SampleGroup:
         return Section(f"{self.name.capitalize()} samples", text, [*rows[0], *rows[1]], columns=len(self.example_ids))
 
 
-def _groups(candidate: EvaluatedModel, measured: Measured, shown: int) -> list[_SampleGroup]:
+def _groups(model: EvaluatedModel, measured: Measured, shown: int) -> list[_SampleGroup]:
     metric, order, values = ranking(measured)
     count = min(shown, len(order) // 2)
     parts = {"best": slice(0, count), "worst": slice(len(order) - count, None)} if metric else {"first": slice(count)}
     title = get_metric(metric).title if metric else ""
-    groups, frames = [], max(measured.request.protocol.frames, candidate.feature_frames)
+    groups, frames = [], max(measured.request.protocol.frames, model.feature_frames)
     for name, chosen in parts.items():
-        numbers = order[chosen].tolist()
-        clips, listed = measured.reader.read(numbers), [measured.reader.clip(number) for number in numbers]
-        samples = candidate.sample(clips, numbers, measured.request.seed, 1, frames)[:, 0]
+        example_ids = order[chosen].tolist()
+        clips = measured.reader.read(example_ids)
+        listed = [measured.reader.clip(example_id) for example_id in example_ids]
+        samples = model.sample(clips, example_ids, measured.request.seed, 1, frames)[:, 0]
         groups.append(
             _SampleGroup(
                 name,
                 f" by {title}, from best to worst" if metric else "",
-                numbers,
+                example_ids,
                 [f"truth: {clip.video}, frame {clip.start}" for clip in listed],
                 [f"sample: {title} {value:.3f}" if metric else "sample" for value in values[chosen]],
                 clips["video"],

@@ -236,7 +236,7 @@ def test_video_training_losses():
     temporal, patch = step.temporal_losses(generated, crop), step.patch_losses(generated, crop)
     temporal.pop("total").backward()
     patch.pop("total").backward()
-    # Read before the generator's backward pass, which runs through the critics too.
+    # Read before the generator's backward pass, which runs through the discriminators too.
     assert_gradient_norms(fixture, step.temporal, "grad_norm/temporal/")
     assert_gradient_norms(fixture, step.patch, "grad_norm/patch/")
     generator = step.generator_losses(generated, crop)

@@ -1,4 +1,4 @@
-"""A candidate of simple networks for the procedural sky, and cheap features in place of a backbone."""
+"""A model of simple networks for the procedural sky, and cheap features in place of a backbone."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -59,14 +59,14 @@ def whole() -> EvaluatedModel:
 
 
 @pytest.fixture(scope="session")
-def candidate(whole: EvaluatedModel) -> EvaluatedModel:
+def model(whole: EvaluatedModel) -> EvaluatedModel:
     """On one device."""
     return on_devices(whole, 1, chunk=4)
 
 
-def on_devices(candidate: EvaluatedModel, count: int, chunk: int) -> EvaluatedModel:
+def on_devices(model: EvaluatedModel, count: int, chunk: int) -> EvaluatedModel:
     mesh = jax.make_mesh((count,), ("clips",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
-    return dataclasses.replace(candidate, generator=dataclasses.replace(candidate.generator, mesh=mesh, chunk=chunk))
+    return dataclasses.replace(model, generator=dataclasses.replace(model.generator, mesh=mesh, chunk=chunk))
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,8 @@ def config_of_plants(arguments: str = f"size={SIZE}"):
     return config
 
 
-def candidate(share: float) -> EvaluatedModel:
-    """Draws the scenes themselves, the poked plant pulled by a share of what was asked."""
+def model_of(share: float) -> EvaluatedModel:
+    """Draws the scenes themselves, the poked plant pulled by `share` of the requested displacement."""
     mesh = jax.make_mesh((1,), ("clips",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
     generator = dataclasses.replace(oracle(share), mesh=mesh)
     return EvaluatedModel(f"by {share}", generator, config_of_plants(), "ef" * 32, step=1)
@@ -70,7 +70,7 @@ def test_a_longer_clip_carries_the_poke_of_training() -> None:
 def test_the_scene_itself_is_best(tmp_path: pathlib.Path) -> None:
     request, values = Request(POKE, ("psnr", "ssim")), {}
     for share in (0.95, 0.2):
-        model = candidate(share)
+        model = model_of(share)
         measured = measure(model, request, tmp_path / str(share), batch_size=2)
         psnr, ssim = results.records(model, measured)
         values[share] = psnr.values[0], ssim.values[0]
@@ -87,7 +87,7 @@ def test_the_scene_itself_is_best(tmp_path: pathlib.Path) -> None:
 def test_a_place_that_does_not_move_is_answered_by_the_start_frame() -> None:
     clips = open_clips(config_of_plants().data, POKE, "test").read([0, 1])
     clips["poke_displacement"][1] = 0.0
-    oracle = candidate(1.0)
+    oracle = model_of(1.0)
     model = dataclasses.replace(oracle, generator=stand_in(size=SIZE, frames=10, mesh=oracle.mesh))
     videos = model.sample(clips, [0, 1], seed=0, samples=2, frames=10)
     assert videos.shape == (2, 2, 10, SIZE, SIZE, 3)

@@ -39,16 +39,16 @@ def assert_same_values(one: Measured, other: Measured) -> None:
 
 
 def test_devices_batches_and_interruptions_do_not_change_the_values(
-    candidate: EvaluatedModel,
+    model: EvaluatedModel,
     whole: EvaluatedModel,
     request_of_sky: Request,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one = measure(candidate, request_of_sky, tmp_path / "one", batch_size=4)
+    one = measure(model, request_of_sky, tmp_path / "one", batch_size=4)
     eight = measure(whole, request_of_sky, tmp_path / "eight", batch_size=8)
     assert_same_values(one, eight)
-    for metric, a, b in zip(METRICS, results.records(candidate, one), results.records(whole, eight), strict=True):
+    for metric, a, b in zip(METRICS, results.records(model, one), results.records(whole, eight), strict=True):
         assert a.protocol == b.protocol
         assert a.model == b.model
         np.testing.assert_allclose(a.values, b.values, rtol=1e-4, err_msg=metric)
@@ -56,18 +56,18 @@ def test_devices_batches_and_interruptions_do_not_change_the_values(
     seen: list[int] = []
     tables = Worker.tables
 
-    def interrupted(self, numbers):
-        if len(seen) == 4 and numbers[0] == 4:
+    def interrupted(self, example_ids):
+        if len(seen) == 4 and example_ids[0] == 4:
             raise KeyboardInterrupt
-        seen.extend(numbers)
-        return tables(self, numbers)
+        seen.extend(example_ids)
+        return tables(self, example_ids)
 
     monkeypatch.setattr(Worker, "tables", interrupted)
     parts = tmp_path / "parts"
     with pytest.raises(KeyboardInterrupt):
-        measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
+        measure(model, request_of_sky, parts, batch_size=4, save_every=1)
     monkeypatch.setattr(Worker, "tables", lambda self, n: (seen.extend(n), tables(self, n))[1])
-    resumed = measure(candidate, request_of_sky, parts, batch_size=4, save_every=1)
+    resumed = measure(model, request_of_sky, parts, batch_size=4, save_every=1)
     assert sorted(seen) == list(range(10))
     assert_same_values(one, resumed)
     resumed.state.remove()
@@ -75,25 +75,25 @@ def test_devices_batches_and_interruptions_do_not_change_the_values(
 
 
 @pytest.fixture(scope="module")
-def measured(candidate: EvaluatedModel, request_of_sky: Request, tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    return measure(candidate, request_of_sky, tmp_path_factory.mktemp("measured"), batch_size=4, save_every=2)
+def measured(model: EvaluatedModel, request_of_sky: Request, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    return measure(model, request_of_sky, tmp_path_factory.mktemp("measured"), batch_size=4, save_every=2)
 
 
-def test_values_are_those_of_the_samples(candidate: EvaluatedModel, measured: Measured) -> None:
-    numbers = [7, 2]
-    clips = measured.reader.read(numbers)
+def test_values_are_those_of_the_samples(model: EvaluatedModel, measured: Measured) -> None:
+    example_ids = [7, 2]
+    clips = measured.reader.read(example_ids)
     assert clips["video"].shape == (2, 17, SIZE, SIZE, 3)
     for repeat in range(2):
-        samples = candidate.sample(clips, numbers, seed=repeat, samples=1, frames=16)[:, 0]
+        samples = model.sample(clips, example_ids, seed=repeat, samples=1, frames=16)[:, 0]
         expected = psnr(clips["video"][:, 1:], samples)
-        rows = measured.tables[f"psnr/{repeat}"].values[numbers]
+        rows = measured.tables[f"psnr/{repeat}"].values[example_ids]
         np.testing.assert_allclose(rows.mean(axis=1), expected, rtol=1e-4)
-    nats = candidate.log_likelihood(clips, numbers, seed=1, exact=True)
-    np.testing.assert_allclose(measured.tables["log_likelihood/1"].values[numbers], nats, rtol=1e-4)
+    nats = model.log_likelihood(clips, example_ids, seed=1, exact=True)
+    np.testing.assert_allclose(measured.tables["log_likelihood/1"].values[example_ids], nats, rtol=1e-4)
 
 
-def test_records_say_what_was_measured(candidate: EvaluatedModel, measured: Measured) -> None:
-    records = dict(zip(METRICS, results.records(candidate, measured), strict=True))
+def test_records_say_what_was_measured(model: EvaluatedModel, measured: Measured) -> None:
+    records = dict(zip(METRICS, results.records(model, measured), strict=True))
     fvd = records["fvd"]
     assert (fvd.protocol.frames, fvd.protocol.num_real, fvd.protocol.start_frame_scored) == (17, 10, True)
     assert fvd.protocol.covariance_ddof == 1
@@ -107,27 +107,27 @@ def test_records_say_what_was_measured(candidate: EvaluatedModel, measured: Meas
     assert len(records["psnr"].curve) == 16
     assert np.mean(records["psnr"].curve) == pytest.approx(records["psnr"].mean)
     nats, bits = records["log_likelihood"], records["bits_per_dimension"]
-    z_dim = candidate.generator.z_dim
+    z_dim = model.generator.z_dim
     assert bits.values == pytest.approx([-value / (z_dim * np.log(2)) for value in nats.values], rel=1e-6)
     assert nats.protocol.num_generated == 0
     for record in records.values():
         assert record.protocol.clip_list_sha256 == measured.reader.listed.sha256
         assert "told the true direction" in record.protocol.pairing
-        assert record.model.checkpoint_sha256 == candidate.checkpoint_sha256
+        assert record.model.checkpoint_sha256 == model.checkpoint_sha256
         assert record.model.step == 4
 
 
-def test_frames_are_kept_as_moments(candidate: EvaluatedModel, measured: Measured) -> None:
+def test_frames_are_kept_as_moments(model: EvaluatedModel, measured: Measured) -> None:
     """The distance is that of all frames at once, the floor that of halves of eight of the ten clips."""
-    numbers = list(range(10))
-    clips = measured.reader.read(numbers)
+    example_ids = list(range(10))
+    clips = measured.reader.read(example_ids)
 
     def features(videos: np.ndarray) -> np.ndarray:
         return videos[:, :, 8, 4:6].reshape(-1, 6)
 
-    record = results.records(candidate, measured)[METRICS.index("fid")]
+    record = results.records(model, measured)[METRICS.index("fid")]
     for repeat in range(2):
-        samples = candidate.sample(clips, numbers, seed=repeat, samples=1, frames=16)[:, 0]
+        samples = model.sample(clips, example_ids, seed=repeat, samples=1, frames=16)[:, 0]
         expected = frechet_distance_of_features(features(clips["video"][:, 1:]), features(samples))
         assert record.values[repeat] == pytest.approx(expected, rel=1e-4)
     assert record.floor is not None and (record.floor.clips, record.floor.repeats) == (4, 3) and record.floor.mean > 0
@@ -138,24 +138,24 @@ def test_frames_are_kept_as_moments(candidate: EvaluatedModel, measured: Measure
 
 
 def test_floors_are_of_as_many_clips_where_the_split_has_them(
-    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    model: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four of ten: four others are measured for the floors, also when it was interrupted among them."""
     protocol = dataclasses.replace(get_protocol("sky"), clips=4)
     request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=("fvd", "fid", "ssim"), repeats=1)
     tables = Worker.tables
 
-    def interrupted(self, numbers):
-        if numbers[0] == 6:
+    def interrupted(self, example_ids):
+        if example_ids[0] == 6:
             raise KeyboardInterrupt
-        return tables(self, numbers)
+        return tables(self, example_ids)
 
     monkeypatch.setattr(Worker, "tables", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        measure(candidate, request, tmp_path, batch_size=2, save_every=1)
+        measure(model, request, tmp_path, batch_size=2, save_every=1)
     monkeypatch.setattr(Worker, "tables", tables)
-    found = measure(candidate, request, tmp_path, batch_size=2, save_every=1)
-    fvd, fid, ssim = results.records(candidate, found)
+    found = measure(model, request, tmp_path, batch_size=2, save_every=1)
+    fvd, fid, ssim = results.records(model, found)
     assert (fvd.protocol.num_real, fid.protocol.num_real, ssim.protocol.num_real) == (4, 4, 4)
     for record in (fvd, fid):
         assert record.floor is not None and record.floor.clips == 4 and record.floor.mean > 0
@@ -175,13 +175,13 @@ def test_floors_of_frames_are_of_disjoint_halves() -> None:
         assert sum(sizes.values()) == count
 
 
-def test_fewer_frames_are_scored_than_a_latent_needs(candidate: EvaluatedModel, tmp_path: pathlib.Path) -> None:
+def test_fewer_frames_are_scored_than_a_latent_needs(model: EvaluatedModel, tmp_path: pathlib.Path) -> None:
     """BAIR: x0 and 15 frames, while z is of 16."""
     request = Request(get_protocol("bair"), ("psnr", "log_likelihood"), clips=4)
-    measured = measure(candidate, request, tmp_path, batch_size=2)
+    measured = measure(model, request, tmp_path, batch_size=2)
     assert measured.tables["psnr/0"].values.shape == (4, 15)
     clips = measured.reader.read([3])
-    nats = candidate.log_likelihood(clips, [3], seed=0, exact=True)
+    nats = model.log_likelihood(clips, [3], seed=0, exact=True)
     np.testing.assert_allclose(measured.tables["log_likelihood/0"].values[3:], nats, rtol=1e-4)
 
 
@@ -194,7 +194,7 @@ def test_best_and_worst(measured: Measured) -> None:
 
 
 def test_sets_are_smaller_than_the_paired_list(
-    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    model: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in the poke protocol: PSNR of eight clips, all else of four, of which the release keeps three."""
     monkeypatch.setitem(REGISTERED, "diversity_i3d", dataclasses.replace(REGISTERED["diversity_i3d"], release_batch=3))
@@ -212,16 +212,16 @@ def test_sets_are_smaller_than_the_paired_list(
         lambda self, c, n, s, count, f: (asked.append(count), sample(self, c, n, s, count, f))[1],
     )
     request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=metrics, repeats=1)
-    small = measure(candidate, request, tmp_path, batch_size=2)
+    small = measure(model, request, tmp_path, batch_size=2)
     assert seen.count(("psnr", 2)) == 4
     assert seen.count(("fid", 2)) == 3 * 2  # real, generated and spare; no batch behind the fourth clip
     assert seen.count(("diversity_i3d", 2)) == 2
     assert asked == [5, 5, 1, 1]
-    records = {record.protocol.metric: record for record in results.records(candidate, small)}
+    records = {record.protocol.metric: record for record in results.records(model, small)}
     found = {name: (record.protocol.num_real, record.protocol.dropped) for name, record in records.items()}
     assert found == {"psnr": (8, 0), "fid": (4, 0), "diversity_i3d": (3, 1), "bits_per_dimension": (4, 0)}
     assert small.tables["log_likelihood/0"].index.tolist() == [0, 1, 2, 3]
-    nats = candidate.log_likelihood(small.reader.read([0, 1, 2, 3]), [0, 1, 2, 3], seed=0, exact=True)
+    nats = model.log_likelihood(small.reader.read([0, 1, 2, 3]), [0, 1, 2, 3], seed=0, exact=True)
     assert records["bits_per_dimension"].mean == pytest.approx(-nats.mean() / (2 * np.log(2)), rel=1e-4)
 
 
@@ -235,19 +235,17 @@ def test_sets_are_smaller_than_the_paired_list(
     ],
 )
 def test_requests_that_cannot_be_measured(
-    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, field: str, value: str
+    model: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path, changes: dict, field: str, value: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        measure(candidate, dataclasses.replace(request_of_sky, **changes), tmp_path)
+        measure(model, dataclasses.replace(request_of_sky, **changes), tmp_path)
     assert (raised.value.field, raised.value.value) == (field, value)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_split_that_does_not_exist(
-    candidate: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path
-) -> None:
+def test_a_split_that_does_not_exist(model: EvaluatedModel, request_of_sky: Request, tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError):
-        measure(candidate, dataclasses.replace(request_of_sky, split="validation"), tmp_path)
+        measure(model, dataclasses.replace(request_of_sky, split="validation"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -257,27 +255,27 @@ def test_a_split_that_does_not_exist(
     ids=["NaN", "[0, 255]", "[0, 1]", "constant"],
 )
 def test_samples_that_cannot_be_measured(
-    candidate: EvaluatedModel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad
+    model: EvaluatedModel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad
 ) -> None:
-    def sample(self, clips, numbers, seed, samples, frames):
+    def sample(self, clips, example_ids, seed, samples, frames):
         return bad(clips["video"][:, None, 1 : 1 + frames])
 
     monkeypatch.setattr(EvaluatedModel, "sample", sample)
     request = Request(get_protocol("sky"), ("psnr",), clips=2)
     with pytest.raises(UserError) as raised:
-        measure(candidate, request, tmp_path, batch_size=2)
+        measure(model, request, tmp_path, batch_size=2)
     assert raised.value.field == "generated"
 
 
 def test_a_perfect_copy_has_no_finite_psnr_but_other_numbers(
-    candidate: EvaluatedModel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    model: EvaluatedModel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EvaluatedModel, "sample", lambda self, clips, *_: clips["video"][:, None, 1:])
-    measured = measure(candidate, Request(get_protocol("sky"), ("psnr", "ssim"), clips=2), tmp_path, batch_size=2)
+    measured = measure(model, Request(get_protocol("sky"), ("psnr", "ssim"), clips=2), tmp_path, batch_size=2)
     with pytest.raises(UserError) as raised:
-        results.records(candidate, measured)
+        results.records(model, measured)
     assert (raised.value.field, raised.value.value) == ("metrics", "psnr")
-    (record,), (refused,) = results.records_and_refusals(candidate, measured)
+    (record,), (refused,) = results.records_and_refusals(model, measured)
     assert (record.protocol.metric, record.mean) == ("ssim", pytest.approx(1))
     assert str(refused) == str(raised.value) and "clip 0 (sky-test-000000 from frame 0)" in str(refused)
     assert results.ranking(measured)[0] == "ssim"
@@ -285,28 +283,26 @@ def test_a_perfect_copy_has_no_finite_psnr_but_other_numbers(
     assert results.ranking(only)[2].tolist() == [np.inf, np.inf]
 
 
-def test_the_values_of_each_clip_are_written(
-    candidate: EvaluatedModel, measured: Measured, tmp_path: pathlib.Path
-) -> None:
-    path = write_clips(tmp_path, candidate, measured)
+def test_the_values_of_each_clip_are_written(model: EvaluatedModel, measured: Measured, tmp_path: pathlib.Path) -> None:
+    path = write_clips(tmp_path, model, measured)
     assert path == tmp_path / f"clips-{measured.state.key}.csv"
     rows = list(csv.DictReader(path.open()))
     assert list(rows[0]) == ["clip", "video", "start", "repeat", *METRICS[2:]]
     assert [(row["clip"], row["repeat"]) for row in rows] == [(str(n), str(r)) for r in range(2) for n in range(10)]
     assert {row["video"] for row in rows} == {clip.video for clip in measured.reader.listed.clips}
-    records = {record.protocol.metric: record for record in results.records(candidate, measured)}
+    records = {record.protocol.metric: record for record in results.records(model, measured)}
     for metric in METRICS[2:]:
         for repeat in range(2):
             values = [float(row[metric]) for row in rows if row["repeat"] == str(repeat)]
             assert np.mean(values) == pytest.approx(records[metric].values[repeat], rel=1e-4), metric
     sets = dataclasses.replace(measured, request=dataclasses.replace(measured.request, metrics=("fvd", "fid")))
-    assert write_clips(tmp_path, candidate, sets) is None
+    assert write_clips(tmp_path, model, sets) is None
 
 
 def test_a_second_evaluation_adds_its_records(
-    candidate: EvaluatedModel, measured: Measured, tmp_path: pathlib.Path
+    model: EvaluatedModel, measured: Measured, tmp_path: pathlib.Path
 ) -> None:
-    records = results.records(candidate, measured)
+    records = results.records(model, measured)
     write_numbers(tmp_path, records[:2])
     train = dataclasses.replace(records[2], protocol=dataclasses.replace(records[2].protocol, split="train"))
     again = dataclasses.replace(records[0], values=(1.0, 3.0))
@@ -320,19 +316,19 @@ def test_a_second_evaluation_adds_its_records(
         write_numbers(tmp_path, records)
 
 
-def test_a_candidate_is_known_by_its_arrays() -> None:
+def test_a_model_is_identified_by_its_arrays() -> None:
     variables = {"flow": {"params": {"a": np.zeros(3, np.float32), "b": np.ones(2)}}}
     digest = variables_sha256(variables)
     assert variables_sha256({"flow": {"params": {"b": np.ones(2), "a": np.zeros(3, np.float32)}}}) == digest
     assert variables_sha256({"flow": {"params": {"a": np.zeros(3), "b": np.ones(2)}}}) != digest
 
 
-def test_the_nearest_training_clip_of_a_training_clip_is_itself(candidate: EvaluatedModel) -> None:
-    reader = nearest_training_clips(candidate, np.zeros((1, 17, SIZE, SIZE, 3), np.float32), limit=12).reader
+def test_the_nearest_training_clip_of_a_training_clip_is_itself(model: EvaluatedModel) -> None:
+    reader = nearest_training_clips(model, np.zeros((1, 17, SIZE, SIZE, 3), np.float32), limit=12).reader
     assert len(reader) == 12
-    numbers = [5, 11]
-    clips = reader.read(numbers)["video"]
-    nearest = nearest_training_clips(candidate, np.concatenate([clips, 0.9 * clips[:1]]), limit=12, batch_size=5)
+    example_ids = [5, 11]
+    clips = reader.read(example_ids)["video"]
+    nearest = nearest_training_clips(model, np.concatenate([clips, 0.9 * clips[:1]]), limit=12, batch_size=5)
     assert nearest.by_pixels.tolist() == [5, 11, 5]
     assert nearest.by_latent.tolist()[:2] == [5, 11]
     assert nearest.pixel_distance[:2].tolist() == [0, 0]

@@ -13,19 +13,19 @@ from i2v_jax.metrics.accumulators import ClipTable, Moments
 _VALUES = np.random.default_rng(0).standard_normal((8, 3))
 
 
-def _tables(*numbers: int) -> Tables:
-    rows = _VALUES[list(numbers)]
-    return {"psnr/0": ClipTable.empty(3, dtype=np.float64).add(numbers, rows), "fid/0": Moments.empty(3).add(rows)}
+def _tables(*example_ids: int) -> Tables:
+    rows = _VALUES[list(example_ids)]
+    return {"psnr/0": ClipTable.empty(3, dtype=np.float64).add(example_ids, rows), "fid/0": Moments.empty(3).add(rows)}
 
 
-def _assert_holds(folder: pathlib.Path, *numbers: int) -> None:
+def _assert_holds(folder: pathlib.Path, *example_ids: int) -> None:
     found = State(folder, {"a": 1}).load()
     table, moments = found["psnr/0"], found["fid/0"]
     assert isinstance(table, ClipTable) and isinstance(moments, Moments)
-    assert table.index.tolist() == sorted(numbers)
-    np.testing.assert_array_equal(table.values, _VALUES[sorted(numbers)])
-    assert moments.count == len(numbers)
-    np.testing.assert_allclose(moments.mean, _VALUES[list(numbers)].mean(axis=0), rtol=1e-12)
+    assert table.index.tolist() == sorted(example_ids)
+    np.testing.assert_array_equal(table.values, _VALUES[sorted(example_ids)])
+    assert moments.count == len(example_ids)
+    np.testing.assert_allclose(moments.mean, _VALUES[list(example_ids)].mean(axis=0), rtol=1e-12)
 
 
 def test_runs_and_processes_add_up(tmp_path: pathlib.Path) -> None:

@@ -17,13 +17,13 @@ def classifier(arguments, *overrides):
 
 @pytest.fixture(scope="module")
 def task():
-    return classifier("embedded", "classifier.network.narrower=16")
+    return classifier("embedded", "classifier.network.width_divisor=16")
 
 
 def test_the_release_s_network_is_the_default():
     network = classifier("frames=32").modules["classifier"]
     assert (network.classes, network.pool_frames, network.eps, network.dropout) == (18, 4, 1e-5, 0.5)
-    assert network.narrower == 1
+    assert network.width_divisor == 1
     assert network.shortest_clip == 25
 
 

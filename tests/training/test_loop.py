@@ -102,7 +102,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert steps == sorted(set(steps))
 
 
-def test_steady_steps_transfer_nothing_by_themselves(tmp_path, monkeypatch):
+def test_regular_steps_transfer_nothing_implicitly(tmp_path, monkeypatch):
     """Under the guard a batch must be placed explicitly, and anything else must be on the devices already."""
 
     def allowed(function):

@@ -106,7 +106,7 @@ class I3D(nn.Module):
         and the results are averaged: where a clip has more steps, its inner ones count more often than its ends.
       eps: of the batch norms.
       dropout: the share of pooled features that training drops.
-      narrower: all widths are divided by it, for small trials; 16 at most.
+      width_divisor: all widths are divided by it, for small trials; 16 at most.
       dtype: of the computation; statistics and outputs are float32.
     Raises:
       UserError: the clip has fewer than `shortest_clip` frames.
@@ -116,7 +116,7 @@ class I3D(nn.Module):
     pool_frames: int = 2
     eps: float = 1e-3
     dropout: float = 0.0
-    narrower: int = 1
+    width_divisor: int = 1
     dtype: Any = jnp.float32
 
     @property
@@ -134,7 +134,7 @@ class I3D(nn.Module):
             )
 
         def unit(y: jax.Array, name: str, features: int, size: int = 1, stride: int = 1) -> jax.Array:
-            return Unit(features // self.narrower, size, stride, self.eps, self.dtype, name=name)(y, train)
+            return Unit(features // self.width_divisor, size, stride, self.eps, self.dtype, name=name)(y, train)
 
         x = unit(video, "conv3d_1a_7x7", 64, 7, 2)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
@@ -144,7 +144,7 @@ class I3D(nn.Module):
         for name, widths in MIXED.items():
             if name in _POOLS:
                 x = same_max_pool(x, *_POOLS[name])
-            narrowed: Any = tuple(width // self.narrower for width in widths)
+            narrowed: Any = tuple(width // self.width_divisor for width in widths)
             x = Mixed(narrowed, self.eps, self.dtype, name=name)(x, train)
         weights = jnp.asarray(_frame_weights(x.shape[1], self.pool_frames))
         steps = jnp.mean(at_least_float32(x), axis=(2, 3))
