@@ -25,4 +25,4 @@ def chosen() -> "Choice":
         case text if text.isdecimal():
             return int(text)
         case text:
-            raise UserError(f"--checkpoint={text}: give latest, best or a step")
+            raise UserError(f"--checkpoint={text}: give latest, best or a step", "checkpoint", text)

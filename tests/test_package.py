@@ -80,7 +80,7 @@ def test_a_packaged_config_is_found_by_name(i2v):
     assert "data.size" in done.stdout
 
 
-def test_a_message_names_the_installed_command(i2v):
+def test_an_error_names_the_installed_command(i2v):
     done = i2v("sample", "--workdir=RUN", "--image=a.png", "--out=OUT")
     assert done.returncode == 2
-    assert last_line(done.stderr).endswith("train one with i2v train")
+    assert last_line(done.stderr).endswith("i2v train")

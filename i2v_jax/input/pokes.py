@@ -93,9 +93,9 @@ def check_position(position: tuple[float, float], width: int, height: int) -> No
     """Raises UserError unless a position is in an image of `width` x `height`; pixel (0, 0) has its center there."""
     x, y = (float(value) for value in position)
     if not np.isfinite([x, y]).all():
-        raise UserError(f"position {x:g},{y:g}: x and y must be finite numbers")
+        raise UserError(f"position {x:g},{y:g}: x and y must be finite numbers", "position", (x, y))
     if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-        raise UserError(f"position {x:g},{y:g} is outside the image of {width}x{height} pixels")
+        raise UserError(f"position {x:g},{y:g} is outside the image of {width}x{height} pixels", "position", (x, y))
 
 
 def check_poke(
@@ -124,19 +124,25 @@ def check_poke(
     dx, dy = (float(value) for value in displacement)
     length, shown = float(np.hypot(dx, dy)), f"displacement {dx:g},{dy:g}"
     if not np.isfinite([dx, dy]).all():
-        raise UserError(f"{shown}: dx and dy must be finite numbers")
+        raise UserError(f"{shown}: dx and dy must be finite numbers", "displacement", (dx, dy))
     if length == 0:
-        raise UserError(f"{shown}: the displacement is zero: give dx or dy")
+        raise UserError(f"{shown} is zero: give dx or dy", "displacement", (dx, dy))
     if impulse:
         if length > 1 + _ROUNDING:
-            raise UserError(f"{shown}: this model was trained with impulses, whose length is at most 1")
+            raise UserError(
+                f"{shown} is {length:g} long (must be at most 1: this model was trained with impulses)",
+                "displacement",
+                (dx, dy),
+            )
         return
     across, down = seen or (width, height)
     share = float(np.hypot(dx / across, dy / down)) / np.sqrt(2)
     if share > 1 + _ROUNDING:
         raise UserError(
-            f"{shown}: it is {length:.0f} pixels long, the image is {width}x{height}: "
-            f"at most {length / share:.0f} in this direction"
+            f"{shown} is {length:.0f} pixels long (must be at most {length / share:.0f} in this direction, in an image "
+            f"of {width}x{height})",
+            "displacement",
+            (dx, dy),
         )
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from i2v_jax.errors import UserError
 from i2v_jax.pixels import to_unit
 
 _DATA_RANGE = 1.0  # the metrics are defined on frames in [0, 1]
@@ -52,7 +53,7 @@ def ssim(truth: ArrayLike, video: ArrayLike) -> jax.Array:
         [B], 1 for equal videos.
 
     Raises:
-        ValueError: for frames smaller than the window.
+        UserError: the frames are smaller than the window.
     """
     return jnp.mean(ssim_per_frame(truth, video), axis=1)
 
@@ -62,7 +63,11 @@ def ssim_per_frame(truth: ArrayLike, video: ArrayLike) -> jax.Array:
     x, y = _unit_range(truth), _unit_range(video)
     height, width = x.shape[2:4]
     if min(height, width) < _WINDOW:
-        raise ValueError(f"SSIM needs frames of {_WINDOW}x{_WINDOW} or more, these are {height}x{width}")
+        raise UserError(
+            f"frames of {height}x{width} are too small for SSIM (must be at least {_WINDOW}x{_WINDOW})",
+            "frames",
+            (height, width),
+        )
     mean_x, mean_y = _blur(x), _blur(y)
     # Variances do not depend on the frame's mean, but float32 loses a small one on a bright frame.
     x, y = x - x.mean(axis=(2, 3), keepdims=True), y - y.mean(axis=(2, 3), keepdims=True)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from i2v_jax.errors import UserError
 from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.layers import Conv, Linear, at_least_float32
 from i2v_jax.models.resampling import repeat
@@ -23,10 +24,10 @@ def widths(size: int) -> tuple[int, ...]:
     16, 8, 4, 2, 1 at 128x128 and 16, 8, 4, 1 at 64x64 are the release's; 16, 8, 1 at 32x32 drops one more.
 
     Raises:
-      ValueError: the size is not one of `SIZES`.
+      UserError: the size is not one of `SIZES`.
     """
     if size not in SIZES:
-        raise ValueError(f"the image decoder makes images of size {', '.join(map(str, SIZES))}, not {size}")
+        raise UserError(f"invalid value for size: {size} (must be one of {', '.join(map(str, SIZES))})", "size", size)
     blocks = (size // FIRST_MAP).bit_length() - 1
     return (*(16 >> block for block in range(blocks - 1)), 1)
 
@@ -132,12 +133,15 @@ class Generator(nn.Module):
         """code [B, z], classes [B, num_classes] (rows sum to 1) -> images [B, size, size, 3] in (-1, 1), float32.
 
         Raises:
-          ValueError: z has no entry left for the first map.
+          UserError: z has no entry left for the first map.
         """
         factors, chunk = widths(self.size), code_size(self.size)
         if code.shape[-1] < smallest_code(self.size):
-            raise ValueError(
-                f"z_dim is {code.shape[-1]}: images of {self.size}x{self.size} need {smallest_code(self.size)}"
+            raise UserError(
+                f"invalid value for z_dim: {code.shape[-1]} (must be at least {smallest_code(self.size)} for images of "
+                f"{self.size}x{self.size})",
+                "z_dim",
+                code.shape[-1],
             )
         first = code.shape[-1] - len(factors) * chunk
         embedding = Linear(CLASS_EMBEDDING, use_bias=False, dtype=self.dtype, name="embed")(classes)

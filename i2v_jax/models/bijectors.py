@@ -11,6 +11,8 @@ import distrax
 import jax
 import jax.numpy as jnp
 
+from i2v_jax.errors import UserError
+
 Scale = Literal["exp", "sigmoid", "softclamp"]
 # Half of an event -> (unbounded log-scale, shift), both of the shape of the other half.
 Conditioner = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
@@ -25,7 +27,7 @@ def bounded_log_scale(s: jax.Array, scale: Scale) -> jax.Array:
     with c = 2, factors in (exp(-2), exp(2)) and slope 1 at 0.
 
     Raises:
-      ValueError: `scale` is none of the three.
+      UserError: `scale` is not one of the three.
     """
     if scale == "exp":
         return s
@@ -33,7 +35,7 @@ def bounded_log_scale(s: jax.Array, scale: Scale) -> jax.Array:
         return jnp.log(2.0) + jax.nn.log_sigmoid(s)
     if scale == "softclamp":
         return SOFT_CLAMP * jnp.tanh(s / SOFT_CLAMP)
-    raise ValueError(f"scale is {scale!r}; it must be one of {', '.join(get_args(Scale))}")
+    raise UserError(f"invalid value for scale: {scale!r} (must be one of {', '.join(get_args(Scale))})", "scale", scale)
 
 
 def chain(bijectors: Sequence[distrax.Bijector]) -> distrax.Chain:

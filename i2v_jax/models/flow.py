@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from i2v_jax.errors import UserError
 from i2v_jax.models import bijectors
 from i2v_jax.models.actnorm import ActNorm
 from i2v_jax.models.layers import Linear, leaky_relu
@@ -103,7 +104,7 @@ class ConditionalFlow(nn.Module):
       scale: how the couplings' factor is bounded, see `bijectors.bounded_log_scale`.
       dtype: the type of the scale and shift networks; events and log-determinants stay float32.
     Raises:
-      ValueError: z_dim is odd.
+      UserError: z_dim is odd.
     """
 
     z_dim: int
@@ -117,7 +118,11 @@ class ConditionalFlow(nn.Module):
 
     def setup(self) -> None:
         if self.z_dim % 2:
-            raise ValueError(f"z_dim is {self.z_dim}: the couplings need halves of equal size, choose an even number")
+            raise UserError(
+                f"invalid value for z_dim: {self.z_dim} (must be even: the couplings split z into two halves)",
+                "z_dim",
+                self.z_dim,
+            )
         self.layers = [self._block(self._sees_condition_only(index)) for index in range(self.blocks)]
 
     def _sees_condition_only(self, index: int) -> bool:

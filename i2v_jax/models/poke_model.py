@@ -172,15 +172,28 @@ def build(
       bounded_states: whether the object encoder's states lie in (-1, 1) like those of a GRU, so that the decoder sees
         moved and unmoved content alike. In the release they have no upper bound.
     Raises:
-      UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., or `levels` exceeds the number of levels.
+      UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., `levels` exceeds the number of levels, or
+        `bottleneck_cells` is less than 1.
     """
     stages = (size // min_spatial_size).bit_length() - 1
     if stages < 1 or size != min_spatial_size * 2**stages:
-        raise UserError(f"size={size} is not min_spatial_size={min_spatial_size} times a power of two")
-    if not 0 <= levels <= stages + 1 or bottleneck_cells < 1:
         raise UserError(
-            f"levels={levels}, bottleneck_cells={bottleneck_cells}: these sizes have {stages + 1} levels (0: all of "
-            "them), and the deepest needs a cell"
+            f"size={size} is not min_spatial_size={min_spatial_size} times 2, 4, 8, ...: change min_spatial_size",
+            "min_spatial_size",
+            min_spatial_size,
+        )
+    if not 0 <= levels <= stages + 1:
+        raise UserError(
+            f"invalid value for levels: {levels} (must be from 1 to {stages + 1} with size={size} and "
+            f"min_spatial_size={min_spatial_size}, or 0 for all)",
+            "levels",
+            levels,
+        )
+    if bottleneck_cells < 1:
+        raise UserError(
+            f"invalid value for bottleneck_cells: {bottleneck_cells} (must be at least 1)",
+            "bottleneck_cells",
+            bottleneck_cells,
         )
     widths, poke_widths = (
         tuple(min(first * 2**stage, features) for stage in range(stages))

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from i2v_jax.errors import UserError
 from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.layers import Conv, at_least_float32, kaiming_fan_out
 from i2v_jax.models.norms import normalize_instances
@@ -79,7 +80,7 @@ class ResNet(nn.Module):
     """Images [B, H, W, 3] -> globally averaged features [B, 512] (18, 34) or [B, 2048] (50), times `width` / 64.
 
     Raises:
-      ValueError: `depth` is unknown, or the images are so small that instance norm would see single pixels.
+      UserError: `depth` is unknown, or the images are so small that instance norm would see single pixels.
     """
 
     depth: Depth = "resnet50"
@@ -90,7 +91,9 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         if self.depth not in STAGES:
-            raise ValueError(f"depth is {self.depth!r}; it must be one of {', '.join(STAGES)}")
+            raise UserError(
+                f"invalid value for depth: {self.depth!r} (must be one of {', '.join(STAGES)})", "depth", self.depth
+            )
         x = nn.relu(ConvNorm(self.width, 7, 2, self.norm, self.dtype, name="stem")(images, train))
         if min(images.shape[1:3]) >= MAX_POOL_FROM:
             x = max_pool(x, (2, 2))
@@ -101,7 +104,9 @@ class ResNet(nn.Module):
                 width, bottleneck = self.width * 2**stage, is_bottleneck(self.depth)
                 x = ResidualBlock(width, stride, bottleneck, self.norm, self.dtype, name=name)(x, train)
         if self.norm == "in" and x.shape[1] * x.shape[2] == 1:
-            raise ValueError(
-                f"images of {images.shape[1]}x{images.shape[2]} are too small for instance norm: use 32 or more"
+            raise UserError(
+                f"images of {images.shape[1]}x{images.shape[2]} are too small for instance norm: use 32x32 or more",
+                "images",
+                images.shape[1:3],
             )
         return jnp.mean(at_least_float32(x), axis=(1, 2))

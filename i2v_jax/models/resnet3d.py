@@ -94,8 +94,10 @@ class ResNet3D(nn.Module):
         stages = len(self.blocks)
         if not len(self.channels) - 1 == len(self.stride_t) == len(self.stride_s) == stages:
             raise UserError(
-                f"this 3D ResNet has a stem and {stages} stages: give {stages + 1} channels and {stages} of stride_t "
-                f"and stride_s, not channels={self.channels}, stride_t={self.stride_t}, stride_s={self.stride_s}"
+                f"channels={self.channels}, stride_t={self.stride_t}, stride_s={self.stride_s} do not fit a stem and "
+                f"{stages} stages: give {stages + 1} channels, and {stages} values of stride_t and of stride_s",
+                "channels, stride_t, stride_s",
+                (self.channels, self.stride_t, self.stride_s),
             )
         stem = Conv(
             self.channels[0],
@@ -160,7 +162,9 @@ class VideoEncoder(nn.Module):
         if x.shape[1:4] != (1, 4, 4):
             raise UserError(
                 f"the video encoder turns {'x'.join(map(str, video.shape[1:4]))} (T x H x W) into "
-                f"{'x'.join(map(str, x.shape[1:4]))}, needed 1x4x4: change stride_t or stride_s"
+                f"{'x'.join(map(str, x.shape[1:4]))} (must be 1x4x4): change stride_t or stride_s",
+                "stride_t, stride_s",
+                x.shape[1:4],
             )
         mean = Conv(self.z_dim, (4, 4), dtype=self.dtype, name="mean")(x[:, 0])
         logvar = Conv(self.z_dim, (4, 4), dtype=self.dtype, name="logvar")(x[:, 0])

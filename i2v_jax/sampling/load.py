@@ -102,7 +102,10 @@ def load_stages(
         size = load_config(folder / stage)["data"]["size"]
         if size != config.data.size:  # convolutions fit any size: the shapes of the arrays do not tell
             raise UserError(
-                f"{folder / stage} was trained at {size} pixels, but config.json says {config.data.size}: restore it"
+                f"{folder / stage} was trained at {size} pixels, but config.json says {config.data.size}: "
+                "restore config.json",
+                field="data.size",
+                value=config.data.size,
             )
     chosen: dict[str, Choice] = {**dict.fromkeys(config.stages, "latest"), config.stages[-1]: checkpoint}
     return {stage: averaged_variables(load_networks(folder / stage, step=chosen[stage])) for stage in config.stages}
@@ -175,7 +178,10 @@ def _assemble_poke(config: ConfigDict, trained: Trained, origin: str) -> PokeGen
 def _check_name(name: str, trained: Mapping[str, Any], origin: str) -> None:
     if name not in trained:
         raise UserError(
-            f"{origin}: the checkpoint has no network {name!r}, it is of another stage: train this one again"
+            f"{origin}: the checkpoint has no network {name!r} but {', '.join(trained)}: it is of another stage, train "
+            "this one again",
+            field="checkpoint",
+            value=origin,
         )
 
 
@@ -188,7 +194,9 @@ def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, .
         path = different[0]
         raise UserError(
             f"{origin} does not fit config.json in {len(different)} arrays ({path}: found {found.get(path)}, "
-            f"needed {needed.get(path)}): it was trained with another configuration, for example another size"
+            f"needed {needed.get(path)}): it was trained with another configuration, for example another size",
+            field="checkpoint",
+            value=origin,
         )
 
 

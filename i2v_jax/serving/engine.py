@@ -146,7 +146,11 @@ class Engine:
             NotReadyError: the model is not compiled yet, or the server is stopping.
         """
         if len(requests) > self._capacity:
-            raise UserError(f"{len(requests)} answers at once are too many for this server, {self._capacity} at most")
+            raise UserError(
+                f"{len(requests)} answers at once are too many for this server (must be at most {self._capacity})",
+                "requests",
+                len(requests),
+            )
         if self.failure:
             raise NotReadyError("the model cannot be compiled, see the log of the server")
         if not self.ready:

@@ -16,21 +16,26 @@ def require_extra() -> None:
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"serving needs {', '.join(missing)}, which the extra 'serve' brings: pip install 'i2v_jax[serve]'"
+            f"serving needs {', '.join(missing)}, which the extra 'serve' brings: pip install 'i2v_jax[serve]'",
+            "serve",
+            tuple(missing),
         )
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Raises UserError when the port is taken or the address is none of this machine's."""
+    """Returns a listening socket. Raises UserError if the port is taken or the host is not this machine's."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise UserError(
-            f"cannot listen at {host} port {port}: {error.strerror or error}; give another --port or --host"
+            f"cannot listen at {host} port {port}: {error.strerror or error}; give another --port or --host",
+            "port",
+            port,
         ) from error
 
 
 def address(listener: socket.socket) -> str:
+    """Returns the URL of a listening socket."""
     address, port = listener.getsockname()[:2]
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

@@ -1,4 +1,4 @@
-"""Bad input: one line on standard error that says what is wrong, exit status 2, no traceback, nothing written."""
+"""Bad input: one line on standard error that names what is wrong, exit status 2, no traceback, nothing written."""
 
 import json
 import pathlib
@@ -35,46 +35,44 @@ def error_of(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ("--config=configs/sky.py --config.data.sice=3", "unknown field data.sice: did you mean data.size?"),
+        ("--config=configs/sky.py --config.data.sice=3", ["data.sice", "data.size"]),
         *slow(
-            ("--config=configs/sea.py", "no config 'configs/sea.py'"),
-            ("--config=configs/sky.py:sice=32", "unknown config argument 'sice'"),
-            ("--config=configs/sky.py:stage=gan", "invalid value for stage: 'gan' (must be one of video_vae, "),
-            ("--config=configs/sky.py --config.nothing.at.all=3", "unknown field nothing.at.all"),
-            ("--config=configs/sky.py --config.data.size=big", "invalid value for data.size: 'big'"),
-            ("--config=sky:runlocal,data.size=32", "write --config.data.size=32"),
-            ("--config=configs/sky.py --speed=3", "Unknown command line flag 'speed'"),
-            ("configs/sky.py", "unexpected arguments ['configs/sky.py']"),
+            ("--config=configs/sea.py", ["'configs/sea.py'"]),
+            ("--config=configs/sky.py:sice=32", ["'sice'"]),
+            ("--config=configs/sky.py:stage=gan", ["stage", "'gan'", "video_vae, image_ae, flow"]),
+            ("--config=configs/sky.py --config.nothing.at.all=3", ["nothing.at.all"]),
+            ("--config=configs/sky.py --config.data.size=big", ["data.size", "'big'"]),
+            ("--config=sky:runlocal,data.size=32", ["--config.data.size=32"]),
+            ("--config=configs/sky.py --speed=3", ["'speed'"]),
+            ("configs/sky.py", ["['configs/sky.py']"]),
         ),
     ],
 )
-def test_training_with_wrong_arguments(tmp_path: pathlib.Path, arguments: str, message: str) -> None:
+def test_training_with_wrong_arguments(tmp_path: pathlib.Path, arguments: str, named: list[str]) -> None:
     workdir = tmp_path / "run"
-    assert message in error_of(launch("launch.train", f"--workdir={workdir}", *arguments.split()))
+    error = error_of(launch("launch.train", f"--workdir={workdir}", *arguments.split()))
+    assert all(text in error for text in named), error
     assert not workdir.exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ("", "--image is missing"),
-        *slow(
-            ("--image=a.png --chain=odd", "--chain=odd: value should be one of <same_z|fresh>"),
-            ("--image=a.png --frames=0", "--frames=0: 0 is not a positive integer"),
-        ),
+        ("", "--image"),
+        *slow(("--image=a.png --chain=odd", "--chain=odd"), ("--image=a.png --frames=0", "--frames=0")),
     ],
 )
-def test_sampling_with_wrong_arguments(tmp_path: pathlib.Path, arguments: str, message: str) -> None:
+def test_sampling_with_wrong_arguments(tmp_path: pathlib.Path, arguments: str, named: str) -> None:
     folders = (f"--workdir={tmp_path}", f"--out={tmp_path / 'out'}")
-    assert message in error_of(launch("launch.sample", *folders, *arguments.split()))
+    assert named in error_of(launch("launch.sample", *folders, *arguments.split()))
 
 
 def test_the_flow_before_the_other_stages(tmp_path: pathlib.Path) -> None:
     done = launch("launch.train", "--config=configs/sky.py:runlocal,size=32,stage=flow", f"--workdir={tmp_path}")
-    assert "stage flow needs stage video_vae" in error_of(done)
-    assert "train it first (:stage=video_vae)" in done.stderr
+    error = error_of(done)
+    assert "flow" in error and ":stage=video_vae" in error
 
 
 def test_training_without_the_weights_of_lpips(tmp_path: pathlib.Path, cache: pathlib.Path) -> None:
@@ -97,8 +95,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_the_work_directory_of_another_configuration(run: pathlib.Path) -> None:
     before = (run / "config.json").read_text()
     done = launch("launch.train", "--config=configs/sky.py:size=64,runlocal", f"--workdir={run}")
-    assert "different configuration" in error_of(done)
-    assert "data.size: 32 there, 64 here" in done.stderr
+    error = error_of(done)
+    assert all(text in error for text in ("data.size", "32", "64")), error
     assert (run / "config.json").read_text() == before
 
 
@@ -110,27 +108,25 @@ def test_sampling_with_the_config_of_another_resolution(run: pathlib.Path, tmp_p
     (copy / "config.json").write_text(json.dumps(fields))
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(image)
     done = launch("launch.sample", f"--workdir={copy}", f"--image={image}", f"--out={tmp_path / 'out'}")
-    assert "trained at 32 pixels, but config.json says 64" in error_of(done)
+    error = error_of(done)
+    assert all(text in error for text in ("config.json", "32", "64")), error
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"these are words", "not an image"), *slow((None, "no such file"), (b"", "the file is empty"))],
-)
-def test_sampling_from_what_is_no_image(
-    run: pathlib.Path, tmp_path: pathlib.Path, content: bytes | None, message: str
+@pytest.mark.parametrize("content", [b"these are words", *slow((None,), (b"",))])
+def test_sampling_from_a_file_that_is_not_an_image(
+    run: pathlib.Path, tmp_path: pathlib.Path, content: bytes | None
 ) -> None:
     image = tmp_path / "a.jpg"
     if content is not None:
         image.write_bytes(content)
     done = launch("launch.sample", f"--workdir={run}", f"--image={image}", f"--out={tmp_path / 'out'}")
-    assert f"{image}: {message}" in error_of(done)
+    assert str(image) in error_of(done)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_the_earlier_checkpoints_whole(tmp_path: pathlib.Path) -> None:
+def test_a_full_disk_leaves_the_earlier_checkpoints_intact(tmp_path: pathlib.Path) -> None:
     """No file may grow beyond 64 KiB: what a full disk does to a checkpoint, not to a line of the log."""
     spec = "sky:runlocal,size=32,stage=image_ae data.num_clips.train=40 data.num_clips.eval=4 image_ae.steps="
     runs.train(f"{spec}4", tmp_path)
@@ -148,8 +144,8 @@ def test_a_full_disk_leaves_the_earlier_checkpoints_whole(tmp_path: pathlib.Path
     assert done.returncode == 2, done.stderr
     # TensorStore's native threads may print, at times, that the event loop of their writes is closed: even into a line.
     assert "Task exception" not in done.stderr and "ERROR:" not in done.stderr
-    assert done.stderr.count("error: ") == done.stderr.count("error: cannot write a checkpoint to") == 1, done.stderr
-    assert "earlier checkpoints are intact" in done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert str(tmp_path / "image_ae") in error
     after = load_networks(tmp_path / "image_ae")
     assert after["step"] == before["step"] == 4
-    assert "continuing after step 4 of 8" in runs.train(f"{spec}8", tmp_path)
+    assert "step 4 of 8" in runs.train(f"{spec}8", tmp_path)

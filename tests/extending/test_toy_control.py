@@ -38,7 +38,7 @@ def test_samples_with_a_control_from_outside(workdir: pathlib.Path, tmp_path: pa
     assert frames_of(tmp_path / "out" / "a_00.mp4") == [(32, 32)] * 17
     refused = launch(*sample, "--control=side=up")
     assert refused.returncode == 2
-    assert last_line(refused.stderr) == "error: side=up: choose left or right"
+    assert last_line(refused.stderr).startswith("error: side=up")
 
 
 @pytest.mark.slow

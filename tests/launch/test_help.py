@@ -48,9 +48,9 @@ def test_the_help_of_all_libraries_succeeds_too():
     ("arguments", "expected"),
     [
         (("launch", "trian"), "trian"),
-        (("launch.train",), "--config is missing"),
+        (("launch.train",), "--config"),
         (("launch.train", "--config=sky", "--workdri=RUN"), "workdri"),
-        (("launch.report", "RUN"), "--out is missing"),
+        (("launch.report", "RUN"), "--out"),
         (("launch.weights", "RUN"), "RUN"),
     ],
 )

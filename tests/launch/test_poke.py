@@ -37,58 +37,71 @@ def test_pokes_are_in_pixels_of_the_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "field", "value"),
     [
-        ("1,2,3", "--poke=1,2,3: 4 numbers are needed, x,y,dx,dy"),
-        ("1,2,3,4,5", "4 numbers are needed"),
-        ("a,b,c,d", "4 numbers are needed"),
-        ("", "4 numbers are needed"),
-        ("80,3,4,0", "position 80,3 is outside the image of 80x40 pixels"),
-        ("3,40,4,0", "outside the image of 80x40"),
-        ("3,3,0,0", "the displacement is zero"),
-        ("3,nan,4,0", "must be finite numbers"),
-        ("3,3,90,0", "it is 90 pixels long, the image is 80x40"),
-        ("3,3,4,0", "position 3,3 is cut off with crop=center"),
+        ("1,2,3", "--poke", "1,2,3"),
+        ("1,2,3,4,5", "--poke", "1,2,3,4,5"),
+        ("a,b,c,d", "--poke", "a,b,c,d"),
+        ("", "--poke", ""),
+        ("80,3,4,0", "position", (80, 3)),
+        ("3,40,4,0", "position", (3, 40)),
+        ("3,3,0,0", "displacement", (0, 0)),
+        ("3,3,inf,0", "displacement", (np.inf, 0)),
+        ("3,inf,4,0", "position", (3, np.inf)),
+        ("3,3,90,0", "displacement", (90, 0)),
+        ("3,3,4,0", "crop", "center"),
     ],
 )
-def test_bad_pokes_are_one_clear_line(text: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+def test_bad_pokes_are_refused(text: str, field: str, value: object) -> None:
+    with pytest.raises(UserError) as raised:
         Scaling(80, 40, 20, "center").poke(*numbers("--poke", text, "x,y,dx,dy"), impulse=False)
+    assert (raised.value.field, raised.value.value) == (field, value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("crop", ["resize", "center"])
 @pytest.mark.parametrize("size", [(80, 40), (40, 80), (33, 57), (16, 16)])
 def test_a_poke_of_the_image_is_one_of_the_model(size: tuple[int, int], crop: str) -> None:
-    """The bound on lengths is the same before and after, in every direction; places at the very edge stay inside."""
+    """The bound on lengths is the same before and after, in every direction; positions at the very edge stay inside."""
     middle = ((size[0] - 1) / 2, (size[1] - 1) / 2)
     scaling = Scaling(*size, 32, crop)
     for angle in np.linspace(0, 2 * np.pi, 13):
         way = np.array([np.cos(angle), np.sin(angle)])
-        with pytest.raises(UserError, match=r"at most \d+ in this direction") as error:
+        with pytest.raises(UserError) as raised:
             scaling.poke(*middle, *(1000 * way), impulse=False)
-        most = float(re.search("at most ([0-9]+)", str(error.value))[1])
+        most = longest(raised.value)
         checked_pokes(*([side] for side in scaling.poke(*middle, *((most - 0.5) * way), impulse=False)), 32)
-        with pytest.raises(UserError, match="pixels long"):
+        with pytest.raises(UserError) as raised:
             scaling.poke(*middle, *((most + 0.5) * way), impulse=False)
+        assert raised.value.field == "displacement"
     edge = np.nextafter(size[0] / 2 + min(size) / 2 if crop == "center" else size[0], 0) - 0.5
     checked_pokes(*([side] for side in scaling.poke(edge, middle[1], 1, 0, impulse=False)), 32)
 
 
-def test_lengths_are_told_in_pixels_of_the_image() -> None:
-    with pytest.raises(UserError, match="0,80: it is 80 pixels long, the image is 80x40: at most 57 in this direction"):
+def longest(error: UserError) -> float:
+    """The longest displacement in a direction, in pixels, as the refusal of a longer one says."""
+    return float(re.search("at most ([0-9]+)", str(error))[1])
+
+
+def test_lengths_are_in_pixels_of_the_image() -> None:
+    with pytest.raises(UserError) as raised:
         Scaling(80, 40, 32, "resize").poke(40, 2, 0, 80, impulse=False)
-    with pytest.raises(UserError):
+    assert (raised.value.field, raised.value.value, longest(raised.value)) == ("displacement", (0, 80), 57)
+    with pytest.raises(UserError) as raised:
         Scaling(80, 40, 32, "resize").poke(40, 2, 1, 1, impulse=True)
+    assert (raised.value.field, raised.value.value, longest(raised.value)) == ("displacement", (1, 1), 1)
     rounded = np.float32([0.6, 0.8]) * np.float32(1 + 1e-7)
     assert np.hypot(*rounded) > 1
     checked_pokes([[3, 3]], [rounded], 32, impulse=True)
 
 
-def test_bad_places_of_a_heat_map() -> None:
-    with pytest.raises(UserError, match="--correlation=3: 2 numbers are needed, x,y"):
+def test_bad_positions_of_a_heat_map() -> None:
+    with pytest.raises(UserError) as raised:
         numbers("--correlation", "3", "x,y")
-    with pytest.raises(UserError, match="outside the image"):
+    assert (raised.value.field, raised.value.value) == ("--correlation", "3")
+    with pytest.raises(UserError) as raised:
         Scaling(80, 40, 20, "resize").position(3, 50)
+    assert (raised.value.field, raised.value.value) == ("position", (3, 50))
 
 
 def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
@@ -103,13 +116,13 @@ def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
     assert frames_of(tmp_path / "out" / "wide_01.mp4") == [(64, 64)] * 5
 
     arguments = ("launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'none'}")
-    for more, message in (
-        ((), "give --poke=x,y,dx,dy"),
+    for more, names in (
+        ((), "--poke=x,y,dx,dy"),
         (("--poke=20,20,6,0", "--chain=fresh", "--seed=0"), "--seed, --chain: "),
     ):
         done = launch(*arguments, *more)
         assert done.returncode == 2
-        assert message in last_line(done.stderr)
+        assert names in last_line(done.stderr)
     assert not (tmp_path / "none").exists()
 
 
@@ -128,13 +141,13 @@ def test_a_cinn_draws_samples_of_every_poke(image: str, tmp_path: pathlib.Path) 
     red = (np.abs(grid - media.ACCENT) < 30).all(axis=-1)  # the ring around each target
     assert red[:34].any() and red[34:].any()
 
-    for more, message in (
-        ((), "give --poke=x,y,dx,dy"),
+    for more, names in (
+        ((), "--poke=x,y,dx,dy"),
         (("--poke=1,2,3,4", "--in_turn"), "--in_turn: "),
     ):
         done = launch(*arguments, f"--out={tmp_path / 'none'}", *more)
         assert done.returncode == 2
-        assert message in last_line(done.stderr)
+        assert names in last_line(done.stderr)
         assert not (tmp_path / "none").exists()
 
 
@@ -144,5 +157,5 @@ def test_a_model_without_pokes_says_so(work: pathlib.Path, tmp_path: pathlib.Pat
         "--poke=3,3,4,0", "--in_turn",
     )  # fmt: skip
     assert done.returncode == 2
-    assert re.match(r"error: --poke, --in_turn: .* was not trained with pokes", last_line(done.stderr))
+    assert last_line(done.stderr).startswith("error: --poke, --in_turn: ")
     assert not (tmp_path / "out").exists()

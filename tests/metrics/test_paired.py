@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import skimage.metrics
 
+from i2v_jax.errors import UserError
 from i2v_jax.metrics import paired
 
 
@@ -70,8 +71,9 @@ def test_ssim_of_equal_videos_and_of_two_constants() -> None:
 
 
 def test_ssim_of_frames_smaller_than_the_window_is_refused() -> None:
-    with pytest.raises(ValueError, match="8x16"):
+    with pytest.raises(UserError) as raised:
         paired.ssim(np.zeros((1, 1, 8, 16, 3)), np.zeros((1, 1, 8, 16, 3)))
+    assert (raised.value.field, raised.value.value) == ("frames", (8, 16))
 
 
 def _pair() -> tuple[np.ndarray, np.ndarray]:

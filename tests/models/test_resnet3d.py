@@ -35,9 +35,10 @@ def test_deeper_trunks(depth):
     assert ("conv3" in trunk["stage0_block0"]) == (depth != "resnet34")
 
 
-def test_a_video_of_the_wrong_size_is_one_clear_line():
-    with pytest.raises(UserError, match=r"turns 16x64x64 \(T x H x W\) into 1x8x8, needed 1x4x4"):
+def test_a_video_of_the_wrong_size_is_refused():
+    with pytest.raises(UserError) as raised:
         jax.eval_shape(ENCODER.init, jax.random.key(0), jnp.zeros((1, 16, 64, 64, 3)))
+    assert (raised.value.field, raised.value.value) == ("stride_t, stride_s", (1, 8, 8))
 
 
 def test_kl_of_a_gaussian_against_its_integral():
@@ -58,5 +59,7 @@ def test_samples_have_the_posterior_s_moments():
 
 
 def test_too_few_channels_are_named():
-    with pytest.raises(UserError, match=r"5 channels .* not channels=\(3,\)"):
+    with pytest.raises(UserError) as raised:
         jax.eval_shape(ENCODER.clone(channels=(3,)).init, jax.random.key(0), jnp.zeros((1, 16, 32, 32, 3)))
+    assert raised.value.field == "channels, stride_t, stride_s"
+    assert raised.value.value == ((3,), ENCODER.stride_t, ENCODER.stride_s)

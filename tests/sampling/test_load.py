@@ -1,4 +1,4 @@
-"""From a work directory to a generator, and what is said when something is missing."""
+"""From a work directory to a generator, and the errors when something is missing."""
 
 import operator
 import pathlib
@@ -62,8 +62,9 @@ def test_a_checkpoint_can_be_chosen_of_the_last_stage(run: pathlib.Path, tmp_pat
         expected = jax.tree.map(operator.methodcaller("__mul__", factor), params["flow"])
         jax.tree.map(np.testing.assert_array_equal, stages["flow"]["flow"]["params"], expected)
         assert stages["video_vae"].keys() == {"encoder", "decoder"}
-    with pytest.raises(UserError, match=r"no checkpoint 7 in .*flow: there are 6, 8"):
+    with pytest.raises(UserError) as raised:
         load_stages(config, copy, 7)
+    assert (raised.value.field, raised.value.value) == ("checkpoint", 7)
 
 
 @pytest.mark.parametrize(("text", "meant"), [("latest", "latest"), ("best", "best"), ("120", 120)])
@@ -71,8 +72,9 @@ def test_the_flag_that_chooses_it(text: str, meant: Choice, monkeypatch: pytest.
     monkeypatch.setattr(_checkpoint, "CHECKPOINT", types.SimpleNamespace(value=text))
     assert _checkpoint.chosen() == meant
     monkeypatch.setattr(_checkpoint, "CHECKPOINT", types.SimpleNamespace(value=f"-{text}"))
-    with pytest.raises(UserError, match=f"--checkpoint=-{text}: give latest, best or a step"):
+    with pytest.raises(UserError) as raised:
         _checkpoint.chosen()
+    assert (raised.value.field, raised.value.value) == ("checkpoint", f"-{text}")
 
 
 def test_a_missing_stage_is_named(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -85,23 +87,26 @@ def test_a_missing_stage_is_named(run: pathlib.Path, tmp_path: pathlib.Path) -> 
 
 
 def test_no_work_directory(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="is not a work directory"):
+    with pytest.raises(UserError) as raised:
         load_generator(tmp_path)
+    assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path))
 
 
 def test_a_config_of_other_networks_is_refused() -> None:
     config = sky.get_config(ARGUMENT)
     stages = stage_variables(config)
     other = load(f"sky:{ARGUMENT}", ["video_vae.decoder.channel_factor=8"])
-    with pytest.raises(UserError, match=r"runs/a/video_vae: decoder does not fit config\.json in \d+ arrays"):
+    with pytest.raises(UserError) as raised:
         assemble(other, stages, origin="runs/a")
+    assert (raised.value.field, raised.value.value) == ("checkpoint", "runs/a/video_vae: decoder")
 
 
 def test_a_checkpoint_of_another_stage_is_refused() -> None:
     config = sky.get_config(ARGUMENT)
     stages = stage_variables(config)
-    with pytest.raises(UserError, match=r"^runs/a/flow: "):
+    with pytest.raises(UserError) as raised:
         assemble(config, {**stages, "flow": stages["image_ae"]}, origin="runs/a")
+    assert (raised.value.field, raised.value.value) == ("checkpoint", "runs/a/flow")
 
 
 @pytest.mark.parametrize("arguments", [f"plants:{ARGUMENT}", f"plants:model=cinn,{ARGUMENT}", f"sky:{ARGUMENT}"])

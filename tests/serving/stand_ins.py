@@ -121,7 +121,7 @@ def slow(model, seconds=0.02):
     return model
 
 
-def told(address, path):
+def text_of(address, path):
     try:
         with urllib.request.urlopen(address + path, timeout=HANG) as answer:
             return answer.read().decode()

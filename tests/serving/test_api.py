@@ -62,7 +62,8 @@ def test_impulses_are_drawn_as_arrows_of_one_length():
                 np.asarray(Image.open(io.BytesIO(response.content)))[2:-2, 2:].astype(int), 2, axis=1
             )
             assert np.ptp(first[:, :-2]) > 50 > np.ptp(second[:, :-2])
-        assert "at most 1" in ask(client, poke="3,3,1,1").json()["error"]
+        refused = ask(client, poke="3,3,1,1")
+        assert refused.status_code == 400 and "1,1" in refused.json()["error"]
 
 
 def test_formats(poke_client):
@@ -105,8 +106,12 @@ def test_endpoint():
 
 def test_samples_of_pokes(poke_sample_client):
     """Frame t is brighter by t (nu + dx) / 100, with the same nu for all pokes of a seed."""
-    told = poke_sample_client.get("/v1/model").json()
-    assert (told["model"], told["poke"], told["samples"]) == ("poke", {"impulse": False}, {"default": 4, "most": 8})
+    described = poke_sample_client.get("/v1/model").json()
+    assert (described["model"], described["poke"], described["samples"]) == (
+        "poke",
+        {"impulse": False},
+        {"default": 4, "most": 8},
+    )
     pokes = [[3, 3, 2, 0], [5, 6, 4, -1]]
     surest = video_of(ask(poke_sample_client, poke=pokes, samples=2, temperature=0, frames=20))
     assert surest.shape == (4, 21, SIZE, SIZE, 3)
@@ -123,7 +128,7 @@ def test_samples_of_pokes(poke_sample_client):
 
 def test_pokes_of_samples_in_turn(poke_sample_client):
     turn = {"poke": ["3,3,2,0", "3,3,4,0"], "in_turn": True}
-    assert "one sample is needed" in ask(poke_sample_client, **turn).json()["error"]
+    assert "samples=1" in ask(poke_sample_client, **turn).json()["error"]
     video = video_of(ask(poke_sample_client, **turn, samples=1, temperature=0, frames=5))
     assert video.shape[:2] == (1, 12)
     np.testing.assert_allclose(video[0, [5, 6, 11], 0, 0, 0], GRAY + np.array([0.1, 0.1, 0.3]), atol=1e-4)
@@ -154,7 +159,7 @@ def test_what_was_seen_can_be_saved(poke_client):
         assert refused.status_code == 400, data
     for nothing in ({"data": {"frame": "text"}}, {"json": {"frame": 5}}, {"json": {"frame": ["text"]}}):
         refused = poke_client.post("/v1/render", **nothing)
-        assert (refused.status_code, refused.json()["error"][:26]) == (400, "frame: pictures are needed"), nothing
+        assert refused.status_code == 400 and refused.json()["error"].startswith("frame: "), nothing
 
 
 def test_long_chains_can_be_saved(poke_client):
@@ -168,15 +173,20 @@ def test_long_chains_can_be_saved(poke_client):
 
 
 def test_description_and_examples(poke_client, sample_client):
-    told = poke_client.get("/v1/model").json()
-    assert (told["model"], told["size"], told["examples"], told["frames"]["default"]) == ("poke", SIZE, ["gray"], 4)
+    described = poke_client.get("/v1/model").json()
+    assert (described["model"], described["size"], described["examples"], described["frames"]["default"]) == (
+        "poke",
+        SIZE,
+        ["gray"],
+        4,
+    )
     assert sample_client.get("/v1/model").json()["control"] == "direction"
     picture = Image.open(io.BytesIO(poke_client.get("/v1/examples/gray").content))
     assert np.asarray(picture).tolist() == stand_ins.EXAMPLE.tolist()
     assert poke_client.get("/v1/examples/none").status_code == 404
 
 
-def test_an_example_tells_the_size_that_its_pokes_are_told_in():
+def test_an_example_has_the_size_in_whose_pixels_its_pokes_are():
     with stand_ins.client(stand_ins.pokes(), example=np.full((2 * SIZE, 2 * SIZE, 3), 100, np.uint8)) as client:
         picture = client.get("/v1/examples/gray")
         assert Image.open(io.BytesIO(picture.content)).size == (SIZE, SIZE)

@@ -16,75 +16,80 @@ from tests.serving.stand_ins import SIZE, ask, png
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "named"),
     [
-        ({"poke": "16,3,1,0"}, "position 16,3 is outside the image of 16x16 pixels"),
-        ({"poke": [3, 3, 0, 0]}, "the displacement is zero"),
-        ({"poke": "3,nan,1,0"}, "must be finite numbers"),
-        ({"poke": "3,3,inf,0"}, "must be finite numbers"),
-        ({"poke": "3,3,20,12"}, "it is 23 pixels long, the image is 16x16"),
-        ({"poke": "3,3"}, "4 numbers are needed, x,y,dx,dy"),
-        ({"poke": {"x": 3}}, "a list of x,y,dx,dy is needed"),
-        ({"poke": [[3, 3, 1, None]]}, "4 numbers are needed"),
-        ({"poke": [[3, 3, 1, 0]] * 9}, "9 are too many"),
-        ({}, "give poke=x,y,dx,dy"),
-        ({"poke": "3,3,1,0", "frames": 0}, "frames=0: must be from 1 to 64"),
-        ({"poke": "3,3,1,0", "frames": "many"}, "frames=many: a number is needed"),
-        ({"poke": "3,3,1,0", "frames": True}, "a number is needed"),
-        ({"poke": "3,3,1,0", "frames": 2.5}, "a whole number is needed"),
-        ({"poke": "3,3,1,0", "frames": 10**400}, "a number is needed"),
-        ({"poke": "3,3,1,0", "format": "avi"}, "format=avi: must be one of mp4, gif, strip, npz"),
-        ({"poke": "3,3,1,0", "format": "a\nb"}, "format=a b: must be one of"),
-        ({"poke": "3,3,1,0", "crop": "no"}, "must be one of resize, center"),
-        ({"poke": "3,3,1,0", "scale": 99}, "must be from 0 to 16"),
-        ({"poke": "3,3,1,0", "in_turn": "perhaps"}, "must be true or false"),
-        ({"poke": "3,3,1,0", "seed": 3}, "unknown parameter 'seed'"),
-        ({"poke": "3,3,1,0", "example": "none"}, "there is no example 'none'"),
-        ({"poke": "3,3,1,0", "example": ["gray"]}, "there is no example"),
-        ({"poke": "3,3,1,0", "image": "%%%"}, "give one image"),
-        ({"poke": "3,3,1,0", "example": None, "image": "%%%"}, "this is not base64"),
-        ({"poke": "3,3,1,0", "example": None, "image": 5}, "its bytes in base64"),
-        ({"poke": "3,3,1,0", "example": None, "image": ""}, "the file is empty"),
-        ({"poke": "3,3,1,0", "example": None, "image": "aGVsbG8="}, "not an image that can be read"),
+        ({"poke": "16,3,1,0"}, ("16,3", "16x16")),
+        ({"poke": [3, 3, 0, 0]}, ("0,0",)),
+        ({"poke": "3,nan,1,0"}, ("3,nan",)),
+        ({"poke": "3,3,inf,0"}, ("inf,0",)),
+        ({"poke": "3,3,20,12"}, ("20,12", "23", "16x16")),
+        ({"poke": "3,3"}, ("poke=3,3", "x,y,dx,dy")),
+        ({"poke": {"x": 3}}, ("poke=", "x,y,dx,dy")),
+        ({"poke": [[3, 3, 1, None]]}, ("poke=3,3,1,?", "x,y,dx,dy")),
+        ({"poke": [[3, 3, 1, 0]] * 9}, ("poke", "9")),
+        ({}, ("poke=x,y,dx,dy",)),
+        ({"poke": "3,3,1,0", "frames": 0}, ("frames=0", "64")),
+        ({"poke": "3,3,1,0", "frames": "many"}, ("frames=many",)),
+        ({"poke": "3,3,1,0", "frames": True}, ("frames=True",)),
+        ({"poke": "3,3,1,0", "frames": 2.5}, ("frames=2.5",)),
+        ({"poke": "3,3,1,0", "frames": 10**400}, ("frames=1000",)),
+        ({"poke": "3,3,1,0", "format": "avi"}, ("format=avi", "mp4, gif, strip, npz")),
+        ({"poke": "3,3,1,0", "format": "a\nb"}, ("format=a b",)),
+        ({"poke": "3,3,1,0", "crop": "no"}, ("crop=no", "resize, center")),
+        ({"poke": "3,3,1,0", "scale": 99}, ("scale=99", "16")),
+        ({"poke": "3,3,1,0", "in_turn": "perhaps"}, ("in_turn=perhaps",)),
+        ({"poke": "3,3,1,0", "seed": 3}, ("'seed'",)),
+        ({"poke": "3,3,1,0", "example": "none"}, ("example", "'none'")),
+        ({"poke": "3,3,1,0", "example": ["gray"]}, ("example", "['gray']")),
+        ({"poke": "3,3,1,0", "image": "%%%"}, ("image=", "example=")),
+        ({"poke": "3,3,1,0", "example": None, "image": "%%%"}, ("image:", "base64")),
+        ({"poke": "3,3,1,0", "example": None, "image": 5}, ("image:", "base64")),
+        ({"poke": "3,3,1,0", "example": None, "image": ""}, ("image:",)),
+        ({"poke": "3,3,1,0", "example": None, "image": "aGVsbG8="}, ("image:",)),
     ],
 )
-def test_bad_parameters_are_told_in_words(poke_client, values, words):
+def test_bad_parameters_are_named_in_one_line(poke_client, values, named):
     response = ask(poke_client, **values)
     assert response.status_code == 400, response.text
-    assert words in response.json()["error"]
-    assert "\n" not in response.json()["error"]
+    error = response.json()["error"]
+    assert all(text in error for text in named), error
+    assert "\n" not in error
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "named"),
     [
-        ({}, "this model answers to pokes: give poke=x,y,dx,dy"),
-        ({"poke": "16,3,1,0"}, "outside the image of 16x16"),
-        ({"poke": "3,3,1,0", "samples": 9}, "samples=9: must be from 1 to 8"),
-        ({"poke": [[3, 3, 1, 0]] * 5, "samples": 8}, "5 pokes of 8 samples each are too many"),
-        ({"poke": "3,3,1,0", "direction": 90}, "unknown parameter 'direction'"),
+        ({}, ("poke=x,y,dx,dy",)),
+        ({"poke": "16,3,1,0"}, ("16,3", "16x16")),
+        ({"poke": "3,3,1,0", "samples": 9}, ("samples=9", "8")),
+        ({"poke": [[3, 3, 1, 0]] * 5, "samples": 8}, ("5 pokes", "8 samples")),
+        ({"poke": "3,3,1,0", "direction": 90}, ("'direction'",)),
     ],
 )
-def test_bad_parameters_of_samples_of_pokes(poke_sample_client, values, words):
+def test_bad_parameters_of_samples_of_pokes(poke_sample_client, values, named):
     response = ask(poke_sample_client, **values)
     assert response.status_code == 400, response.text
-    assert words in response.json()["error"]
-    assert "answers to pokes: ask /v1/poke" in ask(poke_sample_client, "/v1/sample").json()["error"]
+    assert all(text in response.json()["error"] for text in named), response.text
+    assert "/v1/poke" in ask(poke_sample_client, "/v1/sample").json()["error"]
 
 
 def test_not_a_number_in_json(poke_client):
     body = '{"example": "gray", "poke": [3, 3, NaN, 0]}'
     response = poke_client.post("/v1/poke", content=body, headers={"Content-Type": "application/json"})
-    assert "must be finite numbers" in response.json()["error"]
+    assert response.status_code == 400
+    assert "nan,0" in response.json()["error"]
 
 
 def test_what_the_model_cannot_do(poke_client, sample_client):
-    assert "was not trained with pokes" in ask(sample_client, poke="3,3,1,0").json()["error"]
-    assert "answers to pokes: ask /v1/poke" in ask(poke_client, "/v1/sample").json()["error"]
-    assert (
-        "trained with control by direction only" in ask(sample_client, "/v1/sample", endpoint="1,2,3").json()["error"]
-    )
-    assert "a number is needed" in ask(sample_client, "/v1/sample", direction="nan").json()["error"]
+    def refused(*arguments, **values):
+        response = ask(*arguments, **values)
+        assert response.status_code == 400
+        return response.json()["error"]
+
+    assert "/v1/sample" in refused(sample_client, poke="3,3,1,0")
+    assert "/v1/poke" in refused(poke_client, "/v1/sample")
+    assert "direction" in refused(sample_client, "/v1/sample", endpoint="1,2,3")
+    assert "direction=nan" in refused(sample_client, "/v1/sample", direction="nan")
 
 
 @pytest.mark.parametrize(
@@ -108,16 +113,15 @@ def test_garbage(poke_client, content, kind, status):
     assert ask(poke_client, poke="3,3,1,0").status_code == 200
 
 
-def test_images_that_are_none_or_too_large(poke_client):
+def test_files_that_are_not_images_or_too_large(poke_client):
     def sent(content):
         response = poke_client.post("/v1/image", files={"image": ("a.png", content, "image/png")})
         assert response.status_code == 400
         return response.json()["error"]
 
-    assert "not an image" in sent(b"hello")
-    assert "damaged or truncated" in sent(png(300, 300)[:150])
-    assert "too many pixels" in sent(header_of_a_bomb(20_000))
-    assert "8000x8000 pixels are too many, 50 million at most" in sent(header_of_a_bomb(8_000))
+    for content in (b"hello", png(300, 300)[:150], header_of_a_bomb(20_000)):
+        assert sent(content)
+    assert "8000x8000" in sent(header_of_a_bomb(8_000))
     picture = poke_client.post("/v1/image", files={"image": ("a.png", png(40, 20, 7, "L"), "image/png")})
     assert Image.open(io.BytesIO(picture.content)).size == (SIZE, SIZE)
     assert picture.headers["x-image-size"] == "40x20"
@@ -126,7 +130,8 @@ def test_images_that_are_none_or_too_large(poke_client):
 def test_bodies_have_a_bound():
     with stand_ins.client(stand_ins.pokes(), max_body=5000) as client:
         response = client.post("/v1/poke", content=b" " * 5001, headers={"Content-Type": "application/json"})
-        assert (response.status_code, response.json()["error"][:23]) == (413, "the body is larger than")
+        assert response.status_code == 413
+        assert response.json()["error"]
 
         def pieces():  # without a length in the header
             for _ in range(10):
@@ -147,12 +152,12 @@ def test_what_would_need_too_much_memory_is_refused(poke_client):
         assert response.status_code == 400
         return response.json()["error"]
 
-    assert "frame 1: 2000x2000 pixels are too many" in refused([png(), header_of_a_bomb(2000)])
-    assert "frame 1: all pictures must be of one size" in refused([png(), png(8, 8)])
-    assert "102 million pixels (scale=16) are too many for a file" in refused([png(200, 200)] * 10, scale="16")
+    assert "frame 1: 2000x2000" in refused([png(), header_of_a_bomb(2000)])
+    assert "frame 1: " in refused([png(), png(8, 8)])
+    assert "102 million pixels (scale=16)" in refused([png(200, 200)] * 10, scale="16")
     undecodable = header_of_a_bomb(1000)  # so they are counted before they are decoded
     for form in ("gif", "npz"):
-        assert "101 million pixels (scale=1) are too many" in refused([undecodable] * 101, scale="1", format=form)
+        assert "101 million pixels (scale=1)" in refused([undecodable] * 101, scale="1", format=form)
 
 
 def test_what_no_file_can_hold_is_not_computed():
@@ -161,7 +166,7 @@ def test_what_no_file_can_hold_is_not_computed():
         model.run = lambda requests: 1 / 0
         refused = ask(client, poke=[[3, 3, 1, 0]] * 4, samples=8, frames=64, format="gif", scale=16)
     assert refused.status_code == 400
-    assert "136 million pixels (scale=16) are too many for a file" in refused.json()["error"]
+    assert "136 million pixels (scale=16)" in refused.json()["error"]
 
 
 def header_of_a_bomb(side):
@@ -191,32 +196,29 @@ def test_writing_large_files_keeps_no_picture_waiting(poke_client, monkeypatch):
         assert [file.result().status_code for file in files] == [200] * 4
 
 
-def test_what_cannot_be_compiled_is_told():
+def test_a_model_that_cannot_be_compiled_is_reported():
     model = stand_ins.pokes()
     model.warm_up = lambda: 1 / 0
     with stand_ins.raw_client(model) as client:
         stand_ins.wait_until(lambda: client.app.state.engine.failure)
         health, answer = client.get("/healthz"), ask(client, poke="3,3,1,0")
         assert (health.status_code, health.json()) == (503, {"status": "failed"})
-        assert (answer.status_code, answer.json()["error"][:28]) == (503, "the model cannot be compiled")
+        assert answer.status_code == 503
         assert "i2v_ready 0.0" in client.get("/metrics").text
 
 
-def test_it_is_not_ready_before_it_is_compiled_and_says_what_never_fits():
+def test_it_is_not_ready_before_it_is_compiled():
     model, may = stand_ins.pokes(), threading.Event()
     warm_up, run = model.warm_up, model.run
     model.warm_up = lambda: (may.wait(HANG), warm_up())
     with stand_ins.raw_client(model, waiting=1) as client:
         assert client.get("/healthz").status_code == 503
         early = ask(client, poke="3,3,1,0")
-        assert (early.status_code, early.json()["error"]) == (503, "the model is still being compiled")
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
         may.set()
         stand_ins.wait_until(lambda: client.get("/healthz").status_code == 200)
         never = ask(client, poke=[[3, 3, 1, 0], [3, 3, 2, 0]])
-        assert (never.status_code, never.json()["error"][:48]) == (
-            400,
-            "2 answers at once are too many for this server, ",
-        )
+        assert (never.status_code, "retry-after" in never.headers) == (400, False)
         model.run = lambda requests: 1 / 0
         broken = ask(client, poke="3,3,1,0")
         assert (broken.status_code, "ZeroDivisionError" in broken.json()["error"]) == (500, True)
@@ -224,7 +226,7 @@ def test_it_is_not_ready_before_it_is_compiled_and_says_what_never_fits():
         assert ask(client, poke="3,3,1,0").status_code == 200
 
 
-def test_what_is_not_foreseen_is_told_counted_and_logged_once(caplog):
+def test_an_unexpected_error_is_reported_counted_and_logged_once(caplog):
     model = stand_ins.pokes()
     with stand_ins.client(model) as client:
         model.requests = lambda values, pixels: 1 / 0
@@ -235,7 +237,7 @@ def test_what_is_not_foreseen_is_told_counted_and_logged_once(caplog):
     assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
-def test_a_full_queue_is_told_over_http_and_empties_again():
+def test_a_full_queue_refuses_over_http_and_empties_again():
     """One request is computed, one waits, and the third is refused."""
     model = stand_ins.pokes()
     with stand_ins.client(model, waiting=1) as client, concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -246,7 +248,7 @@ def test_a_full_queue_is_told_over_http_and_empties_again():
         stand_ins.wait_until(lambda: len(client.app.state.engine._waiting) == 1)
         full = ask(client, poke="3,3,1,0")
         assert (full.status_code, full.headers["retry-after"]) == (429, "1")
-        assert full.json()["error"] == "1 requests are waiting already: try again in a moment"
+        assert full.json()["error"].startswith("1 requests ")
         may.set()
         assert [answer.result().status_code for answer in answers] == [200, 200]
         assert ask(client, poke="3,3,1,0").status_code == 200

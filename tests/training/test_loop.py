@@ -81,7 +81,8 @@ def test_the_metric_of_samples_is_that_of_all_held_out_clips(tmp_path):
 
 def test_a_stage_whose_clips_do_not_fit_the_metric_keeps_its_own(tmp_path, capsys):
     assert tiny_trainer(tmp_path, 3, task=Brightening(), config=tiny_config(evaluate_metric="fvd")).run()
-    assert "fvd does not fit the clips: the best checkpoint is chosen by error" in capsys.readouterr().out
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "fvd" in line)
+    assert "by error" in line
 
 
 @pytest.mark.parametrize("metric", ["diversity_i3d", "log_likelihood", "kvd"])
@@ -118,7 +119,7 @@ def test_regular_steps_transfer_nothing_implicitly(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer._checkpointer, "save", allowed(trainer._checkpointer.save))
     state, iterator = trainer.restore_or_init()
     with jax.transfer_guard("disallow"):
-        with pytest.raises(Exception, match=r"[Dd]isallowed host-to-device transfer"):
+        with pytest.raises(jax.errors.JaxRuntimeError):
             jax.jit(jnp.sum)(np.ones(3))  # the guard is at work
         assert trainer._loop(state, iterator, None)
     iterator.close()

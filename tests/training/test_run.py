@@ -59,13 +59,13 @@ def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path,
         assert not run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "video_vae") == [3]
     assert not (tmp_path / "image_ae").exists()
-    assert "video_vae: stopped and saved; the same command continues" in capsys.readouterr().out.splitlines()
+    assert any(line.startswith("video_vae: stopped") for line in capsys.readouterr().out.splitlines())
     assert run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "image_ae") == [3]
     log = capsys.readouterr().out.splitlines()
-    assert "video_vae: finished already (3 of 3 steps), nothing to do" in log
-    (line,) = (line for line in log if line.startswith("image_ae: perceptual loss: laplacian"))
-    assert line.endswith("set image_ae.loss.perceptual_network=lpips")
+    assert any(line.startswith("video_vae: ") and "3 of 3" in line for line in log)
+    (line,) = (line for line in log if "image_ae.loss.perceptual_network=lpips" in line)
+    assert line.startswith("image_ae: ") and "laplacian" in line
 
 
 def test_a_signal_while_the_last_checkpoint_is_written_does_not_interrupt_it(tmp_path, monkeypatch):

@@ -92,7 +92,7 @@ def test_code_is_refused_and_not_run(tmp_path):
 def test_a_view_outside_its_storage_is_refused(tmp_path):
     torch_files.write(tmp_path / "a.pth", {"w": np.zeros(4, np.float32)})
     tensor = torch_files.read(tmp_path / "a.pth")["w"]
-    with pytest.raises(ValueError, match="outside its storage"):
+    with pytest.raises(ValueError, match="storage"):
         torch_files.Tensor(tensor.storage, 0, (4, 4), (4, 1)).numpy()
 
 
