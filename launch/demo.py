@@ -8,7 +8,7 @@ The same command continues a demo that was interrupted, reuses models that are f
 
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -28,14 +28,17 @@ CLIPS = flags.DEFINE_integer("clips", 64, "Number of held-out clips to evaluate 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.configs import plants, sky
     from i2v_jax.distributed import runtime
+    from i2v_jax.reports import plants_demo, sky_demo
     from i2v_jax.reports.page import write_page
+    from i2v_jax.sampling.load import load_generator
     from i2v_jax.training.run import train_stages
 
-    configs = {
-        name: module.get_config(ARGUMENTS.value)
-        for name, module in {"sky": sky, "plants": plants}.items()
-        if DEMO.value in ("all", name)
+    demos: dict[str, tuple[Any, Callable[..., Report]]] = {
+        "sky": (sky, sky_demo.report),
+        "plants": (plants, plants_demo.report),
     }
+    chosen = demos if DEMO.value == "all" else {DEMO.value: demos[DEMO.value]}
+    configs = {name: module.get_config(ARGUMENTS.value) for name, (module, _) in chosen.items()}
     folder = pathlib.Path(WORKDIR.value)
     runtime.initialize_distributed()
     reports: dict[str, Report] = {}
@@ -48,7 +51,8 @@ def main(argv: Sequence[str]) -> None:
             return
         trained = time.monotonic()
         print(f"{name}: trained in {(trained - began) / 60:.1f} min; measuring")
-        reports[name] = _report(name, config, folder / name)
+        _, report = chosen[name]
+        reports[name] = report(load_generator(folder / name), config.data, folder / name, CLIPS.value)
         for number, value in reports[name].numbers.items():
             print(f"  {number:32s} {value:8.2f}")
         print(f"{name}: measured in {(time.monotonic() - trained) / 60:.1f} min")
@@ -56,16 +60,6 @@ def main(argv: Sequence[str]) -> None:
     print(f"the page: {folder / 'index.html'}")
     print(f"all of it took {(time.monotonic() - started) / 60:.1f} min")
     print(f"to play with it: {command('serve', f'--workdir={folder / list(reports)[-1]}')}")
-
-
-def _report(name: str, config: Any, workdir: pathlib.Path) -> "Report":
-    from i2v_jax.reports import plants_demo, sky_demo
-    from i2v_jax.sampling.load import load_generator
-
-    generator: Any = load_generator(workdir)
-    if name == "plants":
-        return plants_demo.report(generator, config.data, workdir, CLIPS.value)
-    return sky_demo.report(generator, workdir, CLIPS.value)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from ml_collections import ConfigDict
+
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import sky_measurements
 from i2v_jax.reports import exhibits
@@ -17,11 +19,14 @@ CLIPS = 64  # held-out clips to measure on
 SHOWN = 5  # index of the clip whose start frame is used for samples and the wheel
 
 
-def report(generator: CinnGenerator, workdir: str | os.PathLike[str], clips: int = CLIPS, seed: int = 0) -> Report:
+def report(
+    generator: CinnGenerator, data: ConfigDict, workdir: str | os.PathLike[str], clips: int = CLIPS, seed: int = 0
+) -> Report:
     """Measures a model and writes clips into its work directory.
 
     Args:
         generator: a model that is controlled by direction.
+        data: the data settings of its configuration.
         workdir: the work directory of the model; its logs become the loss curves.
         clips: number of held-out clips to measure on, at least 8.
         seed: seed of the samples.
@@ -37,7 +42,7 @@ def report(generator: CinnGenerator, workdir: str | os.PathLike[str], clips: int
             "the demo needs a model that is controlled by direction: train one with config.control = 'direction'"
         )
     folder = pathlib.Path(workdir)
-    held_out = sky_measurements.held_out(clips, generator.size)
+    held_out = sky_measurements.held_out(clips, data.size)
     numbers = sky_measurements.measure(generator, held_out, seed)
     sections = [
         *_sections(generator, Gallery(folder, held_out), numbers, seed),

@@ -15,7 +15,8 @@ from i2v_jax.configs import plants, sky
 from i2v_jax.evaluation.records import write_records
 from tests import compiling
 from tests.docs.markdown import ROOT, Example, commands, snippets
-from tests.reports.test_comparison import FVD, record
+from tests.evaluation.protocol_of_fvd import FVD
+from tests.reports.test_comparison import record
 from tests.sampling.random_run import write_run
 
 pytestmark = pytest.mark.slow

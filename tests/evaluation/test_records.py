@@ -11,34 +11,27 @@ import pytest
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import records
 from i2v_jax.evaluation.records import Floor, MetricProtocol, ModelIdentity, Record
+from tests.evaluation.protocol_of_fvd import FVD
 
-_PROTOCOL = MetricProtocol(
-    metric="fvd", version=1, backbone="i3d_kinetics", backbone_sha256="ab" * 32, layer="logits", precision="float32",
-    input_range="[-1, 1]", input_dtype="float32", resize_kernel="bilinear", resize_corners="tf1_legacy", resize=224,
-    protocol="bair", pairing="aligned", frames=16, stride=1, start_rule="first", start_frame_scored=True, size=64,
-    num_real=256, num_generated=256, samples_per_condition=1, dropped=0, distinct_clips=256, videos_too_short=0,
-    data="bair", split="test",
-    clip_list_sha256="cd" * 32, covariance_ddof=1, matrix_square_root="singular_values_of_factors",
-)  # fmt: skip
 _MODEL = ModelIdentity("cinn", "ef" * 32, step=1000, seed=0)
 
 
-def _record(*values: float, protocol: MetricProtocol = _PROTOCOL, name: str = "cinn") -> Record:
+def _record(*values: float, protocol: MetricProtocol = FVD, name: str = "cinn") -> Record:
     return Record(protocol, dataclasses.replace(_MODEL, name=name), values, Floor(12.5, 0.5, 128, 5), (1.0, 2.0))
 
 
 def test_the_hash_is_that_of_canonical_json() -> None:
-    fields = dataclasses.asdict(_PROTOCOL)
+    fields = dataclasses.asdict(FVD)
     text = "{" + ",".join(f'"{name}":{json.dumps(fields[name])}' for name in sorted(fields)) + "}"
-    assert _PROTOCOL.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert FVD.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(MetricProtocol)])
 def test_every_field_of_the_protocol_counts(field: str) -> None:
-    value = getattr(_PROTOCOL, field)
+    value = getattr(FVD, field)
     other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value + "x"
-    changed = dataclasses.replace(_PROTOCOL, **{field: other})
-    assert changed.sha256 != _PROTOCOL.sha256
+    changed = dataclasses.replace(FVD, **{field: other})
+    assert changed.sha256 != FVD.sha256
     with pytest.raises(UserError) as caught:
         records.compare(_record(1, name="one"), _record(2, protocol=changed, name="two"))
     assert (caught.value.field, caught.value.value) == ("protocol", (field,))
@@ -51,7 +44,7 @@ def test_model_and_result_do_not_change_the_hash() -> None:
 
 
 def test_all_differing_fields_are_named() -> None:
-    changed = dataclasses.replace(_PROTOCOL, num_generated=992, resize_corners="half_pixel")
+    changed = dataclasses.replace(FVD, num_generated=992, resize_corners="half_pixel")
     with pytest.raises(UserError) as raised:
         records.check_same_protocol((_record(1), _record(1), _record(1, protocol=changed)))
     assert raised.value.value == ("resize_corners", "num_generated")
@@ -112,7 +105,7 @@ def test_a_record_is_of_finite_numbers(values: tuple[float, ...]) -> None:
 
 
 def test_new_records_replace_those_of_the_same_protocol_and_model_alone() -> None:
-    old, other = _record(1.0), _record(2.0, protocol=dataclasses.replace(_PROTOCOL, split="train"))
+    old, other = _record(1.0), _record(2.0, protocol=dataclasses.replace(FVD, split="train"))
     seed = dataclasses.replace(old, model=dataclasses.replace(old.model, seed=1))
     assert records.replaced((old, other), (_record(3.0),)) == (other, _record(3.0))
     assert records.replaced((old,), (seed,)) == (old, seed)

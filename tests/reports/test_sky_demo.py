@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from i2v_jax.configs import sky
 from i2v_jax.errors import UserError
 from i2v_jax.reports.page import write_page
 from i2v_jax.reports.sky_demo import report
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     (folder / "sky" / "flow").mkdir(parents=True)
     lines = [{"step": step, "eval/bits_per_dimension": 3 - step / 100} for step in (100, 200)]
     (folder / "sky" / "flow" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_page(folder, {"sky": report(oracle(OFF), folder / "sky", clips=COUNT)})
+    write_page(folder, {"sky": report(oracle(OFF), sky.get_config(f"size={SIZE}").data, folder / "sky", clips=COUNT)})
     return folder
 
 
@@ -61,4 +62,4 @@ def test_the_page_stands_alone(folder: pathlib.Path) -> None:
 
 def test_a_model_without_directions_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError):
-        report(stand_ins.generator(), tmp_path)
+        report(stand_ins.generator(), sky.get_config().data, tmp_path)

@@ -14,7 +14,7 @@ from i2v_jax.sampling.cinn_core import CLIP_FRAMES
 from i2v_jax.tasks import control as controls
 from i2v_jax.torch_interop.releases import documents
 from i2v_jax.torch_interop.releases.documents import Document, Field
-from i2v_jax.torch_interop.releases.release import Imported, Part, Preset, load_parts, write_parts
+from i2v_jax.torch_interop.releases.release import Imported, Part, Preset, load_parts, unsupported, write_parts
 
 _VAE, _IMAGE = "video_vae", "image_ae"
 _STAGE1 = (
@@ -277,9 +277,7 @@ def _check_representable(config: ConfigDict) -> None:
         ]
     for name, value, fits, needed in rules:
         if not fits(value):
-            raise UserError(
-                f"unsupported value for {name}: {value} (must be {needed} in the authors' code)", name, value
-            )
+            raise unsupported(name, value, needed)
 
 
 def _authors_configs(config: ConfigDict, out: pathlib.Path) -> dict[str, dict[str, Any]]:

@@ -13,8 +13,9 @@ from i2v_jax.tasks.poke import MODEL
 from i2v_jax.torch_interop import to_torch
 from i2v_jax.torch_interop.releases import documents
 from i2v_jax.torch_interop.releases.documents import Document, Field
-from i2v_jax.torch_interop.releases.release import Imported, Part, Preset, load_part
+from i2v_jax.torch_interop.releases.release import Imported, Part, Preset, load_part, unsupported
 from i2v_jax.torch_interop.state_dicts import torch_files
+from i2v_jax.torch_interop.state_dicts.poke_networks import MODEL_SWITCHES, NARROWEST
 
 _FIELDS = (
     Field("architecture.nf_deep", "poke.model.features", True),
@@ -45,16 +46,8 @@ _FIELDS = (
     Field("gan_temp.gen_weight", "poke.loss.temporal"),
     Field("gan_temp.fmap_weight", "poke.loss.feature_matching"),
 )
-# Switches of the release's architecture that have one supported value (see `state_dicts/poke_networks.py`).
-_ARCHITECTURE: dict[str, Any] = {
-    "nf_first": 32,
-    "zeroflow_baseline": False,
-    "disentanglement": False,
-    "poke_and_img": False,
-    "use_skip_model": True,
-    "spectnorm_decoder": False,
-    "poke_scale": False,
-}
+# What has one supported value in the section `architecture`.
+_ARCHITECTURE: dict[str, Any] = {"nf_first": NARROWEST, **MODEL_SWITCHES}
 _CHECKPOINT, _CONFIG = "reg_ckpt_checkpoint_0.pt", "config.yaml"
 
 
@@ -157,17 +150,12 @@ def _check_representable(model: ConfigDict) -> None:
         "bottleneck_cells": (1,),
         "image_norm": ("instance",),
         "poke_norm": ("instance",),
-        "narrowest": (32,),
+        "narrowest": (NARROWEST,),
+        "poke_over_time": ("constant", "impulse"),
     }
-    needed["poke_over_time"] = ("constant", "impulse")
     for name, values in needed.items():
         if model[name] not in values:
-            known = " or ".join(map(str, values))
-            raise UserError(
-                f"unsupported value for poke.model.{name}: {model[name]} (must be {known} in the authors' code)",
-                f"poke.model.{name}",
-                model[name],
-            )
+            raise unsupported(f"poke.model.{name}", model[name], " or ".join(map(str, values)))
 
 
 def _authors_config(config: ConfigDict) -> dict[str, Any]:

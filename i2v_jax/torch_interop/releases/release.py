@@ -79,6 +79,11 @@ class Imported:
         return parity.summary(self.networks, self.missing())
 
 
+def unsupported(field: str, value: Any, needed: str) -> UserError:
+    """Returns the error for a field of a configuration whose model the authors' code does not have."""
+    return UserError(f"unsupported value for {field}: {value} (must be {needed} in the authors' code)", field, value)
+
+
 def load_parts(
     preset: Preset, config: Config, parts: Mapping[str, Part], files: Callable[[str], list[pathlib.Path]]
 ) -> Imported:

@@ -15,9 +15,9 @@ from i2v_jax.torch_interop.state_dicts.video_networks import affine_entries, blo
 
 Config = Mapping[str, Any]
 _PATCH_WIDTH = 64
-_NARROWEST = 32
+NARROWEST = 32
 # Variants of the release that no fixture shows, and the value that each of its switches must have.
-_MODEL_SWITCHES = {
+MODEL_SWITCHES = {
     "zeroflow_baseline": False,
     "disentanglement": False,
     "poke_and_img": False,
@@ -38,10 +38,10 @@ def _check(config: Config, switches: Mapping[str, bool]) -> None:
 
 def poke_networks(config: Config) -> dict[str, Any]:
     """Returns the module with the four networks of the poke model."""
-    _check(config, _MODEL_SWITCHES)
-    if config["nf_first"] != _NARROWEST:
+    _check(config, MODEL_SWITCHES)
+    if config["nf_first"] != NARROWEST:
         raise UserError(
-            f"unsupported value for nf_first: {config['nf_first']} (must be {_NARROWEST})",
+            f"unsupported value for nf_first: {config['nf_first']} (must be {NARROWEST})",
             "nf_first",
             config["nf_first"],
         )
