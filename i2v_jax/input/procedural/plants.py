@@ -1,13 +1,13 @@
-"""`plants`: a procedural data set. Articulated plants are pulled and swing; flow, masks and all responses are known.
+"""`plants`: a procedural data set of articulated plants that are pulled, with exact flow, masks and responses.
 
-A clip is a function of (split, index) alone, so nothing is downloaded or stored. Every plant is a chain of damped
-pendulums (`plants_mechanics`), at rest in frame 0. There a constant pull at one point of one plant, sometimes of two,
-begins. It is as strong as it takes to have moved the point by a given displacement in frame 10, the last one. What the
-same scene would do under any other poke is therefore known, too: `respond`. In a breeze the other plants may bend to
-the same side, each as far as it likes: what a poke leaves open. Clips of another number of frames show the same motion
-at other times (`clip_times`).
+A clip is a function of (split, index), so nothing is downloaded or stored. Each plant is a chain of damped pendulums
+(`plants_mechanics`) and is at rest in frame 0. From then on a constant force pulls at one point of a plant, sometimes
+of two plants. The force is chosen so that the point has moved by a given displacement in frame 10, the last one. The
+true response of the same scene to any other poke is therefore known as well: `respond`. In a breeze the other plants
+may bend to the same side, each by a random amount that the poke does not determine. Clips with another number of frames
+show the same motion at other times (`clip_times`).
 
-Everything is drawn in units of the frame, so an index shows the same scene at every size. Pixel (x, y) has its middle
+Everything is drawn in units of the frame, so an index shows the same scene at every size. The center of pixel (x, y) is
 at (x + 0.5, y + 0.5).
 """
 
@@ -24,17 +24,18 @@ from i2v_jax.input.procedural.source import SPLIT_SEEDS, ProceduralSource
 LAST_FRAME = 10  # where a pulled point has its displacement
 _APPEARANCE, _MOTION = 0, 1
 _SECOND_PLANT = 0.25  # probability that two plants are pulled
-# The displacement of a plant's upper parts, frame widths; a point lower than _TALL gets its share, at least _LEAST.
+# Displacement of a plant's upper parts in frame widths; points less than _TALL above the root move proportionally less,
+# by a factor of at least _LEAST.
 _AMPLITUDE, _TALL, _LEAST = (0.08, 0.16), 0.5, 0.4
-_CACHED = 64  # scenes; what reads a clip asks for its frames, flow and mask one after the other
+_CACHED = 64  # scenes; the frames, flow and mask of a clip are read one after the other
 _SIDEWAYS = 0.6  # radians around the direction across the plant
 
 
 @dataclasses.dataclass(frozen=True)
 class Pull:
-    """A point of a plant that is pulled, and where it has gone in the last frame."""
+    """A point of a plant that is pulled, and its displacement in the last frame."""
 
-    plant: int  # 0 is the one furthest away
+    plant: int  # 0 is the farthest plant
     grip: Grip
     displacement: tuple[float, float]  # (dx, dy) in frame widths, y down
 
@@ -43,19 +44,19 @@ Pulls = tuple[Pull, ...]
 
 
 def clip_times(frames: int) -> list[float]:
-    """When the frames of a clip are drawn: evenly from rest, 0, to where the pulled point arrives, 10.
+    """Returns the times at which the frames of a clip are drawn, evenly spaced from 0 (rest) to 10 (the displacement).
 
-    A clip of 11 frames has the times 0 to 10, one of another number shows the same slower or faster; one frame shows
-    rest.
+    A clip of 11 frames has the times 0, 1, ..., 10. Other lengths show the same motion slower or faster; a single frame
+    shows the plants at rest.
     """
     return [frame * LAST_FRAME / max(frames - 1, 1) for frame in range(frames)]
 
 
 @functools.lru_cache(maxsize=_CACHED)
 def plants_motion(split: str, index: int, breeze: float = 0.0) -> Pulls:
-    """The motion of one clip: one plant, sometimes two, pulled at a random place in a random direction.
+    """Returns the motion of a clip: one plant, sometimes two, pulled at a random point in a random direction.
 
-    In a `breeze` instead one plant, and the others as `in_breeze` says.
+    With a `breeze` one plant is pulled, and the others move as `in_breeze` describes.
     """
     rng = np.random.default_rng([SPLIT_SEEDS[split], index, _MOTION])
     plants = _plants(split, index)
@@ -67,9 +68,9 @@ def plants_motion(split: str, index: int, breeze: float = 0.0) -> Pulls:
 
 
 def in_breeze(split: str, index: int, pull: Pull, breeze: float, rng: np.random.Generator) -> Pulls:
-    """A pull and what a breeze draws for the other plants of the scene.
+    """Returns a pull, followed by random pulls of the other plants of the scene.
 
-    Each bends with probability `breeze`, as far as it likes, to the side to which the pulled plant goes.
+    Each of the others bends with probability `breeze`, to the same side as the pulled plant, by a random amount.
     """
     plants = _plants(split, index)
     chain = plants[pull.plant].chain
@@ -80,11 +81,11 @@ def in_breeze(split: str, index: int, pull: Pull, breeze: float, rng: np.random.
 
 
 def _draw_pull(rng: np.random.Generator, plant: plants_scene.Plant, number: int, side: float | None = None) -> Pull:
-    """`side` is 1 for clockwise around the plant's foot, -1 for the other way, None for either."""
+    """Returns a random pull. `side` is 1 for clockwise around the plant's root, -1 for counterclockwise, None for any."""
     links = len(plant.chain.parent)
-    grip = Grip(int(rng.integers(2, links)), float(rng.uniform(0.2, 0.9)))  # not at the foot, where nothing gives way
+    grip = Grip(int(rng.integers(2, links)), float(rng.uniform(0.2, 0.9)))  # not at the root, which hardly moves
     reach = plant.chain.rest().at(grip) - plant.chain.root
-    # What is near the root moves less: the plant as a whole sways equally far, whatever the place.
+    # Points near the root move less, so that the whole plant sways equally far wherever it is pulled.
     amplitude = rng.uniform(*_AMPLITUDE) * np.clip(np.hypot(*reach) / _TALL, _LEAST, 1.0)
     side = rng.choice([-1.0, 1.0]) if side is None else side
     angle = np.arctan2(reach[1], reach[0]) + side * 0.5 * np.pi + rng.uniform(-_SIDEWAYS, _SIDEWAYS)
@@ -94,7 +95,7 @@ def _draw_pull(rng: np.random.Generator, plant: plants_scene.Plant, number: int,
 def pull_at(
     split: str, index: int, size: int, position: tuple[float, float], displacement: tuple[float, float]
 ) -> Pulls:
-    """The pull that a poke stands for.
+    """Returns the pull that corresponds to a poke.
 
     Args:
         split: "train", "eval" or "test".
@@ -104,7 +105,7 @@ def pull_at(
         displacement: (dx, dy) in pixels.
 
     Returns:
-        The pull of the plant that is in front there; none on the background.
+        The pull of the frontmost plant at the position; no pull on the background.
     """
     x, y = (round(value) for value in position)
     if not (0 <= x < size and 0 <= y < size):
@@ -125,10 +126,10 @@ def respond(
     size: int = 64,
     times: Sequence[float] = range(LAST_FRAME + 1),
 ) -> np.ndarray:
-    """The true answer of a scene to a poke; what was poked has moved by `displacement` in frame 10.
+    """Returns the true response of a scene to a poke; the poked point has moved by `displacement` in frame 10.
 
-    Arguments as for `pull_at`, result as of `render`. A poke on the background moves nothing; a point that cannot be
-    dragged as far goes a part of the way (`plants_flow` says where it ends).
+    The arguments are those of `pull_at`, the result is that of `render`. A poke on the background moves nothing. A
+    point that cannot be moved that far moves a part of the way (`plants_flow` returns how far).
     """
     return render(split, index, size, times, pull_at(split, index, size, position, displacement))
 
@@ -138,16 +139,16 @@ def render(split: str, index: int, size: int, times: Sequence[float], pulls: Pul
 
     Args:
         split: "train", "eval" or "test".
-        index: the clip, from 0; there is no upper end.
+        index: the clip, from 0 without an upper limit.
         size: height and width in pixels.
-        times: the T moments to draw, in frames; up to 0 all is at rest.
+        times: the T times to draw, in frames; the plants are at rest until 0.
         pulls: replaces the clip's own motion.
 
     Returns:
         uint8 [T, size, size, 3], RGB.
     """
     image = _background(split, index, size)[:, None].copy()
-    layer = None  # of the still plants in front of one that moves
+    layer = None  # consecutive still plants in front of a moving one
     poses = _poses(split, index, times, plants_motion(split, index) if pulls is None else pulls)
     for plant, pose in zip(_plants(split, index), poses, strict=True):
         measured = plants_drawing.windows(pose, plant.look, size)
@@ -163,14 +164,14 @@ def render(split: str, index: int, size: int, times: Sequence[float], pulls: Pul
 
 
 def _empty_layer(size: int) -> np.ndarray:
-    """For `plants_drawing.paint`: nothing drawn, all behind it seen."""
+    """Returns a transparent layer for `plants_drawing.paint`."""
     layer = np.zeros((4, 1, size, size), np.float32)
     layer[3] = 1.0
     return layer
 
 
 def _merge(image: np.ndarray, layer: np.ndarray | None) -> np.ndarray:
-    """Lays a layer over all frames of an image [3, F, H, W]."""
+    """Draws a layer over all frames of an image [3, F, H, W], in place."""
     if layer is not None:
         image *= layer[3]
         image += layer[:3]
@@ -178,22 +179,22 @@ def _merge(image: np.ndarray, layer: np.ndarray | None) -> np.ndarray:
 
 
 def plants_mask(split: str, index: int, size: int, time: float = 0.0, pulls: Pulls | None = None) -> np.ndarray:
-    """Which plant each pixel shows: int32 [size, size], 0 is the background, 1 the plant furthest away."""
+    """Returns which plant each pixel shows, int32 [size, size]: 0 is the background, 1 the farthest plant."""
     return _material_at(split, index, size, time, plants_motion(split, index) if pulls is None else pulls).plant + 1
 
 
 def _material_at(split: str, index: int, size: int, time: float, pulls: Pulls) -> "_Material":
-    """As `_material`, but all is at rest until time 0, whatever the pulls."""
+    """Returns `_material`, at rest until time 0 whatever the pulls."""
     return _material(split, index, size, time, pulls) if time > 0 else _material(split, index, size, 0.0)
 
 
 def plants_flow(
     split: str, index: int, size: int, start: float = 0.0, end: float = LAST_FRAME, pulls: Pulls | None = None
 ) -> np.ndarray:
-    """The exact displacement of what each pixel shows at time `start` until time `end`.
+    """Returns the exact displacement from time `start` to `end` of the material that each pixel shows at `start`.
 
-    Returns float32 [size, size, 2] as (dx, dy) in pixels, 0 on the background. It is also given where the material is
-    hidden or outside the frame at `end`.
+    The result is float32 [size, size, 2], (dx, dy) in pixels, 0 on the background. It is defined even where the
+    material is hidden or outside of the frame at `end`.
     """
     pulls = plants_motion(split, index) if pulls is None else pulls
     material = _material_at(split, index, size, start, pulls)
@@ -211,7 +212,7 @@ def plants_flow(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Material:
-    """What each pixel shows."""
+    """The material that each pixel shows."""
 
     plant: np.ndarray  # int32 [H, W], -1 on the background
     link: np.ndarray  # int32 [H, W]
@@ -237,7 +238,7 @@ def _material(split: str, index: int, size: int, time: float, pulls: Pulls = ())
 
 
 def _poses(split: str, index: int, times: Sequence[float], pulls: Pulls) -> list[Pose]:
-    """Of every plant: over the T times where it moves, over one time where it rests."""
+    """Returns the poses of all plants: at the T times for a moving plant, at a single time for one at rest."""
     moved = {pull.plant: pull for pull in pulls}
     poses = []
     for number, plant in enumerate(_plants(split, index)):
@@ -251,7 +252,7 @@ def _poses(split: str, index: int, times: Sequence[float], pulls: Pulls) -> list
 
 @functools.lru_cache(maxsize=2 * _CACHED)
 def _force(split: str, index: int, pull: Pull) -> np.ndarray:
-    """How strong a pull is, [2]."""
+    """Returns the force of a pull, [2]."""
     chain = _plants(split, index)[pull.plant].chain
     return chain.pull_to(pull.grip, np.array(pull.displacement), LAST_FRAME)
 
@@ -275,7 +276,7 @@ def _background(split: str, index: int, size: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class PlantsSource(ProceduralSource):
-    """One split of `plants`, with exact flow and masks. All of the motion is shown, whatever the number of frames."""
+    """One split of `plants`, with exact flow and masks. Every clip shows the whole motion, whatever its length."""
 
     breeze: float = 0.0  # see `plants_motion`
 
@@ -286,11 +287,11 @@ class PlantsSource(ProceduralSource):
         return render(self.split, video, self.size, times, self._pulls(video))
 
     def true_flow(self, video: int, start: int, end: int) -> np.ndarray:
-        """float32 [size, size, 2] from frame `start` to frame `end`, see `plants_flow`."""
+        """Returns the flow from frame `start` to frame `end`, float32 [size, size, 2], see `plants_flow`."""
         return plants_flow(self.split, video, self.size, self._time(start), self._time(end), self._pulls(video))
 
     def true_mask(self, video: int, frame: int) -> np.ndarray:
-        """int32 [size, size], see `plants_mask`."""
+        """Returns the mask of a frame, int32 [size, size], see `plants_mask`."""
         return plants_mask(self.split, video, self.size, self._time(frame), self._pulls(video))
 
     def _pulls(self, video: int) -> Pulls:

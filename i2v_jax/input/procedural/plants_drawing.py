@@ -1,7 +1,8 @@
-"""Drawing the links of `plants`, antialiased, for all frames at once, in NumPy.
+"""Draws the links of `plants` with NumPy, antialiased, in all frames at once.
 
-Stem links are round-ended bars that grow thinner, blades (leaves, flower heads) the intersection of two discs. Both
-have a simple distance to their border, and a pixel's cover is that distance in pixels, cut to [0, 1].
+Stem links are tapered bars with round ends; blades (leaves, flower heads) are intersections of two discs. The signed
+distance to the border of both is simple to compute, and the coverage of a pixel is that distance in pixels, clipped to
+[0, 1].
 """
 
 import dataclasses
@@ -15,17 +16,17 @@ from i2v_jax.input.procedural.plants_mechanics import Pose
 class Look:
     """The shape and color of L links."""
 
-    stems: int  # how many; they are the first links
-    radius: np.ndarray  # [L, 2], of a stem link at start and end, or a blade's half width (twice); frame widths
-    center: np.ndarray  # [L], where along its link a part has its middle, a share of the length
-    half: np.ndarray  # [L], how far it goes from there to both sides, a share of the length
+    stems: int  # number of stem links, which come first
+    radius: np.ndarray  # [L, 2], of a stem link at its start and end, or a blade's half width (twice); frame widths
+    center: np.ndarray  # [L], position of a part's center along its link, as a share of the length
+    half: np.ndarray  # [L], half of the part's extent along the link, as a share of the length
     light: np.ndarray  # [L, 3], RGB in [0, 255], right of the axis
     dark: np.ndarray  # [L, 3], left of the axis
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Windows:
-    """A square window of k pixels around each link, and what is in it in F frames."""
+    """A square window of k pixels around each link, and the link's coverage of it in F frames."""
 
     top: np.ndarray  # int [L]
     left: np.ndarray  # int [L]
@@ -34,17 +35,17 @@ class Windows:
     across: np.ndarray  # float32 [L, F, k, k], to the right of its axis, frame widths
 
     def at(self, link: int) -> tuple[slice, slice]:
-        """Rows and columns of the image under a link's window."""
+        """Returns the rows and columns of the image that a link's window covers."""
         side = self.cover.shape[-1]
         return slice(self.top[link], self.top[link] + side), slice(self.left[link], self.left[link] + side)
 
 
 def windows(pose: Pose, look: Look, size: int) -> Windows:
-    """Measures all links of a plant.
+    """Returns the windows of all links of a plant.
 
     Args:
-        pose: with start [F, L, 2].
-        look: of the same links.
+        pose: the L links in F frames; `start` is [F, L, 2].
+        look: the shapes of the same links.
         size: height and width of the image.
     """
     middle = pose.start + pose.axis * (pose.length * look.center)[..., None]
@@ -69,14 +70,14 @@ def windows(pose: Pose, look: Look, size: int) -> Windows:
 
 
 def _wide(values: np.ndarray) -> np.ndarray:
-    """[L, F] -> [L, F, 1, 1], of the pixels' type."""
+    """Returns values [L, F] as [L, F, 1, 1], float32 like the pixels."""
     return values[..., None, None].astype(np.float32)
 
 
 def _to_stem(
     along: np.ndarray, across: np.ndarray, middle: np.ndarray, half: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> np.ndarray:
-    """Signed distance to the border of a round-ended bar, negative inside; its radius goes from `first` to `last`."""
+    """Returns the signed distance to a bar with round ends, negative inside; its radius goes from `first` to `last`."""
     place = along - middle
     inside = np.clip(place, -half, half)
     radius = 0.5 * (first + last) + (0.5 * (last - first) / half) * inside
@@ -86,15 +87,15 @@ def _to_stem(
 def _to_blade(
     along: np.ndarray, across: np.ndarray, middle: np.ndarray, half: np.ndarray, width: np.ndarray, _: np.ndarray
 ) -> np.ndarray:
-    """Signed distance to the border of the intersection of two equal discs, negative inside; `width` is half of its."""
+    """Returns the signed distance to the intersection of two equal discs of half width `width`, negative inside."""
     disc = (half**2 + width**2) / (2.0 * width)
     return np.sqrt((along - middle) ** 2 + (np.abs(across) + (disc - width)) ** 2) - disc
 
 
 def paint(layer: np.ndarray, measured: Windows, look: Look) -> None:
-    """Draws the links in their order over `layer`, float32 [3 or 4, F, H, W].
+    """Draws the links over `layer`, float32 [3 or 4, F, H, W], in their order and in place.
 
-    The first three channels are colors in [0, 255]; a fourth is the share of what lies behind that is still seen.
+    The first three channels are colors in [0, 255]; a fourth one is the transparency in [0, 1].
     """
     gain = (0.6 / look.radius.mean(1))[:, None, None, None].astype(np.float32)
     lit = measured.cover * np.clip(measured.across * gain + np.float32(0.5), 0.0, 1.0)

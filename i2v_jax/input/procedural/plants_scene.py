@@ -1,7 +1,7 @@
-"""What a scene of `plants` shows: colors, the soft background, and the plants with their build.
+"""The scenes of `plants`: colors, the soft background, and the shapes of the plants.
 
-All that a plant's motion depends on can be seen: thick stems are stiff, long and heavily loaded ones swing slowly.
-Lengths are in frame widths from the upper left corner.
+Everything that a plant's motion depends on is visible: thick stems are stiff, long and heavily loaded ones swing
+slowly. Lengths are in frame widths from the upper left corner.
 """
 
 import dataclasses
@@ -11,12 +11,12 @@ import numpy as np
 from i2v_jax.input.procedural.plants_drawing import Look
 from i2v_jax.input.procedural.plants_mechanics import Chain
 
-_SEGMENTS = 5  # of a stem
+_SEGMENTS = 5  # links of a stem
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plant:
-    """One plant: how it moves and how it looks, link by link."""
+    """One plant: the mechanics and the look of its links."""
 
     chain: Chain
     look: Look
@@ -31,7 +31,7 @@ class Room:
     """The colors of a background, RGB in [0, 255]."""
 
     top: np.ndarray
-    horizon: np.ndarray  # what far plants fade into
+    horizon: np.ndarray  # the color that distant plants fade into
     far: np.ndarray  # ground
     near: np.ndarray
 
@@ -70,15 +70,16 @@ _FLOWERS = tuple(
 
 
 def draw_room(rng: np.random.Generator) -> Room:
+    """Returns a random room."""
     return _ROOMS[int(rng.integers(len(_ROOMS)))]
 
 
 def draw_background(rng: np.random.Generator, room: Room, size: int) -> np.ndarray:
-    """A softly lit room or landscape without detail: float32 [3, H, W] in [0, 255]."""
+    """Returns a softly lit room or landscape without detail, float32 [3, H, W] in [0, 255]."""
     y, x = (np.arange(size)[:, None] + 0.5) / size, (np.arange(size)[None, :] + 0.5) / size
     wall = room.top + (room.horizon - room.top) * np.clip(y / 0.75, 0.0, 1.0)[..., None]
     light = np.ones((size, size))
-    for _ in range(4):  # light and shade out of focus
+    for _ in range(4):  # blurred light and shade
         center_x, center_y, radius = rng.uniform(0.0, 1.0), rng.uniform(0.0, 0.75), rng.uniform(0.10, 0.22)
         nearness = np.maximum(1.0 - 0.5 * ((x - center_x) ** 2 + (y - center_y) ** 2) / radius**2, 0.0)
         light += rng.uniform(-0.10, 0.07) * nearness**3
@@ -90,7 +91,7 @@ def draw_background(rng: np.random.Generator, room: Room, size: int) -> np.ndarr
 
 
 def draw_plants(rng: np.random.Generator, haze: np.ndarray) -> tuple[Plant, ...]:
-    """Two or three plants, those in the back first."""
+    """Returns two or three random plants, the farthest first."""
     count = int(rng.integers(2, 4))
     places = (np.arange(count) + rng.uniform(0.3, 0.7, count)) / count
     depths = np.sort(rng.permutation(np.linspace(0.0, 1.0, count)) + rng.uniform(-0.1, 0.1, count))[::-1].clip(0.0, 1.0)
@@ -116,7 +117,7 @@ class _Link:
 
 
 def _draw_plant(rng: np.random.Generator, place: float, depth: float, haze: np.ndarray) -> Plant:
-    """A plant at the horizontal `place`; `depth` goes from 0 (near) to 1 (far)."""
+    """Returns a random plant at the horizontal `place` in [0, 1] and at `depth`, from 0 (near) to 1 (far)."""
     scale = 1.0 - 0.35 * depth
     height, thickness = scale * rng.uniform(0.56, 0.74), scale * rng.uniform(0.032, 0.048)
     leaf = _LEAVES[int(rng.integers(len(_LEAVES)))]
@@ -170,7 +171,7 @@ def _blade(parent: int, angle: float, length: float, width: float, light: np.nda
 def _leaves(
     rng: np.random.Generator, stem: list[_Link], scale: float, lowest: int, light: np.ndarray, dark: np.ndarray
 ) -> list[_Link]:
-    """Leaves on alternate sides, smaller towards the top."""
+    """Returns leaves on alternate sides, smaller toward the top."""
     side = rng.choice([-1.0, 1.0])
     links = []
     for node in range(lowest, _SEGMENTS - 1):
@@ -182,14 +183,14 @@ def _leaves(
 
 
 def _tip(rng: np.random.Generator, top: _Link, scale: float, light: np.ndarray, dark: np.ndarray) -> list[_Link]:
-    """A leaf that goes on where the stem ends, between two more."""
+    """Returns a leaf that continues the stem, between two others."""
     length = scale * rng.uniform(0.22, 0.27)
     turns = (-0.75, 0.75, rng.uniform(-0.15, 0.15))
     return [_blade(_SEGMENTS - 1, top.angle + turn, length, 0.34 * length, light, dark) for turn in turns]
 
 
 def _flower(rng: np.random.Generator, links: list[_Link], scale: float) -> list[_Link]:
-    """A round head and its center, which sits so firmly on it that both move as one."""
+    """Returns a round flower head and its center, joined so stiffly that both move as one."""
     radius = scale * rng.uniform(0.11, 0.14)
     light, dark, center = _FLOWERS[int(rng.integers(len(_FLOWERS)))]
     top = links[_SEGMENTS - 1]

@@ -1,13 +1,13 @@
-"""`sky`: a procedural data set. Soft clouds drift over a still landscape; direction, speed and optical flow are known.
+"""`sky`: a procedural data set of clouds over a still landscape, with known direction, speed and optical flow.
 
-Above the clouds a veil of haze in evening light comes in with the same wind, but faster: it is outside the start frame,
-and covers about half of the sky in the frames that follow. It is in the picture what a broad weather front is outdoors.
-A network reads off it where the wind blows, long before it can tell that from the drift of the clouds.
+Above the clouds a veil of haze in evening light moves with the same wind, but faster. It is outside of the start frame
+and covers about half of the sky in the following frames, like a broad weather front. A network learns the direction of
+the wind from it long before it could learn it from the drift of the clouds.
 
-A clip is a function of (split, index) alone, so nothing is downloaded or stored. The clouds are sums of waves on a
-torus of twice the frame's size; drifting by any fraction of a pixel is a phase, hence the flow is exact. Two streams
-of random numbers are used: one for what the start frame shows, one for the motion. The start frame therefore says
-nothing about direction or speed.
+A clip is a function of (split, index), so nothing is downloaded or stored. The clouds are sums of waves on a torus of
+twice the frame's size: drifting by any fraction of a pixel multiplies the waves by a phase, so the flow is exact. Two
+random streams are used, one for the content of the start frame and one for the motion. The start frame therefore has no
+information about direction or speed.
 
 Everything is drawn in units of the frame, so an index shows the same scene at every size.
 """
@@ -26,12 +26,12 @@ from i2v_jax.input.procedural import sky_scenery
 from i2v_jax.input.procedural.source import SPLIT_SEEDS, ProceduralSource
 
 _APPEARANCE, _MOTION = 0, 1
-# Speeds, in frame widths per frame: over 16 frames clouds drift by an eighth to a fifth of the picture.
+# In frame widths per frame: over 16 frames clouds drift by an eighth to a fifth of the frame.
 _SPEED = (0.008, 0.012)
-_VEIL_SPEED = 5.0  # of the veil, in speeds of the clouds
-_VEIL_RIM = 0.8  # frame widths over which it grows to its full opacity
+_VEIL_SPEED = 5.0  # relative to the clouds
+_VEIL_RIM = 0.8  # frame widths over which the veil's opacity rises to its maximum
 _VEIL_OPACITY = 0.65
-_MAX_WAVES = 48  # wave numbers kept per axis, over a torus of two frame widths
+_MAX_WAVES = 48  # wave numbers per axis, over a torus of two frame widths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Motion:
     speed: float  # frame widths per frame
 
     def velocity(self, size: int) -> tuple[float, float]:
-        """(dx, dy) in pixels per frame, y down."""
+        """Returns (dx, dy) in pixels per frame, y down."""
         radians = np.radians(self.angle)
         return self.speed * size * float(np.cos(radians)), -self.speed * size * float(np.sin(radians))
 
@@ -52,22 +52,21 @@ def _rng(split: str, index: int, stream: int) -> np.random.Generator:
 
 
 def sky_motion(split: str, index: int) -> Motion:
-    """The motion of one clip: direction uniform in [0, 360) degrees, speed uniform."""
+    """Returns the motion of a clip; direction (in [0, 360) degrees) and speed are uniformly distributed."""
     rng = _rng(split, index, _MOTION)
     return Motion(float(rng.uniform(0.0, 360.0)), float(rng.uniform(*_SPEED)))
 
 
 def sky_mask(split: str, index: int, size: int) -> np.ndarray:
-    """The share of sky in each pixel: float32 [size, size] in [0, 1], 0 on the ground."""
+    """Returns the share of sky in each pixel, float32 [size, size] in [0, 1], 0 on the ground."""
     return _scene(split, index, size).sky_share
 
 
 def sky_flow(split: str, index: int, size: int, time: float = 1.0) -> np.ndarray:
-    """The exact displacement of the clouds from frame 0 to frame `time`.
+    """Returns the exact displacement of the clouds from frame 0 to frame `time`.
 
-    Returns float32 [size, size, 2] as (dx, dy) in pixels, 0 on the ground.
-
-    Where the sky is clear this is the motion that a cloud would have there.
+    The result is float32 [size, size, 2], (dx, dy) in pixels, 0 on the ground. Where the sky is clear, it is the motion
+    that a cloud would have there.
     """
     velocity = np.asarray(sky_motion(split, index).velocity(size), np.float32)
     is_sky = sky_mask(split, index, size) > 0.5
@@ -79,9 +78,9 @@ def render(split: str, index: int, size: int, times: Sequence[float], motion: Mo
 
     Args:
         split: "train", "eval" or "test".
-        index: the clip, from 0; there is no upper end.
+        index: the clip, from 0 without an upper limit.
         size: height and width in pixels.
-        times: the T moments to draw, in frames; 0 is the start frame.
+        times: the T times to draw, in frames; 0 is the start frame.
         motion: replaces the clip's own motion.
 
     Returns:
@@ -144,14 +143,14 @@ def _scene(split: str, index: int, size: int) -> _Scene:
 
 
 def _wave_numbers(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cycles per torus, [2 size, 1] and [1, size + 1]."""
+    """Returns the wave numbers in cycles per torus, [2 size, 1] and [1, size + 1]."""
     return scipy.fft.fftfreq(2 * size, 1 / (2 * size))[:, None], np.arange(size + 1)[None, :]
 
 
 def _cloud_spectra(
     rng: np.random.Generator, size: int, steepness: float, light_angle: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A fractal field of unit variance, and its slope towards the light: two spectra for `_drift`."""
+    """Returns a fractal field of unit variance and its slope toward the light, as two spectra for `_drift`."""
     shape = (2 * _MAX_WAVES, _MAX_WAVES)
     noise = rng.standard_normal(shape, np.float32) + 1j * rng.standard_normal(shape, np.float32)
     kept = min(_MAX_WAVES, size)
@@ -161,12 +160,12 @@ def _cloud_spectra(
     wave_y, wave_x = _wave_numbers(size)
     radius = np.hypot(wave_y, wave_x)
     radius[0, 0] = np.inf  # no constant part: the cover is set by the threshold alone
-    # Nothing finer than about six pixels, whose motion a small network can follow; but too fine for a latent to hold
-    # where every cloud is, instead of where they go.
+    # No structure is finer than about six pixels, so that a small network can follow its motion. It is still too fine
+    # for a latent to encode the position of every cloud instead of their motion.
     amplitude = (2.0 + radius) ** -steepness * np.exp(-((radius / (0.33 * size)) ** 4)) * np.isfinite(radius)
     density = spectrum * amplitude
     density *= 1.0 / scipy.fft.irfft2(density).std()
-    # The slope is the difference to the same field a little further towards the light.
+    # The slope is the difference from the same field a little closer to the light.
     step = 0.05
     towards_light = np.exp(2j * np.pi * step * (wave_x * np.cos(light_angle) - wave_y * np.sin(light_angle)) / 2.0)
     relief = density * (1.0 - towards_light)
@@ -175,7 +174,7 @@ def _cloud_spectra(
 
 
 def _drift(spectrum: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
-    """The field moved by each (dx, dy) of `shifts` [T, 2], in pixels: float32 [T, size, size]."""
+    """Returns the field moved by each (dx, dy) of `shifts` [T, 2], in pixels; float32 [T, size, size]."""
     wave_y, wave_x = _wave_numbers(size)
     turn = -2j * np.pi / (2 * size)
     phase_x = np.exp(turn * shifts[:, :1, None] * wave_x).astype(np.complex64)
@@ -185,7 +184,7 @@ def _drift(spectrum: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
 
 
 def _veil_share(motion: Motion, times: Sequence[float], size: int) -> np.ndarray:
-    """How much of the veil's opacity each pixel has: [T, size, size] in [0, 1], 0 everywhere at time 0."""
+    """Returns the veil's opacity relative to its maximum, [T, size, size] in [0, 1], 0 everywhere at time 0."""
     radians = np.radians(motion.angle)
     wind_x, wind_y = np.cos(radians), -np.sin(radians)
     centers = (np.arange(size) + 0.5) / size - 0.5
@@ -200,13 +199,13 @@ def _blend(a: np.ndarray, b: np.ndarray, share: np.ndarray | float) -> np.ndarra
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:
-    """0 below x = -0.5, 1 above 0.5, smooth between."""
+    """Returns a smooth step, 0 below x = -0.5 and 1 above 0.5."""
     x = np.clip(x + 0.5, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
 class SkySource(ProceduralSource):
-    """One split of `sky`, with the direction as label."""
+    """One split of `sky`, with the label "direction"."""
 
     dataset = "sky"
     label_names = ("direction",)

@@ -1,4 +1,4 @@
-"""What stands still in `sky`: colors, the clear sky with its sun, and the ground in front."""
+"""The still parts of `sky`: colors, the clear sky with its sun, and the ground."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Palette:
-    """The colors of one moment of the day: float64 [3], RGB in [0, 255]."""
+    """The colors of one time of day: float64 [3], RGB in [0, 255]."""
 
     zenith: np.ndarray
     horizon: np.ndarray
@@ -18,6 +18,7 @@ class Palette:
     veil: np.ndarray
 
     def mix(self, other: "Palette", share: float) -> "Palette":
+        """Returns the linear interpolation with another palette, whose weight is `share`."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))
         return Palette(*(a + (b - a) * share for a, b in pairs))
 
@@ -26,8 +27,8 @@ def _palette(*colors: str) -> Palette:
     return Palette(*(np.array(list(bytes.fromhex(color)), np.float64) for color in colors))
 
 
-# Ordered through the day: neighbors mix into believable colors. All are about equally bright, because the decoder
-# normalizes brightness away and would spend its time on carrying it through the latent.
+# In the order of the day, so that mixtures of neighbors are plausible. All are about equally bright: the decoder's
+# normalization removes brightness, and the latent would have to carry it.
 _DAY = (
     _palette("2f6cc0", "b5d6f0", "ffffff", "8fa3c0", "2c4a2a", "fffbe8", "f0c8a4"),  # noon
     _palette("3d84d0", "c8e2f2", "ffffff", "94a9c4", "43592c", "fffdf0", "f0ccac"),  # bright noon
@@ -45,23 +46,24 @@ class Sun:
 
 
 def draw_palette(rng: np.random.Generator) -> Palette:
-    """A moment between two neighbors of the day."""
+    """Returns a random mixture of two neighboring times of day."""
     hour = int(rng.integers(len(_DAY)))
     return _DAY[hour].mix(_DAY[(hour + 1) % len(_DAY)], float(rng.uniform(0.0, 0.45)))
 
 
 def draw_sun(rng: np.random.Generator) -> Sun:
+    """Returns a random sun."""
     return Sun(float(rng.uniform(0.05, 0.95)), float(rng.uniform(0.1, 0.75)), float(rng.uniform(0.03, 0.06)))
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centers in frame widths: y [H, 1], x [1, W]."""
+    """Returns the pixel centers in frame widths, y [H, 1] and x [1, W]."""
     centers = (np.arange(size) + 0.5) / size
     return centers[:, None], centers[None, :]
 
 
 def draw_backdrop(size: int, palette: Palette, sun: Sun) -> tuple[np.ndarray, np.ndarray]:
-    """The clear sky, float32 [H, W, 3] in [0, 255], and the sun's glow [H, W] in [0, 1]."""
+    """Returns the clear sky, float32 [H, W, 3] in [0, 255], and the sun's glow, [H, W] in [0, 1]."""
     y, x = _grid(size)
     share = np.clip(y / 0.85, 0.0, 1.0)[..., None] ** 1.3
     sky = np.broadcast_to(palette.zenith + (palette.horizon - palette.zenith) * share, (size, size, 3))
@@ -73,7 +75,7 @@ def draw_backdrop(size: int, palette: Palette, sun: Sun) -> tuple[np.ndarray, np
 
 
 def draw_ground(rng: np.random.Generator, size: int, palette: Palette, sun: Sun) -> tuple[np.ndarray, np.ndarray]:
-    """The share of sky per pixel, float32 [H, W] in [0, 1], and the ground's colors [H, W, 3] in [0, 255]."""
+    """Returns the share of sky per pixel, float32 [H, W] in [0, 1], and the ground's colors, [H, W, 3] in [0, 255]."""
     kind = ("hills", "mountains", "trees", "city", "sea")[int(rng.integers(5))]
     y, x = _grid(size)
     base = rng.uniform(0.10, 0.18)
@@ -91,7 +93,7 @@ def draw_ground(rng: np.random.Generator, size: int, palette: Palette, sun: Sun)
 
 
 def _ridge(rng: np.random.Generator, x: np.ndarray, roughness: float) -> np.ndarray:
-    """A random line over x [W] with values about -1..1; a larger `roughness` has more fine structure."""
+    """Returns a random curve over x [W] with values in about [-1, 1]; `roughness` adds fine structure."""
     waves = np.arange(1, 9)[:, None]
     amplitude = rng.standard_normal((8, 1)) * waves ** (-2.0 + roughness)
     line = (amplitude * np.sin(np.pi * waves * x + rng.uniform(0.0, 2.0 * np.pi, (8, 1)))).sum(0)
@@ -103,7 +105,7 @@ def _hills(rng: np.random.Generator, x: np.ndarray, base: float) -> np.ndarray:
 
 
 def _mountains(rng: np.random.Generator, x: np.ndarray, base: float) -> np.ndarray:
-    """Peaks with straight flanks: the highest of a few triangles."""
+    """Returns the height of mountains, the maximum of a few triangles."""
     count = int(rng.integers(2, 5))
     centers, heights = rng.uniform(0.0, 1.0, (count, 1)), rng.uniform(0.1, 0.22, (count, 1))
     slopes = rng.uniform(0.4, 0.9, (count, 1))
@@ -111,7 +113,7 @@ def _mountains(rng: np.random.Generator, x: np.ndarray, base: float) -> np.ndarr
 
 
 def _trees(rng: np.random.Generator, x: np.ndarray, base: float) -> np.ndarray:
-    """Conifers of different heights on a gentle slope."""
+    """Returns the height of conifers on a gentle slope."""
     count = 12
     centers = (np.arange(count)[:, None] + rng.uniform(0.0, 1.0, (count, 1))) / count
     heights = rng.uniform(0.04, 0.14, (count, 1))
@@ -119,7 +121,7 @@ def _trees(rng: np.random.Generator, x: np.ndarray, base: float) -> np.ndarray:
 
 
 def _city(rng: np.random.Generator, x: np.ndarray, base: float) -> np.ndarray:
-    """Blocks of different widths and heights."""
+    """Returns the height of blocks of different widths and heights."""
     edges = np.sort(rng.uniform(0.0, 1.0, 9))
     return base + rng.choice([0.0, 0.03, 0.06, 0.1, 0.16], 10)[np.searchsorted(edges, x)]
 
@@ -129,7 +131,7 @@ def _sea(rng: np.random.Generator, x: np.ndarray, base: float) -> np.ndarray:
 
 
 def _water(palette: Palette, sun: Sun, x: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Water that mirrors the sky, darker towards the viewer, with a glint below the sun."""
+    """Returns water that mirrors the sky, darker toward the viewer, with a glint below the sun."""
     water = palette.horizon * 0.75 + (palette.zenith * 0.5 - palette.horizon * 0.75) * depth
     glint = np.exp(-(((x - sun.x) / 0.08) ** 2))[..., None] * (1.0 - depth) * 0.5
     return water + (palette.sun - water) * glint

@@ -1,8 +1,8 @@
-"""`textures`: a procedural data set of moving patterns, told apart by how they move and by nothing else.
+"""`textures`: a procedural data set of moving patterns whose classes differ only in their motion.
 
-Every clip shows random noise in random colors, drawn alike for all kinds. Its kind says how that pattern moves: it
-drifts, turns, grows, changes in place, swings, or is bent by waves that run through it. A clip is a function of
-(split, index) alone; index modulo the number of kinds is its kind.
+Every clip shows random noise in random colors, from the same distribution in all classes ("kinds"). The kind of a clip
+is how its pattern moves: it drifts, rotates, grows, changes in place, sways, or is bent by traveling waves. A clip is a
+function of (split, index); its kind is index modulo the number of kinds.
 
 Everything is drawn in units of the frame, so an index shows the same clip at every size.
 """
@@ -20,7 +20,7 @@ from i2v_jax.input.procedural.source import SPLIT_SEEDS, ProceduralSource
 Floats = NDArray[np.float64]
 
 _GRID = 128  # of the noise, over a torus of two frame widths
-_WAVES = (1.5, 6.0)  # cycles per torus of the noise, where its spectrum lies
+_WAVES = (1.5, 6.0)  # the band of the noise, in cycles per torus
 
 
 def _drift(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Floats, Floats]:
@@ -61,8 +61,8 @@ def _waves(rng: np.random.Generator, points: Floats, times: Floats) -> tuple[Flo
     return points + bend[..., None] * across, np.zeros_like(times)
 
 
-# (random numbers, points [S, S, 2] as (x, y) from the middle in frame widths, times [T] in frames) -> (points of the
-# still pattern that are seen there [T, S, S, 2], phase of the change in place [T]).
+# (random generator, points [S, S, 2] as (x, y) from the center in frame widths, times [T] in frames) -> (the points of
+# the still pattern that are visible there [T, S, S, 2], the phase of the change in place [T]).
 _Motion = Callable[[np.random.Generator, Floats, Floats], tuple[Floats, Floats]]
 _MOTIONS: Mapping[str, _Motion] = {
     "drift": _drift,
@@ -76,7 +76,7 @@ KINDS = tuple(_MOTIONS)
 
 
 def kind_of(index: int) -> str:
-    """How the clip moves."""
+    """Returns the name of the clip's motion."""
     return KINDS[index % len(KINDS)]
 
 
@@ -85,10 +85,10 @@ def render(split: str, index: int, size: int, times: Sequence[float], kind: str 
 
     Args:
         split: "train", "eval" or "test".
-        index: the clip, from 0; there is no upper end.
+        index: the clip, from 0 without an upper limit.
         size: height and width in pixels.
-        times: the T moments to draw, in frames; at 0 clips of all kinds look alike.
-        kind: replaces the clip's own.
+        times: the T times to draw, in frames; at 0 clips of all kinds look alike.
+        kind: replaces the clip's own kind.
 
     Returns:
         uint8 [T, size, size, 3], RGB.
@@ -98,7 +98,7 @@ def render(split: str, index: int, size: int, times: Sequence[float], kind: str 
     points = np.stack(np.meshgrid(axis, axis), axis=-1)
     motion = np.random.default_rng([SPLIT_SEEDS[split], index, 1])
     seen, phases = _MOTIONS[kind or kind_of(index)](motion, points, np.asarray(times, np.float64))
-    places = np.moveaxis(seen[..., ::-1], -1, 0) * (_GRID / 2)  # rows first, in points of the noise's grid
+    places = np.moveaxis(seen[..., ::-1], -1, 0) * (_GRID / 2)  # (row, column) on the grid of the noise
     first, second, later = (scipy.ndimage.map_coordinates(f, places, order=1, mode="grid-wrap") for f in fields)
     turn = phases[:, None, None]
     changed = np.cos(turn) * first + np.sin(turn) * later
@@ -108,7 +108,7 @@ def render(split: str, index: int, size: int, times: Sequence[float], kind: str 
 
 @functools.lru_cache(maxsize=8)
 def _appearance(split: str, index: int) -> tuple[Floats, Floats, Floats]:
-    """Three fields of noise [3, G, G], a color [3], and two colors [2, 3] that the noise adds."""
+    """Returns three fields of noise [3, G, G], a base color [3], and two colors [2, 3] that the noise adds."""
     rng = np.random.default_rng([SPLIT_SEEDS[split], index, 0])
     waves = scipy.fft.fftfreq(_GRID, 1 / _GRID)
     radius = np.hypot(waves[:, None], waves[None, : _GRID // 2 + 1])
@@ -121,7 +121,7 @@ def _appearance(split: str, index: int) -> tuple[Floats, Floats, Floats]:
 
 
 class TexturesSource(ProceduralSource):
-    """One split of `textures`; the folder in a clip's name is its kind."""
+    """One split of `textures`; the folder in a clip's name is the kind."""
 
     dataset = "textures"
 
