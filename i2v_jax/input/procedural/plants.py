@@ -81,7 +81,7 @@ def in_breeze(split: str, index: int, pull: Pull, breeze: float, rng: np.random.
 
 
 def _draw_pull(rng: np.random.Generator, plant: plants_scene.Plant, number: int, side: float | None = None) -> Pull:
-    """Returns a random pull. `side` is 1 for clockwise around the plant's root, -1 for counterclockwise, None for any."""
+    """Returns a random pull. `side`: 1 for clockwise around the root, -1 for counterclockwise, None for any."""
     links = len(plant.chain.parent)
     grip = Grip(int(rng.integers(2, links)), float(rng.uniform(0.2, 0.9)))  # not at the root, which hardly moves
     reach = plant.chain.rest().at(grip) - plant.chain.root
