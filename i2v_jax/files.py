@@ -1,4 +1,4 @@
-"""Writes files and folders so that they appear complete or not at all."""
+"""Writes files and folders so that they appear complete or not at all; the folder of the cache."""
 
 import contextlib
 import os
@@ -68,3 +68,8 @@ def new_folder(path: PathLike) -> Iterator[pathlib.Path]:
             folder.mkdir()
             yield folder
             os.rename(folder, path)
+
+
+def cache_dir() -> pathlib.Path:
+    """Returns the folder for what can be made again, compiled programs and pretrained weights: `I2V_JAX_CACHE`."""
+    return pathlib.Path(os.environ.get("I2V_JAX_CACHE", pathlib.Path.home() / ".cache" / "i2v_jax"))

@@ -4,9 +4,10 @@ import contextlib
 import functools
 import importlib.metadata
 import os
-import pathlib
 import subprocess
 import sys
+
+from i2v_jax import files
 
 # Without this fusion, convolutions on the CPU run on two threads instead of one, and since jax 0.11 their gradients are
 # more precise.
@@ -24,7 +25,7 @@ def configure_platform() -> None:
     import jax  # after the flags: the first import of a backend reads them
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
+        jax.config.update("jax_compilation_cache_dir", str(files.cache_dir() / "compiled"))
 
 
 @functools.cache
@@ -33,7 +34,7 @@ def accepts_xla_flag(flag: str) -> bool:
 
     A subprocess tries the flag, which takes a second or two. The cache folder keeps the answer for each jaxlib version.
     """
-    answer = cache_dir() / "xla_flags" / importlib.metadata.version("jaxlib") / flag.removeprefix("--")
+    answer = files.cache_dir() / "xla_flags" / importlib.metadata.version("jaxlib") / flag.removeprefix("--")
     with contextlib.suppress(OSError):
         if (kept := answer.read_text()) in ("accepted", "refused"):
             return kept == "accepted"
@@ -51,11 +52,6 @@ def accepts_xla_flag(flag: str) -> bool:
             answer.parent.mkdir(parents=True, exist_ok=True)
             answer.write_text("accepted" if accepted else "refused")
     return accepted
-
-
-def cache_dir() -> pathlib.Path:
-    """The folder for things that can be made again: compiled programs and imported weights."""
-    return pathlib.Path(os.environ.get("I2V_JAX_CACHE", pathlib.Path.home() / ".cache" / "i2v_jax"))
 
 
 def initialize_distributed() -> None:

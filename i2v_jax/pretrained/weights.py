@@ -20,7 +20,6 @@ import numpy as np
 
 from i2v_jax import files
 from i2v_jax.commands import command
-from i2v_jax.distributed.runtime import cache_dir
 from i2v_jax.errors import UserError
 from i2v_jax.pretrained.backbones import BACKBONES, Backbone, SourceArchive, TorchFile
 from i2v_jax.torch_interop.state_dicts import layout, pickles, torch_files
@@ -31,7 +30,7 @@ _SOURCE = "source_sha256"  # the array of an .npz file that is not a variable
 
 def path(name: str) -> pathlib.Path:
     """Returns the file of a backbone's converted weights: `weights/NAME.npz` in the cache folder."""
-    return cache_dir() / "weights" / f"{name}.npz"
+    return files.cache_dir() / "weights" / f"{name}.npz"
 
 
 def module(name: str) -> nn.Module:

@@ -50,3 +50,8 @@ def write_frames(folder: Path, frames: np.ndarray, first: int = 0, suffix: str =
     for number, frame in enumerate(frames, first):
         Image.fromarray(frame).save(folder / f"frame{number}{suffix}")
     return folder
+
+
+def flow_of(amplitudes: np.ndarray) -> np.ndarray:
+    """A flow to the right with the given lengths."""
+    return np.stack([amplitudes, np.zeros_like(amplitudes)], axis=-1).astype(np.float32)
