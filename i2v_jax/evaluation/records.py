@@ -79,10 +79,6 @@ class ModelIdentity:
         return f"{self.name}, step {self.step}{seed}{temperature}"
 
 
-# The heading of a `Floor` in tables.
-REAL_VS_REAL = "real vs. real (different start frames)"
-
-
 @dataclasses.dataclass(frozen=True)
 class Record:
     """One result."""

@@ -5,6 +5,7 @@ import itertools
 import cv2
 import numpy as np
 
+from i2v_jax.input.directions import angle_of
 from i2v_jax.pixels import to_levels
 
 # DIS compares patches of 8 pixels, so small frames are enlarged.
@@ -25,13 +26,12 @@ def measure_direction(video: np.ndarray, mask: np.ndarray | None = None) -> floa
         mask: [H, W], the region's weight in [0, 1], or None for the whole frame.
 
     Returns:
-        Degrees in [0, 360): `atan2(-dy, dx)`, 0 to the right, 90 upwards on the screen.
+        Degrees in [0, 360), by the convention of `input/directions.py`: 0 is right, 90 is up on the screen.
 
     Raises:
         ValueError: fewer than two frames, or a mask of another size.
     """
-    dx, dy = measure_velocity(video, mask)
-    return float(np.degrees(np.arctan2(-dy, dx)) % 360.0)
+    return angle_of(*measure_velocity(video, mask))
 
 
 def measure_velocity(video: np.ndarray, mask: np.ndarray | None = None) -> tuple[float, float]:

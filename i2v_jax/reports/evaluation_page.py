@@ -148,10 +148,12 @@ def _lead(measured: Measured) -> str:
 
 def _explanation(records: Sequence[Record]) -> str:
     floors = dict.fromkeys(record.floor.description for record in records if record.floor)
+    metrics = dict.fromkeys(get_metric(record.protocol.metric) for record in records)
     return " ".join(
         (
             "An arrow points towards better values. Two values can be compared only if their hashes are equal.",
             *(f"Real vs. real: {floor}" for floor in floors),
+            *(f"{metric.title}: {metric.full_name}." for metric in metrics),
         )
     )
 
