@@ -1,12 +1,12 @@
-"""How long a user of a running server waits: from the wish to the first frame, and to the last, over the WebSocket.
+"""Measures how long a user of a running server waits for the first and the last frame of an answer.
 
     python -m launch.serve --workdir=RUN                                    # in another terminal
     python -m benchmarks.serving [--url=http://127.0.0.1:8000] [--repeats=50] [--clients=1]
     python -m benchmarks.serving --browser [--repeats=50]
 
-Every client sends the server's examples with a random poke (or, to a cINN, random seeds) and asks again as soon as it
-has its answer. With --browser it is the page in headless Chromium that asks, dragged at random, and the time is that
-from release to the first frame decoded and drawn.
+Each client sends requests over a WebSocket, one after another: the server's examples with a random poke or, for a model
+without pokes, a random seed. With --browser the page in headless Chromium is dragged at random instead, and the time is
+that from releasing the pointer to the first frame drawn.
 """
 
 import base64
@@ -26,11 +26,11 @@ from absl import app, flags
 from benchmarks import browser
 
 URL = flags.DEFINE_string("url", "http://127.0.0.1:8000", "Address of the server.")
-REPEATS = flags.DEFINE_integer("repeats", 50, "Wishes of each client.", lower_bound=1)
-CLIENTS = flags.DEFINE_integer("clients", 1, "How many ask at the same time.", lower_bound=1)
-FRAMES = flags.DEFINE_integer("frames", 0, "Frames of an answer; 0: as many as the server gives unless told otherwise.")
+REPEATS = flags.DEFINE_integer("repeats", 50, "Requests of each client.", lower_bound=1)
+CLIENTS = flags.DEFINE_integer("clients", 1, "Clients at the same time.", lower_bound=1)
+FRAMES = flags.DEFINE_integer("frames", 0, "Frames of an answer; 0: the server's default.")
 BROWSER = flags.DEFINE_bool("browser", False, "Measure the page in headless Chromium, one client.")
-_WARM_UP = 3  # wishes that do not count
+_WARM_UP = 3  # requests that are not measured
 
 
 def fetch(path: str) -> bytes:
@@ -41,31 +41,32 @@ def fetch(path: str) -> bytes:
         raise SystemExit(f"{URL.value}{path}: {error.reason}; start python -m launch.serve --workdir=RUN") from error
 
 
-def wishes(model: dict[str, Any], rng: random.Random) -> Any:
-    """Endless parameters, of images as the page sends them: PNGs at the model's size."""
+def requests(model: dict[str, Any], rng: random.Random) -> Any:
+    """Yields parameters without end, with images as the page sends them: PNGs of the model's size."""
     pictures = [base64.b64encode(fetch(f"/v1/examples/{name}")).decode() for name in model["examples"]]
     if not pictures:
         raise SystemExit("the server has no examples: start it with --examples=DIR")
     for picture in itertools.cycle(pictures):
-        wish = {"image": picture, "frames": FRAMES.value or model["frames"]["default"]}
+        request = {"image": picture, "frames": FRAMES.value or model["frames"]["default"]}
         if model["poke"]:
             size, angle = model["size"], rng.uniform(0, 2 * math.pi)
             length = 1.0 if model["poke"]["impulse"] else size / 10
-            place = [rng.uniform(0, size - 1) for _ in range(2)]
-            wish["poke"] = [*place, length * math.cos(angle), length * math.sin(angle)]
+            position = [rng.uniform(0, size - 1) for _ in range(2)]
+            request["poke"] = [*position, length * math.cos(angle), length * math.sin(angle)]
         if model["samples"]:
-            wish["seed"] = rng.randrange(2**31)
-        yield wish
+            request["seed"] = rng.randrange(2**31)
+        yield request
 
 
 def client(seed: int, model: dict[str, Any]) -> list[tuple[float, float]]:
-    """(seconds to the first frame, seconds to the end) of each wish."""
+    """Returns (seconds to the first frame, seconds to the end) of each request."""
     from websockets.sync.client import connect
 
     times = []
     with connect(f"ws{URL.value.removeprefix('http')}/v1/stream", max_size=None) as socket:
-        for number, wish in zip(range(-_WARM_UP, REPEATS.value), wishes(model, random.Random(seed)), strict=False):
-            text, first = json.dumps({"id": number + _WARM_UP, **wish}), math.nan
+        drawn = requests(model, random.Random(seed))
+        for number, request in zip(range(-_WARM_UP, REPEATS.value), drawn, strict=False):
+            text, first = json.dumps({"id": number + _WARM_UP, **request}), math.nan
             began = time.perf_counter()
             socket.send(text)
             while True:
@@ -73,10 +74,10 @@ def client(seed: int, model: dict[str, Any]) -> list[tuple[float, float]]:
                 if isinstance(message, bytes):
                     first = time.perf_counter() - began if math.isnan(first) else first
                     continue
-                told = json.loads(message)
-                if told["type"] == "error":
-                    raise SystemExit(f"the server says: {told['error']}")
-                if told["type"] == "end":
+                event = json.loads(message)
+                if event["type"] == "error":
+                    raise SystemExit(f"the server says: {event['error']}")
+                if event["type"] == "end":
                     break
             if number >= 0:
                 times.append((first, time.perf_counter() - began))
@@ -84,7 +85,7 @@ def client(seed: int, model: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def page_times(model: dict[str, Any]) -> list[float]:
-    """Seconds from release to the first frame on the page, as the page itself measures them."""
+    """Returns the seconds from releasing the pointer to the first frame, as the page measures them."""
     if words := browser.missing():
         raise SystemExit(words)
     rng, times = random.Random(0), []
@@ -112,7 +113,7 @@ def page_times(model: dict[str, Any]) -> list[float]:
 
 
 def drag(page: Any, box: dict[str, float], rng: random.Random) -> None:
-    """From a random place of the picture, a tenth of its width in a random direction."""
+    """Drags the picture from a random position by a tenth of its width in a random direction."""
     x, y = (box[corner] + rng.uniform(0.1, 0.9) * box[side] for corner, side in (("x", "width"), ("y", "height")))
     angle, reach = rng.uniform(0, 2 * math.pi), box["width"] / 10
     page.mouse.move(x, y)
@@ -131,16 +132,16 @@ def main(argv: list[str]) -> None:
     if BROWSER.value:
         shown = page_times(model)
         print(f"{model['model']} model, {model['size']}x{model['size']}, the page in Chromium, {len(shown)} answers")
-        tell("first frame", shown)
+        report("first frame", shown)
         return
     with concurrent.futures.ThreadPoolExecutor(CLIENTS.value) as pool:
         times = [pair for part in pool.map(client, range(CLIENTS.value), [model] * CLIENTS.value) for pair in part]
     print(f"{model['model']} model, {model['size']}x{model['size']}, {CLIENTS.value} client(s), {len(times)} answers")
     for name, values in zip(("first frame", "whole answer"), map(list, zip(*times, strict=True)), strict=True):
-        tell(name, values)
+        report(name, values)
 
 
-def tell(name: str, values: list[float]) -> None:
+def report(name: str, values: list[float]) -> None:
     middle, high = 1e3 * statistics.median(values), 1e3 * percentile(values, 95)
     print(f"{name:13} median {middle:7.1f} ms, 95th percentile {high:7.1f} ms")
 

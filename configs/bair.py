@@ -1,7 +1,7 @@
 """BAIR robot pushing (Ebert et al. 2017), 64x64: a robot arm moves and pushes objects.
 
 Command:   python -m launch.train --config=configs/bair.py --workdir=RUN --config.data.dir=PREPARED
-           with `control=endpoint` the flow is also told where the arm shall end.
+           `:control=endpoint` also gives the flow the final position of the arm.
 Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md.
 Time:      video_vae 55 epochs, image_ae 60, flow 31; not timed. Arithmetic: 1.5 TFLOP per clip and step of video_vae.
 Metric:    paper, Table 4: FVD 99.3 over the 256 test clips; not reproduced here.
@@ -17,7 +17,7 @@ def get_config(argument: str | None = "") -> Config:
     config = common.base(parsed.size)
     config.control = parsed.control
     config.data.name = "bair"
-    config.data.flip = {"endpoint": 0.0}.get(parsed.control, 0.5)  # a mirrored arm ends elsewhere
+    config.data.flip = {"endpoint": 0.0}.get(parsed.control, 0.5)  # mirroring moves the endpoint
     config.data.jitter.update(brightness=0.1, contrast=0.1, saturation=0.1)
     config.video_vae.epochs = 55
     config.image_ae.epochs = 60

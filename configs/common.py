@@ -1,11 +1,11 @@
-"""What all config files share: their arguments, the configuration they start from, ablations and `runlocal`."""
+"""The parts that config files share: arguments, base configurations, ablations and `runlocal`."""
 
 from i2v_jax.config import Arguments, Config, Field
 from i2v_jax.configs import fields, small
 
-# The papers' ablations, by model. cINN, tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only at
-# the decoder's entrance. Poke, table 3 and appendix D: dynamics at so many resolutions; a baseline of one resolution
-# with three GRU layers; one update of all networks; without L_traj.
+# The papers' ablations, by model. cINN, tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only as
+# the decoder's input. Poke, table 3 and appendix D: dynamics at one, two or three resolutions; a baseline of one
+# resolution with three GRU layers; a single update of all networks; no L_traj.
 _ABLATIONS = {
     "cinn": ("no_cinn", "no_start_frame", "no_adain"),
     "poke": ("one_level", "two_levels", "three_levels", "rnn", "single_stage", "no_trajectory"),
@@ -13,12 +13,16 @@ _ABLATIONS = {
 
 
 def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",), **declared: object) -> Arguments:
-    """The arguments of a config: `size`, `stage`, `model`, `ablation`, `runlocal`, and those that it declares itself.
+    """Returns the parsed arguments of a config: `size`, `stage`, `model`, `ablation`, `runlocal`, and `declared` ones.
 
-    Of `models` ("cinn", "poke") the first is what the config trains unless `model` names another.
+    Args:
+      text: the arguments as a user writes them, like "size=64,runlocal".
+      size: the default frame size.
+      models: the models ("cinn", "poke") that the config can train; the first is the default.
+      declared: further arguments with their defaults, as `Field`s or values.
 
     Raises:
-      UserError: for an argument that there is not, and for a value that it may not have.
+      UserError: an argument is unknown or has an invalid value.
     """
     parsed = Arguments(
         text,
@@ -34,7 +38,7 @@ def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",
 
 
 def base(size: int, model: str = "cinn") -> Config:
-    """The configuration of a model ("cinn", "poke" or "classifier") for square frames of `size` pixels."""
+    """Returns the base configuration of a model ("cinn", "poke" or "classifier") for square frames of `size` pixels."""
     config = Config(fields.run(size))
     match model:
         case "poke":
@@ -59,7 +63,7 @@ def base(size: int, model: str = "cinn") -> Config:
 
 
 def finish(config: Config, parsed: Arguments) -> Config:
-    """Applies `ablation`, `stage` and `runlocal`, in this order, after all that the config file sets."""
+    """Returns the configuration after applying `ablation`, `stage` and `runlocal`; call it last in a config file."""
     _ablate(config, parsed.ablation)
     config.stage = Field("", choices=("", *config.stages)).check("stage", parsed.stage)
     if parsed.runlocal:
@@ -69,7 +73,7 @@ def finish(config: Config, parsed: Arguments) -> Config:
 
 def _ablate(config: Config, ablation: str) -> None:
     match ablation:
-        case "no_cinn":  # nothing to tell the motion by, and nothing after the first stage
+        case "no_cinn":  # z is unconditional, and the later stages are not needed
             config.control, config.stages = "none", ("video_vae",)
         case "no_start_frame":
             config.video_vae.decoder.use_start_frame = False

@@ -2,8 +2,8 @@
 
 Commands:  python -m launch.prepare --dataset=folder --raw_dir=DTDB --data_dir=PREPARED     (DTDB/CLASS/VIDEO.mp4)
            python -m launch.train --config=configs/dtdb_i3d.py:frames=32 --workdir=RUN --config.data.dir=PREPARED
-           python -m launch.weights --import i3d_dynamic_textures_32=RUN                    (then DTFVD takes it)
-Embedded:  python -m launch.train --config=configs/dtdb_i3d.py:embedded --workdir=RUN      (six kinds of motion, a CPU)
+           python -m launch.weights --import i3d_dynamic_textures_32=RUN                    (then DTFVD uses it)
+Embedded:  python -m launch.train --config=configs/dtdb_i3d.py:embedded --workdir=RUN      (six motions, on a CPU)
 Hardware:  one 80 GB GPU or a TPU v4-8; not timed here.
 """
 
@@ -15,7 +15,7 @@ _EMBEDDED_CLASSES = 6
 
 def get_config(argument: str | None = "") -> Config:
     """Arguments: `frames` (16 or 32), `size`, `embedded`, `stage`, `runlocal`."""
-    frames = Field(16, choices=(16, 32))  # what the classifiers of DTFVD see
+    frames = Field(16, choices=(16, 32))  # the clip lengths of DTFVD's classifiers
     stage = Field("", choices=("", "classifier"))
     parsed = Arguments(argument, frames=frames, size=0, embedded=False, stage=stage, runlocal=False)
     config = common.base(parsed.size or 224, "classifier")
@@ -36,7 +36,7 @@ def get_config(argument: str | None = "") -> Config:
 
 
 def _embedded(config: Config, size: int) -> None:
-    """Procedural textures, small enough for two CPU cores."""
+    """Configures the procedural textures, small enough for two CPU cores."""
     config.data.update(name="textures", size=size, workers=0)
     config.data.clips_per_video.update(train=1, eval=1, test=1)
     config.data.num_clips.update(train=4800, eval=120, test=120)

@@ -1,9 +1,7 @@
 """Every field: its default, what it means, and the values it may have.
 
-Defaults are the release's where its data sets agree.
-
-`may_change` marks fields that may differ when training continues in a work directory: how long, how often and where,
-never what is learned.
+Defaults are the release's where its data sets agree. `may_change` marks fields that may differ when training continues
+in a work directory: how long, how often and where to train, but never what is learned.
 """
 
 import functools
@@ -35,16 +33,16 @@ OPTIMIZERS = ("adam", "amsgrad", "muon")
 
 
 def run(size: int) -> Fields:
-    """The fields that all stages share."""
+    """Returns the fields that all stages share."""
     return {
-        "seed": _field(0, "of initialization, order and augmentation"),
+        "seed": _field(0, "of initialization, data order and augmentation"),
         "stage": _free("", "one of `stages`; empty: all of them in order, skipping those that are finished"),
-        "plugins": _free((), "modules to import, which register what they add", items=str),
+        "plugins": _free((), "modules to import, which register data sets, metrics, controls or stages", items=str),
         "dtype": _field("float32", "of the computation", choices=("float32", "bfloat16", "float64")),
         "mesh": {
-            "data": _free(-1, "devices that share a batch; -1: all that are left", at_least=-1),
+            "data": _free(-1, "devices that share a batch; -1: all remaining devices", at_least=-1),
             "fsdp": _free(1, "devices that share parameters", at_least=-1),
-            "fsdp_min_size": _free(2**16, "smallest parameter that is shared, in elements", at_least=0),
+            "fsdp_min_size": _free(2**16, "size of the smallest parameter to share, in elements", at_least=0),
         },
         "data": data(size),
         "train": {
@@ -62,38 +60,39 @@ def run(size: int) -> Fields:
 
 
 def data(size: int) -> Fields:
+    """Returns the fields of `data`."""
     return {
         "name": _field("", "the data set"),
         "dir": _free("", "the folder that launch.prepare wrote"),
-        "frames": _count(17, "the start frame and those that follow"),
+        "frames": _count(17, "including the start frame"),
         "frame_stride": _count(1, "every n-th frame of a video"),
         "size": _count(size, "height and width in pixels"),
         "clips_per_video": {split: _count(1) for split in ("train", "eval", "test")},
         "flip": _probability(0.5, "of mirroring a clip"),
         "jitter": {name: _weight(0.0) for name in ("brightness", "contrast", "saturation", "hue")},
         "crop": _field("resize", "resize: to a square, as the release", choices=("resize", "center", "random")),
-        "workers": _free(2, "processes that read and augment; 0: threads of this process", at_least=0),
+        "workers": _free(2, "processes that read and augment; 0: threads", at_least=0),
         "prefetch": _free(2, "batches", at_least=0),
         "num_clips": {split: _field(0, "of embedded data sets", at_least=0) for split in ("train", "eval", "test")},
-        "breeze": _probability(0.0, "of `plants`: that a plant that is not poked bends to the same side"),
-        "classified": _field(False, "a video's folder is its class"),
+        "breeze": _probability(0.0, "of `plants`: probability that a plant that is not poked bends to the same side"),
+        "classified": _field(False, "whether a video's folder is its class"),
     }  # fmt: skip
 
 
 def poke_data(size: int) -> Fields:
-    """The fields of `data.poke`: how clips are poked and augmented (`input/poke_reader.py`)."""
+    """Returns the fields of `data.poke`: how clips are poked and augmented (`input/poke_reader.py`)."""
     return {
         "flow": _field(
             "dis", "estimated while reading; stored by launch.prepare; or exact, of embedded data sets",
             choices=("dis", "stored", "exact"),
         ),
         "poke_size": _count(5 if size > 64 else 3, "side of the square of the poke map that holds the displacement"),
-        "fill": _field("value", "one displacement for the square, or a patch of the flow", choices=("value", "patch")),
-        "zeropoke_amount": _field(8, "one poke in so many is on the background; 0: none", at_least=0),
-        "normalize": _field("none", "impulse: directions, as long as the clip has motion", choices=("none", "impulse")),
-        "impulse_motion": _weight(1.0, "mean pixels per frame for which an impulse has length 1"),
+        "fill": _field("value", "patch: the flow instead of one displacement", choices=("value", "patch")),
+        "zeropoke_amount": _field(8, "one poke in n is on the background; 0: none", at_least=0),
+        "normalize": _field("none", "impulse: directions, as long as the motion", choices=("none", "impulse")),
+        "impulse_motion": _weight(1.0, "mean motion for which an impulse has length 1, in pixels per frame"),
         "min_motion": _weight(0.5, "pixels; clips that move less are not poked"),
-        "object_weighting": _field(False, "every object equally likely, however many clips show it"),
+        "object_weighting": _field(False, "draw every object with equal probability, however many clips show it"),
         "color_probability": _probability(0.8, "of the jitter"),
         "geometry": {
             "probability": _probability(0.8),
@@ -104,7 +103,7 @@ def poke_data(size: int) -> Fields:
 
 
 def optimizer(**defaults: object) -> Fields:
-    """The fields of an optimizer: the release's values except for `defaults`."""
+    """Returns the fields of an optimizer, with the release's values except for `defaults`."""
     values = {
         "name": "adam", "learning_rate": 2e-4, "b1": 0.5, "b2": 0.9, "weight_decay": 0.0, "clip_norm": 0.0,
         "decay": 1.0, "decay_epochs": 1, "milestones": (), "plateau": False, **defaults,
@@ -125,24 +124,25 @@ def optimizer(**defaults: object) -> Fields:
 
 
 def stage(name: str, data: Config, *, batch_size: int, epochs: int, **fields: Any) -> Fields:
-    """The fields of a stage of training: those of every stage, and `fields`."""
+    """Returns the fields of a training stage: those of every stage, and `fields`."""
     return {
         "batch_size": _count(batch_size, "clips, over all devices"),
         "epochs": _free(epochs, at_least=1),
-        "steps": _free(0, "0: as many as `epochs` are", at_least=0),
+        "steps": _free(0, "0: the number of steps of `epochs`", at_least=0),
         "data": Overrides(data, f"{name}.data", without=("size",)),  # all networks are built for one size
         **fields,
     }
 
 
 def video_vae(size: int, data: Config) -> Fields:
+    """Returns the fields of `video_vae`."""
     architecture = ARCHITECTURES[size]
     return stage(
         "video_vae",
         data,
         batch_size=10,
         epochs=60,
-        adversarial_epoch=_weight(1.0, "adversarial terms start after it"),
+        adversarial_epoch=_weight(1.0, "adversarial terms start after this epoch"),
         encoder={
             "z_dim": _count(64),
             "channels": _count((64, 128, 256, 512, 512)),
@@ -184,12 +184,13 @@ def video_vae(size: int, data: Config) -> Fields:
 
 
 def image_ae(size: int, data: Config) -> Fields:
+    """Returns the fields of `image_ae`."""
     fields = stage(
         "image_ae",
         data,
         batch_size=30,
         epochs=100,
-        adversarial_epoch=_weight(20.0, "adversarial terms start after it"),
+        adversarial_epoch=_weight(20.0, "adversarial terms start after this epoch"),
         encoder={
             "z_dim": _count(64 if size < 128 else 128),
             "norm": _field("in", choices=("in", "bn")),
@@ -211,6 +212,7 @@ def image_ae(size: int, data: Config) -> Fields:
 
 
 def flow(data: Config) -> Fields:
+    """Returns the fields of `flow`."""
     return stage(
         "flow",
         data,
@@ -225,20 +227,21 @@ def flow(data: Config) -> Fields:
                 "exp", "of the coupling: exp as the release, the others are bounded",
                 choices=("exp", "sigmoid", "softclamp"),
             ),
-            "exact_logdet": _field(False, "add the activation's log-determinant, which the release leaves out"),
+            "exact_logdet": _field(False, "add the activation's log-determinant, which the release omits"),
         },
         optimizer=optimizer(name="amsgrad", learning_rate=1e-5, b1=0.9, b2=0.99, decay=0.5, decay_epochs=6),
     )  # fmt: skip
 
 
 def poke(data: Config) -> Fields:
+    """Returns the fields of `poke`."""
     return stage(
         "poke",
         data,
         batch_size=10,
         epochs=1000,
-        adversarial_step=_field(4000, "adversarial terms start at it", at_least=0),
-        single_stage=_field(False, "one update of all networks instead of autoencoder and dynamics in turns"),
+        adversarial_step=_field(4000, "first step with adversarial terms", at_least=0),
+        single_stage=_field(False, "update all networks together instead of autoencoder and dynamics in turn"),
         model=_poke_model(),
         temporal_discriminator={"width": _count(32), "spectral_norm": True},
         patch_discriminator=_patch_discriminator("instance", spectral_norm=False),
@@ -258,6 +261,7 @@ def poke(data: Config) -> Fields:
 
 
 def classifier(data: Config) -> Fields:
+    """Returns the fields of `classifier`."""
     return stage(
         "classifier",
         data,
@@ -268,7 +272,7 @@ def classifier(data: Config) -> Fields:
             "pool_frames": _count(2),
             "eps": _weight(1e-5),
             "dropout": _probability(0.5),
-            "width_divisor": _count(1, "divides the width"),
+            "width_divisor": _count(1, "all widths are divided by it"),
         },
         optimizer=optimizer(learning_rate=1e-4, b1=0.9, b2=0.999, decay=0.9),
     )
@@ -281,12 +285,16 @@ def _poke_model() -> Fields:
         "min_spatial_size": _count(16, "height and width of the deepest state"),
         "levels": _field(0, "resolutions with dynamics, the deepest first; 0: all", at_least=0),
         "bottleneck_cells": _count(1, "GRU cells at the deepest state"),
-        "image_norm": _field("instance", "of encoder and decoder; layer where they are narrow", choices=POKE_NORMS),
-        "poke_norm": _field("instance", "instance hides how far a poke goes; none does not", choices=POKE_NORMS),
-        "poke_over_time": _field("constant", "decay: within `poke_frames`", choices=("constant", "impulse", "decay")),
+        "image_norm": _field("instance", "of encoder and decoder; use layer if they are narrow", choices=POKE_NORMS),
+        "poke_norm": _field("instance", "instance removes the length of pokes; none keeps it", choices=POKE_NORMS),
+        "poke_over_time": _field(
+            "constant",
+            "how strong the poke is in each frame; decay: over `poke_frames`",
+            choices=("constant", "impulse", "decay"),
+        ),
         "poke_frames": _count(10),
-        "update_bias": _field(0.0, "of the GRU's update gates before training; below 0 states change little at first"),
-        "bounded_states": _field(False, "the encoder's states through tanh, as all that a GRU makes"),
+        "update_bias": _field(0.0, "initial bias of the GRU's update gates; below 0 states change little at first"),
+        "bounded_states": _field(False, "apply tanh to the encoder's states, like a GRU to its own"),
     }
 
 

@@ -29,9 +29,9 @@ def get_config(argument: str | None = "") -> Config:
 
 
 def _demo(config: Config, model: str) -> None:
-    """A handful of clips on two CPU cores; the flow learns them by heart soon, so it is looked at often."""
+    """Configures a handful of clips on two CPU cores. The flow soon memorizes them, so it is evaluated often."""
     if model != "cinn":
-        raise UserError("demo: of the poke model there is one on embedded plants, configs/plants.py:demo")
+        raise UserError("demo is not available for model=poke: use --config=plants:demo", "demo", model)
     small.narrow(config)
     small.demo(config)
     config.train.update(preview_every=200, checkpoint_every=200, evaluate_every=50)

@@ -3,10 +3,11 @@
 Commands:  python -m launch.train --config=configs/plants.py:demo --workdir=RUN     (32x32, small networks)
            python -m launch.train --config=configs/plants.py --workdir=RUN     (64x64, half the release's width)
            python -m launch.train --config=configs/plants.py:model=cinn,demo --workdir=RUN     (many answers to a poke)
-Hardware:  `demo` two CPU cores, without discriminators; without `demo` one GPU.
-Metric:    `demo`: target error 1.4 px where not moving is off by 4.7, PSNR 23.4 dB where copying has 18.6, after 1450
-           steps on two CPU cores. `model=cinn,demo`: 2.2 px of 5.6, samples apart by 1.2 px, after half an hour; see
-           docs/poke.md. The others have not been trained to their end.
+Hardware:  two CPU cores for `demo`, which trains without discriminators; otherwise one GPU.
+Metric:    `demo`: target error 1.4 px (4.7 px without motion), PSNR 23.4 dB (18.6 dB when copying the start frame),
+           after 1450 steps on two CPU cores. `model=cinn,demo`: target error 2.2 px (5.6 px without motion), mean
+           difference between samples 1.2 px, after half an hour; see docs/poke.md. The other configurations have not
+           been trained to the end.
 """
 
 from i2v_jax.config import Config
@@ -14,9 +15,9 @@ from i2v_jax.configs import common, fields, small
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `model`, `demo`, `size`, the ablations of the model, `stage`, `runlocal`.
+    """Arguments: `model`, `demo`, `size`, `ablation`, `stage`, `runlocal`.
 
-    `model=poke` is the poke model, one answer to a poke; `model=cinn` the cINN with the poke as its control.
+    `model=poke` is the poke model, with one answer to a poke; `model=cinn` is the cINN with the poke as its control.
     """
     parsed = common.arguments(argument, size=64, models=("poke", "cinn"), demo=False)
     size = 32 if parsed.demo else parsed.size
@@ -33,16 +34,16 @@ def get_config(argument: str | None = "") -> Config:
 def _poke(config: Config, demo: bool) -> None:
     config.data.poke.flow = "exact"
     config.poke.epochs = 100
-    config.poke.model.update(features=256, poke_norm="none")  # four strengths at one place are four answers
+    config.poke.model.update(features=256, poke_norm="none")  # the answer depends on the length of the poke
     config.poke.loss.perceptual_network = "charbonnier"
     if not demo:
         return
-    # small enough for two CPU cores
+    # Small enough for two CPU cores.
     config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200, ema=0.98)
     config.data.workers = 0
-    config.data.prefetch = 1  # one thread draws: a second one would mostly wait for the first
-    config.data.frames = 6  # the same motion in fewer steps: half the time, and shorter chains to learn
-    config.data.num_clips.train = 11600  # each is seen once
+    config.data.prefetch = 1  # a second drawing thread would mostly wait for the first
+    config.data.frames = 6  # the same motion in fewer frames: half the time, and shorter sequences to learn
+    config.data.num_clips.train = 11600  # one epoch
     config.data.poke.color_probability = 0.0  # no two plants are the same
     config.data.poke.geometry.probability = 0.0
     config.poke.update(batch_size=8, steps=1450, adversarial_step=10**6, single_stage=True)
@@ -56,8 +57,8 @@ def _poke(config: Config, demo: bool) -> None:
 
 def _cinn(config: Config, size: int, demo: bool) -> None:
     config.control = "poke"
-    config.data.breeze = 0.75  # how the plants around the poked one bend is what a poke leaves open
-    config.data.flip = 0.5  # of clip and poke
+    config.data.breeze = 0.75  # the poke does not determine how the other plants bend
+    config.data.flip = 0.5  # of clips and pokes
     config.data.declare(poke=fields.poke_data(size))
     config.data.poke.flow = "exact"
     config.data.poke.color_probability = 0.0  # no two plants are the same
@@ -65,7 +66,7 @@ def _cinn(config: Config, size: int, demo: bool) -> None:
     small.narrow(config)
     if demo:
         small.demo(config)
-        config.data.num_clips.train = 20000  # the flow learns scenes by heart where they are few
+        config.data.num_clips.train = 20000  # the flow would memorize fewer scenes
         config.video_vae.steps = 1600
         config.video_vae.optimizer.milestones = (0.16, 0.24, 0.31, 0.37, 0.43)  # of an epoch of 3333 steps
         config.image_ae.steps = 600

@@ -2,9 +2,10 @@
 
 Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores, 10.4 min, and the page 1.3 min)
            python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, narrower networks than DTDB's)
-Hardware:  the demo two CPU cores, its stages end before discriminators would start; without `demo` one GPU.
-Metric:    of the demo on 64 test clips: reconstruction 31.3 dB (copying the start frame: 24.4); angle between requested
-           and seen motion 6.0 degrees (chance: 90), of transferred motion 5.5; the estimator's own error 0.8.
+Hardware:  two CPU cores for `demo`, whose stages end before the discriminators start; otherwise one GPU.
+Metric:    `demo` on 64 test clips: reconstruction 31.3 dB (24.4 dB when copying the start frame); angle between
+           requested and measured motion 6.0 degrees (chance: 90), between transferred and measured motion 5.5; the
+           error of the measurement itself is 0.8.
 """
 
 from i2v_jax.config import Config
@@ -17,11 +18,11 @@ def get_config(argument: str | None = "") -> Config:
     config = common.base(32 if parsed.demo else parsed.size)
     config.control = "direction"
     config.data.name = "sky"
-    config.data.flip = 0.0  # a mirrored clip moves elsewhere
+    config.data.flip = 0.0  # mirroring changes the direction
     config.data.num_clips.update(train=600, eval=64, test=64)
     small.narrow(config)
     if parsed.demo:
         small.demo(config)
         config.data.num_clips.train = 2400
-        config.video_vae.loss.kl = 1e-4  # at 1e-3 rounding decides whether it learns in time which way clouds move
+        config.video_vae.loss.kl = 1e-4  # at 1e-3 it depends on rounding whether the direction is learned in time
     return common.finish(config, parsed)

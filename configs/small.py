@@ -30,7 +30,7 @@ _LOCAL: dict[str, dict[str, Any]] = {
 
 
 def narrow(config: Config) -> None:
-    """Half the release's width and less; no augmentation, so that clips can be encoded once for the flow."""
+    """Sets half of the release's width or less, and encodes clips once for the flow, as there is no augmentation."""
     config.video_vae.loss.update(perceptual=0.5, kl=1e-3, perceptual_network="laplacian")
     config.image_ae.loss.perceptual_network = "laplacian"
     config.video_vae.encoder.channels = (32, 32, 64, 128, 128)
@@ -42,7 +42,7 @@ def narrow(config: Config) -> None:
 
 
 def demo(config: Config) -> None:
-    """Small enough for two CPU cores, at 32x32 or 64x64: both autoencoders end before discriminators would start."""
+    """Configures two CPU cores at 32x32 or 64x64; both autoencoders end before the discriminators start."""
     config.train.update(log_every=10, preview_every=400, checkpoint_every=400, evaluate_every=400, ema=0.98)
     config.data.workers = 0
     config.video_vae.update(batch_size=6, steps=700, adversarial_epoch=100.0)

@@ -78,7 +78,7 @@ def requested(paths: Sequence[str], start_frames: np.ndarray, about: "Descriptio
         )
     if not POKE.value and not CORRELATION.value:
         more = " or --correlation=x,y" if about.deterministic else ""
-        raise UserError(f"this model answers to pokes: give --poke=x,y,dx,dy{more}", field="poke")
+        raise UserError(f"this model needs a poke: give --poke=x,y,dx,dy{more}", field="poke")
     found = []
     for name, path, start_frame in zip(images.unique_names(paths), paths, start_frames, strict=True):
         height, width = images.read_rgb(Path(path)).shape[:2]

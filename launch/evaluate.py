@@ -90,7 +90,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _default_protocol(config: ConfigDict) -> str:
-    """Returns the protocol of the data set, or for a model that answers to pokes `targets` or `poke`."""
+    """Returns the protocol of the data set, or `targets` or `poke` for a model that needs pokes."""
     from i2v_jax.data.data_set import KnownAnswers
     from i2v_jax.data.protocol import POKE
     from i2v_jax.data.registry import data_set

@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
     server.run(sockets=[listener])
     if failure := engine.failure:  # which is in the log as a whole
         words = " ".join("".join(traceback.format_exception_only(failure)).split())
-        raise UserError(f"the model cannot be compiled: {words[:200]}") from failure
+        raise UserError(f"the model could not be compiled: {words[:200]}") from failure
     print("stopped", file=sys.stderr)
 
 

@@ -62,5 +62,5 @@ def numbers(name: str, text: str, form: str) -> list[float]:
     except ValueError:
         values = []
     if len(values) != form.count(",") + 1:
-        raise UserError(f"{name}={text}: {form.count(',') + 1} numbers are needed, {form}", name, text)
+        raise UserError(f"{name}={text} does not have the form {form}", name, text)
     return values

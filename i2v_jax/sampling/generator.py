@@ -38,7 +38,7 @@ class Description:
 
     @property
     def pokes(self) -> bool:
-        """Whether the model answers to pokes, without which it makes no video."""
+        """Whether the model needs a poke to make a video."""
         return self.control.takes_pokes
 
 

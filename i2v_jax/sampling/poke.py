@@ -176,7 +176,7 @@ class PokeGenerator(Generator):
     def _checked(self, start_frames: ArrayLike, control: ArrayLike | None) -> tuple[Array, Array]:
         """x0 and pokes, one for each other. Pokes of length zero are valid here."""
         if control is None:
-            raise UserError("this model answers to pokes: give a poke for each start frame", field="control")
+            raise UserError("this model needs pokes: give a poke for each start frame", field="control")
         pokes = np.asarray(control, np.float32)
         if pokes.ndim != 2 or pokes.shape[1] != 4 or not len(pokes):
             raise wrong_shape("control", pokes, "[B, 4]: x, y, dx, dy of each poke")

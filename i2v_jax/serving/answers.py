@@ -1,4 +1,4 @@
-"""Videos as the bytes of a file."""
+"""Encodes videos as files."""
 
 import dataclasses
 import io
@@ -22,23 +22,23 @@ MAX_PIXELS = 100_000_000  # of all frames of a file together
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """A poke, drawn from frame number `first` on: the arrow there, the target's ring until the next mark."""
+    """A poke to draw: its arrow in frame `first`, the ring around its target from there until the next mark."""
 
     first: int
-    position: np.ndarray  # [2], in pixels before the enlargement
+    position: np.ndarray  # [2], in pixels before enlarging
     displacement: np.ndarray  # [2]
     impulse: bool = False  # see `media.poked`
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A video [T, H, W, 3] and the pokes that are drawn on it."""
+    """A video and the pokes to draw on it."""
 
-    frames: np.ndarray
+    frames: np.ndarray  # [T, H, W, 3]
     marks: tuple[Mark, ...] = ()  # in the order of their frames
 
     def drawn(self, scale: int) -> media.Pixels:
-        """Enlarged, with its marks."""
+        """Returns the video enlarged `scale` times, with its marks."""
         video = media.enlarge(self.frames, scale)
         ends = [mark.first for mark in self.marks[1:]] + [len(video)]
         for mark, end in zip(self.marks, ends, strict=False):
@@ -49,32 +49,40 @@ class Clip:
 
 
 def enlargement(pixels: int, height: int, form: str, scale: int = 0) -> int:
-    """How many times as large a file shows frames; arguments as of `encode`, `pixels` those of all frames together.
+    """Returns the factor by which a file enlarges frames.
+
+    Args:
+        pixels: of all frames together.
+        height: of a frame, in pixels.
+        form: see `encode`.
+        scale: see `encode`.
 
     Raises:
-        UserError: the file would hold more than `MAX_PIXELS`.
+        UserError: the file would have more than `MAX_PIXELS`.
     """
     chosen = 1 if form == "npz" else scale or media.usual_scale(height)
     if pixels * chosen**2 > MAX_PIXELS:
         raise UserError(
-            f"{pixels * chosen**2 / 1e6:.0f} million pixels (scale={chosen}) are too many for a file, "
-            f"{MAX_PIXELS / 1e6:.0f} million at most; give a smaller scale, or fewer frames"
+            f"{pixels * chosen**2 / 1e6:.0f} million pixels (scale={chosen}) are too many for a file (must be at most "
+            f"{MAX_PIXELS / 1e6:.0f} million): give a smaller scale, or fewer frames",
+            "scale",
+            chosen,
         )
     return chosen
 
 
 def encode(clips: Sequence[Clip], form: str, fps: float, scale: int = 0) -> bytes:
-    """Clips of one size and length in one file.
+    """Returns clips of one size and length as one file.
 
     Args:
-        clips: several are shown side by side.
+        clips: several clips are shown in a grid.
         form: "mp4", "gif", "strip" (a PNG of eight frames for each clip), or "npz" (`video` float32 or uint8
             [N, T, H, W, 3], without marks).
         fps: frames per second.
-        scale: enlargement; 0: to about 256 pixels.
+        scale: enlargement; 0 enlarges to about 256 pixels.
 
     Raises:
-        UserError: as `enlargement`.
+        UserError: the file would have more than `MAX_PIXELS`.
     """
     pixels = sum(clip.frames.size // 3 for clip in clips)
     scale = enlargement(pixels, clips[0].frames.shape[1], form, scale)

@@ -1,7 +1,7 @@
 """The HTTP API: POST /v1/poke, /v1/sample, /v1/image, /v1/render; GET /v1/model, /v1/examples/NAME, /healthz, /metrics.
 
-Errors are {"error": "message"}: 400 for invalid requests, 413 and 415 for bodies, 429 if the queue is full, 503 while
-the model is not ready, 500 for failures of the server.
+Errors are {"error": "message"}, with status 400 for invalid requests, 413 and 415 for their bodies, 429 if the queue is
+full, 503 while the model is not ready, and 500 for failures of the server.
 """
 
 import asyncio
@@ -27,37 +27,37 @@ from i2v_jax.serving.fields import Fields
 from i2v_jax.serving.models import CROPS, ServedModel, VideoRequest
 
 _OUTPUT = ("format", "fps", "scale", "arrows")
-_RENDERED_PIXELS = 1024 * 1024  # of a frame that comes back to be saved
+_RENDERED_PIXELS = 1024 * 1024  # of a frame that a client sends to /v1/render, at most
 
 
 @dataclasses.dataclass(frozen=True)
 class Api:
-    """The handlers, on one engine."""
+    """The handlers of one engine's routes."""
 
     engine: Engine
     model: ServedModel
     metrics: metrics_module.Metrics
     examples: Mapping[str, Example]
-    fps: float  # of files, by default
+    fps: float  # the default frame rate of files
     max_body: int  # bytes
-    # Limits, because large pictures and files need much memory; slow files do not delay pictures.
+    # Large pictures and files need much memory. They have separate limits, so that files do not delay pictures.
     pictures: anyio.CapacityLimiter  # decoded at the same time
     files: anyio.CapacityLimiter  # written at the same time
     sockets: anyio.CapacityLimiter  # open at the same time
 
     async def healthz(self, request: Request) -> Response:
-        """200 if the server accepts requests, otherwise 503."""
+        """Returns status 200 if the server accepts requests, otherwise 503."""
         if self.engine.ready:
             return JSONResponse({"status": "ready"})
         status = "failed" if self.engine.failure else "compiling"
         return JSONResponse({"status": status}, 503, {"Retry-After": "1"})
 
     async def metrics_text(self, request: Request) -> Response:
-        """Prometheus."""
+        """Returns the metrics in the text format of Prometheus."""
         return Response(self.metrics.text(), media_type=metrics_module.CONTENT_TYPE)
 
     async def describe(self, request: Request) -> Response:
-        """The description of the model, the names of the examples, and the limits of what may be sent."""
+        """Returns the description of the model, the names of the examples, and the limits of requests."""
         size = self.model.size
         most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * media.usual_scale(size)) ** 2)
         about = {
@@ -69,15 +69,15 @@ class Api:
         return JSONResponse({**self.model.describe(), **about})
 
     async def example(self, request: Request) -> Response:
-        """An example as the model sees it, PNG."""
+        """Returns an example as the model sees it, as PNG."""
         name = request.path_params["name"]
         if name not in self.examples:
-            return JSONResponse({"error": f"there is no example {name[:40]!r}"}, 404)
+            return JSONResponse({"error": f"unknown example {name[:40]!r}: see /v1/model"}, 404)
         example = self.examples[name]
         return _picture(example.thumbnail(self.model.size, self.model.crop), example.pixels)
 
     async def image(self, request: Request) -> Response:
-        """An image of any size and mode as the model sees it, PNG."""
+        """Returns an uploaded image as the model sees it, as PNG."""
         values = await read_body(request)
         pixels = await self._image_of(values)
         crop = Fields(values, ("crop",)).choice("crop", self.model.crop, CROPS)
@@ -88,15 +88,15 @@ class Api:
         return _picture(await anyio.to_thread.run_sync(fitted, limiter=self.pictures), pixels)
 
     async def poke(self, request: Request) -> Response:
-        """Videos of an image that is poked."""
+        """Returns videos of a poked image."""
         return await self._generated(request, "poke")
 
     async def sample(self, request: Request) -> Response:
-        """Samples of an image."""
+        """Returns samples of an image."""
         return await self._generated(request, "sample")
 
     async def render(self, request: Request) -> Response:
-        """Frames that the client has, as a file: `frame` are PNGs, those of the first of `samples` videos first."""
+        """Returns frames from the client as a file; `frame` has the PNGs of `samples` videos, video by video."""
         values = await read_body(request)
         contents = values.pop("frame", [])
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
@@ -105,14 +105,16 @@ class Api:
         rows = fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT)
         marks = tuple(sorted(map(self._mark, rows), key=lambda mark: mark.first))
         if not isinstance(contents, list) or not all(isinstance(item, bytes) for item in contents):
-            raise UserError("frame: pictures are needed, as files of a form")
+            raise UserError("frame: send pictures as the files of a form", "frame")
         if not contents or len(contents) % samples:
-            raise UserError(f"frame: {len(contents)} pictures do not make {samples} videos of equal length")
+            raise UserError(
+                f"frame: {len(contents)} pictures are not {samples} videos of equal length", "frame", len(contents)
+            )
         clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, output, limiter=self.files)
         return await self._encoded(clips, output)
 
     async def video_requests(self, values: dict[str, Any]) -> Sequence[VideoRequest]:
-        """Returns what parameters, an image among them, request of the model. Raises UserError for invalid ones."""
+        """Returns the requests that parameters, with an image, describe. Raises UserError for invalid ones."""
         pixels = await self._image_of(values)
         return await anyio.to_thread.run_sync(self.model.requests, values, pixels, limiter=self.pictures)
 
@@ -122,24 +124,24 @@ class Api:
     async def _generated(self, request: Request, route: str) -> Response:
         if self.model.name != route:
             raise UserError(
-                "this model was not trained with pokes: ask /v1/sample"
+                "this model was not trained with pokes: use /v1/sample"
                 if route == "poke"
-                else "this model answers to pokes: ask /v1/poke"
+                else "this model was trained with pokes: use /v1/poke"
             )
         values = await read_body(request)
         accept = request.headers.get("accept", "")
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, accept, self.fps)
         turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
         in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
-        wanted = await self.video_requests(values)
-        frames = sum(video.samples * (1 + video.frames) for video in wanted)
-        enlargement(frames * self.model.size**2, self.model.size, output.form, output.scale)  # before it is computed
-        answer = self._in_turn(wanted) if in_turn else self._each(wanted)
-        return await self._encoded(await _unless_gone(request, answer), output)
+        requests = await self.video_requests(values)
+        frames = sum(video.samples * (1 + video.frames) for video in requests)
+        enlargement(frames * self.model.size**2, self.model.size, output.form, output.scale)  # before computing it
+        answer = self._in_turn(requests) if in_turn else self._each(requests)
+        return await self._encoded(await _unless_disconnected(request, answer), output)
 
     async def _each(self, requests: Sequence[VideoRequest]) -> list[Clip]:
         jobs = self.engine.submit(requests)
-        answers = await _wholes(jobs)
+        answers = await _complete(jobs)
         return [
             Clip(media.with_start(request.start_frame, video), self._marks(request))
             for request, answer in zip(requests, answers, strict=True)
@@ -147,15 +149,15 @@ class Api:
         ]
 
     async def _in_turn(self, requests: Sequence[VideoRequest]) -> list[Clip]:
-        """One video, every poke's start frame before its answer."""
+        """Returns one video in which each poke is applied to the last frame of the answer before it."""
         if requests[0].samples > 1:
-            raise UserError("in_turn: one sample is needed, which the next poke goes on with: give samples=1")
+            raise UserError("in_turn continues a single sample: give samples=1", "samples", requests[0].samples)
         parts: list[Array] = []
         marks: list[Mark] = []
         for number, request in enumerate(requests):
             following = dataclasses.replace(request, start_frame=parts[-1][-1]) if number else request
             marks.extend(self._marks(following, sum(map(len, parts))))
-            (answer,) = await _wholes(self.engine.submit([following]))
+            (answer,) = await _complete(self.engine.submit([following]))
             parts.append(media.with_start(following.start_frame, answer[0]))
         return [Clip(np.concatenate(parts), tuple(marks))]
 
@@ -173,19 +175,19 @@ class Api:
     def _mark(self, numbers: Sequence[float]) -> Mark:
         first, x, y, dx, dy = numbers
         if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
-            raise UserError("mark: first,x,y,dx,dy is needed, numbers of a poke")
+            raise UserError("mark: give a frame and a poke as first,x,y,dx,dy", "mark", tuple(numbers))
         return Mark(int(first), np.array([x, y]), np.array([dx, dy]), self._impulse)
 
     @property
     def _impulse(self) -> bool:
-        """Whether the model's pokes are directions."""
+        """Whether the model's pokes are directions without a length."""
         poke = self.model.describe()["poke"]
         return poke is not None and poke["impulse"]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Output:
-    """The requested form of the answer."""
+    """The requested file format of the answer."""
 
     form: str
     fps: float
@@ -204,19 +206,19 @@ class _Output:
 
 
 def _picture(content: bytes, pixels: np.ndarray) -> Response:
-    """Returns a PNG of an image as the model sees it; a header has the original size, in whose pixels pokes are."""
+    """Returns a PNG of an image as the model sees it. A header has the original size, in whose pixels pokes are."""
     size = {"X-Image-Size": f"{pixels.shape[1]}x{pixels.shape[0]}"}
     return Response(content, media_type="image/png", headers=size)
 
 
-async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]) -> list[Clip]:
-    """Returns the answer. Cancels it and raises ClientDisconnect if the client goes away first."""
+async def _unless_disconnected(request: Request, answer: Coroutine[Any, Any, list[Clip]]) -> list[Clip]:
+    """Returns the answer. Cancels it and raises ClientDisconnect if the client disconnects first."""
 
-    async def leaving() -> None:
+    async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    work, gone = asyncio.create_task(answer), asyncio.create_task(leaving())
+    work, gone = asyncio.create_task(answer), asyncio.create_task(disconnected())
     try:
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -227,8 +229,8 @@ async def _unless_gone(request: Request, answer: Coroutine[Any, Any, list[Clip]]
         gone.cancel()
 
 
-async def _wholes(jobs: Sequence[Job]) -> list[Array]:
-    """Returns all answers. Cancels the others if one fails or the client goes away."""
+async def _complete(jobs: Sequence[Job]) -> list[Array]:
+    """Returns all answers. Cancels the others if one fails or the client disconnects."""
     try:
         return [await job.whole() for job in jobs]
     finally:
@@ -237,13 +239,13 @@ async def _wholes(jobs: Sequence[Job]) -> list[Array]:
 
 
 def _clips(contents: Sequence[bytes], samples: int, marks: tuple[Mark, ...], output: "_Output") -> list[Clip]:
-    """Decodes frames that came back, once their headers say that they fit into a file."""
+    """Decodes frames from the client, after checking from their headers that they fit into a file."""
     sizes = [images.upload_size(item, f"frame {number}", _RENDERED_PIXELS) for number, item in enumerate(contents)]
     enlargement(sum(width * height for width, height in sizes), sizes[0][1], output.form, output.scale)
     frames: list[np.ndarray] = []
     for number, content in enumerate(contents):
         frames.append(images.decode_upload(content, f"frame {number}", _RENDERED_PIXELS))
         if frames[-1].shape != frames[0].shape:
-            raise UserError(f"frame {number}: all pictures must be of one size")
+            raise UserError(f"frame {number}: all pictures must have the same size", "frame", number)
     videos = np.stack(frames).reshape(samples, -1, *frames[0].shape)
     return [Clip(video, tuple(mark for mark in marks if mark.first < len(video))) for video in videos]

@@ -1,4 +1,4 @@
-"""The web application and its server: routes, page, bounds, start and end."""
+"""The web application and its server: routes, page, limits, start and stop."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -39,16 +39,16 @@ def create_app(
     sockets: int = 64,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
-    """The application of one model. Its engine starts to compile with it; `app.state.engine` tells how it stands.
+    """Returns the application of one model. The model is compiled when the application starts, see `app.state.engine`.
 
     Args:
-        model: what answers.
+        model: the model that answers requests.
         examples: images that the page offers, by name.
-        fps: frames per second of what is shown and written.
-        waiting: requests that may wait; more are refused with 429.
-        max_body: bytes of a request, and of a message of a WebSocket.
-        sockets: WebSockets that may be open, fewer than the connections of the server, which has others to answer.
-        hosts: names that the server is known by; None: any.
+        fps: frames per second of pages and files.
+        waiting: maximum number of waiting requests; further ones are refused with status 429.
+        max_body: maximum size of a request, and of a message of a WebSocket, in bytes.
+        sockets: maximum number of open WebSockets, less than the connections of the server, which also answers others.
+        hosts: host names of the server; None for any.
     """
     metrics = Metrics()
     engine = Engine(model, metrics, waiting)
@@ -96,7 +96,7 @@ def create_app(
             Middleware(Guard, metrics=metrics, hosts=hosts, routes=routes),
             Middleware(BodyLimit, most=max_body),
         ],
-        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400], _tell),
+        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400], _error_response),
         lifespan=lifespan,
     )
     app.state.engine, app.state.max_body = engine, max_body
@@ -104,17 +104,17 @@ def create_app(
 
 
 def server_of(app: Starlette) -> uvicorn.Server:
-    """A server of an application that `create_app` made. It closes a WebSocket whose message is too large with 1009."""
+    """Returns a server of a `create_app` application. It closes WebSockets with 1009 if a message is too large."""
     settings = uvicorn.Config(
         app,
         log_level="warning",
         ws_max_size=app.state.max_body,
-        limit_concurrency=100,  # for all but WebSockets, which count and of which there are fewer: see `create_app`
+        limit_concurrency=100,  # more than the WebSockets that `create_app` allows, which count as well
         timeout_graceful_shutdown=3,
         server_header=False,
     )
     return uvicorn.Server(settings)
 
 
-async def _tell(request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     return response_to(error)

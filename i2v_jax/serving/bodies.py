@@ -1,4 +1,4 @@
-"""Reads the bodies of requests: JSON or a form, bounded in size, with an image in it."""
+"""Reads the bodies of requests: JSON or a form with an image, limited in size."""
 
 import base64
 import binascii
@@ -18,13 +18,13 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.serving.examples import Example
 
-# Of answers that come back to be saved, poked again and again; a file holds fewer where frames are large.
+# Of a video that a client sends to be saved, after many pokes; if frames are large, a file holds fewer.
 MAX_FRAMES_SENT, MAX_MARKS_SENT = 4096, 512
 _LISTS = ("poke", "frame", "mark")
 
 
 class BodyLimit:
-    """Refuses bodies that are too long with 413, by their header or while they arrive."""
+    """Refuses bodies that are too large with status 413, from their header or while they arrive."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most
@@ -48,24 +48,24 @@ class BodyLimit:
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """A JSON object. Raises UserError for anything else."""
+    """Returns a JSON object as a dict. Raises UserError for anything else."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"this is not JSON ({str(error)[:80]})") from error
+        raise UserError(f"the request is not JSON ({str(error)[:80]})") from error
     if not isinstance(values, dict):
-        raise UserError('a JSON object is needed, like {"example": "plants-1"}')
+        raise UserError('the request is not a JSON object: send one like {"example": "plants-1"}')
     return values
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """The parameters of a request, with images as bytes.
+    """Returns the parameters of a request, with images as bytes.
 
-    Of a form, "poke", "frame" and "mark" are lists, all else is text; parameters of the address count like a form's.
+    In a form, "poke", "frame" and "mark" are lists, everything else is text. The query of the URL counts like a form.
 
     Raises:
-        UserError: garbage.
-        HTTPException: 413 for too much, 415 for another type.
+        UserError: the body is not JSON.
+        HTTPException: 400 for an invalid form, 413 for a body that is too large, 415 for another content type.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
@@ -84,7 +84,7 @@ async def read_body(request: Request) -> dict[str, Any]:
 
 
 def _by_name(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """All values of what may come several times, of anything else the last one."""
+    """Returns values by name: lists for the names in `_LISTS`, the last value for all others."""
     values: dict[str, Any] = {}
     for name, value in items:
         if name in _LISTS:
@@ -97,16 +97,17 @@ def _by_name(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 async def take_image(
     values: dict[str, Any], examples: Mapping[str, Example], limiter: anyio.CapacityLimiter
 ) -> np.ndarray:
-    """Takes "image" (bytes, or text in base64) or "example" (a name) out of the parameters: uint8 [h, w, 3].
+    """Removes "image" (bytes, or base64 text) or "example" (a name) from the parameters and returns uint8 [h, w, 3].
 
-    Raises UserError for none, both, an unknown name, and for what `images.decode_upload` refuses.
+    Raises:
+        UserError: there is neither or both of them, the name is unknown, or `images.decode_upload` refuses the image.
     """
     image, example = values.pop("image", None), values.pop("example", None)
     if (image is None) == (example is None):
         raise UserError("give one image: a file as image=..., or the name of an example as example=...")
     if example is not None:
         if not isinstance(example, str) or example not in examples:
-            raise UserError(f"there is no example {str(example)[:40]!r}: see /v1/model")
+            raise UserError(f"unknown example {str(example)[:40]!r}: see /v1/model", "example", example)
         return examples[example].pixels
     content = image if isinstance(image, bytes) else _from_base64(image)
     return await anyio.to_thread.run_sync(images.decode_upload, content, limiter=limiter)
@@ -114,8 +115,8 @@ async def take_image(
 
 def _from_base64(text: Any) -> bytes:
     if not isinstance(text, str):
-        raise UserError("image: a file, or its bytes in base64, is needed")
+        raise UserError("image: send a file, or its bytes in base64", "image")
     try:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UserError("image: this is not base64") from error
+        raise UserError("image: invalid base64", "image") from error

@@ -52,7 +52,7 @@ class NotReadyError(Exception):
 
 
 class AnswerError(Exception):
-    """Computing the answer failed, although the request was valid."""
+    """Computing the answer to a valid request failed."""
 
 
 class Job:
@@ -67,7 +67,7 @@ class Job:
         self._computed = self._delivered = 0  # frames; computed restarts when a batch is split
 
     def cancel(self) -> None:
-        """Gives up the rest of the answer."""
+        """Cancels the rest of the answer."""
         self.cancelled = True
 
     async def parts(self) -> AsyncIterator[Array]:
@@ -115,9 +115,8 @@ class Engine:
         self._ready = self._stopping = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self.failure: Exception | None = None  # of compiling
-        self.on_compiled: Callable[[], None] = lambda: (
-            None
-        )  # called when that ended, well or not, in the engine's thread
+        # Called in the engine's thread when compiling ends, successfully or not.
+        self.on_compiled: Callable[[], None] = lambda: None
         metrics.watch(waiting=lambda: len(self._waiting), ready=lambda: self._ready)
 
     @property
@@ -152,7 +151,7 @@ class Engine:
                 len(requests),
             )
         if self.failure:
-            raise NotReadyError("the model cannot be compiled, see the log of the server")
+            raise NotReadyError("the model could not be compiled: see the log of the server")
         if not self.ready:
             raise NotReadyError("the model is still being compiled" if not self._stopping else "the server is stopping")
         with self._changed:
@@ -218,18 +217,18 @@ class Engine:
             for job in batch:
                 job.finish(error)
         except Exception as error:  # it must not affect the next requests
-            self._mend(batch, error)
+            self._retry_one_by_one(batch, error)
         else:
             self._metrics.batch.observe(len(batch))
             for job in batch:
                 job.finish()
                 self._metrics.answer.observe(time.monotonic() - job.submitted)
 
-    def _mend(self, batch: list[Job], error: Exception) -> None:
+    def _retry_one_by_one(self, batch: list[Job], error: Exception) -> None:
         """Computes requests that failed together one by one, so that only the one at fault fails."""
         if len(batch) == 1:
             _LOG.error("a request failed", exc_info=error)
-            batch[0].finish(AnswerError(f"the server failed to compute this ({type(error).__name__}), see its log"))
+            batch[0].finish(AnswerError(f"the server failed to compute this ({type(error).__name__}): see its log"))
             return
         for job in batch:
             job.restart()

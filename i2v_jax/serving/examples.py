@@ -1,4 +1,4 @@
-"""Example images of the page: from a folder, or the first frames of held-out videos."""
+"""The example images of the page: from a folder, or the first frames of held-out videos."""
 
 import dataclasses
 import os
@@ -28,19 +28,19 @@ class Example:
 
 
 def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
-    """Returns the first images of a folder, in natural order. Raises UserError for none, and for a damaged one."""
+    """Returns the first images of a folder, in natural order. Raises UserError if there is none or one is damaged."""
     path = Path(folder)
     if not path.is_dir():
-        raise UserError(f"--examples={folder}: no such folder")
+        raise UserError(f"--examples={folder} does not exist: give a folder of images", "examples", str(folder))
     files = videos.frame_files(path)[:MAX_EXAMPLES]
     if not files:
-        raise UserError(f"--examples={folder}: no images there")
+        raise UserError(f"--examples={folder} has no images", "examples", str(folder))
     named = zip(images.unique_names(files), files, strict=True)
     return {name: Example(name, images.read_rgb(file)) for name, file in named}
 
 
 def from_data(data: ConfigDict) -> dict[str, Example]:
-    """Returns first frames of test videos, none if the data set is not available."""
+    """Returns the first frames of some test videos, or nothing if the data set is not available."""
     try:
         source = open_split(data, "test")
     except UserError:

@@ -1,4 +1,4 @@
-"""Admits requests of programs and of this server's own pages, refuses those of other sites, and counts answers."""
+"""Refuses requests from the pages of other sites, sets headers, and counts responses."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -22,14 +22,14 @@ _HEADERS = {
 
 
 class Guard:
-    """Refuses requests that another site's page sends through a visitor's browser, and sets headers.
+    """Refuses requests that the page of another site sends through a visitor's browser, and sets headers.
 
-    Browsers send the page that a request comes from (Origin); programs do not. A server that listens only to this
-    machine also refuses other host names, with which another site could pretend to be this server.
+    Browsers send the site of the page that makes a request (Origin); programs do not. A server that listens only on
+    this machine also refuses other host names, under which another site could pretend to be this server.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, hosts: frozenset[str] | None, routes: Sequence[Routed]) -> None:
-        """`hosts`: host names of this server, None for any. `routes`: those that are counted by their path."""
+        """`hosts`: host names of this server, None for any. `routes`: the routes to count by their path."""
         self._app, self._metrics, self._hosts, self._routes = app, metrics, hosts, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +58,7 @@ class Guard:
         answer: ASGIApp = JSONResponse({"error": refusal}, 403) if refusal else self._app
         try:
             await answer(scope, receive, counted)
-        except Exception as error:  # unexpected: answered here, so that it is counted and has the headers
+        except Exception as error:  # handled here, so that the response is counted and has the headers
             if started:
                 raise
             await response_to(error)(scope, receive, counted)
@@ -66,16 +66,16 @@ class Guard:
     def _refusal(self, headers: Headers) -> str:
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._hosts is not None and _name(host) not in self._hosts:
-            return "this server answers to 127.0.0.1 and localhost only"
+            return "this server can only be reached as 127.0.0.1 or localhost"
         if origin is not None and _netloc(origin) != host:
-            return "pages of other sites may not ask this server"
+            return "pages of other sites may not use this server"
         return ""
 
 
 def _netloc(origin: str) -> str | None:
     try:
         return urlsplit(origin).netloc
-    except ValueError:  # such as "http://[": no page of ours
+    except ValueError:  # such as "http://["
         return None
 
 

@@ -1,4 +1,4 @@
-"""A trained model as the engine runs it and clients request it. What can be requested follows from its description."""
+"""Trained models behind the API. What clients can request of a model follows from its description."""
 
 import dataclasses
 import os
@@ -35,14 +35,14 @@ class VideoRequest:
     """The samples of one image, or of one poke of it."""
 
     start_frame: Array  # [H, W, 3]
-    frames: int  # T of the answer, the start frame not among them
-    control: Array | None  # [1, n]; None: drawn for each sample
+    frames: int  # T of the answer, without the start frame
+    control: Array | None  # [1, n]; None draws one for each sample
     poke: Poke | None = None
     samples: int = 1  # S of the answer [S, T, H, W, 3]
     seed: int = 0
     temperature: float = 1.0
     chain: Chain = "same_z"
-    batched: bool = False  # whether it can be computed together with others of its length
+    batched: bool = False  # whether it can be computed together with others of the same length
 
     @property
     def kind(self) -> Hashable:
@@ -51,28 +51,28 @@ class VideoRequest:
 
 
 class ServedModel:
-    """A generator behind the API, the page and the engine.
+    """A generator as the API, the page and the engine use it.
 
-    One poke is one request. The requests of a deterministic model are computed together; the samples of another
-    are a batch already, and the same seed draws the same for every poke.
+    Each poke is one request. The requests of a deterministic model are computed together. The samples of any other
+    model already form a batch, and the same seed draws the same residuals for every poke.
     """
 
     def __init__(self, generator: Generator, crop: str) -> None:
-        """`crop`: how training made frames square."""
+        """`crop`: the configuration's `data.crop`, how training made frames square."""
         self._generator, self._about = generator, generator.describe()
         self.size, self.crop = self._about.size, eval_crop(crop)
-        self.name = "poke" if self._about.pokes else "sample"  # of the route
+        self.name = "poke" if self._about.pokes else "sample"  # the last part of the route
         self.max_batch = MAX_BATCH if self._about.deterministic else 1
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of what a request may set."""
+        """The names of the parameters of a request."""
         sampling = () if self._about.deterministic else _SAMPLING
         motion = ("poke", "in_turn") if self._about.pokes else _control_names()
         return (*motion, *sampling, "frames", "crop")
 
     def describe(self) -> dict[str, Any]:
-        """Returns what a page must know to make requests.
+        """Returns what a page needs to know to make requests.
 
         model (the name), size, crop, frames {default, most}, poke (None, or {impulse}), samples (None, or {default,
         most}), control (its name), and control_input (None, or {kind: "angle" or "text", form: how to write a value}).
@@ -91,7 +91,7 @@ class ServedModel:
         }
 
     def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[VideoRequest]:
-        """Returns what parameters request of an image, uint8 [h, w, 3]. Raises UserError for invalid ones."""
+        """Returns the requests that parameters describe, of an image, uint8 [h, w, 3]. Raises UserError if invalid."""
         fields, about = Fields(values, self.parameters), self._about
         crop = fields.choice("crop", self.crop, CROPS)
         pokes = self._pokes(fields, pixels, crop) if about.pokes else []
@@ -107,7 +107,9 @@ class ServedModel:
             return [dataclasses.replace(request, control=about.control.request(given, self.size))]
         if len(pokes) * request.samples > MAX_VIDEOS:
             raise UserError(
-                f"{len(pokes)} pokes of {request.samples} samples each are too many videos (at most {MAX_VIDEOS})"
+                f"{len(pokes)} pokes of {request.samples} samples each are too many videos (at most {MAX_VIDEOS})",
+                "samples",
+                request.samples,
             )
         return [dataclasses.replace(request, poke=poke, control=self._control(poke)) for poke in pokes]
 
@@ -116,7 +118,7 @@ class ServedModel:
         about = self._about
         request = VideoRequest(
             start_frame=np.zeros((self.size, self.size, 3), np.float32),
-            frames=about.frames + 1,  # so that the motion goes on once
+            frames=about.frames + 1,  # so that the motion continues once
             control=self._control((np.zeros(2), np.array([1.0, 0.0]))) if about.pokes else None,
             chain="fresh",
         )
@@ -135,7 +137,7 @@ class ServedModel:
         parts = self._generator.stream(
             np.stack([request.start_frame for request in filled]),
             jax.random.key(first.seed),
-            _power_of_two(first.samples),  # which keeps the first ones
+            _power_of_two(first.samples),  # does not change the first ones
             frames=first.frames,
             temperature=first.temperature,
             control=np.concatenate(controls) if controls else None,
@@ -145,7 +147,7 @@ class ServedModel:
             yield [part[index, : request.samples] for index, request in enumerate(requests)]
 
     def _sampling(self, fields: Fields) -> dict[str, Any]:
-        """The fields of a `VideoRequest` that a deterministic model has no use for."""
+        """Returns the fields of a `VideoRequest` that a deterministic model does not use."""
         temperature = fields.number("temperature", 1.0, 0.0, 4.0)
         return {
             "samples": fields.integer("samples", 4, 1, MAX_SAMPLES),
@@ -155,10 +157,10 @@ class ServedModel:
         }
 
     def _pokes(self, fields: Fields, pixels: np.ndarray, crop: str) -> list[Poke]:
-        """The requested pokes, at least one, of an image [h, w, 3]."""
+        """Returns the requested pokes of an image [h, w, 3], at least one."""
         rows = fields.rows("poke", "x,y,dx,dy", MAX_POKES)
         if not rows:
-            raise UserError("this model answers to pokes: give poke=x,y,dx,dy", field="poke")
+            raise UserError("this model needs a poke: give poke=x,y,dx,dy", field="poke")
         scaling = Scaling(pixels.shape[1], pixels.shape[0], self.size, crop)
         return [scaling.poke(*row, impulse=self._about.impulse) for row in rows]
 
@@ -168,15 +170,15 @@ class ServedModel:
 
 
 def open_model(workdir: str | os.PathLike[str], checkpoint: Choice = "latest") -> ServedModel:
-    """The trained model of a work directory; arguments and errors as of `sampling.load.load_generator`."""
+    """Returns the trained model of a work directory; arguments and errors are those of `load.load_generator`."""
     return ServedModel(load_generator(workdir, checkpoint=checkpoint), read_workdir(workdir).data.crop)
 
 
 def _control_names() -> tuple[str, ...]:
-    """The parameters that stand for controls other than pokes: those of other models are refused by name."""
+    """Returns the parameters of all controls except pokes, so that a model names those that it refuses."""
     return tuple(control.name for control in controls.every() if control.form and not control.takes_pokes)
 
 
 def _power_of_two(count: int) -> int:
-    """The power of two that a number is filled up to: few programs serve all numbers."""
+    """Returns the next power of two, so that few compiled programs serve all batch sizes."""
     return 1 << (count - 1).bit_length()

@@ -1,4 +1,4 @@
-"""Errors as an HTTP status and a message."""
+"""Turns errors into an HTTP status and a message."""
 
 import logging
 
@@ -21,16 +21,16 @@ _LOG = logging.getLogger(__name__)
 
 
 def response_to(error: Exception) -> Response:
-    """Returns `status_of` as an HTTP response."""
+    """Returns the HTTP response for an error, see `status_of`."""
     status, words = status_of(error)
     retry = {"Retry-After": "1"} if status in (429, 503) else {}
     return JSONResponse({"error": words}, status, {**retry, **(getattr(error, "headers", None) or {})})
 
 
 def status_of(error: Exception) -> tuple[int, str]:
-    """Returns the status and a message of one line, which may quote any text of the client.
+    """Returns the status and a message of one line, which may quote text from the client.
 
-    An unexpected error is logged, and the message has only its type.
+    An unexpected error is logged, and the message only has its type.
     """
     status, words = _described(error)
     return status, " ".join(words.split()).encode(errors="backslashreplace").decode()
@@ -41,6 +41,6 @@ def _described(error: Exception) -> tuple[int, str]:
         return error.status_code, error.detail
     for kind, status in STATUSES.items():
         if isinstance(error, kind):
-            return status, str(error) or "the client went away"
+            return status, str(error) or "the client disconnected"
     _LOG.error("a request failed", exc_info=error)
-    return 500, f"the server failed to answer this ({type(error).__name__}), see its log"
+    return 500, f"the server failed to answer this ({type(error).__name__}): see its log"

@@ -1,13 +1,13 @@
 """The WebSocket /v1/stream: frames while they are computed.
 
 The client sends one JSON object per request: the parameters of the model's route (/v1/poke with one poke, or
-/v1/sample), an image in base64 or the name of an example, and a whole number `id`. The server answers with
+/v1/sample), an image in base64 or the name of an example, and an integer `id`. The server answers with
 
 - a JSON text {"id", "type": "start", "frames", "samples"},
 - binary messages, one per frame: id, sample and frame as three little-endian uint32, then the bytes of a PNG,
 - a JSON text {"id", "type": "end"} or {"id", "type": "error", "status", "error"}.
 
-A new request ends the answer to the one before on the same socket; {"id", "cancel": true} only ends it.
+A new request on the same socket ends the answer to the previous one; {"id", "cancel": true} only ends it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ HEADER = struct.Struct("<III")
 
 
 async def stream(api: Api, socket: WebSocket) -> None:
-    """Serves one socket until its client goes away. Closes it with 1013 if too many are open."""
+    """Serves one socket until its client disconnects. Closes it with 1013 if too many are open."""
     await socket.accept()
     try:
         api.sockets.acquire_nowait()
@@ -76,12 +76,12 @@ async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
         number = values.pop("id", 0)
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**32:
             number = 0
-            raise UserError("id: a whole number is needed")
+            raise UserError("invalid value for id (must be an integer from 0 to 4294967295)", "id")
         if not values.pop("cancel", False):
             await _answer(api, socket, number, values)
-    except WebSocketDisconnect:  # the client went away
+    except WebSocketDisconnect:
         return
-    except Exception as error:  # of one request: the socket serves the next
+    except Exception as error:  # only this request fails: the socket serves the next one
         status, words = status_of(error)
         api.metrics.requests.labels("/v1/stream", str(status)).inc()
         with contextlib.suppress(WebSocketDisconnect):
@@ -89,7 +89,7 @@ async def _reply(api: Api, socket: WebSocket, text: str | bytes) -> None:
 
 
 async def _sent(sending: Awaitable[None]) -> None:
-    """Raises WebSocketDisconnect if the client went away, for which Starlette may raise a RuntimeError."""
+    """Raises WebSocketDisconnect if the client has disconnected, when Starlette may raise a RuntimeError."""
     try:
         await sending
     except RuntimeError as error:
@@ -97,7 +97,7 @@ async def _sent(sending: Awaitable[None]) -> None:
 
 
 async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[VideoRequest]:
-    """Returns the requests. If cancelled, waits for the thread that decodes, so that only one runs for each socket."""
+    """Returns the requests. If cancelled, waits for the decoding thread, so that each socket has at most one."""
     preparing = asyncio.ensure_future(api.video_requests(values))
     try:
         return await asyncio.shield(preparing)
@@ -109,7 +109,7 @@ async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[VideoRequest]:
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
     requests = await _prepared(api, values)
     if len(requests) != 1:
-        raise UserError("a WebSocket takes one poke at a time: send the next one after this answer")
+        raise UserError("a WebSocket takes one poke per request: send the next one separately", "poke", len(requests))
     (job,) = api.engine.submit(requests)
     start = {"id": number, "type": "start", "frames": requests[0].frames, "samples": requests[0].samples}
     try:

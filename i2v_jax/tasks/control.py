@@ -172,7 +172,7 @@ class Direction(Control):
         try:
             return np.array([directions.direction_bin(float(text))], np.int32)
         except ValueError as error:  # nan and infinity lie in no bin
-            raise UserError(f"direction={text}: a number is needed, in degrees, like 90", self.name, text) from error
+            raise UserError(f"direction={text} is not a number: give degrees, like 90", self.name, text) from error
 
     def random(self, rng: jax.Array, count: int) -> jax.Array:
         """Returns one-hots [count, 36] of uniform bins."""
@@ -279,7 +279,7 @@ class Poke(Control):
 def _finite(name: str, text: str, form: str) -> list[float]:
     values = numbers(name, text, form)
     if not np.isfinite(values).all():
-        raise UserError(f"{name}={text}: finite numbers are needed, {form}", name, text)
+        raise UserError(f"{name}={text} does not have the form {form} with finite numbers", name, text)
     return values
 
 

@@ -228,7 +228,7 @@ def test_a_socket_too_many_is_closed_and_requests_are_answered():
         with client.websocket_connect("/v1/stream") as socket:
             with client.websocket_connect("/v1/stream") as other, pytest.raises(WebSocketDisconnect) as refused:
                 other.receive_text()
-            assert (refused.value.code, refused.value.reason[:27]) == (1013, "too many are connected alre")
+            assert refused.value.code == 1013
             assert "i2v_open_sockets 1.0" in client.get("/metrics").text
             socket.send_json(REQUEST)
             assert len(answer(socket)[1]) == 6
