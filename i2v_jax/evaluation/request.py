@@ -73,6 +73,6 @@ def settings(
         "split": request.split,
         "checkpoint": model.checkpoint_sha256,
         "temperature": model.temperature,
-        "told": model.condition,
+        "condition": model.condition,
         "weights": weights_sha256,
     }

@@ -109,7 +109,7 @@ class Control(abc.ABC):
             data: `config.data` of the model.
             drawn: whether each sample drew a control at random, rather than using the true clip's.
         """
-        return f"told {'a random' if drawn else 'the true'} {self.name}"
+        return f"conditioned on {'a random' if drawn else 'the true'} {self.name}"
 
     def request(self, given: Mapping[str, str | None], size: int) -> NDArray[np.float32] | None:
         """Returns eta [1, width] of what a user asks for, None if nothing.
@@ -273,7 +273,7 @@ class Poke(Control):
 
     def describe(self, data: ConfigDict, *, drawn: bool = False) -> str:
         flow = "exact" if data.poke.flow == "exact" else "DIS"
-        return f"told a true poke, of the {flow} flow over {data.frames - 1} frames"
+        return f"conditioned on a true poke, from the {flow} flow over {data.frames - 1} frames"
 
 
 def _finite(name: str, text: str, form: str) -> list[float]:

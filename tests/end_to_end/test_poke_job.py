@@ -51,7 +51,7 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
     )
     assert done.returncode == 0, done.stderr
     psnr, ssim = json.loads((workdir / "evaluations" / "poke" / "metrics.json").read_text())
-    assert psnr["protocol"]["pairing"] == "aligned; told a true poke, of the exact flow over 5 frames"
+    assert psnr["protocol"]["pairing"] == "aligned; conditioned on a true poke, from the exact flow over 5 frames"
     assert psnr["protocol"]["num_real"] == 8
     assert np.isfinite(psnr["values"]).all() and np.abs(ssim["values"]).max() < 1  # hardly trained: of either sign
     assert "Nearest training clips" in (workdir / "evaluations" / "poke" / "index.html").read_text()

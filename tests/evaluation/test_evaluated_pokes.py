@@ -74,7 +74,7 @@ def test_the_scene_itself_is_best(tmp_path: pathlib.Path) -> None:
         measured = measure(model, request, tmp_path / str(share), batch_size=2)
         psnr, ssim = results.records(model, measured)
         values[share] = psnr.values[0], ssim.values[0]
-        assert psnr.protocol.pairing == "aligned; told a true poke, of the exact flow over 10 frames"
+        assert psnr.protocol.pairing == "aligned; conditioned on a true poke, from the exact flow over 10 frames"
         assert (psnr.protocol.num_real, psnr.protocol.frames, len(psnr.curve)) == (COUNT, 10, 10)
     assert values[0.95] > values[0.2]
     assert psnr.protocol.data == "plants"

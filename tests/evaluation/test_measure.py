@@ -111,7 +111,7 @@ def test_records_say_what_was_measured(model: EvaluatedModel, measured: Measured
     assert nats.protocol.num_generated == 0
     for record in records.values():
         assert record.protocol.clip_list_sha256 == measured.reader.listed.sha256
-        assert "told the true direction" in record.protocol.pairing
+        assert "conditioned on the true direction" in record.protocol.pairing
         assert record.model.checkpoint_sha256 == model.checkpoint_sha256
         assert record.model.step == 4
 
@@ -251,7 +251,7 @@ def test_a_second_evaluation_adds_its_records(
     assert read_records(tmp_path / "metrics.json") == (records[1], train, again)
     table = (tmp_path / "metrics.md").read_text()
     assert len(table.splitlines()) == 2 + 3 and len(said.splitlines()) == 2 + 2
-    assert {"sky_run, step 4", "aligned; told the true direction"} <= set(re.split(r" *\| *", table))
+    assert {"sky_run, step 4", "aligned; conditioned on the true direction"} <= set(re.split(r" *\| *", table))
     (tmp_path / "metrics.json").write_text('[{"protocol": {"metric": "fvd"}}]')
     with pytest.raises(UserError):
         write_numbers(tmp_path, records)

@@ -84,8 +84,8 @@ def test_release_quirks_reach_the_records_beside_earlier_ones(sky_run: pathlib.P
     *kept, psnr, nats = read_records(tmp_path / "metrics.json")
     assert tuple(kept) == before
     assert (psnr.protocol.metric, nats.protocol.metric) == ("psnr", "log_likelihood_release")
-    assert psnr.protocol.pairing.startswith("generated frame t with true frame t - 1; told")
-    assert before[0].protocol.pairing.startswith("aligned; told")
+    assert psnr.protocol.pairing.startswith("generated frame t with true frame t - 1; conditioned on")
+    assert before[0].protocol.pairing.startswith("aligned; conditioned on")
     assert nats.protocol.layer == "log-determinant without the activations"
     assert len(list(tmp_path.glob("clips-*.csv"))) == 2
 

@@ -58,7 +58,7 @@ _TEXTURES = dataclasses.replace(
     FVD, protocol="dtdb", pairing=_SHIFTED, start_frame_scored=False, data="dtdb_fire", size=128
 )
 _POKE = dataclasses.replace(
-    FVD, protocol="poke", pairing="aligned; told a true poke", data="taichi", start_frame_scored=False
+    FVD, protocol="poke", pairing="aligned; conditioned on a true poke", data="taichi", start_frame_scored=False
 )
 
 
@@ -67,7 +67,7 @@ _POKE = dataclasses.replace(
     [
         (FVD, {}, "99.3"),
         (FVD, {"split": "train"}, ""),
-        (FVD, {"pairing": "aligned; told the true endpoint"}, ""),
+        (FVD, {"pairing": "aligned; conditioned on the true endpoint"}, ""),
         (_TEXTURES, {}, "376.8"),
         (_TEXTURES, {"pairing": "aligned"}, ""),
         (_TEXTURES, {"metric": "fid_release"}, "24.2"),
