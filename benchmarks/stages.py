@@ -29,7 +29,7 @@ STAGES = ("video_vae", "image_ae", "flow")
 
 
 def make_config(size: str) -> ConfigDict:
-    """`demo`: that of `make demo`; `bair`: in bfloat16; `bair16`: a quarter of its channels and small batches, float32.
+    """Returns the configuration of `demo`, `bair` (bfloat16) or `bair16` (a quarter of the channels, float32).
 
     An epoch is one step long and the adversarial updates start in the second; couplings are those of the release, as in
     PyTorch. `quick` is as narrow as PyTorch's group norms allow.
@@ -118,7 +118,7 @@ class CompiledStage:
     """The programs of a stage, made and called as the training loop makes and calls them, and how long that took."""
 
     def __init__(self, config: ConfigDict, stage: str, folder: pathlib.Path) -> None:
-        """`folder` is for the checkpoints, of which there are none."""
+        """`folder` would hold the checkpoints; the benchmark writes none."""
         data: Pipeline = rows_pipeline(make_batch(config, stage), batch_size=config[stage].batch_size, seed=0)
         self._task, mesh = make_task(config, stage), meshes.make_mesh(config.mesh)
         self._trainer = Trainer(StageRun(stage, self._task, data, data, 2, config, folder), mesh, Interruption())

@@ -1,4 +1,4 @@
-"""The other side of the training benchmark: each stage of a configuration in plain eager PyTorch."""
+"""The PyTorch side of the training benchmark: each stage of a configuration in plain eager PyTorch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +44,7 @@ class LaplacianDistance(nn.Module):
 
 
 def make_runs(config: ConfigDict, stage: str, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
-    """Updates, named as in our task -> a function that takes one step with them.
+    """Returns updates, named as in the task of this package -> a function that takes one step with them.
 
     Empty if PyTorch has no such network: its image autoencoder is a ResNet-50 for images of 64 or 128 pixels.
     """
@@ -53,9 +53,9 @@ def make_runs(config: ConfigDict, stage: str, batch: dict[str, np.ndarray], devi
 
 
 class _FlopCount(TorchDispatchMode):
-    """Adds up what each product and convolution costs, forwards, backwards and twice backwards.
+    """Counts the operations of all products and convolutions: forward, backward and double backward.
 
-    PyTorch's own `FlopCounterMode` also follows modules, by hooks that a gradient inside of a step does not allow.
+    PyTorch's `FlopCounterMode` also tracks modules, with hooks that fail if a step computes a gradient inside.
     """
 
     total = 0
@@ -69,7 +69,7 @@ class _FlopCount(TorchDispatchMode):
 
 
 def count_flops(run: Callable[[], object]) -> int:
-    """Floating point operations of the products and convolutions of one call, double backward included."""
+    """Returns the floating point operations of all products and convolutions of a call, double backward included."""
     with _FlopCount() as counter:
         run()
     return counter.total

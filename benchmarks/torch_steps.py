@@ -26,7 +26,7 @@ Losses = dict[str, Tensor]
 
 
 def adam(*modules: nn.Module) -> torch.optim.Adam:
-    """The optimizer of stage 1: weight decay is L2 added to the gradient."""
+    """Returns the optimizer of stage 1: weight decay is L2 added to the gradient."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
     return torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-5)
 
@@ -42,7 +42,7 @@ def sample_posterior(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
 
 
 def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL(posterior || N(0, 1)) in nats, summed over z, averaged over the batch."""
+    """Returns KL(posterior || N(0, 1)) in nats, summed over z, averaged over the batch."""
     return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).sum(1).mean()
 
 
@@ -51,7 +51,7 @@ def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(logits: Tensor, video: Tensor) -> Tensor:
-    """Batch mean of the squared norm of d mean(logits) / d video."""
+    """Returns the batch mean of the squared norm of d mean(logits) / d video."""
     (gradient,) = torch.autograd.grad(logits.mean(), video, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean()
 
@@ -94,7 +94,7 @@ class Crop:
 
 
 def as_frames(video: Tensor) -> Tensor:
-    """[B, C, T, H, W] -> [B*T, C, H, W]."""
+    """Returns videos [B, C, T, H, W] as frames [B*T, C, H, W]."""
     return video.transpose(1, 2).flatten(0, 1)
 
 
@@ -202,7 +202,7 @@ class ImageStep:
         self.patch_optimizer = torch.optim.Adam(patch.parameters(), lr=2e-4, betas=(0.5, 0.9))
 
     def adaptive_weight(self, nll: Tensor, adversarial: Tensor) -> Tensor:
-        """|grad nll| / |grad adversarial| on the decoder's last layer."""
+        """Returns |grad nll| / |grad adversarial| on the decoder's last layer."""
         last = self.autoencoder.decoder.decoder.colorize.module.weight_bar
         (nll_gradient,) = torch.autograd.grad(nll, last, retain_graph=True)
         (adversarial_gradient,) = torch.autograd.grad(adversarial, last, retain_graph=True)
@@ -244,13 +244,13 @@ class FlowStep:
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Video -> a posterior sample z and the embedding of the start frame."""
+        """Returns a posterior sample z and the embedding of the start frame."""
         mean, logvar = self.video_encoder(video[:, :, 1:])
         embedding, _ = self.image_encoder(video[:, :, 0])
         return sample_posterior(mean, logvar, torch.randn_like(mean)), embedding
 
     def update(self, z: Tensor, condition: Tensor) -> Tensor:
-        """One optimizer step of the flow alone."""
+        """Takes one optimizer step of the flow alone."""
         loss = flow_loss(*self.flow(z, condition))
         apply_gradients(self.optimizer, loss)
         return loss.detach()

@@ -34,7 +34,7 @@ from benchmarks.stages import STAGES, CompiledStage, make_batch, make_config
 
 
 def compile_twice(config: Any, stage: str, table: timing.Table) -> CompiledStage:
-    """The stage, compiled with an empty cache and then again from it."""
+    """Returns the stage, after compiling it with an empty cache and again from the cache."""
     with tempfile.TemporaryDirectory() as folder:
         compiled = CompiledStage(config, stage, pathlib.Path(folder, "cold"))
         jax.clear_caches()

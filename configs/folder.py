@@ -2,11 +2,11 @@
 
 Commands:  python -m launch.prepare --dataset=folder --raw_dir=CLIPS --data_dir=PREPARED
            python -m launch.train --config=configs/folder.py --workdir=RUN --config.data.dir=PREPARED
-           with `--config=configs/folder.py:model=poke` the clips become an image that answers to pokes
-           with `--config=configs/folder.py:demo` narrow networks learn a handful of clips on two CPU cores
-Hardware:  one GPU at 64 or 128 pixels; `demo` two CPU cores, without discriminators and pretrained weights.
-Expected:  both follow from your clips; of `demo` docs/training.md shows a run on nine. `runlocal` tells in minutes
-           whether all stages run.
+           `--config=configs/folder.py:model=poke` for the poke model
+           `--config=configs/folder.py:demo` for a handful of clips on two CPU cores
+Hardware:  one GPU at 64 or 128 pixels; two CPU cores for `demo`, without discriminators and pretrained weights.
+Expected:  time and metrics depend on your clips; docs/training.md shows a run of `demo` on nine clips. `runlocal`
+           tests in minutes whether all stages run.
 """
 
 from i2v_jax.config import Config

@@ -4,7 +4,7 @@ from typing import Any
 
 from i2v_jax.config import Config
 
-# Of `runlocal`: what makes each stage narrow, and lets its discriminators start within four steps.
+# The fields of `runlocal` that make each stage narrow, and start its discriminators within four steps.
 _LOCAL: dict[str, dict[str, Any]] = {
     "video_vae": {
         "adversarial_epoch": 0.0,
@@ -62,7 +62,7 @@ def demo(config: Config) -> None:
 
 
 def local(config: Config) -> None:
-    """`runlocal`: every stage in a few steps with narrow networks, to see on a laptop whether all of it works."""
+    """Applies `runlocal`: a few steps of every stage with narrow networks, to test everything on a laptop."""
     config.train.update(
         log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, evaluate_clips=4, previews=2
     )

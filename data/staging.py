@@ -28,7 +28,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextlib.contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """A context in which any OSError becomes a UserError of one line."""
+    """Turns an OSError of its context into a UserError of one line."""
     try:
         yield
     except OSError as error:

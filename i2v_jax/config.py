@@ -59,7 +59,7 @@ class Field:
         return self.check(name, value)
 
     def error(self, name: str, value: Any) -> UserError:
-        """The error for a value that the field may not have."""
+        """Returns the error for an invalid value of the field."""
         return UserError(f"invalid value for {name}: {value!r} (must be {self._requirement()})", name, value)
 
     @property
@@ -158,7 +158,7 @@ class Config(ml_collections.ConfigDict):
         return UnknownFieldError(f"unknown field {path}: {hint}", path)
 
     def _names(self) -> list[str]:
-        """The dotted names of all fields."""
+        """Returns the dotted names of all fields."""
         return list(flat(self.to_dict()))
 
     def _inventory(self) -> str:

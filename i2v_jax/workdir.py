@@ -128,7 +128,7 @@ def _steps(workdir: pathlib.Path) -> dict[str, set[str]]:
 
 
 def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: Mapping[str, set[str]]) -> bool:
-    """Whether a stage with checkpoints depends on a field."""
+    """Returns whether a stage with checkpoints depends on a field."""
     if name == "stages":
         return not steps.keys() <= set(config.stages)
     section = _declaration(name, config).stage or name.partition(".")[0]
@@ -138,7 +138,7 @@ def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: M
 
 
 def _tuples(value: Any) -> Any:
-    """JSON has no tuples; configurations have no lists."""
+    """Returns a value with tuples for lists: JSON has no tuples, and configurations have no lists."""
     if isinstance(value, dict):
         return {name: _tuples(item) for name, item in value.items()}
     return tuple(value) if isinstance(value, list) else value

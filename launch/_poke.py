@@ -59,7 +59,7 @@ class PokedImage:
     impulse: bool
 
     def rows(self) -> list[Row]:
-        """One for each poke."""
+        """Returns one row for each poke."""
         return [
             Row(f"{self.name}_{index:02d}", self.start_frame, *poke, self.impulse)
             for index, poke in enumerate(zip(self.positions, self.displacements, strict=True))

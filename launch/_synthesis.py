@@ -28,7 +28,7 @@ SCALE = flags.DEFINE_integer(
 
 
 def requested_controls() -> dict[str, str | None]:
-    """Control name -> the text of its flag, None if it is not given. Raises UserError for an invalid --control."""
+    """Returns control name -> the text of its flag, None if not given. Raises UserError for an invalid --control."""
     direction = None if DIRECTION.value is None else str(DIRECTION.value)
     given = {"direction": direction, "endpoint": ENDPOINT.value}
     return given if CONTROL.value is None else given | named_control("--control", CONTROL.value)
@@ -54,7 +54,7 @@ def refuse(*names: str, why: str) -> None:
 
 
 def read_start_frames(paths: Sequence[str], size: int, crop: str) -> np.ndarray:
-    """Image files -> [B, size, size, 3] in [-1, 1]. Raises UserError for a file that is no image."""
+    """Returns image files as [B, size, size, 3] in [-1, 1]. Raises UserError for a file that is not an image."""
     return np.stack([images.read_image(path, size, crop) for path in paths])
 
 
@@ -62,7 +62,7 @@ Draw = Callable[[media.Pixels, int], media.Pixels]  # (enlarged frames, how many
 
 
 def enlarged(video: np.ndarray, scale: int, draw: Draw | None) -> media.Pixels:
-    """[T, H, W, 3] `scale` times as large, with what `draw` adds."""
+    """Returns a video [T, H, W, 3] enlarged `scale` times, after `draw`."""
     frames = media.enlarge(video, scale)
     return draw(frames, scale) if draw else frames
 
@@ -89,7 +89,7 @@ class Output:
         self.scale = scale or media.usual_scale(size)
 
     def video(self, name: str, video: np.ndarray, draw: Draw | None = None) -> None:
-        """[T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` adds to the enlarged frames."""
+        """Writes a video [T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` draws on the enlarged frames."""
 
         def drawn(scale: int) -> media.Pixels:
             return enlarged(video, scale, draw)
@@ -101,12 +101,12 @@ class Output:
         self._say(f"{name}.mp4", f"{name}.gif", f"{name}_strip.png")
 
     def picture(self, name: str, image: np.ndarray) -> None:
-        """[H, W, 3] as NAME.png."""
+        """Writes a picture [H, W, 3] as NAME.png."""
         media.write_png(self.folder / f"{name}.png", image, self.scale)
         self._say(f"{name}.png")
 
     def overview(self, name: str, video: np.ndarray) -> None:
-        """A composed video, already at its size, as NAME.mp4 and its last frame as NAME.png."""
+        """Writes a composed video, already enlarged, as NAME.mp4 and its last frame as NAME.png."""
         media.write_mp4(self.folder / f"{name}.mp4", video, self._fps)
         media.write_png(self.folder / f"{name}.png", video[-1])
         self._say(f"{name}.mp4", f"{name}.png")

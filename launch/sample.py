@@ -90,7 +90,7 @@ def _refuse_flags(about: "Description") -> None:
 
 
 def _write(output: _synthesis.Output, rows: Sequence[_synthesis.Row], videos: Any, about: "Description") -> None:
-    """Every sample of `videos` [R, S, T, H, W, 3]; where the model draws them, also all of them as a grid."""
+    """Writes every sample of `videos` [R, S, T, H, W, 3], and for a model that samples, a grid of them."""
     import numpy as np
 
     from i2v_jax import media

@@ -143,7 +143,7 @@ class ConditionalFlow(nn.Module):
         )
 
     def forward(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """z -> residual and log-determinant [B]."""
+        """Returns the residual of z and the log-determinant [B]."""
         log_det = z.new_zeros(z.shape[0])
         for block in self.sub_layers:
             z, block_log_det = block(z, condition)
@@ -157,5 +157,5 @@ class ConditionalFlow(nn.Module):
 
 
 def flow_loss(residual: Tensor, log_det: Tensor) -> Tensor:
-    """Negative log-likelihood under N(0, 1), without its constant, averaged over the batch."""
+    """Returns the negative log-likelihood under N(0, 1), without its constant, averaged over the batch."""
     return (0.5 * residual.square().sum(1)).mean() - log_det.mean()

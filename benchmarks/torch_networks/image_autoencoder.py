@@ -228,7 +228,7 @@ class ImageAutoencoder(nn.Module):
         self.decoder = ImageDecoder(image_size, z_dim)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Image -> reconstruction of a posterior sample, posterior mean, log-variance."""
+        """Returns the reconstruction of a posterior sample, the posterior mean and the log-variance."""
         mean, logvar = self.encoder(image)
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
         return self.decoder(z), mean, logvar

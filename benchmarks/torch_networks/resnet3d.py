@@ -10,7 +10,7 @@ NORM_GROUPS = 16
 
 
 def group_norm(channels: int, *, affine: bool = True) -> nn.GroupNorm:
-    """Of as many groups up to `NORM_GROUPS` as divide the channels."""
+    """Returns a group norm with the most groups, up to `NORM_GROUPS`, that divide the channels."""
     groups = next(groups for groups in range(min(NORM_GROUPS, channels), 0, -1) if channels % groups == 0)
     return nn.GroupNorm(groups, channels, affine=affine)
 

@@ -35,7 +35,7 @@ class PlantsDataSet(EmbeddedDataSet):
         count: int,
         seed: int,
     ) -> np.ndarray:
-        """See `KnownAnswers`: the poked plant goes where it is sent, the breeze moves the others."""
+        """Returns the true responses, see `KnownAnswers`: the poke moves its plant, the breeze moves the others."""
         times, rng = plants.clip_times(data.frames)[1:], np.random.default_rng([seed, index])
         (x, y), (dx, dy) = position, displacement
         (pull,) = plants.pull_at(split, index, data.size, (x, y), (dx, dy))

@@ -73,7 +73,7 @@ class EvaluatedModel:
         )
 
     def log_likelihood(self, clips: Batch, example_ids: Sequence[int], seed: int, exact: bool) -> Array:
-        """log p(z | x0) [B] in nats, see `LatentGenerator.log_likelihood`. Raises UserError without a latent."""
+        """Returns log p(z | x0) [B], see `LatentGenerator.log_likelihood`. Raises UserError without a latent."""
         if not isinstance(self.generator, LatentGenerator):
             raise UserError(f"{self.name} has no likelihood: leave such metrics out of --metrics")
         return self.generator.log_likelihood(
@@ -85,7 +85,7 @@ class EvaluatedModel:
         )
 
     def clip_features(self, video: Array) -> Array:
-        """[B, 1 + T, H, W, 3] -> [B, n], where clips that look and move alike are close."""
+        """Returns features [B, n] of clips [B, 1 + T, H, W, 3]; clips that look and move alike are close."""
         return self.generator.clip_features(self._first_frames(video))
 
     @property
@@ -117,7 +117,7 @@ def load_evaluated_model(
     batch_size: int = 8,
     checkpoint: Choice = "latest",
 ) -> EvaluatedModel:
-    """The model of a work directory, on all devices of this process; arguments and errors as of `load_generator`."""
+    """Returns the model of a work directory, on all devices of this process; see `load_generator`."""
     folder = pathlib.Path(workdir)
     config = read_workdir(folder)
     devices = jax.local_devices()
@@ -135,7 +135,7 @@ def load_evaluated_model(
 
 
 def variables_sha256(variables: Mapping[str, Any]) -> str:
-    """Of all arrays with their paths, types and shapes, in the order of the paths."""
+    """Returns the SHA-256 of all arrays with their paths, types and shapes, in the order of the paths."""
     digest = hashlib.sha256()
     for path, leaf in sorted(flax.traverse_util.flatten_dict(dict(variables), sep="/").items()):
         array = np.ascontiguousarray(leaf)

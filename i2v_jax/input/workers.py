@@ -19,7 +19,7 @@ _NOT_FOR_WORKERS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """A context to start workers in: they inherit blocked signals, and ignore them before any arrives."""
+    """Blocks signals while workers start: they inherit blocked signals, and ignore them before any arrives."""
     resource_tracker.ensure_running()  # otherwise the first worker starts it, which unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:

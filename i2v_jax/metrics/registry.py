@@ -26,7 +26,7 @@ _INEXACT = "log-determinant without the activations"
 
 
 def _dynamic_textures(frames: int, **changes: Any) -> dict[str, Any]:
-    """The fields of metrics of the I3D for clips of 16 or of 32 frames of dynamic textures."""
+    """Returns the fields of metrics of the I3D for clips of 16 or of 32 frames of dynamic textures."""
     backbone = f"i3d_dynamic_textures_{frames}"
     return {
         "backbone": Backbone(backbone, backbone),
@@ -39,7 +39,7 @@ def _dynamic_textures(frames: int, **changes: Any) -> dict[str, Any]:
 
 
 def _dtfvd(frames: int) -> tuple[Metric, ...]:
-    """The release's scripts take the features in front of the classifier, and whole batches of them."""
+    """Returns the fields of DTFVD. The release uses the features before the classifier, in complete batches."""
     name = f"dtfvd_{frames}"
     fields = {"title": "DTFVD", "full_name": "Fréchet video distance of dynamic textures", **_dynamic_textures(frames)}
     release = {"layer": "pooled", "release_batch": 40}
@@ -50,7 +50,7 @@ def _dtfvd(frames: int) -> tuple[Metric, ...]:
 
 
 def _dti3d(frames: int) -> tuple[Metric, ...]:
-    """As `_dtfvd`."""
+    """Returns the fields of DTI3D diversity; see `_dtfvd`."""
     name = f"diversity_dti3d_{frames}"
     fields = {
         "title": "DIV DTI3D",
@@ -67,7 +67,7 @@ def _dti3d(frames: int) -> tuple[Metric, ...]:
 
 
 def _with_release(metric: Metric, **changes: Any) -> tuple[Metric, Metric]:
-    """A metric, and what the authors' scripts compute under its name."""
+    """Returns a metric, and the one that the authors' scripts compute under its name."""
     name = f"{metric.name}_release"
     return dataclasses.replace(metric, release=name), dataclasses.replace(metric, name=name, **changes)
 

@@ -38,7 +38,7 @@ def code_size(size: int) -> int:
 
 
 def output_layer(dtype: Any, name: str | None = None) -> Conv:
-    """The last convolution, [B, H, W, C] -> [B, H, W, 3]. Gradients of its kernel weigh the adversarial term."""
+    """Applies the last convolution, [B, H, W, C] -> [B, H, W, 3]. Its gradients weigh the adversarial term."""
     return Conv(3, (3, 3), padding=1, spectral_norm="stored", dtype=dtype, name=name)
 
 

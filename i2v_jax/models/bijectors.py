@@ -63,11 +63,11 @@ class ActNorm(distrax.Bijector):
         return _zero_log_det(x) + jnp.sum(jnp.log(jnp.abs(self._scale)), axis=-1)
 
     def forward_and_log_det(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...])."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]."""
         return self._scale * (x + self._loc), self._log_det(x)
 
     def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...])."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]."""
         return y / self._scale - self._loc, -self._log_det(y)
 
 
@@ -89,11 +89,11 @@ class InverseLeakyReLU(distrax.Bijector):
         return jnp.sum(x < 0, axis=-1).astype(_at_least_float32(x)) * jnp.log(self._slope)
 
     def forward_and_log_det(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...])."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]."""
         return jnp.where(x < 0, x * self._slope, x), self._log_det(x)
 
     def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...])."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]."""
         return jnp.where(y < 0, y / self._slope, y), -self._log_det(y)
 
 
@@ -114,13 +114,13 @@ class AffineCoupling(distrax.Bijector):
         return bounded_log_scale(s.astype(dtype), self._scale), shift.astype(dtype)
 
     def forward_and_log_det(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...]); D is even."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]; D is even."""
         kept, changed = jnp.split(x, 2, axis=-1)
         log_scale, shift = self._log_scale_and_shift(kept)
         return jnp.concatenate([kept, changed * jnp.exp(log_scale) + shift], axis=-1), jnp.sum(log_scale, axis=-1)
 
     def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...]); D is even."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]; D is even."""
         kept, changed = jnp.split(y, 2, axis=-1)
         log_scale, shift = self._log_scale_and_shift(kept)
         return jnp.concatenate([kept, (changed - shift) * jnp.exp(-log_scale)], axis=-1), -jnp.sum(log_scale, axis=-1)
@@ -134,11 +134,11 @@ class Shuffle(distrax.Bijector):
         self._permutation = permutation
 
     def forward_and_log_det(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...])."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]."""
         return jnp.take(x, self._permutation, axis=-1), _zero_log_det(x)
 
     def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...])."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]."""
         return jnp.take(y, jnp.argsort(self._permutation), axis=-1), _zero_log_det(y)
 
 
@@ -149,15 +149,15 @@ class SwapHalves(distrax.Bijector):
         super().__init__(event_ndims_in=1, is_constant_jacobian=True)
 
     def forward_and_log_det(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...]); D is even."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]; D is even."""
         first, second = jnp.split(x, 2, axis=-1)
         return jnp.concatenate([second, first], axis=-1), _zero_log_det(x)
 
     def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., D] -> ([..., D], [...]); D is even."""
+        """Returns the image [..., D] and the log-determinant [...] of an event [..., D]; D is even."""
         return self.forward_and_log_det(y)
 
 
 def double_coupling(first: Conditioner, second: Conditioner, scale: Scale = "exp") -> distrax.Chain:
-    """Two affine couplings with the halves swapped in between: (a, b) -> (b', a'), which changes every entry once."""
+    """Returns two affine couplings with swapped halves in between: (a, b) -> (b', a'), which changes all entries."""
     return chain([AffineCoupling(first, scale), SwapHalves(), AffineCoupling(second, scale)])

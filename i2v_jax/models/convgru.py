@@ -128,7 +128,7 @@ class Dynamics(nn.Module):
     def advance(
         self, start: tuple[jax.Array, ...], latent_poke: jax.Array, frames: int, first: int | jax.Array
     ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
-        """The cells' states before frame number `first` -> those after `frames` more, and the states of these frames.
+        """Advances the cells' states before frame `first` by `frames`; returns the last states and those of all frames.
 
         A roll-out in parts equals one at once.
         """

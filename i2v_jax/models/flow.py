@@ -81,7 +81,7 @@ class FlowBlock(nn.Module):
         return self.bijector(condition, exact_logdet).forward_and_log_det(x)
 
     def bijector(self, condition: jax.Array, exact_logdet: bool) -> distrax.Bijector:
-        """The block given condition [B, c], on events [B, z_dim]."""
+        """Returns the block as a bijector of events [B, z_dim], given the condition [B, c]."""
         norm = self.norm.variables["params"]
         return bijectors.chain(
             [
@@ -165,7 +165,7 @@ class ConditionalFlow(nn.Module):
         return z, total
 
     def inverse(self, residual: jax.Array, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """residual [B, z_dim], condition [B, c] -> z [B, z_dim], log|det d z / d residual| [B] in nats."""
+        """Returns z [B, z_dim] of a residual and a condition [B, c], and log|det d z / d residual| [B] in nats."""
         return self.bijector(condition).inverse_and_log_det(residual)
 
     def bijector(self, condition: jax.Array) -> distrax.Bijector:
@@ -189,5 +189,5 @@ def standard_normal_log_prob(x: jax.Array) -> jax.Array:
 
 
 def bits_per_dimension(log_prob: Values, dimensions: int) -> Values:
-    """Nats of a whole event -> bits per dimension (lower is better; a standard normal has 2.05 on its own samples)."""
+    """Converts nats of an event to bits per dimension (lower is better; a standard normal has 2.05 on itself)."""
     return -log_prob / (dimensions * math.log(2))

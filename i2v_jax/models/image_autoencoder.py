@@ -80,11 +80,11 @@ class ImageAutoencoder(nn.Module):
         self.decoder = ImageDecoder(self.z_dim, self.size, self.channels, self.mlp_width, self.num_classes, self.dtype)
 
     def encode(self, images: jax.Array, train: bool = False) -> Posterior:
-        """[B, size, size, 3] in [-1, 1] -> posterior with mean and logvar [B, z_dim]."""
+        """Returns the posterior of images [B, size, size, 3] in [-1, 1], with mean and logvar [B, z_dim]."""
         return self.encoder(images, train)
 
     def decode(self, code: jax.Array, train: bool = False) -> jax.Array:
-        """[B, z_dim] -> [B, size, size, 3] in (-1, 1)."""
+        """Returns images [B, size, size, 3] in (-1, 1) of z [B, z_dim]."""
         return self.decoder(code, train)
 
     def __call__(

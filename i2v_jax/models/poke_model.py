@@ -221,11 +221,11 @@ class PokeModel(nn.Module):
         return self.decode(self.predict(self.encode(start_frame), self.encode_poke(poke), self.frames))
 
     def encode(self, images: jax.Array) -> States:
-        """[B, H, W, 3] in [-1, 1] -> object states [B, h, w, C], the deepest first."""
+        """Returns the object states [B, h, w, C], the deepest first, of images [B, H, W, 3] in [-1, 1]."""
         return self.object_encoder(images)
 
     def encode_poke(self, poke: jax.Array) -> jax.Array:
-        """[B, H, W, 2] in pixels -> [B, h, w, D]."""
+        """Returns features [B, h, w, D] of poke maps [B, H, W, 2] in pixels."""
         return self.poke_encoder(poke)
 
     def predict(self, states: States, latent_poke: jax.Array, frames: int) -> States:

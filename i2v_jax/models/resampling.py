@@ -10,7 +10,7 @@ from i2v_jax.interpolation import linear_weights
 
 
 def repeat(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
-    """Nearest-neighbor up-sampling by whole factors, one per axis between the batch and the channels."""
+    """Repeats values (nearest-neighbor up-sampling) by one integer factor per axis between batch and channels."""
     for axis, factor in enumerate(factors, start=1):
         if factor > 1:
             x = jnp.repeat(x, factor, axis)
@@ -18,7 +18,7 @@ def repeat(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
 
 
 def resize_bilinear(images: jax.Array, height: int, width: int) -> jax.Array:
-    """[..., H, W, C] -> [..., height, width, C], corners aligned, without anti-aliasing."""
+    """Resizes [..., H, W, C] to [..., height, width, C], with aligned corners and without anti-aliasing."""
     if images.shape[-3:-1] == (height, width):
         return images
     rows, columns = np.linspace(0, images.shape[-3] - 1, height), np.linspace(0, images.shape[-2] - 1, width)
@@ -26,7 +26,7 @@ def resize_bilinear(images: jax.Array, height: int, width: int) -> jax.Array:
 
 
 def interpolate(images: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.Array:
-    """Bilinear interpolation on a grid: [..., H, W, C] -> [..., len(rows), len(columns), C].
+    """Interpolates bilinearly on a grid: [..., H, W, C] -> [..., len(rows), len(columns), C].
 
     It separates into two matrix products, which run in full precision on accelerators too.
 

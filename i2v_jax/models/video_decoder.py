@@ -49,7 +49,7 @@ class SpadeModulation(nn.Module):
 
 @jax.custom_vjp
 def _modulate(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
-    """scale * x + bias for x [B, T, H, W, C], scale and bias [B, 1, H, W, C].
+    """Returns scale * x + bias for x [B, T, H, W, C], scale and bias [B, 1, H, W, C].
 
     Its gradients are summed frame by frame, in float32: on a CPU, XLA is slow at reducing a middle axis.
     """

@@ -49,7 +49,7 @@ def in_chunks(
 
 
 def on_every_device(tree: Any, mesh: Mesh | None) -> Any:
-    """A pytree on all devices of the mesh, or on the default device."""
+    """Places a pytree on all devices of the mesh, or on the default device."""
     return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
 
 
@@ -59,13 +59,13 @@ def _filled(array: NDArray[Any], size: int) -> NDArray[Any]:
 
 
 def wrong_shape(name: str, array: NDArray[Any], needed: str) -> UserError:
-    """The error of an argument of the wrong shape."""
+    """Returns the error for an argument of the wrong shape."""
     shape = list(array.shape)
     return UserError(f"invalid shape of {name}: {shape} (must be {needed})", field=name, value=shape)
 
 
 def checked_frames(frames: ArrayLike, size: int) -> Array:
-    """Start frames [B, size, size, 3] as float32. Raises UserError for another shape."""
+    """Returns start frames [B, size, size, 3] as float32. Raises UserError for another shape."""
     array = np.asarray(frames, np.float32)
     if array.ndim != 4 or array.shape[1:] != (size, size, 3) or not len(array):
         raise wrong_shape("start_frames", array, f"[B, {size}, {size}, 3]")
@@ -93,7 +93,7 @@ def checked_pokes(
 
 
 def frame_for_each(start_frames: ArrayLike, count: int, size: int) -> Array:
-    """Start frames [B, size, size, 3], or one for all -> [count, size, size, 3]. Raises UserError for others."""
+    """Returns `count` start frames, from as many or one for all, [B, size, size, 3]. Raises UserError for others."""
     x0 = checked_frames(start_frames, size)
     if len(x0) not in (1, count):
         raise UserError(

@@ -126,7 +126,7 @@ class CinnGenerator(LatentGenerator):
         return np.concatenate(list(parts), axis=1)
 
     def recontrol(self, video: ArrayLike, old_control: ArrayLike, new_control: ArrayLike) -> Array:
-        """Video-to-video control: the motion of clips under their own eta, decoded under another.
+        """Returns clips under another control (video-to-video): the motion under their own eta, decoded under another.
 
         [B, 17, H, W, 3], [B, n], [B, n] -> [B, 16, H, W, 3].
         """
@@ -134,7 +134,7 @@ class CinnGenerator(LatentGenerator):
         return self.transfer(self.encode_motion(clip, old_control), clip[:, 0], new_control)
 
     def reconstruct(self, video: ArrayLike) -> Array:
-        """Encoder and decoder alone, with the posterior's mean: [B, 17, H, W, 3], x0 first -> [B, 16, H, W, 3]."""
+        """Returns reconstructions [B, 16, H, W, 3] from the posterior's mean of clips [B, 17, H, W, 3], x0 first."""
         clip = self._checked_clip(video)
         return self._run("decode", clip[:, 0], self._run("encode", clip[:, 1:]))
 
@@ -154,7 +154,7 @@ class CinnGenerator(LatentGenerator):
         return self._run("log_prob" if exact else "release_log_prob", z, self._run("embed", clip[:, 0]), eta)
 
     def clip_features(self, video: ArrayLike) -> Array:
-        """The posterior's mean of z [B, z]."""
+        """Returns the posterior's mean of z [B, z]."""
         return self._run("encode", self._checked_clip(video)[:, 1:])
 
     def encode_control(self, values: jax.Array | NDArray[Any]) -> jax.Array:

@@ -29,42 +29,42 @@ class CinnNetworks:
     flow: nn.Module | None  # ConditionalFlow; None for the ablation without it: z itself is standard normal
 
     def encode(self, variables: Any, clip: jax.Array) -> jax.Array:
-        """The posterior's mean of z of clips [N, 16, H, W, 3] without x0."""
+        """Returns the posterior's mean of z of clips [N, 16, H, W, 3] without x0."""
         posterior: Any = self.encoder.apply(variables["encoder"], clip)
         return posterior.mean.astype(jnp.float32)
 
     def encode_sample(self, variables: Any, clip: jax.Array, noise: jax.Array) -> jax.Array:
-        """A sample of the posterior with standard normal noise [N, z]."""
+        """Returns a sample of the posterior with standard normal noise [N, z]."""
         posterior: Any = self.encoder.apply(variables["encoder"], clip)
         return posterior.sample_with(noise).astype(jnp.float32)
 
     def embed(self, variables: Any, x0: jax.Array) -> jax.Array:
-        """The embedding of x0; of width 0 without an image encoder."""
+        """Returns the embedding of x0; of width 0 without an image encoder."""
         if self.image_encoder is None:
             return jnp.zeros((x0.shape[0], 0))
         posterior: Any = self.image_encoder.apply(variables["image_encoder"], x0)
         return posterior.mean.astype(jnp.float32)
 
     def forward(self, variables: Any, z: jax.Array, embedding: jax.Array, eta: jax.Array) -> jax.Array:
-        """nu = T(z; x0, eta)."""
+        """Returns nu = T(z; x0, eta)."""
         if self.flow is None:
             return z
         nu: Any = self.flow.apply(variables["flow"], z, _condition(embedding, eta))
         return nu[0].astype(jnp.float32)
 
     def inverse(self, variables: Any, nu: jax.Array, embedding: jax.Array, eta: jax.Array) -> jax.Array:
-        """z = T^-1(nu; x0, eta)."""
+        """Returns z = T^-1(nu; x0, eta)."""
         if self.flow is None:
             return nu
         z: Any = self.flow.apply(variables["flow"], nu, _condition(embedding, eta), method="inverse")
         return z[0].astype(jnp.float32)
 
     def log_prob(self, variables: Any, z: jax.Array, embedding: jax.Array, eta: jax.Array) -> jax.Array:
-        """log p(z | x0, eta) [N] in nats."""
+        """Returns log p(z | x0, eta) [N] in nats."""
         return self._log_prob(variables, z, embedding, eta, exact=True)
 
     def release_log_prob(self, variables: Any, z: jax.Array, embedding: jax.Array, eta: jax.Array) -> jax.Array:
-        """As `log_prob`, without the activations' log-determinants."""
+        """Returns `log_prob` without the activations' log-determinants."""
         return self._log_prob(variables, z, embedding, eta, exact=False)
 
     def decode(self, variables: Any, x0: jax.Array, z: jax.Array) -> jax.Array:
@@ -113,20 +113,20 @@ def roll_out(
 
 
 def draw_residuals(rng: jax.Array, part: Any, z_dim: int, example_ids: jax.Array, samples: jax.Array) -> jax.Array:
-    """nu [N, z] of part number `part` of a chain, standard normal, one for each pair of example id and sample [N]."""
+    """Draws nu [N, z] of part `part` of a chain, standard normal, one for each pair of example id and sample [N]."""
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1 + part), (z_dim,)))(
         _keys(rng, example_ids, samples)
     )
 
 
 def draw_noise(rng: jax.Array, z_dim: int, example_ids: jax.Array) -> jax.Array:
-    """Standard normal [N, z] of posterior samples, one for each example id [N]."""
+    """Draws standard normal noise [N, z] of posterior samples, one for each example id [N]."""
     keys = _keys(rng, example_ids, jnp.zeros_like(example_ids))
     return jax.vmap(lambda key: jax.random.normal(key, (z_dim,)))(keys)
 
 
 def draw_controls(rng: jax.Array, control: Control, example_ids: jax.Array, samples: jax.Array) -> jax.Array:
-    """eta [N, n], uniform, one for each pair of example id and sample [N]."""
+    """Draws eta [N, n], uniform, one for each pair of example id and sample [N]."""
 
     def draw(key: jax.Array) -> jax.Array:
         return control.random(jax.random.fold_in(key, 0), 1)[0]

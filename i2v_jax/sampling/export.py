@@ -27,7 +27,7 @@ def export_sampler(
     temperature: float = 1.0,
     chain: Chain = "same_z",
 ) -> export.Exported:
-    """`Generator.sampler` with the parameters, for any batch size.
+    """Exports `Generator.sampler` with the parameters, for any batch size.
 
     Returns:
       What `exported.call(start_frames [B, H, W, 3], seed [], values)` runs. Only a model with control has the third
@@ -69,7 +69,7 @@ def write(exported: export.Exported, path: pathlib.Path) -> None:
 
 
 def example(path: pathlib.Path, generator: Generator) -> str:
-    """Five lines of Python that use the artifact."""
+    """Returns five lines of Python that use the artifact."""
     about = generator.describe()
     size, values = about.size, about.control.example(about.size)
     if about.impulse:

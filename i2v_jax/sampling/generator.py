@@ -64,7 +64,7 @@ class Generator(abc.ABC):
     def sampler(
         self, num_samples: int, frames: int | None = None, temperature: float = 1.0, chain: Chain = "same_z"
     ) -> Sampler:
-        """`generate` as a pure function of variables and arrays, for any batch size; arguments as for `generate`."""
+        """Returns `generate` as a pure function of variables and arrays, for any batch size; same arguments."""
 
     @abc.abstractmethod
     def stream(
@@ -136,15 +136,15 @@ class Generator(abc.ABC):
 
     @abc.abstractmethod
     def encode_control(self, values: jax.Array | NDArray[Any]) -> jax.Array:
-        """The values [B, ...] of `describe().control` as the control [B, n] of `generate` and the other methods."""
+        """Returns the control [B, n] of the other methods, from values [B, ...] of `describe().control`."""
 
     @abc.abstractmethod
     def clip_control(self, clips: Mapping[str, NDArray[Any]]) -> Array:
-        """The control [B, n] under which clips move, arrays of a batch. Raises UserError if the batch lacks some."""
+        """Returns the control [B, n] of clips, the arrays of a batch. Raises UserError if some are missing."""
 
     @abc.abstractmethod
     def clip_features(self, video: ArrayLike) -> Array:
-        """[B, 1 + T, H, W, 3], x0 first, T as in training -> [B, n]: clips that look and move alike are close."""
+        """Returns features [B, n] of clips [B, 1 + T, H, W, 3], x0 first, T as in training; similar clips are close."""
 
     @functools.cached_property
     def placed(self) -> Any:
@@ -170,7 +170,7 @@ class LatentGenerator(Generator):
 
     @abc.abstractmethod
     def encode_motion(self, video: ArrayLike, control: ArrayLike | None = None) -> Array:
-        """The motion of clips beyond what start frame and control say: nu [B, z] of the posterior's mean.
+        """Returns the motion of clips that start frame and control do not determine: nu [B, z] of the posterior's mean.
 
         Args:
             video: [B, 1 + T, H, W, 3], x0 first, T as in training.
@@ -185,7 +185,7 @@ class LatentGenerator(Generator):
         control: ArrayLike | None = None,
         frames: int | None = None,
     ) -> Array:
-        """The motion nu [B, z] on start frames [B, H, W, 3] under control [B, n] -> [B, T, H, W, 3].
+        """Applies the motion nu [B, z] to start frames [B, H, W, 3] under control [B, n] -> [B, T, H, W, 3].
 
         Each of the three may have a single row that serves all.
         """
@@ -200,7 +200,7 @@ class LatentGenerator(Generator):
         exact: bool = True,
         example_ids: Sequence[int] | None = None,
     ) -> Array:
-        """log p(z | x0, control) [B] in nats of one posterior sample z of each clip.
+        """Returns log p(z | x0, control) [B] in nats of one posterior sample z of each clip.
 
         Args:
             video: [B, 1 + T, H, W, 3], x0 first, T as in training.

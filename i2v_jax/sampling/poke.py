@@ -70,7 +70,7 @@ class PokeGenerator(Generator):
         chain: Chain = "same_z",
         example_ids: Sequence[int] | None = None,
     ) -> Array:
-        """See `Generator.generate`; one program for each length T."""
+        """Returns videos, see `Generator.generate`; compiles one program for each length T."""
         x0, pokes = self._checked(start_frames, control)
         program = self._whole(self._checked_length(frames))
         return np.repeat(self._in_chunks(program, x0, pokes, label="poke")[:, None], num_samples, axis=1)
@@ -107,7 +107,7 @@ class PokeGenerator(Generator):
     def respond(
         self, start_frames: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
     ) -> Array:
-        """What each start frame does when it is poked.
+        """Returns the response of each start frame to a poke.
 
         Args:
             start_frames: x0 [B, H, W, 3], or [1, H, W, 3] for several pokes of one image.
@@ -132,7 +132,7 @@ class PokeGenerator(Generator):
         return np.concatenate(parts)
 
     def structure(self, start_frame: ArrayLike, position: ArrayLike, seed: int = 0, count: int = 0) -> Array:
-        """Which parts of an image belong to the poked one (section 4.2, figure 5).
+        """Returns which parts of an image move with the poked one (section 4.2, figure 5).
 
         Random pokes at one place; the optical flow from x0 to the last frame of each answer; per pixel the variance of
         the difference between its motion and that of the poked pixel (`metrics.motion.motion_variance`).
@@ -158,23 +158,23 @@ class PokeGenerator(Generator):
         return motion_variance(flows, (x, y))
 
     def clip_features(self, video: ArrayLike) -> Array:
-        """The deepest object states of the first and the last frame."""
+        """Returns the deepest object states of the first and the last frame."""
         clips = np.asarray(video, np.float32)
         return np.concatenate([self.states(clips[:, frame]) for frame in (0, self.frames)], axis=1)
 
     def states(self, frames: ArrayLike) -> Array:
-        """The deepest object states of frames [B, H, W, 3], flattened: [B, h * w * C]."""
+        """Returns the deepest object states of frames [B, H, W, 3], flattened: [B, h * w * C]."""
         return self._in_chunks(self._deepest, checked_frames(frames, self.size))
 
     def encode_control(self, values: jax.Array | NDArray[Any]) -> jax.Array:
-        """The networks take pokes as they are."""
+        """Returns the pokes unchanged: they are the control."""
         return jnp.asarray(values, jnp.float32)
 
     def clip_control(self, clips: Mapping[str, NDArray[Any]]) -> Array:
         return np.asarray(POKE.values_of([clips[name] for name in POKE.arrays]), np.float32)
 
     def _checked(self, start_frames: ArrayLike, control: ArrayLike | None) -> tuple[Array, Array]:
-        """x0 and pokes, one for each other. Pokes of length zero are valid here."""
+        """Returns x0 and as many pokes. Pokes of length zero are valid here."""
         if control is None:
             raise UserError("this model needs pokes: give a poke for each start frame", field="control")
         pokes = np.asarray(control, np.float32)
@@ -211,7 +211,7 @@ class PokeGenerator(Generator):
         return _still_where_not_poked(video, x0, pokes).astype(jnp.float32)
 
     def _whole(self, frames: int) -> Callable[..., jax.Array]:
-        """The compiled function of one length."""
+        """Returns the compiled function for one length."""
         if frames not in self._programs:
             self._programs[frames] = jax.jit(functools.partial(self._respond, frames=frames))
         return self._programs[frames]
@@ -242,11 +242,11 @@ class PokeGenerator(Generator):
 
 
 def likeness(variance: Array) -> Array:
-    """[H, W] of `PokeGenerator.structure` -> 1 where pixels move with the poked one, down to 0 where they do not."""
+    """Maps `PokeGenerator.structure` [H, W] to [0, 1]: 1 where pixels move with the poked one, 0 where they do not."""
     return np.clip(1.0 - variance / max(float(np.quantile(variance, 0.9)), 1e-6), 0.0, 1.0)
 
 
 def _still_where_not_poked(video: jax.Array, x0: jax.Array, pokes: jax.Array) -> jax.Array:
-    """x0, repeated, in place of the videos [B, T, H, W, 3] of pokes of length zero."""
+    """Replaces the videos [B, T, H, W, 3] of pokes of length zero by x0, repeated."""
     moving = (pokes[:, 2:] != 0).any(axis=1)
     return jnp.where(moving[:, None, None, None, None], video, x0[:, None])

@@ -82,11 +82,11 @@ class Job:
         return np.concatenate([part async for part in self.parts()], axis=1)
 
     def restart(self) -> None:
-        """For the engine: prepares for the same frames to be computed again."""
+        """Prepares for computing the same frames again. Only the engine calls it."""
         self._computed = 0
 
     def deliver(self, part: Array) -> bool:
-        """For the engine: delivers the next frames. Returns whether they are the first ones."""
+        """Delivers the next frames and returns whether they are the first ones. Only the engine calls it."""
         first = self._delivered == 0
         self._computed += part.shape[1]
         new = self._computed - self._delivered
@@ -96,7 +96,7 @@ class Job:
         return first
 
     def finish(self, error: Exception | None = None) -> None:
-        """For the engine: ends the answer, with an error if it failed."""
+        """Ends the answer, with an error if it failed. Only the engine calls it."""
         self._put(error)
 
     def _put(self, item: Array | Exception | None) -> None:

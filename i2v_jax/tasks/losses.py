@@ -8,12 +8,12 @@ from i2v_jax.models.layers import at_least_float32
 
 
 def hinge_discriminator(real: jax.Array, fake: jax.Array) -> jax.Array:
-    """(mean max(0, 1 - real) + mean max(0, 1 + fake)) / 2 of logits of any shape (Lim and Ye 2017). Scalar."""
+    """Returns (mean max(0, 1 - real) + mean max(0, 1 + fake)) / 2 of logits of any shape (Lim and Ye 2017)."""
     return (jnp.mean(jax.nn.relu(1 - real)) + jnp.mean(jax.nn.relu(1 + fake))) / 2
 
 
 def feature_matching(real: tuple[jax.Array, ...], fake: tuple[jax.Array, ...]) -> jax.Array:
-    """Mean over the maps of the mean absolute difference (Wang et al. 2018); no gradient into the real ones. Scalar."""
+    """Returns the mean over maps of their mean absolute difference (Wang et al. 2018); real maps get no gradient."""
     differences = [
         jnp.mean(jnp.abs(at_least_float32(jax.lax.stop_gradient(a)) - at_least_float32(b)))
         for a, b in zip(real, fake, strict=True)
@@ -40,5 +40,5 @@ def adversarial_terms(
 
 
 def fold_time(video: jax.Array) -> jax.Array:
-    """[B, T, H, W, C] -> [B * T, H, W, C]."""
+    """Returns videos [B, T, H, W, C] as frames [B * T, H, W, C]."""
     return video.reshape(-1, *video.shape[2:])

@@ -63,7 +63,7 @@ def description(name: str, field: str, pretrained: str) -> str:
 
 
 def _vgg_variables(name: str, field: str) -> Variables:
-    """VGG16 is part of LPIPS."""
+    """Returns the variables of VGG16, which is part of LPIPS."""
     if name == "vgg16":
         return {"params": _load("lpips", name, field)["params"]["vgg"]}
     return _load(name, name, field)

@@ -111,7 +111,7 @@ class Poke:
     def dynamic_loss(
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
-        """L_rec of the roll-out's frames and L_traj of its states against those of the true frames."""
+        """Returns L_rec of the roll-out's frames and L_traj of its states, compared with those of the true frames."""
         loss, metrics = self._dynamic_terms(networks, self.respond(networks, batch), self.target(batch))
         return loss, ({}, metrics)
 

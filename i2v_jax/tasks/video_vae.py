@@ -183,7 +183,7 @@ class VideoVAE:
         return at_least_float32(video), posterior
 
     def _windows(self, outputs: Outputs, batch: Batch, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(real, fake) [B, window, H, W, 3]."""
+        """Returns (real, fake) windows [B, window, H, W, 3]."""
         start = self.draws(batch, rng).window_start
 
         def window(video: jax.Array) -> jax.Array:

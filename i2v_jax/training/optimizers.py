@@ -44,7 +44,7 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
 
 
 def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Orthogonalized momentum for kernels (Jordan et al. 2024), Nesterov's Adam for vectors, at one learning rate.
+    """Returns Muon: orthogonalized momentum for kernels (Jordan et al. 2024), Nesterov's Adam for vectors, one rate.
 
     The root mean square of a kernel's step is the learning rate, about as with Adam. All directions of a kernel move
     alike: a rare one, such as the one that distinguishes motions, is learned as early as the frequent ones. A parameter

@@ -24,6 +24,6 @@ def parameter_table(trained: Mapping[str, Any], frozen: Mapping[str, Any]) -> st
 
 
 def _size(tree: Any) -> tuple[int, ...]:
-    """(number of values, bytes) of a tree of arrays."""
+    """Returns (number of values, bytes) of a tree of arrays."""
     counts = [(math.prod(leaf.shape), leaf.dtype.itemsize) for leaf in jax.tree.leaves(tree)]
     return sum(count for count, _ in counts), sum(count * size for count, size in counts)

@@ -141,6 +141,6 @@ def _open_clips(config: ConfigDict, name: str) -> Clips:
 
 
 def _class_names(config: ConfigDict) -> tuple[str, ...]:
-    """Of the rows of matrices among the metrics."""
+    """Returns the names of the rows of matrices among the metrics."""
     source = open_split(config.data, "train")
     return source.classes if isinstance(source, ClassifiedSource) else ()

@@ -54,7 +54,7 @@ class MetricWriter:
             self._file.close()
 
     def write(self, step: int, scalars: Mapping[str, float], prefix: str = "") -> None:
-        """One line {"step", "time", name: value, ...}, null for what is not a finite number.
+        """Writes one line {"step", "time", name: value, ...}, with null for values that are not finite.
 
         Raises:
           UserError: it cannot be written.
@@ -94,7 +94,7 @@ def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, f
 
 
 def write_preview(folder: pathlib.Path, step: int, rows: Mapping[str, np.ndarray]) -> None:
-    """`folder/previews/STEP.mp4` and `.png` (the first and last frames): one row per label, clips side by side.
+    """Writes `folder/previews/STEP.mp4` and `.png` (first and last frames): a row per label, clips side by side.
 
     Args:
       rows: label -> clips [N, T, H, W, 3] in [-1, 1].
@@ -124,7 +124,7 @@ def write_curves(folder: pathlib.Path) -> None:
 
 
 def write_matrix(folder: pathlib.Path, step: int, name: str, matrix: np.ndarray, classes: tuple[str, ...]) -> None:
-    """`folder/NAME/STEP.png`.
+    """Writes `folder/NAME/STEP.png`.
 
     Args:
       matrix: [K, K], K at least as many as there are `classes`.

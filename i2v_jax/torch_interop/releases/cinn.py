@@ -1,4 +1,4 @@
-"""The cINN release: its three folders as configuration and networks of ours, and back."""
+"""The cINN release: converts its three folders to a configuration and networks of this package, and back."""
 
 import dataclasses
 import pathlib
@@ -159,7 +159,7 @@ def _configure(config: ConfigDict, found: Mapping[str, Document]) -> ConfigDict:
 
 
 def _parts(config: ConfigDict) -> dict[str, Part]:
-    """stage/network -> its name and hyper-parameters in the release."""
+    """Returns stage/network -> its name and hyper-parameters in the release."""
     control_width = controls.get(config.control).width
     vae, encoder, flow, size = config.video_vae, config.image_ae.encoder, config.flow.network, config.data.size
     clip: dict[str, Any] = {"image_size": size, "frames": CLIP_FRAMES}

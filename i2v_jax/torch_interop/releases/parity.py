@@ -18,7 +18,7 @@ class NetworkParity:
     name: str  # stage/network
     file: str
     used: Mapping[str, tuple[str, tuple[int, ...]]]  # key -> our path, their shape
-    left: Mapping[str, tuple[int, ...]]  # keys without an array of ours: counters, flags, inverses
+    left: Mapping[str, tuple[int, ...]]  # keys without an array in this package: counters, flags, inverses
     changed: tuple[str, ...]  # used keys whose array is not the same after the way back
 
     @property

@@ -33,7 +33,7 @@ class Preset:
 
     @classmethod
     def of(cls, config: str, *arguments: str) -> "Preset":
-        """Of a file in `configs` as `DataSet.config` names it, `FILE` or `FILE:ARGUMENTS`, with more arguments."""
+        """Returns the spec of a config that `DataSet.config` names, `FILE` or `FILE:ARGUMENTS`, with more arguments."""
         name, _, own = config.partition(":")
         module = importlib.import_module(f"i2v_jax.configs.{name}")
         return cls(f"configs/{name}.py", module.get_config, (*arguments, *filter(None, own.split(","))))

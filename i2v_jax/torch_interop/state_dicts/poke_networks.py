@@ -87,7 +87,7 @@ def poke_model_entries(config: Config) -> list[Entry]:
 
 
 def _block(theirs: str, ours: str, channels: int, features: int, upsample: bool = False) -> Iterator[Entry]:
-    """Returns the entries of a residual block, whose first convolution and shortcut are one convolution of ours."""
+    """Returns the entries of a residual block, whose first convolution and shortcut are one convolution here."""
     widened = upsample or channels != features
     for index, name in enumerate(("conv1", "res_conv") if widened else ("conv1",)):
         columns = (index * features, (index + 1) * features)
