@@ -135,7 +135,7 @@ class Generator(abc.ABC):
         return np.asarray(self.encode_control(np.concatenate(pokes, axis=-1)))
 
     @abc.abstractmethod
-    def encode_control(self, values: jax.Array | NDArray[Any]) -> jax.Array:
+    def encode_control(self, values: jax.Array | NDArray[Any]) -> jax.Array | NDArray[Any]:
         """Returns the control [B, n] of the other methods, from values [B, ...] of `describe().control`."""
 
     @abc.abstractmethod

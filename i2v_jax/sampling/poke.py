@@ -71,9 +71,8 @@ class PokeGenerator(Generator):
         example_ids: Sequence[int] | None = None,
     ) -> Array:
         """Returns videos, see `Generator.generate`; compiles one program for each length T."""
-        x0, pokes = self._checked(start_frames, control)
-        program = self._whole(self._checked_length(frames))
-        return np.repeat(self._in_chunks(program, x0, pokes, label="poke")[:, None], num_samples, axis=1)
+        answers = self._answers(start_frames, self._checked_pokes(control), frames)
+        return np.repeat(answers[:, None], num_samples, axis=1)
 
     def stream(
         self,
@@ -91,7 +90,7 @@ class PokeGenerator(Generator):
 
         All B are computed at once, whatever `chunk` is. One program serves all lengths.
         """
-        x0, pokes = self._checked(start_frames, control)
+        x0, pokes = self._paired(start_frames, self._checked_pokes(control))
         length = self._checked_length(frames)
         begin, advance = self._parts
 
@@ -118,8 +117,7 @@ class PokeGenerator(Generator):
         Returns:
             [B, T, H, W, 3], x0 itself not among the frames.
         """
-        control = self.encode_pokes(positions, displacements)
-        return self.generate(start_frames, jax.random.key(0), 1, frames=frames, control=control)[:, 0]
+        return self._answers(start_frames, self.encode_pokes(positions, displacements), frames)
 
     def respond_in_turn(
         self, start_frame: ArrayLike, positions: ArrayLike, displacements: ArrayLike, frames: int | None = None
@@ -166,15 +164,20 @@ class PokeGenerator(Generator):
         """Returns the deepest object states of frames [B, H, W, 3], flattened: [B, h * w * C]."""
         return self._in_chunks(self._deepest, checked_frames(frames, self.size))
 
-    def encode_control(self, values: jax.Array | NDArray[Any]) -> jax.Array:
-        """Returns the pokes unchanged: they are the control."""
-        return jnp.asarray(values, jnp.float32)
+    def encode_control(self, values: jax.Array | NDArray[Any]) -> jax.Array | NDArray[Any]:
+        """Returns the pokes unchanged: they are the control. Those on the host stay there."""
+        return values.astype(np.float32)
 
     def clip_control(self, clips: Mapping[str, NDArray[Any]]) -> Array:
         return np.asarray(POKE.values_of([clips[name] for name in POKE.arrays]), np.float32)
 
-    def _checked(self, start_frames: ArrayLike, control: ArrayLike | None) -> tuple[Array, Array]:
-        """Returns x0 and as many pokes. Pokes of length zero are valid here."""
+    def _answers(self, start_frames: ArrayLike, pokes: Array, frames: int | None) -> Array:
+        """Returns the answers [B, T, H, W, 3] to pokes [B, 4] that were checked."""
+        program = self._whole(self._checked_length(frames))
+        return self._in_chunks(program, *self._paired(start_frames, pokes), label="poke")
+
+    def _checked_pokes(self, control: ArrayLike | None) -> Array:
+        """Returns the pokes [B, 4] of a control. Those of length zero are valid here."""
         if control is None:
             raise UserError("this model needs pokes: give a poke for each start frame", field="control")
         pokes = np.asarray(control, np.float32)
@@ -183,9 +186,12 @@ class PokeGenerator(Generator):
         moving = pokes[(pokes[:, 2:] != 0).any(axis=1)]
         if len(moving):
             checked_pokes(moving[:, :2], moving[:, 2:], self.size, impulse=self.impulse)
-        count = max(len(np.asarray(start_frames)), len(pokes))
+        return pokes
+
+    def _paired(self, start_frames: ArrayLike, pokes: Array) -> tuple[Array, Array]:
+        """Returns x0 and as many pokes."""
         if len(pokes) == 1:
-            pokes = np.broadcast_to(pokes, (count, 4))
+            pokes = np.broadcast_to(pokes, (max(len(np.asarray(start_frames)), 1), 4))
         return frame_for_each(start_frames, len(pokes), self.size), pokes
 
     @functools.cached_property
