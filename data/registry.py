@@ -39,11 +39,7 @@ DATA_SETS: dict[str, DataSet] = {
 
 
 def register(data_set: DataSet) -> None:
-    """Adds a data set from outside of the package, in a module that `plugins` names.
-
-    Raises:
-        UserError: another data set has its name.
-    """
+    """Adds a data set from outside the package. Raises UserError if another data set has its name."""
     if DATA_SETS.setdefault(data_set.name, data_set) is not data_set:
         raise UserError(f"there already is a data set {data_set.name!r}: choose another name", "name", data_set.name)
 

@@ -78,8 +78,9 @@ def assemble(config: ConfigDict, trained: Trained, origin: str, *, progress: boo
 
 
 def register(stage: str, kind: GeneratorKind) -> None:
-    """Configurations with this stage give generators of this kind from now on."""
-    GENERATORS[stage] = kind
+    """Adds the kind of a stage from outside the package. Raises UserError if the stage has another one."""
+    if GENERATORS.setdefault(stage, kind) is not kind:
+        raise UserError(f"there already is a generator for the stage {stage!r}: choose another name", "name", stage)
 
 
 def load_stages(
@@ -112,9 +113,9 @@ def load_stages(
 
 
 def _kind_of(config: ConfigDict) -> GeneratorKind:
-    for stage, kind in GENERATORS.items():
-        if stage in config.stages:
-            return kind
+    for stage in reversed(config.stages):
+        if stage in GENERATORS:
+            return GENERATORS[stage]
     raise UserError(
         f"the stages {', '.join(config.stages)} make no videos: a model needs one of {', '.join(GENERATORS)}",
         field="stages",
@@ -200,7 +201,7 @@ def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, .
         )
 
 
-# Stage -> the generator of configurations that have it; the first one that a configuration has decides.
+# Stage -> the generator of configurations that have it; the last stage of a configuration that is here decides.
 GENERATORS: dict[str, GeneratorKind] = {
     "poke": GeneratorKind(_describe_poke, _assemble_poke),
     "video_vae": GeneratorKind(_describe_cinn, _assemble_cinn),

@@ -1,5 +1,6 @@
 """From a work directory to a generator, and the errors when something is missing."""
 
+import dataclasses
 import operator
 import pathlib
 import shutil
@@ -14,7 +15,7 @@ from i2v_jax.config_files import load
 from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint
-from i2v_jax.sampling.load import assemble, describe, load_generator, load_stages
+from i2v_jax.sampling.load import GENERATORS, GeneratorKind, assemble, describe, load_generator, load_stages, register
 from i2v_jax.training.checkpoint import Checkpointer, Choice, load_networks
 from i2v_jax.training.state import TrainState
 from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
@@ -122,3 +123,17 @@ def test_stages_without_videos_are_named() -> None:
     with pytest.raises(UserError) as raised:
         describe(config)
     assert (raised.value.field, raised.value.value) == ("stages", ("image_ae",))
+
+
+def test_the_last_stage_that_has_a_generator_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage from outside may follow stages of the package."""
+    described = describe(sky.get_config(ARGUMENT))
+    kind = GeneratorKind(lambda config: described, lambda *_: pytest.fail("not assembled"))
+    monkeypatch.setitem(GENERATORS, "another_flow", kind)
+    config = sky.get_config(ARGUMENT)
+    config.stages = ("video_vae", "image_ae", "another_flow")
+    assert describe(config) is described
+    register("another_flow", kind)  # again: the same object
+    with pytest.raises(UserError) as raised:
+        register("another_flow", dataclasses.replace(kind))
+    assert (raised.value.field, raised.value.value) == ("name", "another_flow")
