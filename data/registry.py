@@ -41,7 +41,9 @@ DATA_SETS: dict[str, DataSet] = {
 def register(data_set: DataSet) -> None:
     """Adds a data set from outside the package. Raises UserError if another data set has its name."""
     if DATA_SETS.setdefault(data_set.name, data_set) is not data_set:
-        raise UserError(f"there already is a data set {data_set.name!r}: choose another name", "name", data_set.name)
+        raise UserError(
+            f"a data set named {data_set.name!r} is already registered: choose another name", "name", data_set.name
+        )
 
 
 def data_set(name: str) -> DataSet:

@@ -42,15 +42,15 @@ def named_control(flag: str, text: str) -> dict[str, str | None]:
     known = {control.name: control.form for control in controls.every() if control.form}
     if name not in known or not value:
         forms = [f"{name}={form}" for name, form in known.items()]
-        raise UserError(f"{flag}={text}: write {', '.join(forms[:-1])} or {forms[-1]}")
+        raise UserError(f"{flag}={text}: write {', '.join(forms[:-1])} or {forms[-1]}", flag.lstrip("-"), text)
     return {name: value}
 
 
 def refuse(*names: str, why: str) -> None:
-    """Raises UserError when one of these flags was given, which the model has no use for."""
+    """Raises UserError if one of these flags, which the model does not use, was given."""
     given = [f"--{name}" for name in names if flags.FLAGS[name].present]
     if given:
-        raise UserError(f"{', '.join(given)}: {why}")
+        raise UserError(f"{', '.join(given)}: {why}", given[0].lstrip("-"))
 
 
 def read_start_frames(paths: Sequence[str], size: int, crop: str) -> np.ndarray:

@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _path(flag: flags.FlagHolder) -> pathlib.Path:
     if flag.value is None:
-        raise UserError(f"--{flag.name} is missing: --kind={KIND.value} needs it")
+        raise UserError(f"--{flag.name} is missing: --kind={KIND.value} needs it", flag.name)
     return pathlib.Path(flag.value).expanduser()
 
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.reports.comparison import compare_runs, read_runs, write_comparison
 
     if len(argv) < 2:
-        raise UserError(f"nothing to compare: give work directories that were evaluated with {command('evaluate')}")
+        raise UserError(f"no work directories were given: give some that were evaluated with {command('evaluate')}")
     folder = pathlib.Path(OUT.value)
     print(write_comparison(compare_runs(read_runs(argv[1:])), folder))
     print(f"wrote {folder / 'comparison.md'}, {folder / 'index.html'}")

@@ -60,16 +60,16 @@ def main(argv: Sequence[str]) -> None:
         if engine.failure:
             server.should_exit = True
             return
-        with contextlib.suppress(OSError):  # nobody reads it any more, and it would end the engine's thread
+        with contextlib.suppress(OSError):  # stdout may be closed, which would end the engine's thread
             print(f"ready: compiled in {time.monotonic() - began:.0f} s", flush=True)
 
     engine.on_compiled = compiled
-    # uvicorn raises the signals again that ended it: by then they have done their work
+    # uvicorn raises the signals that stopped it again; nothing is left to do for them.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    print(f"serving {WORKDIR.value} at {start.address(listener)} (Ctrl-C ends it); compiling", flush=True)
+    print(f"serving {WORKDIR.value} at {start.address(listener)} (Ctrl-C stops it); compiling", flush=True)
     server.run(sockets=[listener])
-    if failure := engine.failure:  # which is in the log as a whole
+    if failure := engine.failure:  # the log has its traceback
         words = " ".join("".join(traceback.format_exception_only(failure)).split())
         raise UserError(f"the model could not be compiled: {words[:200]}") from failure
     print("stopped", file=sys.stderr)

@@ -41,14 +41,18 @@ def main(argv: Sequence[str]) -> None:
 
     if not IMAGE.value and SET.value is None:
         raise UserError(
-            "give the images that take the motion (--image=b.jpg), another control (--set=direction=120), or both"
+            "--image and --set are missing: give images for the motion (--image=b.jpg), another control "
+            "(--set=direction=120), or both",
+            "image",
         )
     config = read_workdir(_synthesis.WORKDIR.value)
     about, crop = describe(config), _synthesis.CROP.value or config.data.crop
     if not about.latent_dimensions:
         raise UserError(
             f"{_synthesis.WORKDIR.value} has no latent motion to transfer: "
-            f"poke an image with {command('sample', '--poke=x,y,dx,dy')}"
+            f"poke an image with {command('sample', '--poke=x,y,dx,dy')}",
+            "workdir",
+            _synthesis.WORKDIR.value,
         )
     clip = images.read_clip(CLIP.value, about.frames + 1, about.size, crop, start=START.value, stride=STRIDE.value)
     names = images.unique_names(IMAGE.value or [CLIP.value])

@@ -32,13 +32,13 @@ _IMPORT = flags.DEFINE_multi_string(
 def main(argv: Sequence[str]) -> None:
     del argv
     if not (_LIST.value or _FETCH.value or _IMPORT.value):
-        raise UserError("nothing to do: give --list, --fetch NAME or --import NAME=FILE")
+        raise UserError("no flag was given: use --list, --fetch NAME or --import NAME=FILE")
     for name in _FETCH.value:
         print(f"{name}: {weights.fetch(name)}")
     for assignment in _IMPORT.value:
         name, separator, files = assignment.partition("=")
         if not separator:
-            raise UserError(f"--import {assignment!r} is not NAME=FILE")
+            raise UserError(f"--import {assignment!r} does not have the form NAME=FILE", "import", assignment)
         print(f"{name}: {_import(name, [pathlib.Path(file).expanduser() for file in files.split(',')])}")
     if _LIST.value:
         print(weights.table())
@@ -51,10 +51,10 @@ def _import(name: str, paths: list[pathlib.Path]) -> pathlib.Path:
 
 
 def _import_run(name: str, workdir: pathlib.Path) -> pathlib.Path:
-    """Keeps the averaged classifier of a work directory as the weights of a backbone, and returns where.
+    """Saves the averaged classifier of a work directory as the weights of a backbone, and returns their path.
 
     Raises:
-        UserError: the backbone is another network.
+        UserError: the classifier has other shapes than the backbone.
     """
     import jax
     import jax.numpy as jnp
@@ -64,12 +64,16 @@ def _import_run(name: str, workdir: pathlib.Path) -> pathlib.Path:
 
     config = read_workdir(workdir)
     if "classifier" not in config.stages:
-        raise UserError(f"{workdir} holds no classifier: train one with --config=configs/dtdb_i3d.py")
+        raise UserError(f"{workdir} has no classifier: train one with --config=dtdb_i3d", "import", str(workdir))
     variables = averaged_variables(load_networks(workdir / "classifier"))["classifier"]
     example = jnp.zeros((1, config.data.frames, 32, 32, 3))
     expected = jax.eval_shape(weights.module(name).init, jax.random.key(0), example)
     if jax.tree.map(jnp.shape, variables) != jax.tree.map(jnp.shape, expected):
-        raise UserError(f"the classifier of {workdir} has other shapes than {name}: another width or number of classes")
+        raise UserError(
+            f"the classifier of {workdir} has other shapes than {name}: use its width and number of classes",
+            "import",
+            str(workdir),
+        )
     weights.save(weights.path(name), variables)
     return weights.path(name)
 

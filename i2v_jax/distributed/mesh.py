@@ -24,7 +24,9 @@ def make_mesh(config: ConfigDict) -> Mesh:
         sizes[sizes.index(-1)] = devices // known
     if min(sizes) < 1 or sizes[0] * sizes[1] != devices:
         raise UserError(
-            f"mesh data={config.data} fsdp={config.fsdp} does not fit {devices} devices: their product must be that"
+            f"mesh data={config.data} fsdp={config.fsdp} does not fit {devices} devices (must be their product)",
+            "mesh",
+            (config.data, config.fsdp),
         )
     return jax.make_mesh(tuple(sizes), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))
 

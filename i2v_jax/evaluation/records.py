@@ -128,7 +128,7 @@ class Record:
             )
             stored = content["protocol_sha256"]
         except (KeyError, TypeError) as error:
-            raise UserError(f"this is no record of a metric: {error}") from error
+            raise UserError(f"not a record of a metric: {error}") from error
         if stored != record.protocol.sha256:
             raise UserError(
                 f"the record of {record.protocol.metric} was changed after it was written: its hash differs",

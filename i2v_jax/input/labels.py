@@ -56,7 +56,7 @@ _LABELS: dict[str, Label] = {
 def register(name: str, label: Label) -> None:
     """Adds a label from outside the package. Raises UserError if another label has its name."""
     if _LABELS.setdefault(name, label) is not label:
-        raise UserError(f"there already is a label {name!r}: choose another name", "name", name)
+        raise UserError(f"a label named {name!r} is already registered: choose another name", "name", name)
 
 
 def get_label(name: str) -> Label:

@@ -145,7 +145,9 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 def register(metric: Metric) -> None:
     """Adds a metric from outside the package. Raises UserError if another metric has its name."""
     if METRICS.setdefault(metric.name, metric) is not metric:
-        raise UserError(f"there already is a metric {metric.name!r}: choose another name", "name", metric.name)
+        raise UserError(
+            f"a metric named {metric.name!r} is already registered: choose another name", "name", metric.name
+        )
 
 
 def get_metric(name: str) -> Metric:

@@ -96,7 +96,9 @@ class Control(abc.ABC):
             UserError: the control cannot be measured from the frames.
         """
         raise UserError(
-            f"the {self.name} of a clip cannot be measured: give the clip's own with --control={self.name}={self.form}"
+            f"the {self.name} of a clip cannot be measured: give it with --control={self.name}={self.form}",
+            "control",
+            self.name,
         )
 
     def check(self, data: ConfigDict) -> None:  # noqa: B027 -- most controls have nothing to check
@@ -112,10 +114,10 @@ class Control(abc.ABC):
         return f"conditioned on {'a random' if drawn else 'the true'} {self.name}"
 
     def request(self, given: Mapping[str, str | None], size: int) -> NDArray[np.float32] | None:
-        """Returns eta [1, width] of what a user asks for, None if nothing.
+        """Returns eta [1, width] of a user's request, None if there is no request.
 
         Args:
-            given: control name -> text, None for those that the user left out.
+            given: control name -> text, None for the controls that the user omitted.
             size: height and width of the frames.
 
         Raises:
@@ -145,7 +147,7 @@ class Unconditional(Control):
         return self.encode(next(iter(clips.values())), size)
 
     def parse(self, text: str) -> NDArray[Any]:
-        raise UserError("this model was trained without control")
+        raise UserError("this model was trained without control", "control", text)
 
     def random(self, rng: jax.Array, count: int) -> jax.Array:
         return jnp.zeros((count, 0), jnp.float32)
@@ -255,18 +257,20 @@ class Poke(Control):
         return np.array([_finite(self.name, text, self.form)], np.float32)
 
     def random(self, rng: jax.Array, count: int) -> jax.Array:
-        raise UserError("this model is controlled by pokes, which are not drawn at random: give one")
+        raise UserError("pokes are not drawn at random: give a poke", "control", self.name)
 
     def example(self, size: int) -> NDArray[Any]:
         return np.array([[size // 2, size // 2, size // 8, 0]], np.float32)
 
     def measure(self, video: NDArray[Any]) -> str:
-        raise UserError("this model is controlled by pokes: give the clip's own poke in Python, see docs/poke.md")
+        raise UserError(
+            "the poke of a clip cannot be measured: give it in Python, see docs/poke.md", "control", self.name
+        )
 
     def check(self, data: ConfigDict) -> None:
         if "poke" not in data or data.poke.normalize != "none":
             raise UserError(
-                "control=poke needs clips with pokes, by displacements in pixels: see configs/plants.py",
+                "control=poke needs clips with pokes, as displacements in pixels: see configs/plants.py",
                 "control",
                 "poke",
             )
@@ -291,7 +295,9 @@ _CONTROLS: dict[str, Control] = {control.name: control for control in (NONE, DIR
 def register(control: Control) -> None:
     """Adds a control from outside the package. Raises UserError if another control has its name."""
     if _CONTROLS.setdefault(control.name, control) is not control:
-        raise UserError(f"there already is a control {control.name!r}: choose another name", "name", control.name)
+        raise UserError(
+            f"a control named {control.name!r} is already registered: choose another name", "name", control.name
+        )
 
 
 def every() -> Iterable[Control]:

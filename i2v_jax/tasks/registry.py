@@ -117,7 +117,7 @@ _STAGES: dict[str, Stage] = {
 def register(stage: Stage) -> None:
     """Adds a stage from outside the package. Raises UserError if another stage has its name."""
     if _STAGES.setdefault(stage.name, stage) is not stage:
-        raise UserError(f"there already is a stage {stage.name!r}: choose another name", "name", stage.name)
+        raise UserError(f"a stage named {stage.name!r} is already registered: choose another name", "name", stage.name)
 
 
 def get(name: str) -> Stage:

@@ -110,7 +110,9 @@ def _trained(workdir: pathlib.Path, needed: str, stage: str) -> Networks:
         return averaged_variables(load_networks(workdir / needed))
     except UserError as error:
         raise UserError(
-            f"stage {stage} needs stage {needed} in {workdir}: train it first (:stage={needed}); {error}"
+            f"stage {stage} needs stage {needed} in {workdir}: train it first (:stage={needed}); {error}",
+            "stage",
+            stage,
         ) from error
 
 

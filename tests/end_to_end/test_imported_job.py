@@ -1,4 +1,4 @@
-"""A model of the authors, imported by command, is trained on, sampled and evaluated like one of ours."""
+"""A model of the authors, imported by command, is trained further, sampled and evaluated like any other."""
 
 import pathlib
 import re

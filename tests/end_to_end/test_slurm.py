@@ -1,4 +1,4 @@
-"""A real SLURM on this machine: a job of two processes is told to stop, queues again and goes on where it was."""
+"""A real SLURM on this machine: a job of two processes is stopped, queued again, and continues."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Models that answer to pokes under the protocols: what they are told, and what is measured of their answers."""
+"""Evaluation of models that are controlled by pokes: the pokes of clips, and the measurements of answers."""
 
 import dataclasses
 import pathlib

@@ -204,18 +204,18 @@ def test_sets_are_smaller_than_the_paired_list(
     monkeypatch.setattr(
         Worker, "_apply", lambda self, e, *a: (seen.append((e.metric.name, len(a[0]))), apply(self, e, *a))[1]
     )
-    asked: list[int] = []
+    counts: list[int] = []
     monkeypatch.setattr(
         EvaluatedModel,
         "sample",
-        lambda self, c, n, s, count, f: (asked.append(count), sample(self, c, n, s, count, f))[1],
+        lambda self, c, n, s, count, f: (counts.append(count), sample(self, c, n, s, count, f))[1],
     )
     request = dataclasses.replace(request_of_sky, protocol=protocol, metrics=metrics, repeats=1)
     small = measure(model, request, tmp_path, batch_size=2)
     assert seen.count(("psnr", 2)) == 4
     assert seen.count(("fid", 2)) == 3 * 2  # real, generated and spare; no batch behind the fourth clip
     assert seen.count(("diversity_i3d", 2)) == 2
-    assert asked == [5, 5, 1, 1]
+    assert counts == [5, 5, 1, 1]
     records = {record.protocol.metric: record for record in results.records(model, small)}
     found = {name: (record.protocol.num_real, record.protocol.dropped) for name, record in records.items()}
     assert found == {"psnr": (8, 0), "fid": (4, 0), "diversity_i3d": (3, 1), "bits_per_dimension": (4, 0)}

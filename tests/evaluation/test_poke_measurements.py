@@ -1,4 +1,4 @@
-"""Measurements of a cINN that draws the true plants again, pulled as far as asked, or by a share of that."""
+"""Measurements of a stand-in cINN that draws the true plants, moved by a known share of the poke."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ SHARES = (0.5, 1.5)  # of the displacement, of the two samples of a poke
 
 
 class Oracle(CinnGenerator):
-    """Knows the scenes by their start frames, and what is asked by the encoding alone."""
+    """Recognizes the scenes by their start frames, and reads the pokes from their encoding."""
 
     def generate(self, start_frames, rng, num_samples, *, frames=16, control=None, **_):
         known = held_out(data_of_plants(), COUNT).video[:, 0]

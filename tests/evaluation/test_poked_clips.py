@@ -59,7 +59,7 @@ class Still(PokeGenerator):
 
 
 class Moved(Still):
-    """The picture goes as a whole as far as asked."""
+    """Moves the whole picture by the poke."""
 
     def respond(self, start_frames, positions, displacements, frames=None):
         video = super().respond(start_frames, positions, displacements, frames)

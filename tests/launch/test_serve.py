@@ -1,4 +1,4 @@
-"""`python -m launch.serve` as a user starts it: ready, asked over HTTP and in a browser, ended."""
+"""`python -m launch.serve` as a user runs it: starts, answers over HTTP and in a browser, and stops."""
 
 import contextlib
 import http.client

@@ -143,7 +143,7 @@ def test_a_roll_out_in_parts_is_one_at_once(options):
     ],
 )
 def test_levels(options, cells, states):
-    """As many cells and object states as asked for; the decoder sees no others."""
+    """There are as many cells and object states as `levels`, and the decoder sees no others."""
     model, variables = make(**options)
     assert len(variables["params"]["dynamics"]) == cells
     encoded = jax.eval_shape(lambda v: model.apply(v, IMAGES, method="encode"), variables)
@@ -157,7 +157,7 @@ def test_levels(options, cells, states):
 
 @pytest.mark.parametrize(("norm", "feels_length"), [("instance", False), ("none", True)])
 def test_the_length_of_a_poke_reaches_the_latent_without_norm(norm, feels_length):
-    """The release's instance norm takes the size of the poke away: a finding that `poke_norm` answers."""
+    """The release's instance norm removes the length of the poke, which `poke_norm` can keep."""
     model, variables = make(poke_norm=norm)
     encode = jax.jit(lambda poke: model.apply(variables, poke, method="encode_poke"))
     once, twice = encode(POKE), encode(2 * POKE)

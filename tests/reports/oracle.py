@@ -1,4 +1,4 @@
-"""A generator that draws the true sky again, moving where it is asked to, off by a known angle."""
+"""A generator that draws the true sky, moving in the requested direction plus a known angle."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ SIZE, COUNT = 32, 8
 
 
 class Oracle(CinnGenerator):
-    """Draws the true sky again, moving where it is asked to, plus `off` degrees."""
+    """Draws the true sky, moving in the requested direction plus `off` degrees."""
 
     off = 0.0
 

@@ -1,4 +1,4 @@
-"""Only numbers of one hash share a column; what papers printed stands beside the same protocol only."""
+"""Only results of one hash share a column; published results appear only with the same protocol."""
 
 import dataclasses
 import pathlib

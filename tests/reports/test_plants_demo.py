@@ -1,4 +1,4 @@
-"""Measurements and page of a generator that draws the true plants again, pulled where it is asked to."""
+"""Measurements and page of a stand-in generator that draws the true plants, moved by the poke."""
 
 import dataclasses
 import json

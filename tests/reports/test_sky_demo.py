@@ -33,7 +33,7 @@ def test_errors_are_what_the_motion_is_off_by(folder: pathlib.Path) -> None:
     assert numbers["estimator_error_degrees"] < 2
     assert abs(numbers["control_error_degrees"] - OFF) < 3
     assert abs(numbers["recontrol_error_degrees"] - OFF) < 3
-    # What is asked for is the middle of the clip's bin, up to 5 degrees from its true direction.
+    # The requested direction is the center of the clip's bin, up to 5 degrees from its true direction.
     assert abs(numbers["transfer_error_degrees"] - OFF) < 6
     assert numbers["reconstruction_psnr_db"] == pytest.approx(20, abs=1e-3)
     assert numbers["free_samples_spread_degrees"] < 2  # all in one direction

@@ -37,7 +37,7 @@ def test_a_sample_without_noise_is_the_decoded_shift() -> None:
     np.testing.assert_allclose(videos[1, 2, 15], 0.1 + 16 * 0.1 + 0.1 / 1000, rtol=1e-6)
 
 
-def test_noise_has_the_asked_spread_and_the_seed_decides() -> None:
+def test_noise_has_the_requested_spread_and_depends_on_the_seed() -> None:
     generator = stand_ins.generator(chunk=64)
     videos = generator.generate(_start_frames(0.0), jax.random.key(0), 2000, frames=2, temperature=0.5)
     first_entry = videos[0, :, 1, 0, 0, 0] - videos[0, :, 0, 0, 0, 0]  # one step is z[0] = nu[0]

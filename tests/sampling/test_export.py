@@ -86,7 +86,7 @@ def test_it_runs_without_this_package(generator, tmp_path: pathlib.Path, chain):
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["demo,runlocal", "demo,runlocal,model=cinn"])
 def test_the_example_runs_without_this_package(tmp_path: pathlib.Path, arguments: str):
-    """Of every kind of model that answers to pokes; the file gives what the generator gives."""
+    """The files of all kinds of models with pokes give the same videos as the generator."""
     config = plants.get_config(arguments)
     generator = assemble(config, stage_variables(config), origin="random")
     export.write(export.export_sampler(generator, ["cpu"], 2, frames=3), tmp_path / "model.bin")

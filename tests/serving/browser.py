@@ -1,4 +1,4 @@
-"""What a hand does on the page and what is seen there; a server that remembers what its model was asked."""
+"""Actions on the page and what it shows; a server that records the requests to its model."""
 
 import contextlib
 
@@ -8,7 +8,7 @@ DESKTOP, PHONE = (1280, 800), (390, 844)
 
 
 class Seen:
-    """A page, what its model was asked, and what it asked of whom."""
+    """A page, the requests to its model, and the addresses that the page fetched."""
 
     def __init__(self, page, requests, address):
         self.page, self.requests, self.address, self.fetched, self.trouble = page, requests, address, [], []
@@ -21,7 +21,7 @@ class Seen:
         return self
 
     def point(self, x, y):
-        """Where a share of the picture's sides is on the screen."""
+        """Returns the position on the screen of a point of the picture, given in shares of its sides."""
         box = self.page.locator("#picture").bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
@@ -33,7 +33,7 @@ class Seen:
         self.page.mouse.up()
 
     def wait_for_answer(self, frames):
-        """Until a new clip is on the stage, has so many frames after its first, and is whole."""
+        """Waits until the page shows a new, complete clip with so many frames after its first."""
         self.page.wait_for_function(
             """frames => performance.getEntriesByName("first frame").length
                 && document.getElementById("time").max == frames
@@ -43,7 +43,7 @@ class Seen:
         self.page.evaluate("performance.clearMeasures('first frame')")
 
     def color(self, x, y):
-        """Of the canvas there, in shares of its sides."""
+        """Returns the color of the canvas at a point, given in shares of its sides."""
         return self.page.evaluate(
             """([x, y]) => {
                 const canvas = document.getElementById("picture");
@@ -73,15 +73,15 @@ class Seen:
 
 @contextlib.contextmanager
 def recorded(model, **settings):
-    """A server, and the list of what its model is asked."""
-    asked, requests = [], model.requests
+    """Yields the address of a server and the list of the requests to its model."""
+    recorded_requests, requests = [], model.requests
 
     def recording(values, pixels):
-        asked.append(dict(values))
+        recorded_requests.append(dict(values))
         made = requests(values, pixels)
-        asked[-1]["made"] = made
+        recorded_requests[-1]["made"] = made
         return made
 
     model.requests = recording
     with stand_ins.server(model, **settings) as address:
-        yield address, asked
+        yield address, recorded_requests

@@ -14,11 +14,11 @@ def open_page(chromium):
     contexts = []
 
     def opened(server, viewport=DESKTOP, **settings):
-        address, asked = server
+        address, requests = server
         context = chromium.new_context(viewport={"width": viewport[0], "height": viewport[1]}, **settings)
         context.set_default_timeout(1000 * HANG)
         contexts.append(context)
-        return Seen(context.new_page(), asked, address)
+        return Seen(context.new_page(), requests, address)
 
     yield opened
     for context in contexts:

@@ -54,10 +54,10 @@ def test_several_pokes_in_the_address(poke_client):
 def test_impulses_are_drawn_as_arrows_of_one_length():
     """Of a model of 16 pixels and a poke of half a pixel; what the page saves is drawn alike."""
     with stand_ins.client(stand_ins.pokes(impulse=True)) as client:
-        asked = ask(client, poke="3,3,0.5,0", format="strip", scale=4, frames=1)
+        answered = ask(client, poke="3,3,0.5,0", format="strip", scale=4, frames=1)
         frames = [("frame", (f"{n}.png", png(), "image/png")) for n in range(2)]
         saved = client.post("/v1/render", files=frames, data={"mark": "0,3,3,6,0", "format": "strip", "scale": "4"})
-        for response in (asked, saved):
+        for response in (answered, saved):
             first, second = np.split(
                 np.asarray(Image.open(io.BytesIO(response.content)))[2:-2, 2:].astype(int), 2, axis=1
             )

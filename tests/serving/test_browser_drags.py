@@ -1,4 +1,4 @@
-"""The page in a headless browser: drags by mouse, finger and key, and what the model is asked by them."""
+"""The page in a headless browser: drags by mouse, finger and key, and the requests that they make."""
 
 import io
 

@@ -22,8 +22,8 @@ def test_samples_without_a_poke(open_page):
         seen.page.fill("#seed", "41")
         seen.page.click("#run")
         seen.wait_for_answer(16)
-        asked = seen.requests[-1]
-        assert [asked[name] for name in ("samples", "temperature", "seed", "frames")] == [3, 0.5, 41, 16]
+        request = seen.requests[-1]
+        assert [request[name] for name in ("samples", "temperature", "seed", "frames")] == [3, 0.5, 41, 16]
         assert seen.page.locator("#clips button").count() == 3
         assert Image.open(io.BytesIO(seen.saved("gif")[1])).width == 2 * (256 + 2) + 2  # side by side, in two rows
         seen.page.uncheck("#all")
@@ -59,7 +59,7 @@ def test_the_direction_wheel(open_page):
 
 
 def test_stochastic_pokes(open_page):
-    """A drag, several samples, temperature and seed; the next poke goes on with the sample that was chosen."""
+    """A drag, several samples, temperature and seed; the next poke continues the chosen sample."""
     model = stand_ins.poke_samples()
     with recorded(model) as server:
         seen = open_page(server).open()

@@ -16,7 +16,9 @@ def test_a_cinn_with_pokes_is_opened_as_such(tmp_path):
     assert (about["model"], about["samples"] is None) == ("poke", False)
     pixels = np.zeros((2 * model.size, 3 * model.size, 3), np.uint8)
     values = {"poke": ["31,20,6,-4", "3,3,1,0"], "samples": 3, "seed": 5, "temperature": 0.5, "crop": "resize"}
-    asked, _ = model.requests(values, pixels)
-    np.testing.assert_allclose(asked.poke, [[10, 9.75], [2, -2]])
-    np.testing.assert_array_equal(asked.control, load_generator(tmp_path / "run").encode_pokes([[10, 9.75]], [[2, -2]]))
-    assert (asked.samples, asked.seed, asked.temperature, asked.frames) == (3, 5, 0.5, 16)
+    request, _ = model.requests(values, pixels)
+    np.testing.assert_allclose(request.poke, [[10, 9.75], [2, -2]])
+    np.testing.assert_array_equal(
+        request.control, load_generator(tmp_path / "run").encode_pokes([[10, 9.75]], [[2, -2]])
+    )
+    assert (request.samples, request.seed, request.temperature, request.frames) == (3, 5, 0.5, 16)

@@ -123,8 +123,8 @@ def test_encoding_once_is_encoding_each_clip():
 
 
 def test_encoding_stops_when_it_is_asked_to():
-    asked = types.SimpleNamespace(reached=lambda: True)
-    assert latents.encoded_pipeline(_Encoders(), clips(), asked, seed=3) is None
+    interrupted = types.SimpleNamespace(reached=lambda: True)
+    assert latents.encoded_pipeline(_Encoders(), clips(), interrupted, seed=3) is None
 
 
 @pytest.mark.parametrize(

@@ -38,4 +38,4 @@ def read_arrays(content: bytes) -> Any:
     try:
         return _ArraysOnly(io.BytesIO(content)).load()
     except (pickle.UnpicklingError, EOFError) as error:
-        raise UserError(f"this is no complete pickle of NumPy arrays ({error}): get the file again") from error
+        raise UserError(f"not a complete pickle of NumPy arrays ({error}): get the file again") from error
