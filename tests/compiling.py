@@ -1,4 +1,4 @@
-"""How tests compile: in a seventh of the processor time, to programs that run slower; and how long they wait.
+"""Sets how tests compile (in a seventh of the time, to slower programs) and how long they wait.
 
 LLVM does not optimize, each program is one LLVM module, and kernels are emitted without MLIR, whose passes take longer
 than LLVM's on small programs.

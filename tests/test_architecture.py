@@ -86,7 +86,7 @@ def test_the_table_allows_no_more_than_there_is():
 
 
 def test_no_part_imports_itself_through_others():
-    """Taking away, again and again, the parts that import nothing that is left must take all."""
+    """Repeatedly removing the parts that import no remaining part removes all of them."""
     left = {part: set() for part in ALLOWED}
     for part, other, _ in own_imports():
         left[part].add(other)

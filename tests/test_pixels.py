@@ -1,4 +1,4 @@
-"""Conversions of pixel ranges are each other's inverses and stay within their bounds."""
+"""Conversions of pixel ranges are inverse to each other and stay within bounds."""
 
 import hypothesis
 import hypothesis.extra.numpy as arrays

@@ -1,4 +1,4 @@
-"""A work directory belongs to one configuration, as far as it decides what was learned there, and to one process."""
+"""A work directory belongs to one process, and to one configuration of everything that affects what is learned."""
 
 import pytest
 

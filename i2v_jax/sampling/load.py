@@ -80,7 +80,7 @@ def assemble(config: ConfigDict, trained: Trained, origin: str, *, progress: boo
 def register(stage: str, kind: GeneratorKind) -> None:
     """Adds the kind of a stage from outside the package. Raises UserError if the stage has another one."""
     if GENERATORS.setdefault(stage, kind) is not kind:
-        raise UserError(f"there already is a generator for the stage {stage!r}: choose another name", "name", stage)
+        raise UserError(f"a generator for stage {stage!r} is already registered: choose another name", "name", stage)
 
 
 def load_stages(

@@ -1,4 +1,4 @@
-"""The benchmarks run, each on one small row, and both sides of a comparison compute the same."""
+"""Each benchmark runs on one small row, and both sides of a comparison compute the same."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def benchmark(name, *arguments):
-    """The output of a benchmark as a process of its own."""
+    """Returns the output of a benchmark that runs as its own process."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=compiling.environment(), capture_output=True, text=True, timeout=HANG, check=False
@@ -56,7 +56,7 @@ def test_laplacian_distance_is_ours():
 
 @pytest.mark.parametrize(("stage", "update"), [("video_vae", "pretraining"), ("image_ae", "pretraining")])
 def test_flops_are_counted_on_tensors_without_data(stage, update):
-    """Of BAIR's full networks; those of stage 1 are 1154 + 157 + 120 GFLOP a clip: decoder, encoder, LPIPS."""
+    """Counts BAIR's full networks; those of stage 1 are 1154 + 157 + 120 GFLOP a clip: decoder, encoder, LPIPS."""
     config = make_config("bair")
     config[stage].batch_size = 1
     with torch.device("meta"):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def load_network(module, name):
-    """`module` in eval mode with the fixture's weights in double precision, and the fixture.
+    """Returns `module` in eval mode with the fixture's weights in double precision, and the fixture.
 
     In single precision some results are further from the fixture than its tolerance, which ones depends on the
     processor: rounding flips the decisions of ReLUs and of max-pooling.
@@ -24,18 +24,18 @@ def load_network(module, name):
 
 
 def tensors(fixture):
-    """The inputs, those of single precision in double."""
+    """Returns the inputs, in double instead of single precision."""
     inputs = {key: torch.from_numpy(np.asarray(value)) for key, value in fixture.inputs.items()}
     return {key: value.double() if value.is_floating_point() else value for key, value in inputs.items()}
 
 
 def channels_first(video):
-    """[B, T, C, H, W] <-> [B, C, T, H, W]."""
+    """Returns [B, T, C, H, W] as [B, C, T, H, W], and the other way around."""
     return video.transpose(1, 2)
 
 
 def assert_output(fixture, key, actual, tolerance=None):
-    """`actual` is within a tolerance, by default the fixture's, relative to the largest value of that output."""
+    """Checks `actual` with a tolerance, by default the fixture's, relative to the largest value of that output."""
     expected = fixture.outputs[key]
     actual = actual.detach().numpy()
     assert actual.shape == expected.shape
@@ -44,7 +44,7 @@ def assert_output(fixture, key, actual, tolerance=None):
 
 
 def assert_gradient_norms(fixture, module, prefix="grad_norm/", vanishing=()):
-    """Every gradient norm is the fixture's; those whose key ends in `vanishing` are zero but for rounding."""
+    """Checks that every gradient norm is the fixture's; those whose key ends in `vanishing` are zero up to rounding."""
     expected = {key: value for key, value in fixture.outputs.items() if key.startswith(prefix)}
     actual = {prefix + key: parameter.grad.norm().item() for key, parameter in module.named_parameters()}
     assert actual.keys() == expected.keys()

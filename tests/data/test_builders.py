@@ -1,4 +1,4 @@
-"""Every builder on a small tree of the layout that its data set comes in."""
+"""Tests every builder on a small folder with the layout of its data set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""XLA flags are probed once; a cache folder that cannot be written costs time only."""
+"""XLA flags are probed once; without a writable cache folder they are probed again."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ KNOWN, UNKNOWN = "--xla_backend_optimization_level=0", "--xla_cpu_of_no_version=
 
 @pytest.fixture
 def probes(tmp_path, monkeypatch):
-    """The commands of all probes that were run, with a cache folder of the test's own."""
+    """Returns the commands of all probes that ran, with an empty cache folder."""
     monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path / "cache"))
     commands, run = [], subprocess.run
 

@@ -16,7 +16,7 @@ from i2v_jax.launch import _app
 
 
 def parse(arguments: list[str]) -> str:
-    """In a process of its own, because flags keep their values."""
+    """Runs in its own process, because flags keep their values."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:

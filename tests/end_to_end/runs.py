@@ -1,4 +1,4 @@
-"""Training as a user starts it, watched from outside."""
+"""Runs training as a user does, and reads its files."""
 
 import contextlib
 import os
@@ -16,14 +16,14 @@ from tests.launch.synthesis import ROOT
 
 
 def train_command(spec: str, workdir: pathlib.Path) -> list[str]:
-    """Of `spec`, which is a config with its arguments and, after spaces, fields: "sky:runlocal train.keep=3"."""
+    """Returns the command of `spec`: a config with arguments and, after spaces, fields ("sky:runlocal train.keep=3")."""
     config, *fields = spec.split()
     options = [f"--config.{field}" for field in fields]
     return [sys.executable, "-m", "launch.train", f"--config={config}", f"--workdir={workdir}", *options]
 
 
 def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
-    """A training run in the background, in a process group of its own; its output is read with `finish`.
+    """Starts a training run in the background, in its own process group; read its output with `finish`.
 
     It compiles quickly, see `compiling`: most of these runs take a few steps. XLA_FLAGS="" compiles as for a user.
     """
@@ -39,12 +39,12 @@ def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Po
 
 
 def signal_group(process: subprocess.Popen[str], number: int) -> None:
-    """To the run and its workers, as a terminal's Ctrl-C and a scheduler's SIGTERM are."""
+    """Signals the run and its workers, like a terminal's Ctrl-C and a scheduler's SIGTERM."""
     os.killpg(process.pid, number)
 
 
 def orphans(process: subprocess.Popen[str], timeout: float = HANG) -> list[int]:
-    """The processes of a run's group that outlive it; each has some time to notice."""
+    """Returns the processes of a run's group that outlive it, after some time to end."""
     deadline = time.monotonic() + timeout
     while _alive(process) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -61,7 +61,7 @@ def _alive(process: subprocess.Popen[str]) -> list[int]:
 
 
 def finish(process: subprocess.Popen[str], timeout: float = HANG) -> tuple[int, str]:
-    """(exit status, all that it printed) of a run, which is killed if it takes longer."""
+    """Returns (exit status, output) of a run; kills it if it takes too long."""
     try:
         output, _ = process.communicate(timeout=timeout)
     finally:
@@ -86,16 +86,16 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], ti
 
 
 def steps(folder: pathlib.Path) -> list[int]:
-    """The training steps in the log of a stage."""
+    """Returns the training steps in the log of a stage."""
     return [line["step"] for line in read_metrics(folder) if "loss" in line]
 
 
 def losses(folder: pathlib.Path) -> list[dict[str, Any]]:
-    """The metrics of every training step in the log of a stage, without the time."""
+    """Returns the metrics of every training step in the log of a stage, without the time."""
     lines = [line for line in read_metrics(folder) if "loss" in line]
     return [{name: value for name, value in line.items() if name != "time"} for line in lines]
 
 
 def checkpoints(folder: pathlib.Path) -> list[int]:
-    """The whole checkpoints of a stage."""
+    """Returns the steps of the complete checkpoints of a stage."""
     return sorted(int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit())

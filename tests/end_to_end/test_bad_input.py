@@ -21,12 +21,12 @@ from tests.sampling.random_run import write_run
 
 
 def slow(*cases: tuple[object, ...]) -> list[Any]:
-    """These cases run with the slow tests: each starts a command."""
+    """Marks cases as slow, because each starts a command."""
     return [pytest.param(*case, marks=pytest.mark.slow) for case in cases]
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a refusal."""
+    """Returns the single error line of a command that failed."""
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, done.stderr
@@ -127,7 +127,7 @@ def test_sampling_from_a_file_that_is_not_an_image(
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_earlier_checkpoints_intact(tmp_path: pathlib.Path) -> None:
-    """No file may grow beyond 64 KiB: what a full disk does to a checkpoint, not to a line of the log."""
+    """Files are limited to 64 KiB, which fails like a full disk for a checkpoint, but not for a line of the log."""
     spec = "sky:runlocal,size=32,stage=image_ae data.num_clips.train=40 data.num_clips.eval=4 image_ae.steps="
     runs.train(f"{spec}4", tmp_path)
     before = load_networks(tmp_path / "image_ae")

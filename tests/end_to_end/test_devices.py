@@ -18,7 +18,7 @@ _IMAGE_AE = f"sky:runlocal,size=32,stage=image_ae {_COMMON} image_ae.batch_size=
 
 
 def losses_of(folder: pathlib.Path) -> list[dict[str, float]]:
-    """Without the norms of gradients: rounding tips a ReLU or a maximum over."""
+    """Returns the losses, without gradient norms, which jump when rounding flips a ReLU or a maximum."""
     return [
         {name: value for name, value in line.items() if not name.startswith("gradient_norm")}
         for line in runs.losses(folder)

@@ -21,7 +21,7 @@ _ENDLESS = f"{_SPEC}1000000"
 
 
 def _start_and_take_steps(workdir: pathlib.Path, count: int) -> subprocess.Popen[str]:
-    """The endless run, after `count` steps more than its last checkpoint."""
+    """Starts a run without an end, and returns it `count` steps after its last checkpoint."""
     folder = workdir / "image_ae"
     before = max(runs.checkpoints(folder), default=0)
     process = runs.start(_ENDLESS, workdir)

@@ -1,4 +1,4 @@
-"""A poke model from nothing to a video: trained, stopped, continued, poked."""
+"""A poke model is trained, stopped, continued and poked."""
 
 import json
 import pathlib
@@ -59,7 +59,7 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
 
 @pytest.mark.slow
 def test_a_cinn_is_trained_on_pokes_and_poked(tmp_path: pathlib.Path) -> None:
-    """All three stages; the flow on clips that are encoded once, with their pokes."""
+    """Trains all three stages; the flow sees clips that were encoded once, with their pokes."""
     workdir = tmp_path / "run"
     train("plants:model=cinn,demo,runlocal", workdir)
     for stage in ("video_vae", "image_ae", "flow"):

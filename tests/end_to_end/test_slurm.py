@@ -70,7 +70,7 @@ def _tell(*command: str) -> str:
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A controller, one node of two processors and their authentication, found by SLURM_CONF."""
+    """Starts a controller, a node of two processors and their authentication, and sets SLURM_CONF."""
     if os.geteuid() or not all(map(shutil.which, ("slurmctld", "slurmd", "munged"))):
         pytest.skip("needs slurm-wlm and munge (Debian) and root")
     folder = tmp_path_factory.mktemp("slurm")
@@ -101,7 +101,7 @@ def _field(job: str, name: str) -> str:
 
 
 def _text(log: pathlib.Path) -> str:
-    """Two processes write into it, at times into the middle of a character."""
+    """Returns the text of a log that two processes write, which may split a character."""
     return log.read_text(errors="replace")
 
 

@@ -26,7 +26,7 @@ SIZE = 16
 
 
 class Fade(nn.Module):
-    """The start frame fades and brightens, as z says, within [-1, 1]."""
+    """Fades and brightens the start frame by z, within [-1, 1]."""
 
     strength: float = 0.4
 
@@ -40,7 +40,7 @@ class Fade(nn.Module):
 
 
 class Density(Shift):
-    """With a log-density, exact or not."""
+    """A flow with a log-density, exact or not."""
 
     def log_prob(self, z: jax.Array, condition: jax.Array, exact: bool = True) -> jax.Array:
         return standard_normal_log_prob(self(z, condition)[0] / 10) - (0.0 if exact else 1.0)
@@ -48,7 +48,7 @@ class Density(Shift):
 
 @pytest.fixture(scope="session")
 def whole() -> EvaluatedModel:
-    """On all eight devices."""
+    """Returns the model on all eight devices."""
     config = load("sky:demo", [f"data.size={SIZE}"])
     config.data.num_clips.update(train=12, test=10)
     variables: dict[str, dict] = {"encoder": {}, "decoder": {"params": {"strength": jnp.asarray(0.4)}}}
@@ -60,7 +60,7 @@ def whole() -> EvaluatedModel:
 
 @pytest.fixture(scope="session")
 def model(whole: EvaluatedModel) -> EvaluatedModel:
-    """On one device."""
+    """Returns the model on one device."""
     return on_devices(whole, 1, chunk=4)
 
 

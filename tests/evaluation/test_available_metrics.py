@@ -1,4 +1,4 @@
-"""Metrics whose weights are missing are named, each with what gets them."""
+"""Metrics with missing weights are named, each with the command that gets them."""
 
 from i2v_jax.evaluation.measure import available_metrics
 from i2v_jax.evaluation.protocols import get_protocol

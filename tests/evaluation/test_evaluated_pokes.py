@@ -55,7 +55,7 @@ def test_clips_carry_the_poke_that_is_in_them() -> None:
 
 
 def test_a_longer_clip_carries_the_poke_of_training() -> None:
-    """What is poked arrives after as many frames as in training, however long the clip is."""
+    """A poke reaches its target after as many frames as in training, whatever the length of the clip."""
     data = config_of_plants().data
     usual = open_clips(data, POKE, "test")
     data.frames = 6

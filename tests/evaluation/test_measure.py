@@ -117,7 +117,7 @@ def test_records_say_what_was_measured(model: EvaluatedModel, measured: Measured
 
 
 def test_frames_are_kept_as_moments(model: EvaluatedModel, measured: Measured) -> None:
-    """The distance is that of all frames at once, the floor that of halves of eight of the ten clips."""
+    """The distance is that of all frames at once, the floor that between halves of eight of the ten clips."""
     example_ids = list(range(10))
     clips = measured.reader.read(example_ids)
 
@@ -175,7 +175,7 @@ def test_floors_of_frames_are_of_disjoint_halves() -> None:
 
 
 def test_fewer_frames_are_scored_than_a_latent_needs(model: EvaluatedModel, tmp_path: pathlib.Path) -> None:
-    """BAIR: x0 and 15 frames, while z is of 16."""
+    """On BAIR x0 and 15 frames are scored, while z encodes 16."""
     request = Request(get_protocol("bair"), ("psnr", "log_likelihood"), clips=4)
     measured = measure(model, request, tmp_path, batch_size=2)
     assert measured.tables["psnr/0"].values.shape == (4, 15)

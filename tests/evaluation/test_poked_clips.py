@@ -1,4 +1,4 @@
-"""Pokes of clips that a user brought: a square that moves over a still ground, and a video in which nothing moves."""
+"""Pokes of a user's clips: a square that moves over a still background, and a video without motion."""
 
 import dataclasses
 
@@ -39,7 +39,7 @@ def moving(seed: int, speed: float, count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory):
-    """Of a poke model: two test videos that move and one that does not, 9 frames each, clips of every second frame."""
+    """Returns data settings of a poke model, clips of every second frame of two moving videos and a still one."""
     root = tmp_path_factory.mktemp("clips")
     for name, speed in (("test/a", SPEED), ("test/b", SPEED), ("test/still", 0.0), ("train/c", SPEED)):
         write_frames(root / "raw" / name, moving(len(name), speed, 2 * FRAMES - 1))

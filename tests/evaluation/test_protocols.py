@@ -1,4 +1,4 @@
-"""Protocols, conventions and printed numbers say what the papers say; clip lists are reproducible."""
+"""Protocols, conventions and published values agree with the papers; clip lists are reproducible."""
 
 import dataclasses
 import hashlib
@@ -74,7 +74,7 @@ def test_diversity_is_of_all_generated_frames() -> None:
 
 
 def _numbered(start: int, frames: int, count: int = 2) -> np.ndarray:
-    """Every pixel of a frame is its number."""
+    """Returns frames whose pixels all have the frame's number as value."""
     return np.broadcast_to(
         np.arange(start, start + frames, dtype=np.float32)[:, None, None, None], (count, frames, 1, 1, 3)
     )
@@ -144,7 +144,7 @@ def test_clip_lists_depend_on_names_and_seed_alone() -> None:
 
 
 def test_the_list_and_its_hash_are_for_ever() -> None:
-    """A draw that changes makes new results incomparable with old ones. Starts: ordered with the shell's sha256sum."""
+    """If the clips change, new results cannot be compared with old ones. The order was checked with sha256sum."""
     listed = clip_list(get_protocol("landscape"), [("b", 40), ("a", 35), ("short", 32)], seed=3)
     assert [clip.start for clip in listed.clips] == [1, 2, 0, 1, 2, 0, 1, 3, 5, 0, 6, 2]
     text = ",".join(f'["{clip.video}",{clip.start},33,1]' for clip in listed.clips)
@@ -232,7 +232,7 @@ def test_conventions_of_the_papers() -> None:
 
 
 def test_the_release_takes_other_features_of_dynamic_textures() -> None:
-    """The paper's logits are the default; the authors' scripts take the pooled features."""
+    """The default are the paper's logits; the authors' scripts use the pooled features."""
     for metric in ("dtfvd_16", "dtfvd_32", "diversity_dti3d_16", "diversity_dti3d_32"):
         assert (METRICS[metric].layer, METRICS[release_name(metric)].layer) == ("logits", "pooled")
         assert release_name(metric) == f"{metric}_release"

@@ -1,4 +1,4 @@
-"""The state of an evaluation: whatever moment it is killed at, each clip counts once."""
+"""The state of an evaluation: each clip counts once, whenever the evaluation is killed."""
 
 import pathlib
 

@@ -19,7 +19,7 @@ FIELDS = (f"plugins={MODULE}", "control=side", "flow.steps=2", "data.num_clips.t
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Two untrained stages, and a flow that was trained with the control."""
+    """Returns a work directory with two untrained stages and a flow that was trained with the control."""
     folder = tmp_path_factory.mktemp("control") / "run"
     write_run(folder, load("sky:demo,runlocal", FIELDS))
     shutil.rmtree(folder / "flow")

@@ -53,7 +53,7 @@ def fields(prepared: pathlib.Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workdir(prepared: pathlib.Path) -> pathlib.Path:
-    """Two untrained stages, and a flow that was trained on the data set."""
+    """Returns a work directory with two untrained stages and a flow that was trained on the data set."""
     folder, spec = prepared / "run", "folder:size=32,runlocal"
     write_run(folder, load(spec, fields(prepared)))
     shutil.rmtree(folder / "flow")

@@ -1,4 +1,4 @@
-"""Raw material for the tests of input and data: small videos and frames whose contents tell where they come from."""
+"""Small videos and frames whose contents identify them, for the tests of input and data."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from PIL import Image
 
 
 def numbered_frames(count: int, height: int = 48, width: int = 64, offset: int = 0) -> np.ndarray:
-    """uint8 [count, height, width, 3]; frame i is gray with the value 6 (i + offset), which gives its number away."""
+    """Returns uint8 [count, height, width, 3]; frame i is gray with the value 6 (i + offset)."""
     values = (6 * (np.arange(count) + offset)).astype(np.uint8)
     return np.broadcast_to(values[:, None, None, None], (count, height, width, 3)).copy()
 
 
 def frame_numbers(frames: np.ndarray) -> list[int]:
-    """The numbers of such frames after decoding, uint8 [T, h, w, 3]."""
+    """Returns the numbers of decoded frames of `numbered_frames`, uint8 [T, h, w, 3]."""
     return np.rint(frames.mean((1, 2, 3)) / 6).astype(int).tolist()
 
 
@@ -45,7 +45,7 @@ def write_gif(path: Path, frames: np.ndarray) -> Path:
 
 
 def write_frames(folder: Path, frames: np.ndarray, first: int = 0, suffix: str = ".png") -> Path:
-    """Frames as images, numbered from `first` without leading zeros."""
+    """Writes frames as images, numbered from `first` without leading zeros."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames, first):
         Image.fromarray(frame).save(folder / f"frame{number}{suffix}")
@@ -53,5 +53,5 @@ def write_frames(folder: Path, frames: np.ndarray, first: int = 0, suffix: str =
 
 
 def flow_of(amplitudes: np.ndarray) -> np.ndarray:
-    """A flow to the right with the given lengths."""
+    """Returns a flow to the right with the given lengths."""
     return np.stack([amplitudes, np.zeros_like(amplitudes)], axis=-1).astype(np.float32)

@@ -9,7 +9,7 @@ from i2v_jax.input import flow, transforms
 
 
 def clouds(height: int, width: int) -> np.ndarray:
-    """A smooth random picture, uint8 [h, w, 3]."""
+    """Returns a smooth random picture, uint8 [h, w, 3]."""
     noise = np.random.default_rng(0).standard_normal((height, width, 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 2.5)
     return np.clip(128 + 250 * smooth, 0, 255).astype(np.uint8)
@@ -26,7 +26,7 @@ def test_a_shift_is_recovered(shape: tuple[int, int]) -> None:
 
 
 def test_resizing_keeps_corners_is_exact_on_planes_and_scales_vectors() -> None:
-    """A plane over the positions between the middles of the corner pixels is the same plane at any size."""
+    """A linear function of the position, between the centers of the corner pixels, stays the same at any size."""
     y, x = np.mgrid[:9, :17] / np.array([8.0, 16.0])[:, None, None]
     plane = np.stack([1.0 + 2.0 * x - y, 3.0 * y + 0.5 * x], axis=-1)
     resized = flow.resize(plane, 5, 33)

@@ -138,7 +138,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 
 @pytest.mark.filterwarnings("ignore")
 def test_whatever_a_decoder_raises_is_a_damaged_image() -> None:
-    """Each byte of a small TIFF changed in turn: at one of them Pillow raises a TypeError."""
+    """Changes each byte of a small TIFF in turn: for one of them Pillow raises a TypeError."""
     content = encoded(Image.fromarray(np.arange(108, dtype=np.uint8).reshape(6, 6, 3)), "TIFF")
     refused = []
     for place in range(len(content)):

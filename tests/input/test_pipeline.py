@@ -180,7 +180,7 @@ def test_the_position_is_the_step_and_moves_between_host_counts() -> None:
 
 
 def test_worker_processes_deliver_the_same_batches() -> None:
-    """Whatever is signalled to the workers, as a terminal and a scheduler do: the parent decides when they end."""
+    """Workers ignore signals from a terminal or a scheduler: the parent decides when they end."""
     in_threads, in_processes = sky_pipeline().iterator(), sky_pipeline(workers=2).iterator()
     try:
         for step in range(4):

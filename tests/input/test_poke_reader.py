@@ -76,7 +76,7 @@ def test_batches_are_as_described() -> None:
 
 
 def test_clips_of_the_cinn_carry_pokes_too() -> None:
-    """17 frames, in the last of which the poke is reached; single frames, of the image autoencoder, have none."""
+    """Clips have 17 frames and reach the poke in the last one; single frames for the image autoencoder have no poke."""
     data = plants_data(zeropoke_amount=0)
     data.frames = 17
     batch = batch_of(pipeline.make_pipeline(open_split(data, "eval"), data, batch_size=3, seed=0, train=False))

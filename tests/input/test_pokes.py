@@ -19,7 +19,7 @@ def test_foreground_is_what_moves_most() -> None:
 
 @pytest.mark.parametrize(("share", "deviations"), [(0.05, 2), (0.3, 1), (0.6, 0)])
 def test_thresholds_fall_until_pixels_are_found(share: float, deviations: int) -> None:
-    """The mean of ones with share p is p, the deviation sqrt(p (1 - p))."""
+    """A map of zeros and ones with a share p of ones has the mean p and the deviation sqrt(p (1 - p))."""
     amplitude = np.zeros(400)
     amplitude[: int(400 * share)] = 2.0
     normalized = amplitude / 2

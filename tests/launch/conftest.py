@@ -1,4 +1,4 @@
-"""A work directory that is made once."""
+"""A work directory for all tests of this folder."""
 
 import pathlib
 

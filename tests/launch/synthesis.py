@@ -1,4 +1,4 @@
-"""Entry points as subprocesses, and what they wrote."""
+"""Runs entry points as subprocesses and reads their files."""
 
 import pathlib
 import subprocess

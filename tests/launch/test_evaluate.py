@@ -24,7 +24,7 @@ from tests.sampling.random_run import write_run
 
 @pytest.fixture(scope="module")
 def sky_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Twelve test clips."""
+    """Returns a work directory with twelve test clips."""
     folder = tmp_path_factory.mktemp("evaluate") / "sky_run"
     config = sky.get_config("demo,runlocal")
     config.data.num_clips.update(train=8, test=12)
@@ -34,7 +34,7 @@ def sky_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory):
-    """No weights are found."""
+    """Sets an empty folder of pretrained weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("I2V_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -102,7 +102,7 @@ _app.run(evaluate.main)
 def test_a_metric_without_a_number_fails_after_the_others_are_written(
     sky_run: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """Of a model that copies the truth PSNR is infinite."""
+    """The PSNR of a model that copies the truth is infinite."""
     arguments = _arguments(sky_run, tmp_path, "--metrics=psnr,ssim", "--clips=2", "--shown=1", "--train_clips=0")[1:]
     command = [sys.executable, "-c", _COPIES, *map(str, arguments)]
     done = subprocess.run(

@@ -25,7 +25,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_pokes_are_in_pixels_of_the_image() -> None:
-    """The middle of the first pixel of 80x40 is 1/80 and 1/80 from its corner in pixels of 20x20: 0.125 and 0.25."""
+    """The center of the first pixel of 80x40 is at (0.125, 0.25) from the corner in pixels of 20x20."""
     position, displacement = Scaling(80, 40, 20, "resize").poke(0, 0, 8, -4, impulse=False)
     np.testing.assert_allclose(position, [0.125 - 0.5, 0.25 - 0.5])
     np.testing.assert_allclose(displacement, [2, -2])
@@ -62,7 +62,7 @@ def test_bad_pokes_are_refused(text: str, field: str, value: object) -> None:
 @pytest.mark.parametrize("crop", ["resize", "center"])
 @pytest.mark.parametrize("size", [(80, 40), (40, 80), (33, 57), (16, 16)])
 def test_a_poke_of_the_image_is_one_of_the_model(size: tuple[int, int], crop: str) -> None:
-    """The bound on lengths is the same before and after, in every direction; positions at the very edge stay inside."""
+    """The maximum length is the same before and after scaling in any direction; positions at the edge stay inside."""
     middle = ((size[0] - 1) / 2, (size[1] - 1) / 2)
     scaling = Scaling(*size, 32, crop)
     for angle in np.linspace(0, 2 * np.pi, 13):
@@ -79,7 +79,7 @@ def test_a_poke_of_the_image_is_one_of_the_model(size: tuple[int, int], crop: st
 
 
 def longest(error: UserError) -> float:
-    """The longest displacement in a direction, in pixels, as the refusal of a longer one says."""
+    """Returns the maximum length in pixels that the error for a longer displacement states."""
     return float(re.search("at most ([0-9]+)", str(error))[1])
 
 

@@ -13,7 +13,7 @@ from i2v_jax.pixels import to_uint8
 
 @pytest.fixture(scope="module")
 def drifting() -> np.ndarray:
-    """A soft pattern that moves right, [12, 32, 48, 3] in [-1, 1]."""
+    """Returns a smooth pattern that moves right, [12, 32, 48, 3] in [-1, 1]."""
     y, x, t = np.meshgrid(np.arange(32), np.arange(48), np.arange(12), indexing="ij")
     wave = np.sin((x - 2 * t) / 7) * np.cos(y / 9)
     video = np.stack([wave, 0.5 * wave, -wave], axis=-1)
@@ -126,7 +126,7 @@ def test_arrow_points_where_it_should(degrees: float, row: int, column: int) -> 
 
 
 def test_an_impulse_is_an_arrow_of_one_length_and_has_no_target() -> None:
-    """Half a pixel and a whole one are drawn alike; of a displacement of half a pixel nothing could be seen."""
+    """Impulses of half a pixel and of one pixel are drawn alike; an arrow of half a pixel would be invisible."""
     video = np.zeros((3, 80, 80, 3), np.uint8)
     half, whole = (media.poked(video, 4, (4, 9), (length, 0), impulse=True) for length in (0.5, 1.0))
     assert np.array_equal(half, whole)

@@ -27,7 +27,7 @@ class NoWeights:
 
 
 def brightness(videos):
-    """The means over four quarters of the time of 16 frames, [..., 4]."""
+    """Returns the means over four quarters of 16 frames, [..., 4]."""
     means = jnp.mean(videos, axis=(-3, -2, -1))
     return means[..., :16].reshape(*means.shape[:-1], 4, 4).mean(axis=-1)
 

@@ -1,4 +1,4 @@
-"""Accumulators against the whole set at once; saving and merging."""
+"""Accumulators give the results of the whole set at once; saving and merging."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ from i2v_jax.metrics.frechet import frechet_distance, frechet_distance_of_featur
 
 
 def _values(count: int = 60, dimensions: int = 7) -> np.ndarray:
-    """Far from zero: sums of squares without centring would lose 8 digits."""
+    """Returns values far from zero: sums of squares without centering would lose 8 digits."""
     rng = np.random.default_rng(0)
     return 1e4 + rng.standard_normal((count, dimensions)) @ rng.standard_normal((dimensions, dimensions))
 

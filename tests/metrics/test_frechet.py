@@ -14,7 +14,7 @@ RNG = np.random.default_rng
 
 
 def _features(seed: int, count: int, dimensions: int) -> np.ndarray:
-    """With correlated dimensions of very different size, far from zero."""
+    """Returns features far from zero with correlated dimensions of very different scales."""
     rng = RNG(seed)
     mixing = rng.standard_normal((dimensions, dimensions)) / np.arange(1, dimensions + 1)
     return rng.standard_normal((count, dimensions)) @ mixing + rng.standard_normal(dimensions)

@@ -48,7 +48,7 @@ def test_bad_shapes() -> None:
 
 @pytest.mark.parametrize(("size", "share"), [(32, 0.24), (64, 0.14)])
 def test_a_point_is_followed_to_where_it_went(size, share):
-    """On true `plants` clips, but for a share of the way: leaves among others like them."""
+    """The mean error on true `plants` clips, leaves among similar leaves, is below `share` of the mean displacement."""
     errors, lengths = [], []
     for index in range(12):
         flow = plants.plants_flow("test", index, size)
@@ -67,7 +67,7 @@ def test_nothing_moves_in_a_still_video():
 
 
 def test_the_variance_of_the_motion_relative_to_a_pixel():
-    """One pixel moves as the poked one, one the other way round, one twice as far, one stays."""
+    """One pixel moves like the poked one, one in the opposite direction, one twice as far, and one stays."""
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     lengths = np.random.default_rng(0).uniform(1, 3, 40)
     poked = lengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)

@@ -77,7 +77,7 @@ def test_ssim_of_frames_smaller_than_the_window_is_refused() -> None:
 
 
 def _pair() -> tuple[np.ndarray, np.ndarray]:
-    """Smooth and bright beside noisy frames."""
+    """Returns videos with smooth, bright and with noisy frames."""
     truth = _noise(4, (2, 3, 24, 20, 3))
     truth[1] = 0.9 + 0.05 * truth[1]
     return truth, np.clip(truth + 0.2 * _noise(5, truth.shape), -1, 1)

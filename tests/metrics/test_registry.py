@@ -20,7 +20,7 @@ _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.2
 
 
 class Corner(nn.Module):
-    """As features the second pixel of what it is given, of clips or of images."""
+    """A backbone whose features are the second pixel of its input, clips or images."""
 
     variant: str = "torchvision"
 

@@ -19,7 +19,7 @@ _RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def variables() -> Iterator[dict]:
-    """Random weights of a narrow VGG16, which keep the size of what passes through."""
+    """Returns random weights of a narrow VGG16 that keep the scale of activations."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (vgg, lpips):
             patch.setattr(module, "CHANNELS", (4, 4, 8, 8, 8))
@@ -52,7 +52,7 @@ def test_the_lpips_curve_is_that_of_each_pair_of_frames(variables: dict) -> None
 
 
 def test_diversity_vgg_is_the_mean_over_pairs_layers_and_frames(variables: dict) -> None:
-    """On [0, 1] less ImageNet's mean over its deviation; frames of the size that VGG sees, here 32 for the time."""
+    """Inputs are normalized with ImageNet's mean and deviation and have VGG's input size, here 32 to save time."""
     metric = METRICS["diversity_vgg"]
     metric = dataclasses.replace(metric, preprocessing=dataclasses.replace(metric.preprocessing, size=32))
     samples = _RNG.uniform(-1, 1, (2, 3, 2, 32, 32, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Other ways to convolve: oracles, and what is quicker in double precision or quicker to compile."""
+"""Other implementations of convolution: references, and ones that compile faster or are faster in double precision."""
 
 import itertools
 
@@ -7,13 +7,13 @@ import jax.numpy as jnp
 
 
 def direct(x, kernel, strides, padding):
-    """XLA's own, called as `i2v_jax.models.convolution.convolve`: one operation."""
+    """Convolves with XLA's own operation; arguments are those of `i2v_jax.models.convolution.convolve`."""
     names = ("NHWC", "HWIO", "NHWC") if len(strides) == 2 else ("NDHWC", "DHWIO", "NDHWC")
     return jax.lax.conv_general_dilated(x, kernel, strides, [(p, p) for p in padding], dimension_numbers=names)
 
 
 def convolve(x, kernel, strides, padding):
-    """A sum over kernel positions of matrix products, called in the same way."""
+    """Convolves as a sum of matrix products over kernel positions; arguments are the same."""
     rank = len(strides)
     x = jnp.pad(x, [(0, 0), *((p, p) for p in padding), (0, 0)])
     sizes = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], kernel.shape[:rank], strides, strict=True)]

@@ -5,12 +5,12 @@ import numpy as np
 
 
 def random_variables(module, *inputs):
-    """Those of `module` for such inputs, float32."""
+    """Returns variables of `module` for inputs of these shapes, float32."""
     return drawn(jax.eval_shape(module.init, jax.random.key(0), *inputs))
 
 
 def drawn(shapes):
-    """Kernels scaled by their fan-in, unit spectral vectors, scales and variances around 1; float32."""
+    """Draws kernels scaled by their fan-in, unit spectral vectors, and scales and variances around 1, in float32."""
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):

@@ -18,7 +18,7 @@ D = 8
 
 
 def _network(seed: int) -> bijectors.Conditioner:
-    """A small smooth (s, t) at the scale of an initialized linear layer."""
+    """Returns a small smooth (s, t) at the scale of an initialized linear layer."""
     weights = np.random.default_rng(seed).standard_normal((2, D // 2, D // 2)) / np.sqrt(D // 2)
 
     def conditioner(kept: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -95,7 +95,7 @@ def _there_and_back(name: str):
 @hypothesis.settings(deadline=None, max_examples=40)
 @hypothesis.given(arrays.arrays(np.float64, (D,), elements=st.floats(-100, 100)))
 def test_every_event_comes_back(name, x):
-    """Large, tiny, equal and zero entries included, where an activation has its kink."""
+    """Includes large, tiny, equal and zero entries, where an activation has its kink."""
     with jax.enable_x64(True):
         y, log_det, back, inverse_log_det = _there_and_back(name)(x)
         assert np.isfinite(y).all()

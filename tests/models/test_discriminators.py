@@ -62,7 +62,7 @@ def test_only_the_first_block_of_a_stage_has_spectral_norm():
 
 @pytest.mark.parametrize("size", [64, 128])
 def test_patches_of_clips_have_a_sixteenth_of_their_size(size):
-    """As in the release, whose logits are 4x4 at 64 pixels and 8x8 at 128."""
+    """The release's logits are 4x4 at 64 pixels and 8x8 at 128."""
     discriminator = PatchTemporalDiscriminator(width=4)
     (logits, features), _ = jax.eval_shape(
         discriminator.init_with_output, jax.random.key(0), jnp.zeros((1, 10, size, size, 3))

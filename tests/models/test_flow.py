@@ -67,7 +67,7 @@ def _plane_flow():
 
 
 def test_the_density_of_the_plane_integrates_to_one():
-    """On a grid of step h the jumps at the activations' kinks cost an error of order h."""
+    """On a grid with step h the kinks of the activations cause an error of order h."""
     with jax.enable_x64(True):
         flow, variables, condition = _plane_flow()
         axis = jnp.linspace(-8, 8, 401)
@@ -157,7 +157,7 @@ def test_control_hides_z_from_three_blocks_of_four():
 
 @pytest.mark.parametrize("control", [False, True])
 def test_blocks_drawn_at_once_are_as_those_of_init(control):
-    """The same shapes and limits, and no two parameters alike."""
+    """They have the same shapes and bounds, and no two parameters are equal."""
     flow = ConditionalFlow(8, blocks=6, hidden=16, control=control)
     arguments = jax.random.key(0, impl="rbg"), jnp.zeros((2, 8)), jnp.zeros((2, 3))
     drawn, expected = jax.jit(flow.draw)(*arguments), flow.init(*arguments)

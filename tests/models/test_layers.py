@@ -78,7 +78,7 @@ def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padd
 
 
 def test_large_convolutions_multiply_half_as_often():
-    """Six products for four rows, one row of kernels each, where it pays; never in bfloat16: it would lose digits."""
+    """Large ones use six products for four rows, one per row of kernels; bfloat16 would lose digits, so it does not."""
 
     def kernels(rows, channels, dtype):
         x, kernel = jnp.zeros((2, rows, 32, channels), dtype), jnp.zeros((3, 3, channels, 64), dtype)
@@ -151,7 +151,7 @@ def test_instance_statistics():
 
 
 def test_norm_statistics_are_float32():
-    """In bfloat16 the mean of 10^4 values near 100 would be off by whole units."""
+    """In bfloat16 the error of the mean of 10^4 values near 100 would exceed 1."""
     x = jnp.asarray(100 + normal(1, 10000, 16), jnp.bfloat16)
     y = normalize_instances(x)
     assert y.dtype == jnp.bfloat16
@@ -195,7 +195,7 @@ def test_convolution_over_a_sharded_batch(strides):
 
 
 def test_a_single_frame_needs_one_time_tap():
-    """The other two meet only padding: a third of the operations is left."""
+    """The other two taps see only padding: a third of the operations remains."""
     x, kernel = normal(1, 1, 4, 4, 8), normal(3, 3, 3, 8, 8)
     compiled = jax.jit(lambda x, k: convolution.convolve(x, k, (1, 1, 1), (1, 1, 1))).lower(x, kernel).compile()
     middle = jax.jit(lambda x, k: convolution.convolve(x[:, 0], k, (1, 1), (1, 1))).lower(x, kernel[1]).compile()

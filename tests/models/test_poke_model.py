@@ -88,7 +88,7 @@ def test_gates_start_orthogonal():
 
 @pytest.mark.parametrize("over_time", ["constant", "impulse", "decay"])
 def test_the_scan_is_the_recurrence(over_time):
-    """The hierarchy, step by step with the poke of each step encoded in full."""
+    """Computes the hierarchy step by step, with the poke of each step encoded anew."""
     model, variables = make(poke_over_time=over_time, poke_frames=3)
     strengths = {"constant": [1, 1, 1, 1], "impulse": [1, 0, 0, 0], "decay": [1, 0.5, 0, 0]}[over_time]
     np.testing.assert_allclose(convgru.poke_strengths(4, over_time, 3), strengths)
@@ -225,7 +225,7 @@ def test_the_narrowest_convolution_can_be_narrower():
 
 
 def test_only_instance_norm_hides_the_brightness_of_a_uniform_picture():
-    """It leaves nothing of it but what the borders' zeros bring in."""
+    """After instance norm only the zero padding at the borders makes a difference."""
     spread = {}
     for norm in ("instance", "layer", "none"):
         encoder = poke_model.build(**SIZES, image_norm=norm)["object_encoder"]

@@ -32,7 +32,7 @@ def test_sixteen_frames_in_range(decode):
 
 
 def test_samples_do_not_mix(variables):
-    """In double precision: a product's rows are summed in an order that depends on their place."""
+    """Uses double precision, because the order of summation depends on a sample's position in the batch."""
     with jax.enable_x64(True):
         decoder = DECODER.clone(dtype=jnp.float64)
         double = jax.tree.map(lambda leaf: leaf.astype(np.float64), variables)
@@ -58,7 +58,7 @@ def test_without_the_start_frame_it_changes_nothing():
 
 
 def test_without_adain_the_latent_enters_once():
-    """Through `fc`: with a kernel of zeros there, no latent changes anything."""
+    """The latent enters through `fc`: with a kernel of zeros it changes nothing."""
     decoder = DECODER.clone(use_adain=False, use_start_frame=False, spectral_norm=False)  # what compiles fast
     variables = random_variables(decoder, START_FRAMES, LATENTS)
     assert not any("adain" in block for block in variables["params"].values())

@@ -57,7 +57,7 @@ def test_which_pools_a_variant_has(variant, last):
 @pytest.mark.parametrize("variant", ["fid", "torchvision"])
 @pytest.mark.parametrize("name", ["mixed_7b", "mixed_7c"])
 def test_the_pooled_branch_of_the_last_blocks_is_pytorch_s(variant, name):
-    """Where the networks differ: the FID network leaves the padding out of averages, and ends with a maximum."""
+    """The networks differ here: the FID network excludes padding from averages, and ends with a maximum."""
     torch = pytest.importorskip("torch")
     x = np.random.default_rng(1).uniform(0, 1, (2, 5, 4, 24)).astype(np.float32)
     block = Block(blocks(variant)[name][-1:], variant == "fid", jnp.float32)

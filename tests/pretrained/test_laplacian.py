@@ -25,7 +25,7 @@ def test_the_penalty_is_between_half_a_square_and_an_absolute_value():
 
 
 def test_small_errors_pull_less_than_large_ones():
-    """The gradient where a band differs little is smaller than where it differs much; of L1 both are the same."""
+    """The gradient is smaller where a band differs little than where it differs much; for L1 both are equal."""
     difference = np.zeros((1, 16, 16, 1), np.float32)
     difference[0, 4, 4], difference[0, 12, 12] = 0.01, 1.0
 

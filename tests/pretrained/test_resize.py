@@ -11,7 +11,7 @@ SIZES = [(64, 224), (7, 5), (1, 4), (5, 1)]
 
 
 def line(corners, size_in, size_out):
-    """Where the output pixels lie among the input pixels, by the definition of the rule."""
+    """Returns the positions of the output pixels among the input pixels, by the definition of the rule."""
     return {
         "tf1_legacy": [j * size_in / size_out for j in range(size_out)],
         "half_pixel": [(j + 0.5) * size_in / size_out - 0.5 for j in range(size_out)],

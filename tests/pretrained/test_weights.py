@@ -1,4 +1,4 @@
-"""Pretrained weights: only arrays are unpickled, only the expected files are read, and files are written whole."""
+"""Pretrained weights: only arrays are unpickled, only expected files are read, and files are written atomically."""
 
 import dataclasses
 import errno
@@ -147,7 +147,7 @@ def test_networks_are_imported_from_a_torch_file(cache, tmp_path, monkeypatch, n
 
 
 def test_lpips_is_joined_from_vgg16_and_its_heads(cache, tmp_path, monkeypatch):
-    """The files as torchvision and the lpips package have them, made of the fixture of the whole."""
+    """The files of torchvision and of the lpips package are made from the fixture of the joined network."""
     state = fixtures.state("lpips_vgg16")
     heads = {key: value for key, value in state.items() if key.startswith("lin")}
     convolutions = {f"features.{key.split('.', 2)[2]}": value for key, value in state.items() if key.startswith("net.")}

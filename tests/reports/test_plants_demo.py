@@ -29,7 +29,7 @@ def data_of_plants(frames=11, breeze=0.0):
 
 
 class Oracle(PokeGenerator):
-    """What the scene would do, but for `share` of the poke's displacement."""
+    """Draws the true response to `share` of the poke's displacement."""
 
     share = 1.0
 

@@ -1,4 +1,4 @@
-"""The page of printed numbers says what the code says."""
+"""The page of published results agrees with the code."""
 
 import pathlib
 
@@ -13,7 +13,7 @@ def test_the_page_is_made_of_the_code() -> None:
 
 
 def test_every_number_is_on_the_page() -> None:
-    """In a line with its method, source and note."""
+    """Each value is in a line with its method, source and note."""
     lines = _PAGE.read_text().splitlines()
     for row in PUBLISHED:
         needed = (row.method, row.source, row.note, f"| {tables.printed_text(row.value)} |")

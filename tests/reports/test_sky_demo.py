@@ -1,4 +1,4 @@
-"""The page and its numbers, of a generator whose errors are known."""
+"""The page and the measurements of a generator with known errors."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""A work directory as training leaves it, its networks untrained and made without compiling anything."""
+"""Writes a work directory as training does, with untrained networks and without compiling."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Networks so simple that what the generator should return can be worked out by hand."""
+"""Networks so simple that the generator's results can be worked out by hand."""
 
 import flax.linen as nn
 import jax

@@ -121,7 +121,7 @@ def test_free_samples_of_a_controlled_network_draw_their_control() -> None:
 
 @pytest.fixture(scope="module")
 def real() -> CinnGenerator:
-    """Networks of the right kind at their smallest, 32x32, initialized at random."""
+    """Returns a generator of the smallest real networks, 32x32, initialized at random."""
     z_dim, frame, latent = 8, jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 8))
     encoder = VideoEncoder(z_dim, (16,) * 5, (1, 2, 2, 2), (1, 1, 2, 2))
     decoder = VideoDecoder(z_dim, 1, (2, 1), (1, 1))

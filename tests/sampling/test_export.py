@@ -1,4 +1,4 @@
-"""The exported sampler: runs without this package, gives what the generator gives, holds each platform's program."""
+"""The exported sampler runs without this package, equals the generator, and has a program for each platform."""
 
 import pathlib
 import subprocess

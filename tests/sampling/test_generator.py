@@ -1,4 +1,4 @@
-"""What every generator promises, of one of each kind with untrained networks."""
+"""The contract of generators, tested on one of each kind with untrained networks."""
 
 from collections.abc import Callable
 
@@ -85,7 +85,7 @@ def test_the_pure_function_gives_the_same(generator, start_frames, control) -> N
 
 
 def test_weights_are_placed_once(generator, start_frames, control) -> None:
-    """Nothing is transferred but what is passed, explicitly."""
+    """Only the arguments are transferred, and explicitly."""
     assert generator.placed is generator.placed
     with jax.transfer_guard("disallow"):
         for _ in range(2):

@@ -198,7 +198,7 @@ def test_the_networks_see_the_poke_map_of_training():
 
 
 def test_a_poke_of_length_zero_moves_nothing():
-    """`respond` refuses it; clips in which the poked place rests have it."""
+    """`respond` refuses such a poke, but clips whose poked point does not move have it."""
     control = np.array([[5, 5, 1, 0], [5, 5, 0, 0]], np.float32)
     videos = stand_in().generate(frames(0.1, 0.2), jax.random.key(0), 2, control=control)
     assert (videos[1] == np.float32(0.2)).all() and (videos[0] != np.float32(0.1)).all()

@@ -1,4 +1,4 @@
-"""Served models whose answers can be worked out by hand, and an application of them that is ready."""
+"""Served models whose answers can be worked out by hand, and applications of them."""
 
 import contextlib
 import io
@@ -97,7 +97,7 @@ def wait_until(condition, seconds=HANG):
 
 
 def hold(model):
-    """Its answers are held back from now on: (event when one is begun, event to set for them to go on)."""
+    """Holds back all answers. Returns an event that is set when one begins, and one that lets them continue."""
     begun, may, run = threading.Event(), threading.Event(), model.run
 
     def held(requests):
@@ -167,5 +167,5 @@ def server(model, examples=None, **settings):
 
 
 def ask(client, route="/v1/poke", **values):
-    """The response about the gray example, an npz unless `format` is among the values."""
+    """Returns the response for the gray example, an npz unless `format` is among the values."""
     return client.post(route, json={"example": "gray", "format": "npz", **values})

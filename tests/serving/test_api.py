@@ -52,7 +52,7 @@ def test_several_pokes_in_the_address(poke_client):
 
 
 def test_impulses_are_drawn_as_arrows_of_one_length():
-    """Of a model of 16 pixels and a poke of half a pixel; what the page saves is drawn alike."""
+    """Tests a model of 16 pixels and a poke of half a pixel; /v1/render draws the same arrow."""
     with stand_ins.client(stand_ins.pokes(impulse=True)) as client:
         answered = ask(client, poke="3,3,0.5,0", format="strip", scale=4, frames=1)
         frames = [("frame", (f"{n}.png", png(), "image/png")) for n in range(2)]

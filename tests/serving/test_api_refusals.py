@@ -1,4 +1,4 @@
-"""The HTTP API on stand-in models: every kind of bad input, of too much, and of the wrong time."""
+"""The HTTP API on stand-in models: invalid, too large and untimely requests."""
 
 import asyncio
 import concurrent.futures

@@ -146,7 +146,7 @@ def test_a_picture_that_begins_while_a_poke_is_read_ends_the_poke(poke_server, o
 
 
 def test_a_dropped_file_is_squeezed_or_cut(poke_server, open_page):
-    """Twice as wide as high, black at its left quarter and light elsewhere: cutting takes the black away."""
+    """The file is twice as wide as high, black in its left quarter and light elsewhere: cropping removes the black."""
     seen = open_page(poke_server).open()
     wide = Image.new("RGB", (64, 32), (200, 200, 200))
     wide.paste((0, 0, 0), (0, 0, 16, 32))

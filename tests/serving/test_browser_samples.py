@@ -84,7 +84,7 @@ def test_stochastic_pokes(open_page):
 
 
 def test_a_new_seed_asks_the_poke_of_its_own_frame(open_page):
-    """Whatever was held in between: by the choice of the next poke's frame, by a drag that was too short."""
+    """This holds after choosing the frame of the next poke, and after a drag that was too short."""
     with recorded(stand_ins.poke_samples()) as server:
         seen = open_page(server).open()
         seen.slide("frames", 4)

@@ -1,4 +1,4 @@
-"""The queue and the thread: order, batches, bounds, failures that stay where they arise."""
+"""The queue and the thread: order, batches, limits, and failures that affect only their request."""
 
 import asyncio
 import dataclasses

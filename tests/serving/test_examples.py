@@ -1,4 +1,4 @@
-"""The pictures to begin with."""
+"""The example images of the page."""
 
 from i2v_jax.serving import examples
 from tests.serving.stand_ins import png

@@ -1,4 +1,4 @@
-"""A work directory as it is served."""
+"""Work directories as served models."""
 
 import numpy as np
 

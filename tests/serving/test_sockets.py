@@ -1,4 +1,4 @@
-"""Frames over the WebSocket: order and values, and that one bad request or a client that leaves ends nothing."""
+"""Frames over the WebSocket: order, values, and that a bad request or a leaving client does not affect others."""
 
 import base64
 import concurrent.futures
@@ -23,7 +23,7 @@ REQUEST = {"id": 5, "example": "gray", "poke": [3, 3, 2, 0], "frames": 6}
 
 
 def answer(socket):
-    """(what the texts said, [(id, sample, frame, brightness)]) until the end or an error."""
+    """Returns (texts, [(id, sample, frame, brightness)]) until the end or an error."""
     texts, frames = [], []
     while not texts or texts[-1]["type"] == "start":
         message = socket.receive()
@@ -166,7 +166,7 @@ def test_a_new_request_ends_the_one_before():
 
 
 def test_an_answer_can_be_given_up():
-    """Nothing comes of it any more, nor is it computed; the next request is answered."""
+    """It is neither sent nor computed any further; the next request is answered."""
     with (
         stand_ins.client(stand_ins.slow(stand_ins.pokes(), 0.05)) as client,
         client.websocket_connect("/v1/stream") as socket,
@@ -246,7 +246,7 @@ def test_pages_of_others_are_refused(poke_client):
 
 
 def test_an_http_client_that_leaves_ends_the_work():
-    """Of its one answer of 64 frames most are never computed, and the next client is served."""
+    """Most of the 64 frames of its answer are never computed, and the next client is served."""
     with stand_ins.server(stand_ins.slow(stand_ins.pokes(), 0.05)) as address:
         stand_ins.wait_until(lambda: stand_ins.text_of(address, "/healthz") == '{"status":"ready"}')
         before = frames_computed(address)

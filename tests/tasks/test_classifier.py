@@ -1,4 +1,4 @@
-"""The classifier's losses and confusions, on logits that are known; what one step changes."""
+"""The classifier's losses and confusions on known logits; the effect of one step."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The stage-2 objective on values that are known, and when its parts begin."""
+"""The stage-2 objective on known values, and the steps at which its parts begin."""
 
 import types
 
@@ -51,7 +51,7 @@ def test_the_reconstruction_is_summed_over_pixels_with_the_distance_at_each():
 def weigh():
     """Compiled (features, images, scale) -> loss, pretraining loss, metrics, of the decoder's last layer alone.
 
-    The reconstruction is the mean over images of their sum; the discriminator asks for `scale` times its gradient.
+    The reconstruction loss is the mean over images of their sum; the adversarial gradient is `scale` times that gradient.
     """
     task = make_task(perceptual=0.0, adversarial=0.5)
     batch = {"video": jnp.full_like(BATCH["video"], -1.0)}
@@ -70,7 +70,7 @@ def weigh():
 
 @pytest.mark.parametrize(("scale", "weight"), [(1.0, 1.0), (0.25, 4.0), (-4.0, 0.25), (0.0, 1e4)])
 def test_the_adversarial_gradient_is_weighed_like_that_of_the_reconstruction(weigh, scale, weight):
-    """Where gradients are large against the 1e-4; without a gradient of the discriminator it is the upper bound."""
+    """Tests gradients much larger than 1e-4; without a gradient of the discriminator the weight is its upper bound."""
     loss, evidence, metrics = weigh(FEATURES, IMAGES, scale)
     adversarial = -scale * IMAGES.sum(axis=(1, 2, 3)).mean()
     assert metrics["adaptive_weight"] == pytest.approx(weight, rel=1e-4)
@@ -91,7 +91,7 @@ def test_the_weight_of_small_gradients(weigh):
 
 
 def test_the_adversarial_game_begins_after_its_epoch():
-    """1.75 epochs of 10 steps: 18 steps of the autoencoder alone."""
+    """With 1.75 epochs of 10 steps the autoencoder trains alone for 18 steps."""
     updates = make_task().updates
     active = {step: [update.name for update in updates if update.runs_at(step)] for step in (0, 17, 18, 10**6)}
     assert active == {

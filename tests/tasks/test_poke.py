@@ -1,4 +1,4 @@
-"""The poke objectives are the authors' own; who is updated when, by which optimizer, and what background pokes ask."""
+"""The poke objectives are the authors'; which networks are updated when, and the targets of background pokes."""
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ def small():
 def objective():
     """(task, networks, batch, fixture) at the fixture's weights and inputs, in double precision.
 
-    In single some gradients are further from the fixture's than its tolerance on some processors: a ReLU tips over.
+    In single precision a ReLU may flip, and some gradients differ by more than the fixture's tolerance.
     """
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(layers, "convolve", plain_convolution.convolve)
@@ -102,7 +102,7 @@ def _objective():
 
 
 def check(fixture, part, gradients):
-    """Norms of the gradients by network, and that the fixture has none for other networks."""
+    """Checks gradient norms by network, and that the fixture has none for other networks."""
     source = fixtures.load(fixture.config["weights"]["model"], with_state=False)
     ours = to_torch("poke_model", {"params": jax.device_get(gradients)}, source.config)
     prefix = f"{part}/grad_norm/"
@@ -161,7 +161,7 @@ def test_updates_come_in_order_and_the_adversarial_ones_late(small):
 
 
 def test_a_step_moves_each_network_with_the_optimizer_of_each_update(small):
-    """The decoder has two: afterwards its parameters have moved twice, and each has moments of its own."""
+    """The decoder has two optimizers, each with its own moments: its parameters move twice."""
     task, networks, batch = small
     optimizers = dict.fromkeys(task.modules, optax.with_extra_args_support(optax.adam(1e-3)))
     users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}

@@ -106,7 +106,7 @@ def small_task(steps_per_epoch=10):
 
 
 def test_discriminators_are_updated_first_and_begin_after_their_epoch():
-    """1.25 epochs of 10 steps: 13 steps of the autoencoder alone."""
+    """With 1.25 epochs of 10 steps the autoencoder trains alone for 13 steps."""
     updates = small_task().updates
     active = {step: [update.name for update in updates if update.runs_at(step)] for step in (0, 12, 13, 10**6)}
     assert active == {

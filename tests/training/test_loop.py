@@ -1,4 +1,4 @@
-"""The loop: it learns, resumes bit for bit, does not depend on the number of devices, and stops in good order."""
+"""The loop learns, resumes bit for bit, does not depend on the number of devices, and stops cleanly."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_learns_logs_and_keeps_the_latest_and_the_best(tmp_path):
 
 
 class Brightening(MeanColor):
-    """Its "samples" are the truth, brighter by less in the middle of training."""
+    """A task whose "samples" are the truth made brighter, least in the middle of training."""
 
     preview_rows = ("truth", "sample")
 
@@ -128,7 +128,7 @@ def test_regular_steps_transfer_nothing_implicitly(tmp_path, monkeypatch):
 
 
 def test_training_starts_from_imported_networks(tmp_path, capsys):
-    """The optimizer, the networks that are in no file and the averages are new."""
+    """The optimizer, the averages and the networks without a file start anew."""
     imported = {"kernel": np.full((16 * 16 * 3, 3), 1e-3, np.float32), "bias": np.arange(3, dtype=np.float32)}
     save_imported(tmp_path, {"predictor": {"params": imported}}, tiny_config())
     trainer = tiny_trainer(tmp_path, 3)
@@ -233,7 +233,7 @@ def test_a_whole_checkpoint_of_another_configuration_is_not_called_damaged(tmp_p
 
 
 def test_a_full_disk_while_logging_is_one_clear_line(tmp_path):
-    """What the file refused at the write it refuses again when it is closed."""
+    """A file whose write failed fails again when it is closed."""
     with MetricWriter(tmp_path, 3) as writer:
         writer._file.close()
         writer._file = open("/dev/full", "w")  # noqa: SIM115
@@ -265,7 +265,7 @@ def test_what_is_not_a_number_is_null_in_the_log(tmp_path):
 
 
 def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
-    """Evaluations between the regular checkpoints: those that are the best so far are saved, with their own metrics."""
+    """Evaluations between regular checkpoints save a checkpoint if they are the best so far, with their own metrics."""
     config = tiny_config(keep=1)
     config.train.update(evaluate_every=2, checkpoint_every=5)
     trainer = tiny_trainer(tmp_path, 11, config=config)

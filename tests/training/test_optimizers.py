@@ -131,7 +131,7 @@ def test_the_rate_is_halved_where_the_reconstruction_stops_improving():
 
 
 def test_the_image_autoencoder_has_pytorchs_betas():
-    """The spec names Adam at 2e-4 and nothing else of it."""
+    """The spec only specifies Adam with a rate of 2e-4."""
     fields = common.base(64).image_ae.optimizer
     assert (fields.name, fields.learning_rate, fields.b1, fields.b2, fields.plateau) == ("adam", 2e-4, 0.9, 0.999, True)
 

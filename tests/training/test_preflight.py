@@ -1,4 +1,4 @@
-"""What cannot be trained is refused before the first stage: the field, its value, and what is allowed."""
+"""Errors before the first stage name the field, its value, and the allowed values."""
 
 import pathlib
 
@@ -78,7 +78,7 @@ def test_control_by_what_clips_do_not_carry(name, control, allowed):
 
 
 def test_the_batches_that_the_documents_give_for_several_devices_divide():
-    """Four nodes of eight GPUs."""
+    """They are for four nodes of eight GPUs."""
     batches = ["video_vae.batch_size=32", "image_ae.batch_size=32", "flow.batch_size=64"]
     for document in ("docs/training.md", "launch/slurm/train.sbatch"):
         text = (ROOT / document).read_text()
@@ -89,7 +89,7 @@ def test_the_batches_that_the_documents_give_for_several_devices_divide():
 
 @pytest.mark.parametrize("stage", ["video_vae", "image_ae", "flow"])
 def test_a_split_with_too_few_clips_for_a_later_stage_is_refused_before_the_first(stage, tmp_path):
-    """As a folder of one to four videos is for the flow of `folder:demo`."""
+    """For example the flow of `folder:demo` with a folder of one to four videos."""
     config = load("sky:demo")
     for name in config.stages:
         config[name].batch_size = 8

@@ -1,4 +1,4 @@
-"""The stages of a run: one after the other, and a request to stop is heard whenever it comes."""
+"""The stages of a run are trained in order, and a signal stops the run at any time."""
 
 import itertools
 import os
@@ -87,7 +87,7 @@ def test_a_signal_during_the_start_is_heard_before_the_first_step(tmp_path, monk
 
 
 class _Encoders:
-    """In place of the flow's task: the "posterior" of a clip is made of its colors."""
+    """A stand-in for the flow's task: the "posterior" of a clip is computed from its colors."""
 
     kept_arrays, frozen = ("direction",), {"scale": jnp.float32(2.0)}
 

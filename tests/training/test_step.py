@@ -1,4 +1,4 @@
-"""One step: what its updates see of each other."""
+"""One step: which results of earlier updates the later ones see."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from i2v_jax.training.step import make_step
 
 
 class Two:
-    """Two numbers, each with a loss of its own; the second one's rate follows the loss of the first."""
+    """A task of two numbers with their own losses; the second one's rate depends on the first one's loss."""
 
     forward_networks, ema_networks = (), ()
 

@@ -1,4 +1,4 @@
-"""A task small enough to see the loop at work: a linear map learns the mean color of the next frame."""
+"""A small task to test the loop: a linear map learns the mean color of the next frame."""
 
 import pathlib
 
@@ -82,7 +82,7 @@ def tiny_config(**train):
 
 
 def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, interruption=None):
-    """A trainer of `MeanColor` on the first `devices` virtual devices."""
+    """Returns a trainer of `MeanColor` on the first `devices` virtual devices."""
     config = config or tiny_config()
     mesh = jax.make_mesh(
         (devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:devices]

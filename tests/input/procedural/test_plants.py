@@ -68,7 +68,7 @@ def test_motion_is_of_a_size_that_can_be_learnt() -> None:
 
 
 def test_every_vibration_answers_as_a_damped_oscillator() -> None:
-    """r'' + 2 d w r' + w^2 r = 1, from rest, by differences; slow vibrations swing, fast ones creep."""
+    """Solves r'' + 2 d w r' + w^2 r = 1 from rest numerically; slow modes oscillate, fast ones are overdamped."""
     plant = chain()
     speed, _ = plant._modes
     damping = plant.damping * speed / speed[0]
@@ -113,7 +113,7 @@ def test_a_pulled_point_ends_where_it_was_pulled_to() -> None:
 
 
 def test_the_answer_to_a_poke_takes_the_poked_pixel_to_its_target() -> None:
-    """Any pixel of a plant but its foot, 4 px at 64x64 in any direction."""
+    """Pokes any pixel of a plant except near its root by 4 px at 64x64, in any direction."""
     rng = np.random.default_rng(1)
     for index in range(6):
         rows, columns = np.nonzero(plants.plants_mask("test", index, 64)[:48])
@@ -139,7 +139,7 @@ def test_clips_of_any_length_show_the_same_motion() -> None:
 
 
 def _side(index: int, pull: plants.Pull, split: str = "train") -> float:
-    """1 where the point goes clockwise around the plant's foot, -1 where it goes the other way."""
+    """Returns 1 if the point moves clockwise around the plant's root, -1 if counterclockwise."""
     plant = chain(index, pull.plant, split)
     (x, y), (dx, dy) = plant.rest().at(pull.grip) - plant.root, pull.displacement
     return float(np.sign(x * dy - y * dx))
@@ -174,7 +174,7 @@ def test_a_breeze_leaves_the_pulled_plant_alone() -> None:
 
 
 def test_what_cannot_be_reached_goes_a_part_of_the_way() -> None:
-    """A pixel at the foot of a stem, sent across half of the picture."""
+    """Pokes a pixel at the root of a stem across half of the frame."""
     plant = chain()
     force = plant.pull_to(Grip(0, 0.2), np.array([0.5, 0.0]), plants.LAST_FRAME)
     begin, end = plant.motion(Grip(0, 0.2), force, np.array([0.0, plants.LAST_FRAME])).at(Grip(0, 0.2))
@@ -202,7 +202,7 @@ def test_a_poke_on_the_background_moves_nothing() -> None:
 
 
 def visible(index: int, size: int, flow: np.ndarray) -> np.ndarray:
-    """bool [H, W], foreground pixels whose material is still in front, well inside a plant, in the last frame."""
+    """Returns foreground pixels, bool [H, W], whose material is in front and well inside a plant in the last frame."""
     first, last = (plants.plants_mask("train", index, size, time) for time in (0, plants.LAST_FRAME))
     rows, columns = np.nonzero(first)
     x, y = (np.rint(p + flow[rows, columns, i]).astype(int) for i, p in enumerate((columns, rows)))

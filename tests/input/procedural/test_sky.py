@@ -30,7 +30,7 @@ def test_all_directions_are_equally_likely() -> None:
 
 @pytest.mark.parametrize(("angle", "shift"), [(0, (0, 4)), (90, (-4, 0)), (180, (0, -4)), (270, (4, 0))])
 def test_motion_is_an_exact_shift_of_the_clouds(angle: float, shift: tuple[int, int]) -> None:
-    """The cloud field moved by 4 whole pixels is the field that was 4 pixels away."""
+    """The cloud field after a drift of 4 pixels is the field shifted by 4 pixels."""
     spectrum = sky._scene("train", 0, 32).spectra[0]
     dx, dy = sky.Motion(angle, 4 / 32).velocity(32)
     still, moved = sky._drift(spectrum, np.array([[0.0, 0.0], [dx, dy]]), 32)

@@ -1,4 +1,4 @@
-"""Procedural textures: reproducible, alike at rest, and moving as their kind says."""
+"""Procedural textures are reproducible, look alike at rest, and move according to their kind."""
 
 import pickle
 
@@ -24,7 +24,7 @@ def test_a_clip_depends_on_its_number_alone():
 
 
 def test_the_first_frame_says_nothing_about_the_kind():
-    """But for waves, which bend it; all others show the same pattern at time 0."""
+    """At time 0 all kinds show the same pattern, except waves, which bend it."""
     stills = {kind: textures.render("train", 3, SIZE, [0], kind) for kind in textures.KINDS}
     for kind in ("rotation", "growth", "flicker", "sway"):
         np.testing.assert_array_equal(stills[kind], stills["drift"])
@@ -33,7 +33,7 @@ def test_the_first_frame_says_nothing_about_the_kind():
 
 @pytest.mark.parametrize("kind", textures.KINDS)
 def test_all_kinds_change_as_much(kind):
-    """Mean change between neighboring frames, in gray levels: no kind is known by it alone."""
+    """The mean change between neighboring frames, in gray levels, does not identify a kind."""
     changes = [
         np.abs(np.diff(textures.render("train", index, SIZE, range(16), kind).astype(float), axis=0)).mean()
         for index in range(12)

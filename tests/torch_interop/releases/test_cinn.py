@@ -22,7 +22,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folders, tmp_path_factory):
-    """The imported work directory, and what was said."""
+    """Returns the imported work directory and the command's output."""
     workdir = tmp_path_factory.mktemp("runs") / "bair"
     places = [f"--{part}={getattr(folders, part)}" for part in ("stage1", "ae", "stage2")]
     result = launch("launch.import_torch", "--kind=cinn", *places, f"--workdir={workdir}")

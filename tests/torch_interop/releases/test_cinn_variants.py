@@ -60,7 +60,7 @@ def _found(folders: cinn.Folders) -> dict[str, documents.Document]:
 
 
 def test_where_checkpoints_are_looked_for(tmp_path):
-    """The names of the config first, the best before the latest, .pth before .pth.tar."""
+    """The config's names come first, the best before the latest, .pth before .pth.tar."""
     folders = release_files.write_configs(tmp_path)
     files = [file.name for file in cinn._files("video_vae/decoder", folders, _found(folders))]
     best, latest = "best_PFVD_GEN", "latest_checkpoint_GEN"
@@ -70,7 +70,7 @@ def test_where_checkpoints_are_looked_for(tmp_path):
 
 
 def test_control_by_endpoint(tmp_path):
-    """Thirty numbers more in the condition of the flow: the fixture's keys and shapes."""
+    """The condition of the flow has thirty more entries: the fixture's keys and shapes."""
     stage2 = release_files.STAGE2.replace("control: False", "control: True")
     folders = release_files.write_configs(tmp_path, stage2=stage2)
     found = _found(folders)

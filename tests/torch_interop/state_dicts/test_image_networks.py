@@ -41,7 +41,7 @@ def test_landscape():
 
 
 def test_bair_decoder(bair):
-    """From the fixture's own mean: the encoder's is too ill-conditioned to pass on, see below."""
+    """Decodes the fixture's own mean, because the encoder's is too ill-conditioned, see below."""
     module, variables = load_torch("image_autoencoder", bair.state, bair.config)
     stride = bair.config["image_stride"]
     codes = np.concatenate([bair.outputs["mean"], bair.inputs["code"][:, :, 0, 0]])

@@ -1,4 +1,4 @@
-"""What `load_torch` says about state dicts that do not fit, and that it loses nothing."""
+"""`load_torch` reports state dicts that do not fit, and loses nothing."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ def features_of(network, fixture, inputs):
 
 
 def assert_there_and_back(network, variables, fixture, ignored=()):
-    """Everything comes back but what the network does not use."""
+    """Checks that everything that the network uses is converted back."""
     state = to_torch(network, variables, fixture.config)
     kept = {key for key in fixture.state if not key.startswith(ignored)}
     assert state.keys() == kept

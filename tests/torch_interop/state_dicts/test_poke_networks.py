@@ -23,7 +23,7 @@ WITHOUT_GRADIENT = re.compile(r"grad_norm/(.*\.(blocks\.\d+|model\.\d+|conv1|con
 
 
 def assert_gradients(network, fixture, gradients):
-    """Norms of the gradients, and that those which are zero are so in both."""
+    """Checks gradient norms, and that the same ones are zero in both."""
     zero = {key for key in fixture.outputs if WITHOUT_GRADIENT.fullmatch(key)}
     assert zero
     ours = to_torch(network, {"params": jax.device_get(gradients)}, fixture.config)
@@ -42,7 +42,7 @@ def assert_round_trip(network, fixture, variables):
 
 
 def assert_maps(maps, fixture, name):
-    """The shape and the mean absolute value of intermediate results."""
+    """Checks the shape and the mean absolute value of intermediate results."""
     for index, ours in enumerate(maps):
         batch, channels, *size = fixture.outputs[f"{name}_{index}/shape"]
         assert ours.shape == (batch, *size, channels)

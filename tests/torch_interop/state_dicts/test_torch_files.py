@@ -1,4 +1,4 @@
-"""Files of torch.save: what PyTorch writes is read, what is written PyTorch reads, and nothing in them is run."""
+"""Files of torch.save: PyTorch's files are read, PyTorch reads ours, and no code in them is run."""
 
 import os
 import pickle

@@ -20,7 +20,7 @@ def channels_last(array):
 
 
 def assert_close(ours, reference, tolerance):
-    """Relative to the largest absolute value of the reference."""
+    """Compares relative to the largest absolute value of the reference."""
     assert np.shape(ours) == reference.shape
     assert np.max(np.abs(ours - reference)) <= tolerance * np.max(np.abs(reference))
 
