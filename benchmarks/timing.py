@@ -70,7 +70,7 @@ class Seconds:
     """The times of the calls of one alternative."""
 
     wall: tuple[float, ...]
-    processor: tuple[float, ...]  # of all threads, which other work on the machine disturbs less
+    processor: tuple[float, ...]  # of all threads; less sensitive to other processes
 
     @property
     def minimum(self) -> float:

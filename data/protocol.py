@@ -78,7 +78,7 @@ class Protocol:
             Two arrays [B, frames, H, W, 3].
 
         Raises:
-            UserError: there are too few frames, or the numbers of clips differ.
+            UserError: there are too few frames, or the lists have different lengths.
         """
         clips, generated = jnp.asarray(clips), jnp.asarray(generated)
         if len(clips) != len(generated):

@@ -30,7 +30,7 @@ class RawVideo:
     path: Path  # a video file, or a folder whose images are the frames
     split: str = "train"  # the split of the authors; `divide` may hold out some videos of "train"
     group: str = ""  # videos of a group are never in different splits; empty: the video is a group
-    object: str = ""  # what it shows, if several videos show the same; empty: the video itself
+    object: str = ""  # the object that it shows, if several videos show it; empty: its own
     part: tuple[float, float] = WHOLE  # begin and end, as fractions of the frames
 
     def frames(self, total: int) -> range:

@@ -237,5 +237,5 @@ def _write(builder: VideoBuilder, staged: list[staging.StagedVideo], folder: Pat
             str(folder.parent),
         )
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download, although there is none
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about a download that does not happen
         builder.download_and_prepare(download_dir=folder.parent / "staging")

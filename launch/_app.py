@@ -44,7 +44,7 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool) -> list[str]:
     Raises:
       UserError: for a flag that is unknown, missing or has a wrong value.
     """
-    # All --config.FIELD=VALUE, which set fields of the configuration, are values of one flag, "config.".
+    # All arguments --config.FIELD=VALUE are values of one flag, "config.".
     argv = [re.sub(r"^--?config\.(?!=)", "--config.=", argument) for argument in argv]
     try:
         program, *others = flags.FLAGS(argv)

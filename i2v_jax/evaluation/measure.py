@@ -88,7 +88,7 @@ def measure(
     weights = worker.weights_sha256()
     state = State(folder, requests.settings(model, request, reader, weights))
     done = _done(state.load())
-    _wait("read")  # nobody writes before all have read what is done
+    _wait("read")  # no process writes before all have read the state
     total = len(reader) + len(spare)
     batches = [
         remaining[first : first + batch_size]

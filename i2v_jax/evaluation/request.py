@@ -19,7 +19,7 @@ class Request:
     protocol: Protocol
     metrics: tuple[str, ...]
     split: str = "test"
-    clips: int = 0  # only the first so many; 0: all of the protocol
+    clips: int = 0  # number of clips, the first ones; 0: all of the protocol
     seed: int = 0  # of the clip list and of the first repeat; repeat r has seed + r
     repeats: int = 1
 

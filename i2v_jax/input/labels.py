@@ -47,7 +47,7 @@ def _read_endpoint(record: Mapping[str, Any], frame_indices: Sequence[int]) -> n
 
 _LABELS: dict[str, Label] = {
     "direction": Label(np.int32, mirror=_mirror_direction, read=_read_direction),  # bins, see `directions`
-    # of a robot, which mirrored has no valid position
+    # of a robot, which has no valid mirrored position
     "endpoint": Label(np.float32, (3,), stored=(None, 3), read=_read_endpoint),
     "class": Label(np.int32, mirror=lambda label: label),
 }

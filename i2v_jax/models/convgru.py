@@ -109,7 +109,7 @@ class Dynamics(nn.Module):
 
     bottleneck_cells: int = 1
     poke_over_time: PokeOverTime = "constant"
-    poke_frames: int = 10  # after which a decaying poke has vanished
+    poke_frames: int = 10  # until a decaying poke has vanished
     update_bias: float = 0.0  # see `ConvGRUCell`
     dtype: Any = jnp.float32
 

@@ -31,7 +31,7 @@ class CinnGenerator(LatentGenerator):
     variables: Mapping[str, Any]  # of the networks, under the names of their fields
     size: int
     z_dim: int
-    control: Control = NONE  # what the flow is conditioned on beside the start frame
+    control: Control = NONE  # what the flow is conditioned on, in addition to the start frame
     chunk: int = 8
     progress: bool = False
     mesh: Mesh | None = None

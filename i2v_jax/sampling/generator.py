@@ -31,7 +31,7 @@ class Description:
 
     size: int  # height and width of a frame
     frames: int  # T of the clips that it was trained on
-    control: Control  # of the motion, beside the start frame
+    control: Control  # of the motion, in addition to the start frame
     deterministic: bool  # one video for each start frame and control, whatever the seed and the temperature
     impulse: bool = False  # pokes are directions of length at most 1 instead of displacements in pixels
     latent_dimensions: int = 0  # z of `LatentGenerator`; 0 for a model without a latent

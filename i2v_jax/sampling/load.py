@@ -33,8 +33,8 @@ Trained = Mapping[str, Mapping[str, Any]]  # stage -> network -> variables
 class GeneratorKind:
     """How a generator is made of a configuration, and of what its stages trained."""
 
-    describe: Callable[[ConfigDict], Description]  # what `assemble(...).describe()` gives
-    assemble: Callable[[ConfigDict, Trained, str], Generator]  # arguments as of `assemble`
+    describe: Callable[[ConfigDict], Description]  # equals `assemble(...).describe()`
+    assemble: Callable[[ConfigDict, Trained, str], Generator]  # the arguments of `assemble`
 
 
 def load_generator(
@@ -134,7 +134,7 @@ def _assemble_cinn(config: ConfigDict, trained: Trained, origin: str) -> CinnGen
     size, z_dim, control = config.data.size, config.video_vae.encoder.z_dim, controls.get(config.control)
     frame, latent = jnp.zeros((1, size, size, 3)), jnp.zeros((1, z_dim))
     width = config.image_ae.encoder.z_dim + control.width
-    # field of `CinnNetworks` -> stage and name of its network, and what it is called with
+    # field of `CinnNetworks` -> stage and name of its network, and example arguments
     sources: dict[str, tuple[str, str, tuple[jax.Array, ...]]] = {
         "encoder": ("video_vae", "encoder", (jnp.zeros((1, CLIP_FRAMES, size, size, 3)),)),
         "decoder": ("video_vae", "decoder", (frame, latent)),

@@ -43,7 +43,7 @@ class Flow:
         self.frozen_modules = frozen_modules
         self.frozen = frozen
         self.control, self.size = control.get(config.control), config.data.size
-        self.kept_arrays = self.control.arrays  # of a batch, beside its clips
+        self.kept_arrays = self.control.arrays  # arrays of a batch, in addition to its clips
         self.updates: tuple[Update, ...] = (Update("likelihood", ("flow",), self.loss),)
 
     def encode(self, networks: Networks, batch: Batch) -> Encoded:

@@ -42,7 +42,7 @@ class Interruption:
         """Returns whether to save and stop now. Once true, it stays true. Every process calls it equally often."""
         if jax.process_count() == 1:
             return self._asked
-        # The processes agree on a number that none has asked about: it must go up by one with each call.
+        # All processes must pass the same, new number: it increases by one with each call.
         self._calls += 1
         self._reached = self._reached or multihost_utils.reached_preemption_sync_point(self._calls)
         return self._reached

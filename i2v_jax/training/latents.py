@@ -18,14 +18,14 @@ class EncodesClips(Protocol):
     """A task that needs of a clip no more than what its frozen networks make of it."""
 
     frozen: Networks
-    kept_arrays: tuple[str, ...]  # of the batch, which training needs besides
+    kept_arrays: tuple[str, ...]  # further arrays of the batch that training needs
 
     def encode(self, networks: Networks, batch: Batch) -> Any:
         """Returns a dataclass of arrays [B, ...]. A batch that carries its fields needs no clips."""
 
 
 def encoded_pipeline(task: EncodesClips, clips: Pipeline, interruption: Interruption, *, seed: int) -> Pipeline | None:
-    """Returns a pipeline of encoded clips in place of clips, None when asked to stop.
+    """Returns a pipeline of encoded clips in place of clips, None if a signal stops it.
 
     The frozen networks see one epoch of `clips`, augmented as in its first pass; the posterior is still sampled anew at
     every step. It pays where the augmentation is weak or the encoders are expensive.

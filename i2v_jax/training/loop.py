@@ -87,7 +87,7 @@ class Trainer:
         return SampleMetric(metric, stage.task)
 
     def run(self) -> bool:
-        """Trains to the last step, from the latest checkpoint if there is one. Returns False if asked to stop earlier.
+        """Trains to the last step, from the latest checkpoint if there is one. Returns False if a signal stops it.
 
         Raises:
           NonFiniteError: a metric is not finite; earlier checkpoints are kept.

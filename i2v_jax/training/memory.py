@@ -11,8 +11,8 @@ from i2v_jax.tasks.base import Networks, Task, replace_params
 
 # Copies of the parameters: themselves, their gradients, two moments and the average.
 _COPIES = 5
-# No network of the papers keeps more for its backward pass than so many times the bytes of a batch (the video
-# autoencoder of 64x64 pixels: 1,080). Tracing, which takes seconds, is not needed where even that fits.
+# Upper bound of what a network of the papers keeps for its backward pass, in multiples of a batch's bytes (the video
+# autoencoder at 64x64: 1,080). If even that fits, tracing, which takes seconds, is not needed.
 _MOST_PER_BATCH = 2000
 
 

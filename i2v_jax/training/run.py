@@ -34,7 +34,7 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
       config: see configs/fields.py.
       workdir: the folder to train in; it holds the checkpoints of one configuration.
     Returns:
-      False if it was asked to stop (SIGTERM, Ctrl-C); everything is saved then.
+      False if a signal (SIGTERM, Ctrl-C) stopped it; everything is saved then.
     Raises:
       UserError: a field of the configuration has an invalid value, the work directory belongs to another
         configuration, data or an earlier stage is missing, a loss is not finite, something cannot be written, or

@@ -15,7 +15,7 @@ from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
 
 _FPS = 8
-_WORDS = {  # what the vertical axis of a curve says; other metrics are named as in the log
+_WORDS = {  # labels of the vertical axis; other metrics have their names in the log
     "bits_per_dimension": "bits per dimension of z",
     "kl": "KL divergence (nats)",
     "l1": "mean absolute error (of pixels in [-1, 1])",
@@ -49,7 +49,7 @@ class MetricWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Every line was flushed when it was written; what a full disk refused then would only be refused again.
+        # Every line was flushed when it was written; a line that failed on a full disk would only fail again.
         with contextlib.suppress(OSError):
             self._file.close()
 

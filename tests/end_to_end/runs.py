@@ -16,7 +16,7 @@ from tests.launch.synthesis import ROOT
 
 
 def train_command(spec: str, workdir: pathlib.Path) -> list[str]:
-    """Returns the command of `spec`: a config with arguments and, after spaces, fields ("sky:runlocal train.keep=3")."""
+    """Returns the command of `spec`: a config and, after spaces, fields, like "sky:runlocal train.keep=3"."""
     config, *fields = spec.split()
     options = [f"--config.{field}" for field in fields]
     return [sys.executable, "-m", "launch.train", f"--config={config}", f"--workdir={workdir}", *options]

@@ -51,7 +51,7 @@ def test_the_reconstruction_is_summed_over_pixels_with_the_distance_at_each():
 def weigh():
     """Compiled (features, images, scale) -> loss, pretraining loss, metrics, of the decoder's last layer alone.
 
-    The reconstruction loss is the mean over images of their sum; the adversarial gradient is `scale` times that gradient.
+    The reconstruction loss is the mean over images of their sum; the adversarial gradient is `scale` times it.
     """
     task = make_task(perceptual=0.0, adversarial=0.5)
     batch = {"video": jnp.full_like(BATCH["video"], -1.0)}

@@ -19,7 +19,7 @@ class NetworkParity:
     file: str
     used: Mapping[str, tuple[str, tuple[int, ...]]]  # key -> our path, their shape
     left: Mapping[str, tuple[int, ...]]  # keys without an array in this package: counters, flags, inverses
-    changed: tuple[str, ...]  # used keys whose array is not the same after the way back
+    changed: tuple[str, ...]  # used keys whose array differs after converting it back
 
     @property
     def parameters(self) -> int:

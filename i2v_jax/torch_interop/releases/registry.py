@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from i2v_jax.errors import UserError
 from i2v_jax.torch_interop.releases import cinn, poke
 
-# A stage -> the module that reads and writes the files of the release whose models have it.
+# Stage -> the module that reads and writes the files of the release with that stage.
 _RELEASES: dict[str, ModuleType] = {"poke": poke, "video_vae": cinn}
 
 

@@ -51,8 +51,8 @@ class Entry:
 
     Attributes:
       key: the state-dict key.
-      path: the collection and the module path, such as "params/stem/kernel". Empty for a known key that has no array
-        of ours (a counter, a flag); it may be absent.
+      path: the collection and the module path, such as "params/stem/kernel". Empty for a known key without an
+        array in this package (a counter, a flag); it may be absent.
       transform: the change of layout.
       columns: the (start, stop) of the last axis that the key fills, if several keys share one of our arrays.
       member: the index on the first axis that the key fills, if the arrays of several keys are stacked.
