@@ -1,6 +1,7 @@
-"""The package's logger. `logger.info` writes a message; entry points call `show` to print messages on stdout."""
+"""The package's logger. `logger.info` writes a message; entry points call `show` to print messages."""
 
 import logging
+import sys
 
 import tqdm
 
@@ -8,10 +9,10 @@ logger = logging.getLogger("i2v_jax")
 
 
 class _AboveProgressBars(logging.Handler):
-    """Prints messages on stdout, above the progress bars that are shown."""
+    """Prints messages above the progress bars: errors on stderr, all others on stdout."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.tqdm.write(self.format(record))
+        tqdm.tqdm.write(self.format(record), sys.stderr if record.levelno >= logging.ERROR else sys.stdout)
 
 
 def show() -> None:

@@ -17,7 +17,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import flow, pipeline
 from tests.data.conftest import Prepare
 from tests.input.helpers import write_frames
-from tests.input.test_pokes import POKE
+from tests.input.test_poke_reader import POKE
 
 OPTIONS = flows.FlowOptions(distance=4, size=32, least_motion=0.008)
 

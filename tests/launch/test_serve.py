@@ -126,7 +126,7 @@ def test_it_ends_when_told(server) -> None:
 
 
 @pytest.mark.slow
-def test_it_answers_when_nobody_reads_what_it_prints(workdir: pathlib.Path) -> None:
+def test_it_answers_after_its_output_was_closed(workdir: pathlib.Path) -> None:
     with served(workdir) as (process, address):
         process.stdout.close()
         wait_until(lambda: ask(address, "/healthz")[0] == 200)
@@ -136,15 +136,15 @@ def test_it_answers_when_nobody_reads_what_it_prints(workdir: pathlib.Path) -> N
 
 
 @pytest.mark.slow
-def test_a_model_that_cannot_be_compiled_ends_it_in_words(workdir: pathlib.Path) -> None:
+def test_a_model_that_cannot_be_compiled_ends_it_with_an_error(workdir: pathlib.Path) -> None:
     program = """if True:
-        from i2v_jax.serving.models import ServedPokes
+        from i2v_jax.serving.models import ServedModel
         from launch import _app, serve
 
         def warm_up(model):
             raise RuntimeError("RESOURCE_EXHAUSTED: no room\\nfor this")
 
-        ServedPokes.warm_up = warm_up
+        ServedModel.warm_up = warm_up
         _app.run(serve.main)
     """
     done = subprocess.run(
@@ -158,13 +158,13 @@ def test_a_model_that_cannot_be_compiled_ends_it_in_words(workdir: pathlib.Path)
     )
     assert done.returncode == 2
     assert "ready" not in done.stdout
-    assert done.stderr.count("Traceback") == 1  # in the log
+    assert done.stderr.count("Traceback") == 1
     line = last_line(done.stderr)
     assert line.startswith("error: ") and line.endswith("RuntimeError: RESOURCE_EXHAUSTED: no room for this")
 
 
 @pytest.mark.slow
-def test_what_cannot_be_served(tmp_path: pathlib.Path) -> None:
+def test_a_folder_without_a_model_is_refused(tmp_path: pathlib.Path) -> None:
     done = launch("launch.serve", f"--workdir={tmp_path}")
     assert done.returncode == 2
     assert last_line(done.stderr).startswith("error: ")
