@@ -23,6 +23,11 @@ with pytest.MonkeyPatch.context() as _patch:
     jax.devices()  # reads the flags, once
 
 
+def pytest_collection_modifyitems(items):
+    """Starts with the longest jobs, so that no worker waits for one at the end."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs():
     """Forgets the programs after each file: those of all tests do not fit into the memory of a small machine."""
