@@ -35,7 +35,7 @@ test: $(STAMP)
 	$(PYTEST) --dist=worksteal -m "not slow and not long"
 
 test-slow: $(STAMP)  ## training jobs, several processes, a page in a browser, a SLURM cluster
-	$(PYTEST) --dist=loadfile --no-loadscope-reorder -m slow
+	$(PYTEST) --dist=loadfile --no-loadscope-reorder -m "slow and not long"
 
 test-long: $(STAMP)  ## what must learn or compute for long; docs/testing.md says when to run it, and its last results
 	$(BIN)/python -m pytest -m long --durations=0

@@ -206,6 +206,7 @@ def test_vgg16():
         assert_output(fixture, f"layer_{index}/sample", features.flatten()[::stride][:97])
 
 
+@pytest.mark.long
 def test_video_training_losses():
     fixture = load("cvae_training_losses_bair")
     sources, training = fixture.config["weights"], fixture.config["training"]

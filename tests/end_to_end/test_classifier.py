@@ -22,7 +22,7 @@ def test_it_classifies_held_out_clips(tmp_path: pathlib.Path) -> None:
         assert (tmp_path / "classifier" / picture).stat().st_size > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_trained_classifier_becomes_a_backbone(
     tmp_path: pathlib.Path, cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ CHANGES = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_imported_model_is_trained_on(tmp_path: pathlib.Path) -> None:
     folders = release_files.write_release(tmp_path / "release")
     workdir = tmp_path / "run"
