@@ -33,17 +33,17 @@ class Oracle(PokeGenerator):
 
     share = 1.0
 
-    def generate(self, start_frames, rng, num_samples, *, control, **_):
+    def _answers(self, start_frames, pokes, frames):
         known = held_out(data_of_plants(), COUNT).video[:, 0]
         videos = []
         for frame, (x, y, *shift) in zip(
-            np.broadcast_to(start_frames, (len(control), SIZE, SIZE, 3)), control, strict=True
+            np.broadcast_to(start_frames, (len(pokes), SIZE, SIZE, 3)), pokes, strict=True
         ):
             index = int(np.abs(known - frame).mean(axis=(1, 2, 3)).argmin())
             pulled = tuple(self.share * np.asarray(shift, np.float64))
             drawn = plants.respond("test", index, (x, y), pulled, size=SIZE, times=range(1, 11))
             videos.append(drawn.astype(np.float32) / 127.5 - 1)
-        return np.repeat(np.stack(videos)[:, None], num_samples, axis=1)
+        return np.stack(videos)
 
     def structure(self, start_frame, position, seed=0, count=0):
         return np.random.default_rng(0).random((SIZE, SIZE)).astype(np.float32)
