@@ -67,3 +67,22 @@ def test_python_examples_import_what_exists_and_define_what_they_use(example: Ex
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F821,F811,E9", "-"]
     done = subprocess.run(ruff, input=example.text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_names_of_this_package_in_the_documentation_exist() -> None:
+    missing = [
+        f"{document.relative_to(ROOT)}: {name}"
+        for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for name in re.findall(r"`(i2v_jax(?:\.\w+)+)", document.read_text())
+        if not _exists(name)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def _exists(name: str) -> bool:
+    """Returns whether a dotted name is a module, or an attribute of one."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), attribute) or bool(importlib.import_module(name))
+    except ModuleNotFoundError:
+        return False
