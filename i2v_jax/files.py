@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -70,6 +71,24 @@ def new_folder(path: PathLike) -> Iterator[pathlib.Path]:
             os.rename(folder, path)
 
 
+def require_local(path: PathLike, name: str = "") -> None:
+    """Raises UserError if `path` is in a bucket or at another URL: `pathlib` takes gs://BUCKET for a folder `gs:`.
+
+    Args:
+      path: what was given as a path.
+      name: the flag or environment variable that it is the value of.
+    """
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", os.fspath(path)):
+        given = f"{name}={path}" if name else path
+        raise UserError(f"{given}: only local files and folders can be given here", name.lstrip("-"), str(path))
+
+
 def cache_dir() -> pathlib.Path:
-    """Returns the folder for what can be made again, compiled programs and pretrained weights: `I2V_JAX_CACHE`."""
-    return pathlib.Path(os.environ.get("I2V_JAX_CACHE", pathlib.Path.home() / ".cache" / "i2v_jax"))
+    """Returns the folder for what can be made again, compiled programs and pretrained weights: `I2V_JAX_CACHE`.
+
+    Raises:
+      UserError: `I2V_JAX_CACHE` is not a local path.
+    """
+    folder = os.environ.get("I2V_JAX_CACHE", pathlib.Path.home() / ".cache" / "i2v_jax")
+    require_local(folder, "I2V_JAX_CACHE")
+    return pathlib.Path(folder)

@@ -4,11 +4,11 @@ import functools
 import itertools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
-from i2v_jax import logs
+from i2v_jax import files, logs
 from i2v_jax.distributed import runtime
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _help
@@ -27,8 +27,8 @@ def run(main: Callable[[Sequence[str]], None], positional: str = "") -> None:
         return
     logging.set_verbosity(logging.ERROR)  # the program itself prints what users need to know
     logs.show()
-    runtime.configure_platform()
     try:
+        runtime.configure_platform()
         app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -57,7 +57,18 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool) -> list[str]:
         raise UserError(f"{message} (--help lists the flags)") from error
     if others and not takes_positional:
         raise UserError(_unexpected(others))
+    for name, path in _paths(others):
+        files.require_local(path, name)
     return [program, *others]
+
+
+def _paths(positional: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields (flag, text) of everything on the command line that may be a path."""
+    for flag in _help.own_flags(sys.argv[0]):
+        for value in flag.value if isinstance(flag.value, list) else [flag.value]:
+            field, equals, path = str(value).partition("=")  # --config.FIELD=PATH, --import NAME=PATH
+            yield f"--{flag.name}{field if flag.name == 'config.' else ''}", path if equals else field
+    yield from (("", word) for word in positional)
 
 
 def _missing_flag() -> str:

@@ -97,3 +97,22 @@ def test_errors_name_the_field_and_the_value() -> None:
         -1,
     )
     assert (UserError("no such file").field, UserError("no such file").value) == ("", None)
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/run", pathlib.Path("gs://bucket/run"), "s3://b", "https://h/a.png"])
+def test_what_is_not_on_a_local_disk_is_refused(path: str | pathlib.Path) -> None:
+    with pytest.raises(UserError) as raised:
+        files.require_local(path, "--workdir")
+    assert (raised.value.field, raised.value.value) == ("workdir", str(path))
+
+
+@pytest.mark.parametrize("path", ["run", "/a/b:c/d", "a:b", "sky:size=64", "./gs:/bucket", "x:/run"])
+def test_local_paths_with_colons_are_not(path: str) -> None:
+    files.require_local(path)
+
+
+def test_the_cache_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("I2V_JAX_CACHE", "gs://bucket/cache")
+    with pytest.raises(UserError) as raised:
+        files.cache_dir()
+    assert raised.value.value == "gs://bucket/cache"

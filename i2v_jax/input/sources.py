@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
+from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import images, videos
@@ -55,7 +56,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
     """Returns the folder of the TFDS data set `name` (newest version) in `data_dir`, or `data_dir` if it is one.
 
     Raises:
-        UserError: no data set of that name was prepared there.
+        UserError: no data set of that name was prepared there, or `data_dir` is not a local path.
     """
     if not data_dir:
         raise UserError(
@@ -63,6 +64,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
             "data.dir",
             data_dir,
         )
+    files.require_local(data_dir, "--config.data.dir")
     root = Path(data_dir).expanduser()
     if (root / "dataset_info.json").is_file():
         return root
