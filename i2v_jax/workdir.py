@@ -18,6 +18,7 @@ from i2v_jax.commands import command
 from i2v_jax.config import Config, Field, UnknownFieldError, flat
 from i2v_jax.config_files import import_plugins
 from i2v_jax.errors import UserError
+from i2v_jax.logs import logger
 
 PathLike = files.PathLike
 
@@ -34,7 +35,7 @@ def claim_workdir(config: Config, workdir: PathLike) -> None:
     Raises:
       UserError: a field differs that a stage with checkpoints was trained with. `field` is the first such field.
     """
-    path = pathlib.Path(workdir) / "config.json"
+    path = files.location(workdir) / "config.json"
     steps = _steps(path.parent)
     if path.is_file() and steps:
         old = read_workdir(workdir)
@@ -60,7 +61,7 @@ def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
     Raises:
       UserError: there is no configuration, it cannot be read, or a plugin cannot be imported.
     """
-    path = pathlib.Path(workdir) / "config.json"
+    path = files.location(workdir) / "config.json"
     try:
         fields = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -80,11 +81,15 @@ def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
 
 @contextlib.contextmanager
 def lock_workdir(workdir: PathLike) -> Iterator[None]:
-    """Keeps other processes from training in a work directory.
+    """Keeps other processes from training in a work directory, unless it is in a bucket, which has no locks.
 
     Raises:
       UserError: another process is training there, or the folder cannot be written.
     """
+    if files.is_in_bucket(workdir):
+        logger.warning(f"{workdir} cannot be locked, as it is in a bucket: start one training there at a time")
+        yield
+        return
     path = pathlib.Path(workdir) / ".lock"
     with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import functools
 import itertools
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from absl import app, flags, logging
 
@@ -14,13 +14,14 @@ from i2v_jax.errors import UserError
 from i2v_jax.launch import _help
 
 
-def run(main: Callable[[Sequence[str]], None], positional: str = "") -> None:
+def run(main: Callable[[Sequence[str]], None], positional: str = "", buckets: Collection[str] = ()) -> None:
     """Runs an absl `main` and exits: with 0, with 2 after a UserError, which is printed as one line, or with 130 after
     Ctrl-C.
 
     Args:
       main: called with the program's name and the positional arguments.
       positional: what the positional arguments are called in the help; when empty, they are an error.
+      buckets: names of the flags whose paths may be in a bucket; "" stands for positional arguments.
     """
     if _help.is_requested(sys.argv):
         print(_help.text(main.__globals__["__doc__"], sys.argv[0], positional))
@@ -29,7 +30,7 @@ def run(main: Callable[[Sequence[str]], None], positional: str = "") -> None:
     logs.show()
     try:
         runtime.configure_platform()
-        app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional)))
+        app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional), buckets=buckets))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -38,11 +39,11 @@ def run(main: Callable[[Sequence[str]], None], positional: str = "") -> None:
         sys.exit(130)
 
 
-def _parse_flags(argv: Sequence[str], takes_positional: bool) -> list[str]:
+def _parse_flags(argv: Sequence[str], takes_positional: bool, buckets: Collection[str] = ()) -> list[str]:
     """Returns the program's name and the positional arguments.
 
     Raises:
-      UserError: for a flag that is unknown, missing or has a wrong value.
+      UserError: for a flag that is unknown, missing or has a wrong value, such as a bucket that cannot be reached.
     """
     # All arguments --config.FIELD=VALUE are values of one flag, "config.".
     argv = [re.sub(r"^--?config\.(?!=)", "--config.=", argument) for argument in argv]
@@ -58,7 +59,10 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool) -> list[str]:
     if others and not takes_positional:
         raise UserError(_unexpected(others))
     for name, path in _paths(others):
-        files.require_local(path, name)
+        if name.lstrip("-") in buckets and files.is_in_bucket(path):
+            files.require_bucket(path, name)
+        else:
+            files.require_local(path, name)
     return [program, *others]
 
 

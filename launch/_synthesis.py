@@ -1,13 +1,12 @@
 """What `sample` and `transfer` share: flags, and files written."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import flags
 
-from i2v_jax import media
+from i2v_jax import files, media
 from i2v_jax.errors import UserError
 from i2v_jax.input import images
 
@@ -84,7 +83,7 @@ class Output:
     """The folder of results: writes files and says which."""
 
     def __init__(self, folder: str, fps: float, scale: int, size: int) -> None:
-        self.folder = pathlib.Path(folder)
+        self.folder = files.location(folder)
         self._fps = fps
         self.scale = scale or media.usual_scale(size)
 

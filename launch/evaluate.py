@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from absl import flags
 from ml_collections import ConfigDict
 
+from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint
 from i2v_jax.launch._app import run
@@ -104,7 +105,7 @@ def _default_protocol(config: ConfigDict) -> str:
 
 def _folder(protocol: str) -> pathlib.Path:
     """Returns the folder of the results."""
-    return pathlib.Path(OUT.value or pathlib.Path(WORKDIR.value) / "evaluations" / protocol)
+    return files.location(OUT.value or files.location(WORKDIR.value) / "evaluations" / protocol)
 
 
 def _evaluate(name: str) -> None:
@@ -175,7 +176,6 @@ def _write_page(
 
 def _evaluate_targets(config: ConfigDict) -> None:
     """Measures where the pokes of held-out clips end. Raises UserError for a model that does not answer to pokes."""
-    from i2v_jax import files
     from i2v_jax.evaluation.poke_measurements import measure, measure_samples
     from i2v_jax.evaluation.poked_clips import CLIPS as DEFAULT_CLIPS
     from i2v_jax.evaluation.poked_clips import held_out
@@ -216,4 +216,4 @@ def _evaluate_targets(config: ConfigDict) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, buckets=("workdir", "data_dir", "beside", "out"))

@@ -6,11 +6,11 @@ Each RUN is a work directory that was evaluated. Writes comparison.md, index.htm
 protocols get separate tables, which name the fields that differ.
 """
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
+from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.launch._app import run
@@ -23,10 +23,10 @@ def main(argv: Sequence[str]) -> None:
 
     if len(argv) < 2:
         raise UserError(f"no work directories were given: give some that were evaluated with {command('evaluate')}")
-    folder = pathlib.Path(OUT.value)
+    folder = files.location(OUT.value)
     print(write_comparison(compare_runs(read_runs(argv[1:])), folder))
     print(f"wrote {folder / 'comparison.md'}, {folder / 'index.html'}")
 
 
 if __name__ == "__main__":
-    run(main, positional="RUN ...")
+    run(main, positional="RUN ...", buckets=("", "out"))

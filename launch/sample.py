@@ -107,4 +107,4 @@ def _write(output: _synthesis.Output, rows: Sequence[_synthesis.Row], videos: An
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, buckets=("workdir", "out"))

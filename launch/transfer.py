@@ -86,4 +86,4 @@ def own_control(control: controls.Control, clip: np.ndarray) -> np.ndarray | Non
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, buckets=("workdir", "out"))

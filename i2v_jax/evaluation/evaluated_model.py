@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from i2v_jax import files
 from i2v_jax.data.registry import data_set
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import Batch
@@ -118,7 +118,7 @@ def load_evaluated_model(
     checkpoint: Choice = "latest",
 ) -> EvaluatedModel:
     """Returns the model of a work directory, on all devices of this process; see `load_generator`."""
-    folder = pathlib.Path(workdir)
+    folder = files.location(workdir)
     config = read_workdir(folder)
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("clips",), axis_types=(AxisType.Auto,), devices=devices)

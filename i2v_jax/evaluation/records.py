@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -186,7 +185,7 @@ def write_records(path: str | os.PathLike[str], records: Sequence[Record]) -> No
 def read_records(path: str | os.PathLike[str]) -> tuple[Record, ...]:
     """Returns what `write_records` wrote. Raises UserError if the file is missing or holds something else."""
     try:
-        content = json.loads(pathlib.Path(path).read_text())
+        content = json.loads(files.location(path).read_text())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", value=str(path)) from error
     except ValueError as error:

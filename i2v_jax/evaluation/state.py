@@ -7,7 +7,6 @@ process keeps one file of them, which belongs to the last file of clips of its r
 import hashlib
 import json
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,4 +63,4 @@ class State:
         self._saved.append(name)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        files.remove_folder(self.folder)

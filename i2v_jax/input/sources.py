@@ -64,8 +64,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
             "data.dir",
             data_dir,
         )
-    files.require_local(data_dir, "--config.data.dir")
-    root = Path(data_dir).expanduser()
+    root = files.location(data_dir).expanduser()
     if (root / "dataset_info.json").is_file():
         return root
     for folder in (root / name, root / name.replace("_", "/", 1)):

@@ -13,7 +13,6 @@ import io
 import json
 import math
 import os
-import pathlib
 import zipfile
 from collections.abc import Mapping
 from typing import Any, Self
@@ -164,7 +163,7 @@ def save(path: str | os.PathLike[str], accumulators: Mapping[str, Accumulator]) 
 def load(path: str | os.PathLike[str]) -> dict[str, Accumulator]:
     """Returns what `save` wrote. Raises UserError if the file is missing or holds something else."""
     try:
-        return _from_bytes(pathlib.Path(path).read_bytes())
+        return _from_bytes(files.location(path).read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", value=str(path)) from error
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, TypeError) as error:

@@ -102,12 +102,12 @@ def read_runs(folders: Sequence[str]) -> tuple[Record, ...]:
         UserError: a folder holds no records.
     """
     found: list[Record] = []
-    for folder in map(pathlib.Path, folders):
-        files = [folder / "metrics.json", *sorted(folder.glob("evaluations/*/metrics.json"))]
-        files = [file for file in files if file.is_file()]
-        if not files:
+    for folder in map(files.location, folders):
+        places = [folder / "metrics.json", *sorted(folder.glob("evaluations/*/metrics.json"))]
+        places = [place for place in places if place.is_file()]
+        if not places:
             raise UserError(f"{folder} holds no evaluation; run {command('evaluate', f'--workdir={folder}')}")
-        found += [record for file in files for record in read_records(file)]
+        found += [record for place in places for record in read_records(place)]
     return tuple(found)
 
 

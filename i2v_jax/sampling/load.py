@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.models.poke_model import PokeModel
@@ -90,7 +90,7 @@ def load_stages(
 
     Arguments and errors as of `load_generator`; a stage that was trained at another size is one, too.
     """
-    folder = pathlib.Path(workdir)
+    folder = files.location(workdir)
     missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
     if missing:
         raise UserError(

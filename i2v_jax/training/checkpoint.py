@@ -19,6 +19,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
+from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.training.state import TrainState, split
@@ -49,7 +50,7 @@ class Checkpointer:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str, highest: bool = False) -> None:
-        self._folder = pathlib.Path(folder).absolute() / "checkpoints"
+        self._folder = _root(folder)
         self._best, self._sign = best, 1 if highest else -1
         for name in ("absl", "asyncio"):
             logging.getLogger(name).addFilter(_WITHOUT_TRACEBACKS)
@@ -191,7 +192,7 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
     """
     params, model_state = split(variables)
     networks = {"step": 0, "params": params, "model_state": model_state, "ema": {}}
-    root = pathlib.Path(folder).absolute() / "checkpoints"
+    root = _root(folder)
     args = ocp.args.Composite(
         networks=ocp.args.PyTreeSave(networks), config=ocp.args.JsonSave(json.loads(config.to_json_best_effort()))
     )
@@ -204,7 +205,7 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
 
 def saved_steps(folder: str | os.PathLike[str]) -> list[int]:
     """Returns the steps of a stage's complete checkpoints, in order. It waits for no other process."""
-    root = pathlib.Path(folder).absolute() / "checkpoints"
+    root = _root(folder)
     return sorted(ocp.utils.checkpoint_steps(root)) if root.is_dir() else []
 
 
@@ -241,8 +242,14 @@ def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(message, "workdir", str(path.parent)) from error
 
 
+def _root(folder: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns the folder of a stage's checkpoints, absolute as Orbax wants it."""
+    root = files.location(folder) / "checkpoints"
+    return root if files.is_in_bucket(root) else root.absolute()
+
+
 def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathlib.Path:
-    root, steps = pathlib.Path(folder).absolute() / "checkpoints", saved_steps(folder)
+    root, steps = _root(folder), saved_steps(folder)
     if not steps:
         message = f"no complete checkpoint in {folder}: train that stage with {command('train')}"
         raise UserError(message, "workdir", str(folder))

@@ -126,7 +126,8 @@ class Trainer:
                     held_out = self._run_evaluation(state, done, writer)
                 if self._is_due("preview_every", done):
                     self._write_preview(state, done)
-                if self._is_due("checkpoint_every", done) or stopped or self._checkpointer.is_best(held_out):
+                saving = self._is_due("checkpoint_every", done) or stopped or self._checkpointer.is_best(held_out)
+                if saving:
                     seen |= watch.flush()
                     self._checkpointer.save(state, iterator.get_state(), self._stage.config, held_out)
                 for step, values in seen.items():
@@ -134,6 +135,8 @@ class Trainer:
                         writer.write(step, values)
                         terms = [name for name in values if not name.startswith("gradient_norm")][:4]
                         progress.set_postfix({name: f"{values[name]:.4g}" for name in terms}, refresh=False)
+                if writer and saving:
+                    writer.flush()
                 progress.update()
                 if stopped:
                     return False

@@ -8,6 +8,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.config import stage_data
 from i2v_jax.data.registry import open_split
@@ -40,7 +41,7 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
         configuration, data or an earlier stage is missing, a loss is not finite, something cannot be written, or
         another process is training in the work directory.
     """
-    folder = pathlib.Path(workdir)
+    folder = files.location(workdir)
     mesh = make_mesh(config.mesh)
     preflight.check_config(config, mesh)
     clips = {name: _open_clips(config, name) for name in preflight.stages_to_train(config)}

@@ -6,7 +6,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,17 +41,21 @@ class MetricWriter:
         self._path = folder / "metrics.jsonl"
         with files.writing(self._path):
             kept = [line for line in read_metrics(folder) if line["step"] <= step]
-            files.write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-            self._file = self._path.open("a")
+            self._file = files.GrowingText(self._path, "".join(json.dumps(line) + "\n" for line in kept))
             self._events = _event_writer(folder)
 
     def __enter__(self) -> "MetricWriter":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Every line was flushed when it was written; a line that failed on a full disk would only fail again.
+        # A line that failed on a full disk would only fail again.
         with contextlib.suppress(OSError):
             self._file.close()
+
+    def flush(self) -> None:
+        """Makes sure that no line is lost if the process is killed; without it, the last ones in a bucket may be."""
+        with self._failing():
+            self._file.flush()
 
     def write(self, step: int, scalars: Mapping[str, float], prefix: str = "") -> None:
         """Writes one line {"step", "time", name: value, ...}, with null for values that are not finite.
@@ -61,16 +65,21 @@ class MetricWriter:
         """
         named = {prefix + name: float(value) for name, value in scalars.items()}
         numbers = {name: value if math.isfinite(value) else None for name, value in named.items()}
-        try:
+        with self._failing():
             line = json.dumps({"step": step, "time": round(time.time(), 3), **numbers}, allow_nan=False)
-            self._file.write(line + "\n")
-            self._file.flush()
+            self._file.write(line)
             if self._events is not None:
                 self._events(step, named)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turns an OSError of its context into a UserError of one line."""
+        try:
+            yield
         except OSError as error:
             raise UserError(
-                f"cannot write the log in {self._path.parent} ({error.strerror}): the checkpoints there are intact; "
-                "free some space and run the same command to continue",
+                f"cannot write the log in {self._path.parent} ({error.strerror or error}): the checkpoints there are "
+                "intact; free some space and run the same command to continue",
                 "workdir",
                 str(self._path.parent),
             ) from error
@@ -78,7 +87,7 @@ class MetricWriter:
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Returns the lines that a `MetricWriter` wrote, without a last line that a crash cut short."""
-    path = pathlib.Path(folder) / "metrics.jsonl"
+    path = files.location(folder) / "metrics.jsonl"
     lines = []
     for line in path.read_text().splitlines() if path.is_file() else []:
         try:
@@ -136,7 +145,12 @@ def write_matrix(folder: pathlib.Path, step: int, name: str, matrix: np.ndarray,
 
 
 def _event_writer(folder: pathlib.Path) -> Any:
-    """Returns a function (step, scalars) that writes TensorBoard events, None if TensorBoard is not installed."""
+    """Returns a function (step, scalars) that writes TensorBoard events, None if TensorBoard is not installed.
+
+    There are none in a bucket: an event file grows line by line, and an object cannot.
+    """
+    if files.is_in_bucket(folder):
+        return None
     try:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary

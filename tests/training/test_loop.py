@@ -236,7 +236,7 @@ def test_a_full_disk_while_logging_is_one_clear_line(tmp_path):
     """A file whose write failed fails again when it is closed."""
     with MetricWriter(tmp_path, 3) as writer:
         writer._file.close()
-        writer._file = open("/dev/full", "w")  # noqa: SIM115
+        writer._file._file = open("/dev/full", "w")  # noqa: SIM115
         with pytest.raises(UserError) as raised:
             writer.write(4, {"error": 0.5})
         assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path))

@@ -1,12 +1,11 @@
 """A small task to test the loop: a linear map learns the mean color of the next frame."""
 
-import pathlib
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType
 
+from i2v_jax import files
 from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
 from i2v_jax.input.pipeline import make_pipeline
@@ -93,5 +92,5 @@ def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, in
         )
         for split in ("train", "eval")
     ]
-    stage = StageRun("video_vae", task or MeanColor(), *pipelines, steps, config, pathlib.Path(folder))
+    stage = StageRun("video_vae", task or MeanColor(), *pipelines, steps, config, files.location(folder))
     return Trainer(stage, mesh, interruption or Interruption())
