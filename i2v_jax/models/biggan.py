@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
 from i2v_jax.models.batch_norm import BatchNorm
-from i2v_jax.models.layers import Conv, Linear, at_least_float32
+from i2v_jax.models.layers import Conv, Linear, at_least_float32, broadcast_like
 from i2v_jax.models.resampling import repeat
 
 CLASS_EMBEDDING = 128
@@ -61,7 +61,7 @@ class ConditionalBatchNorm(nn.Module):
             return linear(condition)[:, None, None, :]
 
         x = BatchNorm(affine=False, eps=NORM_EPS, name="norm")(x, train)
-        return x * (1 + embed("gamma")) + embed("beta")
+        return x * broadcast_like(1 + embed("gamma"), x) + broadcast_like(embed("beta"), x)
 
 
 class GeneratorBlock(nn.Module):
@@ -109,7 +109,7 @@ class SelfAttention(nn.Module):
         weights = nn.softmax(logits, axis=-1).astype(self.dtype)
         attended = jnp.einsum("bqk,bkc->bqc", weights, value).reshape(batch, height, width, -1)
         gamma = self.param("gamma", nn.initializers.zeros, (1,), jnp.float32)
-        return x + gamma.astype(self.dtype) * conv(channels, "output")(attended)
+        return x + broadcast_like(gamma, x) * conv(channels, "output")(attended)
 
 
 def smallest_code(size: int) -> int:

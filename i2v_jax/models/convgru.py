@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
-from i2v_jax.models.layers import Initializer
+from i2v_jax.models.layers import Initializer, broadcast_like
 
 PokeOverTime = Literal["constant", "impulse", "decay"]
 GATES = ("update", "reset", "candidate")
@@ -39,7 +39,10 @@ def _orthogonal_gates(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.f
 
 @struct.dataclass
 class GRUKernels:
-    """The parameters of one cell with F features and I input channels, sliced once for all time steps."""
+    """The parameters of one cell with F features and I input channels, sliced once for all time steps.
+
+    Kernels have the type of the computation, biases that of the parameters.
+    """
 
     up: tuple[jax.Array, jax.Array] | None  # [3, 3, I, I] and [I]: of the transposed convolution of the input, if any
     of_input: jax.Array  # [3, 3, I, 3 F]: update, reset, candidate
@@ -51,7 +54,8 @@ class GRUKernels:
         """Returns the input's share of the gates, without bias: [B, h, w, I] -> [B, h, w, 3 F], or twice the size."""
         if self.up is not None:
             kernel, bias = self.up
-            x = convolve_transposed(x, kernel) + bias
+            x = convolve_transposed(x, kernel)
+            x = x + broadcast_like(bias, x)
         return convolve_in_loop(x, self.of_input, _SAME)
 
     def advance(self, share: jax.Array, state: jax.Array) -> jax.Array:
@@ -59,7 +63,8 @@ class GRUKernels:
 
         u, r = sigmoid(conv[x, s]), c = tanh(conv[x, r s]), s' = (1 - u) s + u c.
         """
-        gates, candidate = jnp.split(share + self.bias, (2 * state.shape[-1],), axis=-1)
+        share = share + broadcast_like(self.bias, share)
+        gates, candidate = jnp.split(share, (2 * state.shape[-1],), axis=-1)
         gates = nn.sigmoid(gates + convolve_in_loop(state, self.of_state, _SAME))
         update, reset = jnp.split(gates, 2, axis=-1)
         candidate = jnp.tanh(candidate + convolve_in_loop(reset * state, self.of_candidate, _SAME))
@@ -82,7 +87,7 @@ class ConvGRUCell(nn.Module):
         """Returns the kernels for an input with that many channels."""
 
         def parameter(name: str, init: Initializer, *shape: int) -> jax.Array:
-            return self.param(name, init, shape, jnp.float32).astype(self.dtype)
+            return self.param(name, init, shape, jnp.float32)
 
         zeros, features = nn.initializers.zeros, self.features
         kernel = parameter(KERNEL, _orthogonal_gates, 3, 3, channels + features, len(GATES) * features)
@@ -90,8 +95,9 @@ class ConvGRUCell(nn.Module):
         up = None
         if self.upsample:
             orthogonal = nn.initializers.orthogonal()
-            up = parameter("up_kernel", orthogonal, 3, 3, channels, channels), parameter("up_bias", zeros, channels)
-        of_input, of_state = jnp.split(kernel, (channels,), axis=2)
+            up_kernel = parameter("up_kernel", orthogonal, 3, 3, channels, channels)
+            up = up_kernel.astype(self.dtype), parameter("up_bias", zeros, channels)
+        of_input, of_state = jnp.split(kernel.astype(self.dtype), (channels,), axis=2)
         of_gates, of_candidate = jnp.split(of_state, (2 * features,), axis=-1)
         return GRUKernels(up, of_input, of_gates, of_candidate, bias)
 

@@ -26,6 +26,15 @@ def at_least_float32(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
+def broadcast_like(parameter: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns a parameter in the shape and the type of x. Its gradient, a sum over positions, is taken in float32.
+
+    The broadcast comes before the cast: the other way around the sum is in bfloat16, where it stops growing after some
+    hundred terms.
+    """
+    return jnp.broadcast_to(at_least_float32(parameter), x.shape).astype(x.dtype)
+
+
 def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
     """Returns x where it is positive and slope * x elsewhere; the gradient at 0 is slope."""
     return jnp.where(x > 0, x, slope * x)
@@ -108,7 +117,7 @@ class Conv(_Normalized):
             y = convolve(x, kernel, strides, padding)
         if self.use_bias:
             init = self.bias_init or _uniform_bias(math.prod(shape[:-1]))
-            y = y + self.param("bias", init, (self.features,), jnp.float32).astype(self.dtype)
+            y = y + broadcast_like(self.param("bias", init, (self.features,), jnp.float32), y)
         return y
 
 
@@ -123,7 +132,8 @@ class ConvTranspose(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", uniform_fan_in, shape, jnp.float32)
         bias = self.param("bias", _uniform_bias(math.prod(shape[:-1])), (self.features,), jnp.float32)
-        return convolve_transposed(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        y = convolve_transposed(x.astype(self.dtype), kernel.astype(self.dtype))
+        return y + broadcast_like(bias, y)
 
 
 class Linear(_Normalized):
@@ -143,5 +153,5 @@ class Linear(_Normalized):
         y = x.astype(self.dtype) @ kernel.astype(self.dtype)
         if self.use_bias:
             init = self.bias_init or _uniform_bias(x.shape[-1])
-            y = y + self.param("bias", init, (self.features,), jnp.float32).astype(self.dtype)
+            y = y + broadcast_like(self.param("bias", init, (self.features,), jnp.float32), y)
         return y

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.layers import at_least_float32
+from i2v_jax.models.layers import at_least_float32, broadcast_like
 
 GROUPS = 16
 EPS = 1e-5
@@ -52,4 +52,4 @@ class GroupNorm(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-        return normalize_groups(x) * scale.astype(x.dtype) + bias.astype(x.dtype)
+        return normalize_groups(x) * broadcast_like(scale, x) + broadcast_like(bias, x)

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.layers import Conv, Linear, SpectralNorm, at_least_float32, leaky_relu
+from i2v_jax.models.layers import Conv, Linear, SpectralNorm, at_least_float32, broadcast_like, leaky_relu
 from i2v_jax.models.norms import normalize_groups, normalize_instances
 from i2v_jax.models.resampling import repeat, resize_bilinear
 
@@ -26,7 +26,7 @@ class Affine(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-        return x * scale.astype(x.dtype) + bias.astype(x.dtype)
+        return x * broadcast_like(scale, x) + broadcast_like(bias, x)
 
 
 class SpadeModulation(nn.Module):
@@ -89,7 +89,7 @@ class AdaptiveInstanceNorm(nn.Module):
     def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
         both = Linear(2 * x.shape[-1], bias_init=_ones_and_zeros, dtype=self.dtype, name="gamma_beta")(z)
         gamma, beta = jnp.split(both[:, None, None, None], 2, axis=-1)
-        return gamma * normalize_instances(x) + beta
+        return broadcast_like(gamma, x) * normalize_instances(x) + broadcast_like(beta, x)
 
 
 class VideoBlock(nn.Module):

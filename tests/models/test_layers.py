@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from i2v_jax.models import convolution, cpu_convolution, resampling
-from i2v_jax.models.layers import Conv, Linear
-from i2v_jax.models.norms import normalize_groups, normalize_instances
+from i2v_jax.models.layers import Conv, ConvTranspose, Linear
+from i2v_jax.models.norms import GroupNorm, normalize_groups, normalize_instances
+from i2v_jax.models.video_decoder import AdaptiveInstanceNorm
 from tests.models.plain_convolution import direct
 
 RNG = np.random.default_rng(0)
@@ -213,3 +214,42 @@ def test_xla_convolves_where_it_is_asked_to():
     assert operations("xla") == 1
     assert operations("auto") == 6  # Winograd's products
     assert operations("portable") == 7
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dtype: Conv(4, (1, 1, 1), dtype=dtype),
+        lambda dtype: Linear(4, dtype=dtype),
+        lambda dtype: GroupNorm(),
+        AdaptiveInstanceNorm,
+    ],
+    ids=["convolution", "linear", "group norm", "AdaIN"],
+)
+def test_gradients_of_scales_and_biases_are_summed_in_float32(make):
+    """Over 16 384 positions: in bfloat16 such a sum stops growing after some hundred, and is wrong by half or more."""
+    x = normal(1, 4, 64, 64, 4)
+    weight = x + 1.0  # the terms of neither sum cancel out
+    others = (normal(1, 3),) if isinstance(make(jnp.float32), AdaptiveInstanceNorm) else ()
+    params = make(jnp.float32).init(jax.random.key(0), x, *others)["params"]
+
+    def gradients(dtype):
+        def loss(params, x, weight):
+            y = make(dtype).apply({"params": params}, x.astype(dtype), *others)
+            return jnp.mean(y.astype(jnp.float32) * weight)
+
+        return jax.jit(jax.grad(loss))(params, x, weight)
+
+    # Both factors of each term are rounded, by at most 2^-9 each, and a parameter once more.
+    for exact, ours in zip(
+        jax.tree.leaves(gradients(jnp.float32)), jax.tree.leaves(gradients(jnp.bfloat16)), strict=True
+    ):
+        assert np.linalg.norm(ours - exact) <= 3 * 2**-9 * np.linalg.norm(exact)
+
+
+def test_transposed_convolutions_sum_their_bias_in_float32_too():
+    x = normal(1, 64, 64, 4)
+    params = ConvTranspose(4).init(jax.random.key(0), x)["params"]
+    module = ConvTranspose(4, dtype=jnp.bfloat16)
+    gradient = jax.jit(jax.grad(lambda params, x: jnp.mean(module.apply({"params": params}, x).astype(jnp.float32))))
+    np.testing.assert_allclose(gradient(params, x)["bias"], 0.25, rtol=2**-9)
