@@ -60,7 +60,7 @@ def _narrow(
     config.image_ae.decoder.update(channels=24, mlp_width=500)
     config.image_ae.patch_discriminator.width = factor
     for stage, batch_size in zip(STAGES, batches, strict=True):
-        config[stage].batch_size = batch_size
+        config[stage].update(batch_size=batch_size, reference_batch=batch_size)
 
 
 def make_batch(config: ConfigDict, stage: str) -> dict[str, np.ndarray]:

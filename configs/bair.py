@@ -2,7 +2,7 @@
 
 Command:   python -m launch.train --config=configs/bair.py --workdir=RUN --config.data.dir=PREPARED
            `:control=endpoint` also gives the flow the final position of the arm.
-Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md.
+Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md.
 Time:      video_vae 55 epochs, image_ae 60, flow 31; not timed. Arithmetic: 1.5 TFLOP per clip and step of video_vae.
 Metric:    paper, Table 4: FVD 99.3 over the 256 test clips; not reproduced here.
 """
@@ -12,7 +12,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `control` ("none" or "endpoint"), `size`, `stage`, `runlocal`."""
+    """Arguments: `control` ("none" or "endpoint"), `size`, `stage`, `runlocal`, `devices`."""
     parsed = common.arguments(argument, size=64, control="none")
     config = common.base(parsed.size)
     config.control = parsed.control

@@ -1,7 +1,7 @@
 """The parts that config files share: arguments, base configurations, ablations and `runlocal`."""
 
 from i2v_jax.config import Arguments, Config, Field
-from i2v_jax.configs import fields, small
+from i2v_jax.configs import fields, scaling, small
 
 # The papers' ablations, by model. cINN, tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only as
 # the decoder's input. Poke, table 3 and appendix D: dynamics at one, two or three resolutions; a baseline of one
@@ -13,7 +13,7 @@ _ABLATIONS = {
 
 
 def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",), **declared: object) -> Arguments:
-    """Returns the parsed arguments of a config: `size`, `stage`, `model`, `ablation`, `runlocal`, and `declared` ones.
+    """Returns the parsed arguments of a config: those that all have, from `size` to `devices`, and `declared` ones.
 
     Args:
       text: the arguments as a user writes them, like "size=64,runlocal".
@@ -30,6 +30,7 @@ def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",
         stage="",
         ablation="",
         runlocal=False,
+        devices=Field(0, at_least=0),
         model=Field(models[0], choices=models),
         **declared,
     )
@@ -63,11 +64,15 @@ def base(size: int, model: str = "cinn") -> Config:
 
 
 def finish(config: Config, parsed: Arguments) -> Config:
-    """Returns the configuration after applying `ablation`, `stage` and `runlocal`; call it last in a config file."""
+    """Returns the configuration after applying `ablation`, `stage`, `runlocal` and `devices`; call it last in a file.
+
+    Batch sizes that are changed later, on the command line, scale what depends on them.
+    """
     _ablate(config, parsed.ablation)
     config.stage = Field("", choices=("", *config.stages)).check("stage", parsed.stage)
     if parsed.runlocal:
         small.local(config)
+    scaling.scale(config, parsed.devices)
     return config
 
 

@@ -3,7 +3,7 @@
 Command:   python -m launch.train --config=configs/dtdb.py:texture=clouds --workdir=RUN --config.data.dir=PREPARED
            textures: clouds, fire, vegetation, waterfall; clouds with `control=direction` follow a requested direction.
            `:texture=vegetation,model=poke` trains the poke model: add --flow=dis to launch.prepare.
-Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md.
+Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md.
 Time:      video_vae 60 epochs, image_ae 60 to 200 by texture, flow 31; not timed here on a GPU.
 Metric:    paper, Table 3, DTFVD: fire 0.79, vegetation 0.52, waterfall 2.52, clouds 0.73; not reproduced here.
 """
@@ -21,7 +21,9 @@ _TEXTURES = {
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `texture`, `model` ("cinn", "poke"), `control` ("none", "direction"), `size`, `stage`, `runlocal`."""
+    """Arguments: `texture`, `model` ("cinn", "poke"), `control` ("none", "direction"), `size`, `stage`, `runlocal`,
+    `devices`.
+    """
     texture = Field("clouds", choices=tuple(_TEXTURES))
     parsed = common.arguments(argument, size=128, models=("cinn", "poke"), texture=texture, control="none")
     clips, image_epochs, norm = _TEXTURES[parsed.texture]

@@ -8,16 +8,17 @@ Hardware:  one 80 GB GPU or a TPU v4-8; not timed here.
 """
 
 from i2v_jax.config import Arguments, Config, Field
-from i2v_jax.configs import common
+from i2v_jax.configs import common, scaling
 
 _EMBEDDED_CLASSES = 6
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `frames` (16 or 32), `size`, `embedded`, `stage`, `runlocal`."""
+    """Arguments: `frames` (16 or 32), `size`, `embedded`, `stage`, `runlocal`, `devices`."""
     frames = Field(16, choices=(16, 32))  # the clip lengths of DTFVD's classifiers
     stage = Field("", choices=("", "classifier"))
-    parsed = Arguments(argument, frames=frames, size=0, embedded=False, stage=stage, runlocal=False)
+    devices = Field(0, at_least=0)
+    parsed = Arguments(argument, frames=frames, size=0, embedded=False, stage=stage, runlocal=False, devices=devices)
     config = common.base(parsed.size or 224, "classifier")
     config.stage = parsed.stage
     config.data.update(name="folder", frames=parsed.frames, flip=0.5, classified=True)
@@ -32,6 +33,7 @@ def get_config(argument: str | None = "") -> Config:
         config.classifier.update(batch_size=8, steps=4)
         config.classifier.network.width_divisor = 16
         config.train.update(log_every=1, preview_every=4, checkpoint_every=4, evaluate_every=4, previews=2)
+    scaling.scale(config, parsed.devices)
     return config
 
 

@@ -30,6 +30,7 @@ PATCH_NORMS = ("actnorm", "instance")
 POKE_NORMS = ("instance", "layer", "none")
 PERCEPTUAL_NETWORKS = ("lpips", "vgg19", "vgg16", "laplacian", "charbonnier")
 OPTIMIZERS = ("adam", "amsgrad", "muon")
+RATE_RULES = ("none", "linear", "sqrt")
 
 
 def run(size: int) -> Fields:
@@ -40,9 +41,12 @@ def run(size: int) -> Fields:
         "plugins": _free((), "modules to import, which register data sets, metrics, controls or stages", items=str),
         "dtype": _field("float32", "of the computation", choices=("float32", "bfloat16", "float64")),
         "mesh": {
+            "replica": _free(1, "slices or nodes with slow links between them, which share no state", at_least=-1),
             "data": _free(-1, "devices that share a batch; -1: all remaining devices", at_least=-1),
             "fsdp": _free(1, "devices that share parameters", at_least=-1),
-            "fsdp_min_size": _free(2**16, "size of the smallest parameter to share, in elements", at_least=0),
+            "fsdp_min_size": _free(2**16, "size of the smallest array to share, in elements", at_least=0),
+            "shard_optimizer": _free(False, "share moments and averages among `data`, too (ZeRO-1)"),
+            "rules": _free((), "PATTERN=AXES, before those of size: see docs/scaling.md", items=str),
         },
         "data": data(size),
         "train": {
@@ -106,7 +110,8 @@ def optimizer(**defaults: object) -> Fields:
     """Returns the fields of an optimizer, with the release's values except for `defaults`."""
     values = {
         "name": "adam", "learning_rate": 2e-4, "b1": 0.5, "b2": 0.9, "weight_decay": 0.0, "clip_norm": 0.0,
-        "decay": 1.0, "decay_epochs": 1, "milestones": (), "plateau": False, **defaults,
+        "decay": 1.0, "decay_epochs": 1, "milestones": (), "plateau": False, "scaling": "none", "mu_dtype": "",
+        **defaults,
     }  # fmt: skip
     return {
         "name": _field(values["name"], choices=OPTIMIZERS),
@@ -120,6 +125,9 @@ def optimizer(**defaults: object) -> Fields:
         "milestones": _field(values["milestones"], "epochs after which to decay, instead of every `decay_epochs`",
                              items=numbers.Real, at_least=0),
         "plateau": _field(values["plateau"], "halve the rate when the reconstruction stops improving"),
+        "scaling": _field(values["scaling"], "of the rate with batch_size / reference_batch", choices=RATE_RULES),
+        "mu_dtype": _field(values["mu_dtype"], "of the first moment; empty: that of the parameters",
+                           choices=("", "bfloat16")),
     }  # fmt: skip
 
 
@@ -127,11 +135,14 @@ def stage(name: str, data: Config, *, batch_size: int, epochs: int, **fields: An
     """Returns the fields of a training stage: those of every stage, and `fields`."""
     return {
         "batch_size": _count(batch_size, "clips, over all devices"),
+        "reference_batch": _field(0, "the batch size that the other fields are for, by default that of the config file",
+                                  at_least=0),
+        "accumulate": _free(1, "parts of a batch that follow each other, to save memory", at_least=1),
         "epochs": _free(epochs, at_least=1),
         "steps": _free(0, "0: the number of steps of `epochs`", at_least=0),
         "data": Overrides(data, f"{name}.data", without=("size",)),  # all networks are built for one size
         **fields,
-    }
+    }  # fmt: skip
 
 
 def video_vae(size: int, data: Config) -> Fields:
@@ -142,6 +153,7 @@ def video_vae(size: int, data: Config) -> Fields:
         data,
         batch_size=10,
         epochs=60,
+        remat=_remat("decoder", "all"),
         adversarial_epoch=_weight(1.0, "adversarial terms start after this epoch"),
         encoder={
             "z_dim": _count(64),
@@ -176,7 +188,7 @@ def video_vae(size: int, data: Config) -> Fields:
             "feature_matching": _weight(10.0),
             "gradient_penalty": _weight(10.0),
             "window": _count(12, "frames that the temporal discriminator sees"),
-            "spatial_frames": _count(20, "frames that the patch discriminator sees, drawn from the batch"),
+            "spatial_frames": _count(20, "frames of a reference batch that the patch discriminator sees"),
             "perceptual_network": _perceptual_network("lpips"),
         },
         optimizer=optimizer(weight_decay=1e-5, decay=0.98),
@@ -190,6 +202,7 @@ def image_ae(size: int, data: Config) -> Fields:
         data,
         batch_size=30,
         epochs=100,
+        remat=_remat("decoder", "all"),
         adversarial_epoch=_weight(20.0, "adversarial terms start after this epoch"),
         encoder={
             "z_dim": _count(64 if size < 128 else 128),
@@ -240,7 +253,8 @@ def poke(data: Config) -> Fields:
         data,
         batch_size=10,
         epochs=1000,
-        adversarial_step=_field(4000, "first step with adversarial terms", at_least=0),
+        remat=_remat("decoder", "all"),
+        adversarial_step=_field(4000, "first step with adversarial terms, of reference batches", at_least=0),
         single_stage=_field(False, "update all networks together instead of autoencoder and dynamics in turn"),
         model=_poke_model(),
         temporal_discriminator={"width": _count(32), "spectral_norm": True},
@@ -253,7 +267,7 @@ def poke(data: Config) -> Fields:
             "feature_matching": _weight(10.0),
             "spatial_penalty": _weight(1e-4),
             "temporal_penalty": _weight(0.1),
-            "spatial_frames": _count(16, "frames that the patch discriminator sees, drawn from the batch"),
+            "spatial_frames": _count(16, "frames of a reference batch that the patch discriminator sees"),
             "perceptual_network": _perceptual_network("vgg19"),
         },
         optimizer=optimizer(learning_rate=1e-4, b1=0.9, b2=0.99, decay=0.3, milestones=(10, 25, 50)),
@@ -267,6 +281,7 @@ def classifier(data: Config) -> Fields:
         data,
         batch_size=16,
         epochs=30,
+        remat=_remat("all"),
         network={
             "classes": _count(18),
             "pool_frames": _count(2),
@@ -305,6 +320,10 @@ def _patch_discriminator(norm: str, spectral_norm: bool) -> Fields:
         "norm": _field(norm, choices=PATCH_NORMS),
         "spectral_norm": spectral_norm,
     }
+
+
+def _remat(*networks: str) -> Field:
+    return _free("none", "whose blocks the backward pass computes again, to save memory", choices=("none", *networks))
 
 
 def _perceptual_network(default: str) -> Field:

@@ -1,7 +1,7 @@
 """iPER (Liu et al. 2019), 64x64: people in diverse clothing performing random actions.
 
 Command:   python -m launch.train --config=configs/iper.py --workdir=RUN --config.data.dir=PREPARED
-Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md.
+Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md.
            `:model=poke` trains the poke model: add --flow=dis to launch.prepare, which stores the optical flow.
 Time:      video_vae 100 epochs, image_ae 140, flow 31; poke 1000; not timed here on a GPU.
 Metric:    cINN paper, Table 2: FVD 132.9; poke paper, Table 1: FVD 144.92; not reproduced here.
@@ -12,7 +12,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `model` ("cinn" or "poke"), `size`, `stage`, `runlocal`."""
+    """Arguments: `model` ("cinn" or "poke"), `size`, `stage`, `runlocal`, `devices`."""
     parsed = common.arguments(argument, size=64, models=("cinn", "poke"))
     config = common.base(parsed.size, parsed.model)
     config.data.name = "iper"

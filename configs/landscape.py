@@ -1,7 +1,7 @@
 """Landscape time-lapses (Xiong et al. 2018), 128x128: clouds, night skies.
 
 Command:   python -m launch.train --config=configs/landscape.py --workdir=RUN --config.data.dir=PREPARED
-Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md. A handful of clips at `size=64`
+Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md. A handful of clips at `size=64`
            also trains on a CPU.
 Time:      video_vae 100 epochs, image_ae 200, flow 31 at the release's batch sizes; not timed here on a GPU.
 Metric:    paper, Table 1 (32 frames, 3000 training videos): FVD 134.4, DTFVD 0.59, LPIPS 0.23; not reproduced here.
@@ -12,7 +12,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `size` (64 or 128), `stage`, `runlocal`."""
+    """Arguments: `size` (64 or 128), `stage`, `runlocal`, `devices`."""
     parsed = common.arguments(argument, size=128)
     config = common.base(parsed.size)
     config.data.name = "landscape"

@@ -3,7 +3,7 @@
 Commands:  python -m launch.prepare --dataset=poking_plants --raw_dir=RAW --data_dir=PREPARED --max_size=128 \
                --flow=dis --flow_distance=20
            python -m launch.train --config=configs/poking_plants.py --workdir=RUN --config.data.dir=PREPARED
-Hardware:  one 80 GB GPU; several devices need other batch sizes, see docs/training.md.
+Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md.
 Time:      not timed here on a GPU.
 Metric:    poke paper, Table 1 (64x64): FVD 89.67; not reproduced here.
 """
@@ -13,7 +13,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`."""
+    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, `devices`."""
     parsed = common.arguments(argument, size=64, models=("poke",))
     config = common.base(parsed.size, "poke")
     config.data.update(name="poking_plants", frame_stride=2)

@@ -28,6 +28,9 @@ _NETWORK_SECTIONS = {
     "encoder", "decoder", "network", "model", "temporal_discriminator", "patch_discriminator", "control", "size",
 }  # fmt: skip
 
+# The stages with this field, which older configurations lack.
+_WITH_REMAT = ("video_vae", "image_ae", "poke", "classifier")
+
 
 def claim_workdir(config: Config, workdir: PathLike) -> None:
     """Writes `workdir/config.json`, after checking that what was trained there is the same model on the same data.
@@ -74,7 +77,7 @@ def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
         raise UserError(
             f"{path} is not JSON ({error}): restore it, or use another --workdir", "workdir", str(workdir)
         ) from error
-    config = ml_collections.ConfigDict(_tuples(fields))
+    config = ml_collections.ConfigDict(_with_later_fields(_tuples(fields)))
     import_plugins(config.get("plugins", ()))
     return config
 
@@ -140,6 +143,18 @@ def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: M
     stages = {section} & steps.keys() if section in (*old.stages, *config.stages) else steps.keys()
     trained = any(steps[stage] != {"0"} for stage in stages)  # step 0: imported
     return trained or (bool(stages) and bool(_NETWORK_SECTIONS & set(name.split("."))))
+
+
+def _with_later_fields(fields: Any) -> Any:
+    """Adds the fields that stages have got since a configuration was written, with the values that change nothing."""
+    for stage in fields.get("stages", ()):
+        section = fields.get(stage, {})
+        of_stage = {"reference_batch": section.get("batch_size", 0), "accumulate": 1}
+        if stage in _WITH_REMAT:
+            of_stage["remat"] = "none"
+        of_optimizer = {"scaling": "none", "mu_dtype": ""}
+        fields[stage] = of_stage | section | {"optimizer": of_optimizer | section.get("optimizer", {})}
+    return fields
 
 
 def _tuples(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """A work directory belongs to one process, and to one configuration of everything that affects what is learned."""
 
+import json
+
 import pytest
 
 from i2v_jax.config_files import load
@@ -94,3 +96,22 @@ def test_plugins_of_a_work_directory_are_imported(tmp_path):
     with pytest.raises(UserError) as raised:
         read_workdir(tmp_path)
     assert (raised.value.field, raised.value.value) == ("plugins", "toy_that_was_removed")
+
+
+def test_a_run_from_before_a_field_is_continued(tmp_path):
+    """Its stages had the batch that their fields were for, in one part."""
+    overrides = ["video_vae.batch_size=12", "video_vae.reference_batch=12"]
+    config = load("landscape", overrides)
+    claim_workdir(config, tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    for stage in written["stages"]:
+        for name in ("reference_batch", "accumulate", "remat"):
+            written[stage].pop(name, None)
+        for name in ("scaling", "mu_dtype"):
+            written[stage]["optimizer"].pop(name)
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    checkpoint(tmp_path, "video_vae", 100)
+    assert read_workdir(tmp_path).to_dict() == config.to_dict()
+    reference = ("video_vae.reference_batch", 7)
+    assert refused(load("landscape", overrides[:1]), tmp_path) == reference
+    claim_workdir(config, tmp_path)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
 from i2v_jax.models.batch_norm import BatchNorm
-from i2v_jax.models.layers import Conv, Linear, at_least_float32, broadcast_like
+from i2v_jax.models.layers import Conv, Linear, at_least_float32, block_of, broadcast_like
 from i2v_jax.models.resampling import repeat
 
 CLASS_EMBEDDING = 128
@@ -126,6 +126,7 @@ class Generator(nn.Module):
 
     size: int
     channels: int = 96
+    remat: bool = False  # see `layers.block_of`
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -153,7 +154,8 @@ class Generator(nn.Module):
                 x = SelfAttention(self.dtype, name="attention")(x)
             start = first + block * chunk
             condition = jnp.concatenate([code[:, start : start + chunk].astype(self.dtype), embedding], axis=-1)
-            x = GeneratorBlock(factor * self.channels, self.dtype, name=f"blocks_{block}")(x, condition, train)
+            generator_block = block_of(GeneratorBlock, self.remat, train_argument=3)
+            x = generator_block(factor * self.channels, self.dtype, name=f"blocks_{block}")(x, condition, train)
         x = nn.relu(BatchNorm(eps=NORM_EPS, name="norm")(x, train))
         self.sow("intermediates", "features", x)
         return to_image(output_layer(self.dtype, name="output")(x))

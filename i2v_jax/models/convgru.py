@@ -117,6 +117,7 @@ class Dynamics(nn.Module):
     poke_over_time: PokeOverTime = "constant"
     poke_frames: int = 10  # until a decaying poke has vanished
     update_bias: float = 0.0  # see `ConvGRUCell`
+    remat: bool = False  # the backward pass computes the inside of each time step again instead of keeping it
     dtype: Any = jnp.float32
 
     def __call__(self, states: tuple[jax.Array, ...], latent_poke: jax.Array, frames: int) -> tuple[jax.Array, ...]:
@@ -155,5 +156,8 @@ class Dynamics(nn.Module):
             return tuple(new), tuple(new[self.bottleneck_cells - 1 :])
 
         strengths = poke_strengths(frames, self.poke_over_time, self.poke_frames, first).astype(self.dtype)
-        last, predicted = jax.lax.scan(step, start, strengths)
+        # The body of a loop needs no protection against the removal of common subexpressions.
+        last, predicted = jax.lax.scan(
+            jax.checkpoint(step, prevent_cse=False) if self.remat else step, start, strengths
+        )
         return last, tuple(jnp.moveaxis(state, 0, 1) for state in predicted)

@@ -21,6 +21,7 @@ class TemporalDiscriminator(nn.Module):
     stride_t: tuple[int, ...]
     stride_s: tuple[int, ...]
     spectral_norm: bool = True
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -34,6 +35,7 @@ class TemporalDiscriminator(nn.Module):
             max_pool=True,
             spectral_norm="first_blocks" if self.spectral_norm else "none",
             kernel_init=orthogonal,
+            remat=self.remat,
             dtype=self.dtype,
             name="trunk",
         )(video, train)
@@ -66,6 +68,7 @@ class PatchTemporalDiscriminator(nn.Module):
 
     width: int = 32
     spectral_norm: bool = True
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -79,6 +82,7 @@ class PatchTemporalDiscriminator(nn.Module):
             blocks=(2,) * len(stride_t),
             max_pool=True,
             spectral_norm="all" if self.spectral_norm else "none",
+            remat=self.remat,
             dtype=self.dtype,
             name="trunk",
         )(video, train)

@@ -21,17 +21,20 @@ class ImageEncoder(nn.Module):
       norm: "in" (instance norm without affine) or "bn" (batch norm).
       depth: "resnet18", "resnet34" or "resnet50".
       width: channels of the stem; 64 is the authors'.
+      remat: see `layers.block_of`.
     """
 
     z_dim: int
     norm: resnet2d.Norm = "in"
     depth: resnet2d.Depth = "resnet50"
     width: int = 64
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> Posterior:
-        features = resnet2d.ResNet(self.depth, self.norm, self.width, self.dtype, name="resnet")(images, train)
+        resnet = resnet2d.ResNet(self.depth, self.norm, self.width, self.remat, self.dtype, name="resnet")
+        features = resnet(images, train)
         mean, logvar = jnp.split(Linear(2 * self.z_dim, dtype=features.dtype, name="head")(features), 2, axis=-1)
         return Posterior(mean, jnp.clip(logvar, *LOGVAR_RANGE))
 
@@ -43,6 +46,7 @@ class ImageDecoder(nn.Module):
       size: 32, 64 or 128; see `biggan.widths` and `biggan.code_size` for what follows from it.
       channels: width of the last block.
       mlp_width, num_classes: of the network that turns the code into a distribution over classes.
+      remat: see `layers.block_of`.
     """
 
     z_dim: int
@@ -50,6 +54,7 @@ class ImageDecoder(nn.Module):
     channels: int = 96
     mlp_width: int = 2000
     num_classes: int = 1000
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -59,7 +64,8 @@ class ImageDecoder(nn.Module):
             h = leaky_relu(Linear(self.mlp_width, dtype=self.dtype, name=f"class_layers_{index}")(h), 0.01)
         logits = Linear(self.num_classes, dtype=self.dtype, name=f"class_layers_{CLASS_LAYERS}")(h)
         classes = nn.softmax(at_least_float32(logits), axis=-1)
-        return biggan.Generator(self.size, self.channels, self.dtype, name="generator")(code, classes, train)
+        generator = biggan.Generator(self.size, self.channels, self.remat, self.dtype, name="generator")
+        return generator(code, classes, train)
 
 
 class ImageAutoencoder(nn.Module):
@@ -76,8 +82,10 @@ class ImageAutoencoder(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        self.encoder = ImageEncoder(self.z_dim, self.norm, self.depth, self.encoder_width, self.dtype)
-        self.decoder = ImageDecoder(self.z_dim, self.size, self.channels, self.mlp_width, self.num_classes, self.dtype)
+        self.encoder = ImageEncoder(self.z_dim, self.norm, self.depth, self.encoder_width, dtype=self.dtype)
+        self.decoder = ImageDecoder(
+            self.z_dim, self.size, self.channels, self.mlp_width, self.num_classes, dtype=self.dtype
+        )
 
     def encode(self, images: jax.Array, train: bool = False) -> Posterior:
         """Returns the posterior of images [B, size, size, 3] in [-1, 1], with mean and logvar [B, z_dim]."""

@@ -56,6 +56,15 @@ def _normal_unit(rng: jax.Array, size: int) -> jax.Array:
     return _unit(jax.random.normal(rng, (size,)), 1e-12)
 
 
+def block_of(module: type[nn.Module], remat: bool, train_argument: int | None = None) -> Any:
+    """Returns the class of a block; with `remat`, its backward pass computes again what it would keep otherwise.
+
+    `train_argument` is the position of `train` among the arguments of `__call__`, after `self`.
+    """
+    static = () if train_argument is None else (train_argument,)
+    return nn.remat(module, static_argnums=static) if remat else module
+
+
 class _Normalized(nn.Module):
     """Base class of layers whose kernel may be divided by an estimate of its largest singular value.
 

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
 from i2v_jax.models.convgru import Dynamics, PokeOverTime
-from i2v_jax.models.layers import Conv, ConvTranspose, at_least_float32
+from i2v_jax.models.layers import Conv, ConvTranspose, at_least_float32, block_of
 from i2v_jax.models.norms import normalize_groups, normalize_instances
 
 Norm = Literal["instance", "layer", "none"]
+Remat = Literal["none", "decoder", "all"]
 States = tuple[jax.Array, ...]  # object states [..., h, w, C], the deepest first
 
 
@@ -80,15 +81,18 @@ class ObjectEncoder(nn.Module):
     levels: int = 0
     norm: Norm = "instance"
     bounded: bool = False
+    remat: bool = False  # see `layers.block_of`
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array) -> States:
         x, states = images, []
         for index, width in enumerate(self.widths):
-            x = ConvBlock(width, stride=2, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
+            block = block_of(ConvBlock, self.remat)
+            x = block(width, stride=2, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
             states.append(x)
-        states.append(ResidualBlock(self.features, norm=self.norm, dtype=self.dtype, name="bottleneck")(x))
+        bottleneck = block_of(ResidualBlock, self.remat)
+        states.append(bottleneck(self.features, norm=self.norm, dtype=self.dtype, name="bottleneck")(x))
         states = states[::-1][: self.levels or None]
         return tuple(jnp.tanh(state) if self.bounded else state for state in states)
 
@@ -119,20 +123,22 @@ class FrameDecoder(nn.Module):
     """G: object states, the deepest first -> images [B, H, W, 3] in [-1, 1], float32.
 
     A residual block on state 0, then one per width that doubles the size, each on what came before and the next state
-    if there is one. `widths` are those of the object encoder.
+    if there is one. `widths` are those of the object encoder. `remat`: see `layers.block_of`.
     """
 
     widths: tuple[int, ...]
     norm: Norm = "instance"
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, states: States) -> jax.Array:
-        x = ResidualBlock(self.widths[-1], norm=self.norm, dtype=self.dtype, name="first")(states[0])
+        block = block_of(ResidualBlock, self.remat)
+        x = block(self.widths[-1], norm=self.norm, dtype=self.dtype, name="first")(states[0])
         for index, width in enumerate((*self.widths[-2::-1], self.widths[0])):
             if index + 1 < len(states):
                 x = jnp.concatenate([x, states[index + 1].astype(x.dtype)], axis=-1)
-            x = ResidualBlock(width, upsample=True, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
+            x = block(width, upsample=True, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
         rgb = Conv(3, (3, 3), padding=1, dtype=self.dtype, name="to_rgb")(x)
         return jnp.tanh(at_least_float32(rgb))
 
@@ -151,6 +157,7 @@ def build(
     poke_frames: int = 10,
     update_bias: float = 0.0,
     bounded_states: bool = False,
+    remat: Remat = "none",
     dtype: Any = jnp.float32,
 ) -> dict[str, nn.Module]:
     """Returns the four networks by name, as `PokeModel` takes them.
@@ -171,6 +178,8 @@ def build(
         state in each frame; well below 0 it starts by moving nothing.
       bounded_states: whether the object encoder's states lie in (-1, 1) like those of a GRU, so that the decoder sees
         moved and unmoved content alike. In the release they have no upper bound.
+      remat: where backward passes compute again what they would keep otherwise: nowhere, in the decoder, or in the
+        object encoder and the dynamics, too.
     Raises:
       UserError: `size` is not `min_spatial_size` times 2, 4, 8, ..., `levels` exceeds the number of levels, or
         `bottleneck_cells` is less than 1.
@@ -200,10 +209,10 @@ def build(
         for first in (max(narrowest, features // 2**stages), narrowest)
     )
     return {
-        "object_encoder": ObjectEncoder(widths, features, levels, image_norm, bounded_states, dtype),
+        "object_encoder": ObjectEncoder(widths, features, levels, image_norm, bounded_states, remat == "all", dtype),
         "poke_encoder": PokeEncoder(poke_widths, features, poke_norm, dtype),
-        "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, update_bias, dtype),
-        "decoder": FrameDecoder(widths, image_norm, dtype),
+        "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, update_bias, remat == "all", dtype),
+        "decoder": FrameDecoder(widths, image_norm, remat != "none", dtype),
     }
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
 from i2v_jax.models.batch_norm import BatchNorm
-from i2v_jax.models.layers import Conv, at_least_float32, kaiming_fan_out
+from i2v_jax.models.layers import Conv, at_least_float32, block_of, kaiming_fan_out
 from i2v_jax.models.norms import normalize_instances
 from i2v_jax.models.resampling import max_pool
 
@@ -86,6 +86,7 @@ class ResNet(nn.Module):
     depth: Depth = "resnet50"
     norm: Norm = "in"
     width: int = 64
+    remat: bool = False  # see `layers.block_of`
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -102,7 +103,8 @@ class ResNet(nn.Module):
                 stride = 2 if stage > 0 and block == 0 else 1
                 name = f"stage{stage}_block{block}"
                 width, bottleneck = self.width * 2**stage, is_bottleneck(self.depth)
-                x = ResidualBlock(width, stride, bottleneck, self.norm, self.dtype, name=name)(x, train)
+                residual = block_of(ResidualBlock, self.remat, train_argument=2)
+                x = residual(width, stride, bottleneck, self.norm, self.dtype, name=name)(x, train)
         if self.norm == "in" and x.shape[1] * x.shape[2] == 1:
             raise UserError(
                 f"images of {images.shape[1]}x{images.shape[2]} are too small for instance norm: use 32x32 or more",

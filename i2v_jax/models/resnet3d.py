@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.layers import Conv, Initializer, SpectralNorm, at_least_float32, kaiming_fan_out
+from i2v_jax.models.layers import Conv, Initializer, SpectralNorm, at_least_float32, block_of, kaiming_fan_out
 from i2v_jax.models.norms import GroupNorm
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.models.resampling import max_pool
@@ -75,6 +75,7 @@ class ResNet3D(nn.Module):
 
     [B, T, H, W, 3] -> the stages' outputs. `channels` are the widths of the stem and the stages, `blocks` the numbers
     of blocks per stage. `spectral_norm` applies to no convolution, to the first block of every stage, or to all.
+    `remat`: see `layers.block_of`.
     Raises UserError unless there is one channel more than stages and, per stage, one stride in time and one in space.
     """
 
@@ -87,6 +88,7 @@ class ResNet3D(nn.Module):
     max_pool: bool = False
     spectral_norm: Literal["none", "first_blocks", "all"] = "none"
     kernel_init: Initializer = kaiming_fan_out
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -119,7 +121,7 @@ class ResNet3D(nn.Module):
         for stage, (features, stride_t, stride_s, blocks) in enumerate(widths_and_strides):
             for block in range(blocks):
                 first = block == 0
-                x = ResidualBlock(
+                x = block_of(ResidualBlock, self.remat, train_argument=2)(
                     features,
                     (stride_t, stride_s, stride_s) if first else (1, 1, 1),
                     self.bottleneck,
@@ -144,6 +146,7 @@ class VideoEncoder(nn.Module):
     stride_s: tuple[int, ...]
     depth: Depth = "resnet18"
     max_pool: bool = False
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -155,6 +158,7 @@ class VideoEncoder(nn.Module):
             blocks=BLOCKS[self.depth],
             bottleneck=is_bottleneck(self.depth),
             max_pool=self.max_pool,
+            remat=self.remat,
             dtype=self.dtype,
             name="trunk",
         )

@@ -12,7 +12,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.layers import Conv, Linear, SpectralNorm, at_least_float32, broadcast_like, leaky_relu
+from i2v_jax.models.layers import (
+    Conv,
+    Linear,
+    SpectralNorm,
+    at_least_float32,
+    block_of,
+    broadcast_like,
+    leaky_relu,
+)
 from i2v_jax.models.norms import normalize_groups, normalize_instances
 from i2v_jax.models.resampling import repeat, resize_bilinear
 
@@ -142,7 +150,7 @@ class VideoDecoder(nn.Module):
 
     `upsample_t` and `upsample_s` are the factors after the fourth and fifth block; the three before are 2.
     The paper's ablations: `use_start_frame=False` replaces SPADE by a group norm with learned scale and bias,
-    `use_adain=False` passes z only to the first linear map.
+    `use_adain=False` passes z only to the first linear map. `remat`: see `layers.block_of`.
     """
 
     z_dim: int
@@ -152,6 +160,7 @@ class VideoDecoder(nn.Module):
     spectral_norm: bool = True
     use_start_frame: bool = True
     use_adain: bool = True
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -161,7 +170,7 @@ class VideoDecoder(nn.Module):
         start_frame = start_frame.astype(self.dtype)
         upsample = ((1, 1), (2, 2), (2, 2), (2, 2), *zip(self.upsample_t, self.upsample_s, strict=True))
         for index, (multiple, factors) in enumerate(zip((16, 16, 8, 4, 2, 1), upsample, strict=True)):
-            x = VideoBlock(
+            x = block_of(VideoBlock, self.remat, train_argument=4)(
                 multiple * width,
                 factors,
                 "power_iteration" if self.spectral_norm else "none",

@@ -23,6 +23,7 @@ class Stream(enum.IntEnum):
 
     FORWARD = 0  # of the forward pass: posterior samples, dropout
     DISCRIMINATORS = 1  # the part of the batch that discriminators see
+    PARTS = 2  # of the parts of a batch whose gradients are accumulated; each has a key of its own
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,9 +30,11 @@ def video_vae(config: ConfigDict, dtype: Any) -> Modules:
             vae.decoder.z_dim,
         )
     return {
-        "encoder": VideoEncoder(**vae.encoder, dtype=dtype),
-        "decoder": VideoDecoder(**vae.decoder, dtype=dtype),
-        "temporal_discriminator": TemporalDiscriminator(**vae.temporal_discriminator, dtype=dtype),
+        "encoder": VideoEncoder(**vae.encoder, remat=vae.remat == "all", dtype=dtype),
+        "decoder": VideoDecoder(**vae.decoder, remat=vae.remat != "none", dtype=dtype),
+        "temporal_discriminator": TemporalDiscriminator(
+            **vae.temporal_discriminator, remat=vae.remat == "all", dtype=dtype
+        ),
         "patch_discriminator": PatchDiscriminator(**vae.patch_discriminator, dtype=dtype),
     }
 
@@ -42,8 +44,10 @@ def image_ae(config: ConfigDict, dtype: Any) -> Modules:
     Field(64, choices=tuple(SIZES)).check("data.size", size)
     Field(64, at_least=smallest_code(size)).check("image_ae.encoder.z_dim", image.encoder.z_dim)
     return {
-        "encoder": ImageEncoder(**image.encoder, dtype=dtype),
-        "decoder": ImageDecoder(z_dim=image.encoder.z_dim, size=size, **image.decoder, dtype=dtype),
+        "encoder": ImageEncoder(**image.encoder, remat=image.remat == "all", dtype=dtype),
+        "decoder": ImageDecoder(
+            z_dim=image.encoder.z_dim, size=size, **image.decoder, remat=image.remat != "none", dtype=dtype
+        ),
         "patch_discriminator": PatchDiscriminator(**image.patch_discriminator, dtype=dtype),
     }
 
@@ -62,7 +66,7 @@ def flow(config: ConfigDict, dtype: Any) -> Modules:
 
 
 def classifier(config: ConfigDict, dtype: Any) -> Modules:
-    return {"classifier": I3D(**config.classifier.network, dtype=dtype)}
+    return {"classifier": I3D(**config.classifier.network, remat=config.classifier.remat == "all", dtype=dtype)}
 
 
 def poke(config: ConfigDict, dtype: Any) -> Modules:
@@ -75,7 +79,9 @@ def poke(config: ConfigDict, dtype: Any) -> Modules:
             stage.model.poke_over_time,
         )
     return {
-        **poke_model.build(size=config.data.size, **stage.model, dtype=dtype),
-        "temporal_discriminator": PatchTemporalDiscriminator(**stage.temporal_discriminator, dtype=dtype),
+        **poke_model.build(size=config.data.size, **stage.model, remat=stage.remat, dtype=dtype),
+        "temporal_discriminator": PatchTemporalDiscriminator(
+            **stage.temporal_discriminator, remat=stage.remat == "all", dtype=dtype
+        ),
         "patch_discriminator": PatchDiscriminator(**stage.patch_discriminator, dtype=dtype),
     }

@@ -14,6 +14,7 @@ from i2v_jax.models.poke_model import PokeModel, States
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
+from i2v_jax.tasks.scaling import drawn_frames, scaled_step
 
 MODEL = ("object_encoder", "poke_encoder", "dynamics", "decoder")
 DISCRIMINATORS = ("temporal_discriminator", "patch_discriminator")
@@ -52,11 +53,11 @@ class Poke:
         stage = config.poke
         self.modules = modules
         self.model = PokeModel(**{name: modules[name] for name in MODEL})
-        self.weights = stage.loss
+        self.stage, self.weights = stage, stage.loss
         self.distance, self.frozen = make_distance(
             stage.loss.perceptual_network, config.dtype, "poke.loss.perceptual_network"
         )
-        start = stage.adversarial_step
+        start = scaled_step(stage.adversarial_step, stage)
         static = Update("static", ("object_encoder", "decoder"), self.static_loss, optimizer="static")
         trained = MODEL if stage.single_stage else MODEL[1:]
         self.updates: tuple[Update, ...] = (
@@ -177,7 +178,7 @@ class Poke:
 
     def draws(self, batch: Batch, rng: jax.Array) -> Draws:
         clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
-        shape = (2, self.weights.spatial_frames)
+        shape = (2, drawn_frames(self.weights.spatial_frames, clips, self.stage))
         return Draws(*jax.random.randint(jax.random.fold_in(rng, Stream.DISCRIMINATORS), shape, 0, clips * frames))
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:

@@ -14,6 +14,7 @@ from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
+from i2v_jax.tasks.scaling import drawn_frames, reference_batch
 
 
 @struct.dataclass
@@ -44,7 +45,7 @@ class VideoVAE:
         """`config` is the whole configuration, `modules` are those of this stage (tasks.registry.build)."""
         stage = config.video_vae
         self.modules = modules
-        self.weights = stage.loss
+        self.stage, self.weights = stage, stage.loss
         self.distance, self.frozen = make_distance(
             stage.loss.perceptual_network, config.dtype, "video_vae.loss.perceptual_network"
         )
@@ -83,14 +84,15 @@ class VideoVAE:
     def draws(self, batch: Batch, rng: jax.Array) -> Draws:
         """Returns the part of a batch [B, T, H, W, 3] that discriminators see in the step of `rng`.
 
-        It is a window of `loss.window` of the T - 1 frames, and `loss.spatial_frames` of all B * (T - 1) frames, drawn
-        with replacement.
+        It is a window of `loss.window` of the T - 1 frames, and some of all B * (T - 1) frames, drawn with replacement:
+        `loss.spatial_frames` if B is the reference batch, in proportion otherwise.
         """
         clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
+        count = drawn_frames(self.weights.spatial_frames, clips, self.stage)
         window_rng, frame_rng = jax.random.split(jax.random.fold_in(rng, Stream.DISCRIMINATORS))
         return Draws(
             jax.random.randint(window_rng, (), 0, frames - self.weights.window + 1),
-            jax.random.randint(frame_rng, (self.weights.spatial_frames,), 0, clips * frames),
+            jax.random.randint(frame_rng, (count,), 0, clips * frames),
         )
 
     def forward(self, networks: Networks, batch: Batch, rng: jax.Array) -> tuple[Outputs, Networks]:
@@ -143,7 +145,9 @@ class VideoVAE:
         networks = {**networks, **{name: {**networks[name], **changed[name]} for name in changed}}
         patch_real = self._patch(networks, self._frames(batch["video"][:, 1:], batch, rng))
         temporal_real, pullback = jax.vjp(lambda video: self._temporal(networks, video)[0], real)
-        (gradient,) = pullback(jnp.full_like(temporal_real, 1 / temporal_real.size))
+        # The authors differentiate the mean over their batch, so that the penalty falls with the square of its size;
+        # here it is that of the reference batch for any size.
+        (gradient,) = pullback(jnp.full_like(temporal_real, 1 / reference_batch(self.stage)))
         penalty = jnp.mean(jnp.sum(jnp.square(at_least_float32(gradient)), axis=(1, 2, 3, 4)))
         spatial, temporal = (
             hinge_discriminator(patch_real, patch_fake),

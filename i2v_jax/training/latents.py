@@ -6,7 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 import tqdm
+from jax.sharding import Mesh
 
+from i2v_jax.distributed.mesh import global_batch, replicated
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
 from i2v_jax.tasks.base import Batch, Networks
@@ -24,22 +26,31 @@ class EncodesClips(Protocol):
         """Returns a dataclass of arrays [B, ...]. A batch that carries its fields needs no clips."""
 
 
-def encoded_pipeline(task: EncodesClips, clips: Pipeline, interruption: Interruption, *, seed: int) -> Pipeline | None:
+def encoded_pipeline(
+    task: EncodesClips, clips: Pipeline, mesh: Mesh, interruption: Interruption, *, seed: int
+) -> Pipeline | None:
     """Returns a pipeline of encoded clips in place of clips, None if a signal stops it.
 
     The frozen networks see one epoch of `clips`, augmented as in its first pass; the posterior is still sampled anew at
     every step. It pays where the augmentation is weak or the encoders are expensive.
+
+    Each process reads its share of a batch, each device of `mesh` encodes its share, and every process gets all rows.
     """
-    encode, frozen = jax.jit(task.encode), jax.device_put(task.frozen)
+    everywhere = replicated(mesh)
+
+    def encode(frozen: Networks, batch: Batch) -> dict[str, jax.Array]:
+        return {**vars(task.encode(frozen, batch)), **{name: batch[name] for name in task.kept_arrays}}
+
+    program, frozen = jax.jit(encode, out_shardings=everywhere), jax.device_put(task.frozen, everywhere)
     parts: list[dict[str, np.ndarray]] = []
-    with contextlib.closing(clips.iterator(process=(0, 1))) as iterator:
+    with contextlib.closing(clips.iterator()) as iterator:
         for _ in tqdm.tqdm(
             range(clips.steps_per_epoch), desc="encoding clips", unit="batch", disable=jax.process_index() > 0
         ):
             if interruption.reached():
                 return None
             batch = next(iterator)
-            encoded = jax.device_get(encode(frozen, {"video": jax.device_put(batch["video"])}))
-            parts.append({**vars(encoded), **{name: batch[name] for name in task.kept_arrays}})
+            needed = {name: batch[name] for name in ("video", *task.kept_arrays)}
+            parts.append(jax.device_get(program(frozen, global_batch(needed, mesh))))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return rows_pipeline(rows, batch_size=clips.global_batch_size, seed=seed)

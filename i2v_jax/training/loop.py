@@ -19,12 +19,13 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.logs import logger
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
+from i2v_jax.tasks.scaling import batch_ratio, scaled_decay
 from i2v_jax.training.checkpoint import Checkpointer, load_networks
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.optimizers import make_optimizer
 from i2v_jax.training.overview import parameter_table
 from i2v_jax.training.sample_metric import SampleMetric
-from i2v_jax.training.state import TrainState, join, split
+from i2v_jax.training.state import TrainState, join, split, state_sharding
 from i2v_jax.training.step import make_step
 from i2v_jax.training.streams import Stream
 from i2v_jax.training.watch import MetricWatch
@@ -49,15 +50,16 @@ class Trainer:
     """Trains one stage on a mesh: sharded parameters, compiled steps, checkpoints, logs."""
 
     def __init__(self, stage: StageRun, mesh: Mesh, interruption: Interruption) -> None:
-        meshes.check_batch_size(stage.name, stage.train.global_batch_size, mesh)
-        self._stage, self._mesh, self._interruption = stage, mesh, interruption
         config, task = stage.config, stage.task
-        optimizer = make_optimizer(config[stage.name].optimizer, stage.train.steps_per_epoch)
+        fields = config[stage.name]
+        meshes.check_batch_size(stage.name, stage.train.global_batch_size, mesh, fields.accumulate)
+        self._stage, self._mesh, self._interruption = stage, mesh, interruption
+        optimizer = make_optimizer(fields.optimizer, stage.train.steps_per_epoch, batch_ratio(fields))
         self._optimizers = dict.fromkeys(task.modules, optimizer)
         self._replicated, self._over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
         self.frozen = jax.device_put(task.frozen, self._replicated)
         shapes = jax.eval_shape(self._init_state, self.frozen, stage.train.batch_spec)
-        self._sharding = meshes.state_sharding(mesh, shapes, config.mesh.fsdp_min_size)
+        self._sharding = state_sharding(mesh, shapes, config.mesh)
         self._abstract = jax.tree.map(
             lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
             shapes,
@@ -205,7 +207,11 @@ class Trainer:
         key = tuple(update.name for update in active)
         if key not in self._steps:
             config, began = self._stage.config, time.monotonic()
-            function = make_step(self._stage.task, active, self._optimizers, config.train.ema, config.seed)
+            fields = config[self._stage.name]
+            decay = scaled_decay(config.train.ema, fields)
+            function = make_step(
+                self._stage.task, active, self._optimizers, decay, config.seed, accumulate=fields.accumulate
+            )
             jitted = jax.jit(
                 function,
                 in_shardings=(self._sharding, self._replicated, self._over_devices),
@@ -235,7 +241,12 @@ class Trainer:
         return {name: total(value) for name, value in metrics.items()}, jnp.sum(valid)
 
     def _preview_rows(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
-        return self._stage.task.preview(self._networks(state, frozen), batch, rng)
+        """Returns the rows of a preview, made from no more clips than the devices need to share its clips evenly."""
+        shown = self._stage.config.train.previews
+        batch = {name: array[: self._mesh.size * -(-shown // self._mesh.size)] for name, array in batch.items()}
+        batch = jax.lax.with_sharding_constraint(batch, self._over_devices)
+        rows = self._stage.task.preview(self._networks(state, frozen), batch, rng)
+        return tuple(row[:shown] for row in rows)
 
     def _sample_features(self, state: TrainState, frozen: Networks, weights: Any, batch: Batch, rng: jax.Array) -> Any:
         assert self._sample_metric is not None
@@ -286,8 +297,7 @@ class Trainer:
         (batch,) = self._evaluation_batches(1)
         rows = jax.device_get(self._preview(state, self.frozen, batch, key))
         if jax.process_index() == 0:
-            shown = [clips[: self._stage.config.train.previews] for clips in rows]
-            write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, shown, strict=True)))
+            write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, rows, strict=True)))
 
 
 def _in_double(leaf: jax.Array) -> jax.Array:

@@ -6,28 +6,34 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from i2v_jax.tasks.scaling import rate_factor
+
 OPTIMIZERS = ("adam", "amsgrad", "muon")
 _SMALLEST_RATE = 1e-8  # of the plateau schedule, spec of the image autoencoder
 
 
-def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformationExtraArgs:
+def make_optimizer(
+    config: ConfigDict, steps_per_epoch: int, batch_ratio: float = 1.0
+) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer of one network.
 
     Args:
       config: the fields of `optimizer` in configs/fields.py.
       steps_per_epoch: steps per epoch of the schedule.
+      batch_ratio: size of the batch over that of the batch that the learning rate is for, see `tasks/scaling.py`.
     """
-    schedule = learning_rate_schedule(config, steps_per_epoch)
+    schedule = learning_rate_schedule(config, steps_per_epoch, batch_ratio)
+    mu_dtype = config.mu_dtype or None
     parts: list[optax.GradientTransformation] = []
     if config.clip_norm > 0:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
     if config.weight_decay > 0:
         parts.append(optax.add_decayed_weights(config.weight_decay))
     if config.name == "muon":
-        parts.append(_muon(config, schedule))
+        parts.append(_muon(config, schedule, mu_dtype))
     else:
         scale = optax.scale_by_adam if config.name == "adam" else optax.scale_by_amsgrad
-        parts += [scale(b1=config.b1, b2=config.b2), optax.scale_by_learning_rate(schedule)]
+        parts += [scale(b1=config.b1, b2=config.b2, mu_dtype=mu_dtype), optax.scale_by_learning_rate(schedule)]
     if config.plateau:
         parts.append(
             # PyTorch's patience of 1 tolerates one bad epoch; optax counts the epoch at which it acts.
@@ -43,7 +49,7 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
     return optax.with_extra_args_support(optax.chain(*parts))
 
 
-def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def _muon(config: ConfigDict, schedule: optax.Schedule, mu_dtype: str | None) -> optax.GradientTransformation:
     """Returns Muon: orthogonalized momentum for kernels (Jordan et al. 2024), Nesterov's Adam for vectors, one rate.
 
     The root mean square of a kernel's step is the learning rate, about as with Adam. All directions of a kernel move
@@ -65,6 +71,7 @@ def _muon(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
         adam_learning_rate=schedule,
         adam_b1=config.b1,
         adam_b2=config.b2,
+        mu_dtype=mu_dtype,
     )
 
     def init(params: Any) -> Any:
@@ -98,12 +105,14 @@ def _kernel_axes(name: str, rank: int) -> optax.contrib.MuonDimensionNumbers:
     return optax.contrib.MuonDimensionNumbers(tuple(range(first, last)), rank - 1)
 
 
-def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
-    """Returns step -> learning rate, without the plateau's factor. It decays at the milestones, or else regularly."""
+def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int, batch_ratio: float = 1.0) -> optax.Schedule:
+    """Returns step -> learning rate, without the plateau's factor. It decays at the milestones, or else regularly.
+
+    The arguments are those of `make_optimizer`.
+    """
+    rate = config.learning_rate * rate_factor(config.scaling, batch_ratio)
     if config.milestones:
         return optax.piecewise_constant_schedule(
-            config.learning_rate, {epoch * steps_per_epoch: config.decay for epoch in config.milestones}
+            rate, {epoch * steps_per_epoch: config.decay for epoch in config.milestones}
         )
-    return optax.exponential_decay(
-        config.learning_rate, config.decay_epochs * steps_per_epoch, config.decay, staircase=True
-    )
+    return optax.exponential_decay(rate, config.decay_epochs * steps_per_epoch, config.decay, staircase=True)

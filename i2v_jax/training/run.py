@@ -91,7 +91,7 @@ def _train_stage(
         recommended = registry.get(name).perceptual_network
         logger.info(f"{name}: {perceptual_loss.description(distance, field, recommended)}")
     if config[name].get("encode_once", False) and isinstance(task, latents.EncodesClips):
-        encoded = latents.encoded_pipeline(task, train, interruption, seed=config.seed)
+        encoded = latents.encoded_pipeline(task, train, mesh, interruption, seed=config.seed)
         if encoded is None:
             return
         train = encoded
@@ -120,27 +120,39 @@ def _trained(workdir: pathlib.Path, needed: str, stage: str) -> Networks:
 def _open_clips(config: ConfigDict, name: str) -> Clips:
     """Returns the clips of a stage. Raises UserError if it cannot be trained on them, or not on this machine."""
     data, stage = stage_data(config, name), registry.get(name)
+    sizes = {"train": config[name].batch_size, "eval": _evaluation_batch(config, name)}
     train, evaluation = (
         make_pipeline(
             open_split(data, split),
             data,
-            batch_size=config[name].batch_size,
+            batch_size=batch_size,
             seed=config.seed,
             train=split == "train",
             field=f"{name}.batch_size",
         )
-        for split in ("train", "eval")
+        for split, batch_size in sizes.items()
     )
     if stage.controlled:
         preflight.check_control(config, train)
     if not stage.needs and jax.default_backend() == "cpu" and jax.process_count() == 1:
+        at_once = config[name].batch_size // config[name].accumulate
         memory.check_memory(
             name,
             lambda: make_task(config, name, pathlib.Path(), train.steps_per_epoch),
-            train.batch_spec,
+            {
+                array: jax.ShapeDtypeStruct((at_once, *leaf.shape[1:]), leaf.dtype)
+                for array, leaf in train.batch_spec.items()
+            },
             memory.machine_memory(),
         )
     return train, evaluation
+
+
+def _evaluation_batch(config: ConfigDict, name: str) -> int:
+    """Returns the size of batches of held-out clips: that of training, or less if all devices need less together."""
+    at_once = config[name].batch_size // config[name].accumulate
+    clips, devices = config.train.evaluate_clips, jax.device_count()
+    return min(at_once, devices * -(-clips // devices)) if clips else at_once
 
 
 def _class_names(config: ConfigDict) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def test_four_devices_with_sharded_parameters(tmp_path: pathlib.Path) -> None:
     one, four = tmp_path / "one", tmp_path / "four"
     double = " dtype=float64"
     runs.train(_VIDEO_VAE + double, one, JAX_ENABLE_X64="1")
-    sharded = f"{_VIDEO_VAE} mesh.data=2 mesh.fsdp=2 mesh.fsdp_min_size=64"
+    sharded = f"{_VIDEO_VAE} mesh.data=2 mesh.fsdp=2 mesh.fsdp_min_size=64 mesh.shard_optimizer=true"
     flags = f"{compiling.XLA_FLAGS} --xla_force_host_platform_device_count=4"
     runs.train(sharded + double, four, JAX_ENABLE_X64="1", XLA_FLAGS=flags)
     lines, others = losses_of(one / "video_vae"), losses_of(four / "video_vae")

@@ -39,6 +39,8 @@ def configuration(perceptual_network, **stage):
         {
             "dtype": "float32",
             "poke": {
+                "batch_size": 2,
+                "reference_batch": 2,
                 "adversarial_step": 3,
                 "single_stage": False,
                 **stage,
@@ -192,6 +194,38 @@ def test_a_step_moves_each_network_with_the_optimizer_of_each_update(small):
     u = ("trunk", "stem", "u")
     old, changed = (tree["temporal_discriminator"]["spectral"] for tree in (model_state, new.model_state))
     assert not np.allclose(old[u[0]][u[1]][u[2]], changed[u[0]][u[1]][u[2]])
+
+
+@pytest.mark.slow
+def test_the_updates_of_a_batch_in_parts_are_those_of_the_batch():
+    """Autoencoder, then dynamics, in double precision, where the order of sums changes some 1e-16 of a term.
+
+    Nothing is drawn, and plain gradient descent shows the gradients themselves.
+    """
+    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "convolve", plain_convolution.direct)
+        modules = poke_model.build(size=16, features=8, min_spatial_size=8, dtype=jnp.float64)
+        modules |= {
+            "temporal_discriminator": PatchTemporalDiscriminator(4),
+            "patch_discriminator": PatchDiscriminator(4),
+        }
+        task, batch = Poke(configuration("laplacian"), modules), make_batch(4, 2, 16)
+        networks = drawn(jax.eval_shape(task.init_variables, jax.random.key(0), batch))
+        params, model_state = split(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), networks))
+        optimizers = dict.fromkeys(modules, optax.with_extra_args_support(optax.sgd(1.0)))
+        opt_state = {
+            update.opt_state_key(name): optimizers[name].init(params[name])
+            for update in task.updates for name in update.networks
+        }  # fmt: skip
+        state = TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, {})
+        active = [update for update in task.updates if update.runs_at(0)]
+        assert [update.name for update in active] == ["static", "dynamic"]
+        (whole, losses), (parts, others) = (
+            jax.jit(make_step(task, active, optimizers, 0.0, 0, accumulate=count))(state, {}, batch) for count in (1, 2)
+        )
+        assert losses["static"] != losses["perceptual"]
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-12), losses, others)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=0, atol=1e-11), whole.params, parts.params)
 
 
 def test_the_discriminators_objective(small):

@@ -62,6 +62,7 @@ def _objective():
     _, networks["lpips"] = load_torch("lpips", lpips.state, lpips.config)
     networks = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), networks)
     config = common.base(64)  # its weights are those of BAIR
+    config.video_vae.reference_batch = len(fixture.inputs["video"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(perceptual_loss.weights, "load", lambda name: networks[name])
         task = VideoVAE(config, modules, steps_per_epoch=1)
@@ -101,7 +102,7 @@ def check(fixture, terms, gradients):
 def small_task(steps_per_epoch=10):
     config = common.base(64)
     config.video_vae.loss.perceptual_network = "laplacian"
-    config.video_vae.adversarial_epoch = 1.25
+    config.video_vae.update(adversarial_epoch=1.25, reference_batch=3)
     return VideoVAE(config, {}, steps_per_epoch)
 
 

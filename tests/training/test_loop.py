@@ -149,12 +149,21 @@ def test_imported_networks_of_another_configuration(tmp_path):
     assert raised.value.field == "config"
 
 
-@pytest.mark.parametrize(("devices", "fsdp"), [(8, 1), (8, 4)])
-def test_number_of_devices_does_not_matter(tmp_path, devices, fsdp):
+MESHES = {
+    "data": {},
+    "fsdp": {"fsdp": 4},
+    "zero": {"shard_optimizer": True},
+    "all": {"replica": 2, "data": 2, "fsdp": 2, "shard_optimizer": True},
+    "rules": {"fsdp": 2, "rules": ("^ema/=replicated", "(params|opt_state).*predictor.*kernel=fsdp+data:0", "bias=data")},
+}
+
+
+@pytest.mark.parametrize("mesh", MESHES.values(), ids=MESHES)
+def test_neither_the_number_of_devices_nor_the_mesh_matters(tmp_path, mesh):
     config = tiny_config()
-    config.mesh.fsdp_min_size = 1
+    config.mesh.update(fsdp_min_size=1, **mesh)
     tiny_trainer(tmp_path / "one", 5).run()
-    tiny_trainer(tmp_path / "many", 5, devices=devices, fsdp=fsdp, config=config).run()
+    tiny_trainer(tmp_path / "many", 5, devices=8, config=config).run()
     one, many = saved(tmp_path / "one"), saved(tmp_path / "many")
     # Sums over the batch are taken in another order: a few units of float32 rounding, grown by five Adam steps of 1e-2.
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one["params"], many["params"])
@@ -162,15 +171,39 @@ def test_number_of_devices_does_not_matter(tmp_path, devices, fsdp):
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
-def test_checkpoint_moves_between_meshes(tmp_path):
+@pytest.mark.parametrize("mesh", [{"fsdp": 8}, MESHES["all"]], ids=["fsdp", "all"])
+def test_checkpoint_moves_between_meshes(tmp_path, mesh):
     config = tiny_config()
-    config.mesh.fsdp_min_size = 1
-    tiny_trainer(tmp_path, 3, devices=8, fsdp=8, config=config).run()
-    before = saved(tmp_path)
+    config.mesh.update(fsdp_min_size=1, **mesh)
+    trainer = tiny_trainer(tmp_path, 3, devices=8, config=config)
+    trainer.run()
+    before, (state, _) = saved(tmp_path), tiny_trainer(tmp_path, 3, devices=8, config=config).restore_or_init()
     trainer = tiny_trainer(tmp_path, 3, devices=2)
-    state, iterator = trainer.restore_or_init()
+    moved, iterator = trainer.restore_or_init()
     assert iterator.get_state() == {"step": 3}
-    assert_same(before["params"], jax.device_get(state.params))
+    assert_same(before["params"], jax.device_get(moved.params))
+    assert_same(jax.device_get(state), jax.device_get(moved))
+
+
+def test_previews_are_made_of_the_clips_they_show(tmp_path):
+    """Two of the eight of a batch; four devices share at least four."""
+    seen = []
+
+    class Recorded(MeanColor):
+        def preview(self, networks, batch, rng):
+            seen.append(batch["video"].shape[0])
+            return (batch["video"],)
+
+    for devices in (1, 4):
+        trainer = tiny_trainer(tmp_path / str(devices), 1, devices=devices, task=Recorded())
+        state, iterator = trainer.restore_or_init()
+        iterator.close()
+        (batch,) = trainer._evaluation_batches(1)
+        (row,) = trainer._preview(state, trainer.frozen, batch, jax.random.key(0))
+        trainer.close()
+        assert row.shape[0] == 2
+        np.testing.assert_array_equal(row, batch["video"][:2])
+    assert seen == [2, 4]
 
 
 def test_sampling_uses_the_averaged_parameters(tmp_path):

@@ -5,6 +5,7 @@ import operator
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from i2v_jax.config import Config
 from i2v_jax.configs import common, fields, plants, sky
@@ -148,3 +149,34 @@ def test_the_rate_falls_in_steps():
     config.update(learning_rate=1.0, decay=0.5, decay_epochs=2)
     schedule = learning_rate_schedule(config, steps_per_epoch=10)
     assert [float(schedule(step)) for step in (0, 19, 20, 39, 40)] == [1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(("rule", "factor"), [("none", 1.0), ("linear", 9.0), ("sqrt", 3.0)])
+def test_the_rate_follows_the_size_of_the_batch(rule, factor):
+    config = optimizer_config(scaling=rule, milestones=(2,), decay=0.5)
+    rates = [float(learning_rate_schedule(config, steps_per_epoch=3, batch_ratio=9.0)(step)) for step in (0, 6)]
+    np.testing.assert_allclose(rates, [2e-4 * factor, 1e-4 * factor], rtol=1e-6)
+    assert float(learning_rate_schedule(config, 3, batch_ratio=1.0)(0)) == np.float32(2e-4)
+
+
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "muon"])
+def test_only_first_moments_may_be_bfloat16(name):
+    optimizer = make_optimizer(optimizer_config(name=name, mu_dtype="bfloat16"), steps_per_epoch=100)
+    params = {"kernel": jnp.eye(3), "bias": jnp.ones(3)}
+    _, state = optimizer.update(params, optimizer.init(params), params)
+    flat = jax.tree_util.tree_flatten_with_path(state)[0]
+    types = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.dtype for path, leaf in flat}
+    firsts = {path for path in types if "mu" in path.split("/")}
+    assert len(firsts) == 2 and {path for path, dtype in types.items() if dtype == jnp.bfloat16} == firsts
+
+
+@pytest.mark.parametrize("name", ["adam", "amsgrad"])
+def test_steps_with_first_moments_in_bfloat16(name):
+    """A rounding changes a moment by 2^-9 of it, at most of the largest gradient; b1 forgets it like a gradient."""
+    (*_, whole), (*_, rounded) = (
+        updates_of(optimizer_config(name=name, mu_dtype=mu_dtype), GRADIENTS) for mu_dtype in ("", "bfloat16")
+    )
+    (*_, (_, square)) = moments(GRADIENTS, 0.7, 0.9)
+    error = 2**-9 * np.max(np.abs(GRADIENTS), axis=0) / (1 - 0.7) / (1 - 0.7**4)
+    assert np.all(np.abs(rounded - whole) <= 2e-4 * error / np.sqrt(square))
+    assert np.any(rounded != whole)

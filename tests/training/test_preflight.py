@@ -4,11 +4,12 @@ import pathlib
 
 import jax
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AbstractMesh
 
 from i2v_jax.config_files import load
 from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
+from i2v_jax.distributed.mesh import AXES, make_mesh, mesh_sizes
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.training import memory, preflight, run
@@ -19,7 +20,7 @@ ALL = [path.stem for path in (ROOT / "configs").glob("*.py") if "def get_config(
 
 
 def mesh(devices=1):
-    return jax.make_mesh((devices, 1), ("data", "fsdp"), (AxisType.Auto,) * 2, devices=jax.devices()[:devices])
+    return make_mesh(common.base(32).mesh, jax.devices()[:devices])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -35,6 +36,7 @@ def test_every_configuration_passes(name):
         ("bair", ["video_vae.encoder.z_dim=33", "video_vae.decoder.z_dim=33"], "video_vae.encoder.z_dim", 33),
         ("bair", ["data.size=48"], "data.size", 48),
         ("bair", ["stage=poke"], "stage", "poke"),
+        ("bair", ["mesh.rules=kernel=model"], "mesh.rules", "kernel=model"),
         ("plants", ["data.poke.normalize=impulse"], "poke.model.poke_over_time", "constant"),
     ],
 )
@@ -77,14 +79,21 @@ def test_control_by_what_clips_do_not_carry(name, control, allowed):
     preflight.check_control(config, clips)
 
 
-def test_the_batches_that_the_documents_give_for_several_devices_divide():
-    """They are for four nodes of eight GPUs."""
-    batches = ["video_vae.batch_size=32", "image_ae.batch_size=32", "flow.batch_size=64"]
+def test_the_job_of_the_documents_fits_its_devices():
+    """Four nodes of eight GPUs."""
     for document in ("docs/training.md", "launch/slurm/train.sbatch"):
         text = (ROOT / document).read_text()
-        assert all(f"--config.{batch}" in text for batch in batches)
-    sizes = load("bair", batches)
-    assert all(sizes[stage].batch_size % 32 == 0 for stage in sizes.stages)
+        assert "--nodes=4" in text and "--gpus-per-node=8" in text and "--config=bair:devices=32" in text
+    config = load("bair:devices=32")
+    preflight.check_config(config, AbstractMesh(mesh_sizes(config.mesh, 32), AXES))
+
+
+def test_the_parts_of_a_batch_are_checked_too():
+    config = load("bair", ["video_vae.batch_size=16", "video_vae.accumulate=4", "stage=video_vae"])
+    preflight.check_config(config, mesh(4))
+    with pytest.raises(UserError) as raised:
+        preflight.check_config(config, mesh(8))
+    assert (raised.value.field, raised.value.value) == ("video_vae.batch_size", 16)
 
 
 @pytest.mark.parametrize("stage", ["video_vae", "image_ae", "flow"])

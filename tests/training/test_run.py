@@ -13,6 +13,7 @@ import pytest
 
 from i2v_jax.configs import plants, sky
 from i2v_jax.data.registry import open_split
+from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.flow import Encoded
 from i2v_jax.training import latents, loop, run
@@ -86,6 +87,19 @@ def test_a_signal_during_the_start_is_heard_before_the_first_step(tmp_path, monk
     assert steps(tmp_path, "image_ae") == [3]
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "clips", "expected"), [(64, 1, 16, 16), (64, 1, 9, 16), (64, 2, 0, 32), (8, 1, 64, 8)]
+)
+def test_held_out_clips_come_in_batches_as_large_as_needed(batch_size, accumulate, clips, expected):
+    """There are eight devices."""
+    config = two_stages()
+    config.train.evaluate_clips = clips
+    config.video_vae.update(batch_size=batch_size, accumulate=accumulate)
+    config.data.num_clips.update(train=64, eval=64)
+    train, evaluation = run._open_clips(config, "video_vae")
+    assert (train.global_batch_size, evaluation.global_batch_size) == (batch_size, expected)
+
+
 class _Encoders:
     """A stand-in for the flow's task: the "posterior" of a clip is computed from its colors."""
 
@@ -102,9 +116,11 @@ def clips():
     return make_pipeline(open_split(data, "train"), data, batch_size=8, seed=3, train=True)
 
 
-def test_encoding_once_is_encoding_each_clip():
+@pytest.mark.parametrize("devices", [1, 8])
+def test_encoding_once_is_encoding_each_clip(devices):
     task, names = _Encoders(), ("mean", "logvar", "embedding")
-    encoded, source = latents.encoded_pipeline(task, clips(), Interruption(), seed=3), clips().iterator()
+    mesh = make_mesh(two_stages().mesh, jax.devices()[:devices])
+    encoded, source = latents.encoded_pipeline(task, clips(), mesh, Interruption(), seed=3), clips().iterator()
     expected = []
     for batch in itertools.islice(source, 3):
         parts = jax.device_get(task.encode(task.frozen, {"video": batch["video"]}))
@@ -124,7 +140,8 @@ def test_encoding_once_is_encoding_each_clip():
 
 def test_encoding_stops_when_it_is_asked_to():
     interrupted = types.SimpleNamespace(reached=lambda: True)
-    assert latents.encoded_pipeline(_Encoders(), clips(), interrupted, seed=3) is None
+    mesh = make_mesh(two_stages().mesh, jax.devices()[:1])
+    assert latents.encoded_pipeline(_Encoders(), clips(), mesh, interrupted, seed=3) is None
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType
 
 from i2v_jax import files
 from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
+from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.interrupt import Interruption
@@ -80,12 +80,10 @@ def tiny_config(**train):
     return config
 
 
-def tiny_trainer(folder, steps, *, devices=1, fsdp=1, task=None, config=None, interruption=None):
+def tiny_trainer(folder, steps, *, devices=1, task=None, config=None, interruption=None):
     """Returns a trainer of `MeanColor` on the first `devices` virtual devices."""
     config = config or tiny_config()
-    mesh = jax.make_mesh(
-        (devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:devices]
-    )
+    mesh = make_mesh(config.mesh, jax.devices()[:devices])
     pipelines = [
         make_pipeline(
             open_split(config.data, split), config.data, batch_size=8, seed=config.seed, train=split == "train"

@@ -10,7 +10,7 @@ import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.models.batch_norm import BatchNorm
-from i2v_jax.models.layers import Conv, Linear, at_least_float32, kaiming_fan_out
+from i2v_jax.models.layers import Conv, Linear, at_least_float32, block_of, kaiming_fan_out
 from i2v_jax.models.resampling import max_pool
 
 # For each mixed block the widths of its units `branch_0`, `branch_1a`, `branch_1b`, `branch_2a`, `branch_2b`,
@@ -107,6 +107,7 @@ class I3D(nn.Module):
       eps: of the batch norms.
       dropout: the share of pooled features that training drops.
       width_divisor: all widths are divided by it, for small trials; 16 at most.
+      remat: see `models.layers.block_of`.
       dtype: of the computation; statistics and outputs are float32.
     Raises:
       UserError: the clip has fewer than `shortest_clip` frames.
@@ -117,6 +118,7 @@ class I3D(nn.Module):
     eps: float = 1e-3
     dropout: float = 0.0
     width_divisor: int = 1
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @property
@@ -145,7 +147,8 @@ class I3D(nn.Module):
             if name in _POOLS:
                 x = same_max_pool(x, *_POOLS[name])
             narrowed: Any = tuple(width // self.width_divisor for width in widths)
-            x = Mixed(narrowed, self.eps, self.dtype, name=name)(x, train)
+            mixed = block_of(Mixed, self.remat, train_argument=2)
+            x = mixed(narrowed, self.eps, self.dtype, name=name)(x, train)
         weights = jnp.asarray(_frame_weights(x.shape[1], self.pool_frames))
         steps = jnp.mean(at_least_float32(x), axis=(2, 3))
         pooled = jnp.einsum("t,btc->bc", weights, steps, precision=jax.lax.Precision.HIGHEST)
