@@ -154,7 +154,10 @@ MESHES = {
     "fsdp": {"fsdp": 4},
     "zero": {"shard_optimizer": True},
     "all": {"replica": 2, "data": 2, "fsdp": 2, "shard_optimizer": True},
-    "rules": {"fsdp": 2, "rules": ("^ema/=replicated", "(params|opt_state).*predictor.*kernel=fsdp+data:0", "bias=data")},
+    "rules": {
+        "fsdp": 2,
+        "rules": ("^ema/=replicated", "(params|opt_state).*predictor.*kernel=fsdp+data:0", "bias=data"),
+    },
 }
 
 

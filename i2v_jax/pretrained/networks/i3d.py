@@ -136,7 +136,9 @@ class I3D(nn.Module):
             )
 
         def unit(y: jax.Array, name: str, features: int, size: int = 1, stride: int = 1) -> jax.Array:
-            return Unit(features // self.width_divisor, size, stride, self.eps, self.dtype, name=name)(y, train)
+            narrowed = features // self.width_divisor
+            layer = block_of(Unit, self.remat, train_argument=2)
+            return layer(narrowed, size, stride, self.eps, self.dtype, name=name)(y, train)
 
         x = unit(video, "conv3d_1a_7x7", 64, 7, 2)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
