@@ -69,8 +69,7 @@ def test_numbers_of_devices_that_are_no_nodes():
     assert adapted("bair", 1).video_vae.batch_size == 8  # the power of two that is nearest to 10
 
 
-@pytest.mark.parametrize("devices", DEVICES)
-def test_the_state_of_the_largest_stage_divides(devices, monkeypatch):
+def test_the_state_of_the_largest_stage_divides(monkeypatch, devices=256):
     """Under `eval_shape`: a device of a node holds an eighth of the moments, and all of the parameters."""
     monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
     config = adapted("bair", devices)
