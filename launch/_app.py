@@ -5,6 +5,7 @@ import itertools
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -16,7 +17,7 @@ from i2v_jax.launch import _help
 
 def run(main: Callable[[Sequence[str]], None], positional: str = "", buckets: Collection[str] = ()) -> None:
     """Runs an absl `main` and exits: with 0, with 2 after a UserError, which is printed as one line, or with 130 after
-    Ctrl-C.
+    Ctrl-C. What ends one of several processes with an error ends all of them.
 
     Args:
       main: called with the program's name and the positional arguments.
@@ -32,11 +33,20 @@ def run(main: Callable[[Sequence[str]], None], positional: str = "", buckets: Co
         runtime.configure_platform()
         app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional), buckets=buckets))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, f"error: {error}")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end(130, "interrupted")
+    except Exception as error:
+        from i2v_jax.distributed import processes
+
+        processes.end_after(error)
+        raise
+
+
+def _end(status: int, message: str) -> NoReturn:
+    from i2v_jax.distributed import processes  # it imports jax, which --help does not wait for
+
+    processes.end(status, message)
 
 
 def _parse_flags(argv: Sequence[str], takes_positional: bool, buckets: Collection[str] = ()) -> list[str]:

@@ -21,8 +21,9 @@ from ml_collections import ConfigDict
 
 from i2v_jax import files
 from i2v_jax.errors import UserError
-from i2v_jax.launch import _checkpoint
+from i2v_jax.launch import _checkpoint, _processes
 from i2v_jax.launch._app import run
+from i2v_jax.logs import logger
 
 if TYPE_CHECKING:
     from i2v_jax.evaluation.evaluated_model import EvaluatedModel
@@ -75,19 +76,16 @@ TRAIN_CLIPS = flags.DEFINE_integer(
 
 def main(argv: Sequence[str]) -> None:
     del argv
-    import jax
-
-    from i2v_jax.distributed import runtime
     from i2v_jax.workdir import read_workdir
 
-    runtime.initialize_distributed()
-    config = read_workdir(WORKDIR.value)
-    config.data.dir = DATA_DIR.value or config.data.dir
-    name = PROTOCOL.value or _default_protocol(config)
-    if name != "targets":
-        _evaluate(name)
-    elif jax.process_index() == 0:
-        _evaluate_targets(config)
+    with _processes.joined(preemptible=False) as first:  # progress is saved anyway
+        config = read_workdir(WORKDIR.value)
+        config.data.dir = DATA_DIR.value or config.data.dir
+        name = PROTOCOL.value or _default_protocol(config)
+        if name == "targets":
+            _evaluate_targets(config, first)
+        else:
+            _evaluate(name, first)
 
 
 def _default_protocol(config: ConfigDict) -> str:
@@ -108,10 +106,8 @@ def _folder(protocol: str) -> pathlib.Path:
     return files.location(OUT.value or files.location(WORKDIR.value) / "evaluations" / protocol)
 
 
-def _evaluate(name: str) -> None:
+def _evaluate(name: str, first: bool) -> None:
     """Measures the metrics of a protocol. Raises UserError for metrics that cannot be computed on its clips."""
-    import jax
-
     from i2v_jax.evaluation.evaluated_model import ControlSource, load_evaluated_model
     from i2v_jax.evaluation.measure import measure
     from i2v_jax.evaluation.results import records_and_refusals
@@ -127,7 +123,7 @@ def _evaluate(name: str) -> None:
     )
     data = model.config.data
     data.dir = DATA_DIR.value or data.dir
-    request, folder, first = _request(name, data), _folder(name), jax.process_index() == 0
+    request, folder = _request(name, data), _folder(name)
     earlier_records(folder)  # fails now rather than after hours if results cannot be added to this folder
     measured = measure(model, request, folder, batch_size=BATCH_SIZE.value, save_every=SAVE_EVERY.value, progress=first)
     if first:
@@ -141,7 +137,7 @@ def _evaluate(name: str) -> None:
 
 
 def _request(name: str, data: ConfigDict) -> "Request":
-    """Returns what to measure. Prints the metrics that are left out because their pretrained weights are missing."""
+    """Returns what to measure. Logs the metrics that are left out because their pretrained weights are missing."""
     from i2v_jax.data.registry import data_set
     from i2v_jax.evaluation.measure import Request, available_metrics
     from i2v_jax.evaluation.protocols import get_protocol
@@ -154,7 +150,7 @@ def _request(name: str, data: ConfigDict) -> "Request":
     if not metrics:
         metrics, missing = available_metrics(protocol.metrics)
         for message in missing:
-            print(message)
+            logger.info(message)
     if RELEASE_QUIRKS.value:
         metrics = tuple(release_name(metric) for metric in metrics)
     return Request(protocol, metrics, SPLIT.value, CLIPS.value, SEED.value, REPEATS.value)
@@ -174,8 +170,11 @@ def _write_page(
     return written
 
 
-def _evaluate_targets(config: ConfigDict) -> None:
-    """Measures where the pokes of held-out clips end. Raises UserError for a model that does not answer to pokes."""
+def _evaluate_targets(config: ConfigDict, first: bool) -> None:
+    """Measures where the pokes of held-out clips end. Raises UserError for a model that does not answer to pokes.
+
+    Every process measures all of the clips, which are few: with its part of them, it would draw other samples.
+    """
     from i2v_jax.evaluation.poke_measurements import measure, measure_samples
     from i2v_jax.evaluation.poked_clips import CLIPS as DEFAULT_CLIPS
     from i2v_jax.evaluation.poked_clips import held_out
@@ -208,6 +207,8 @@ def _evaluate_targets(config: ConfigDict) -> None:
             temperature=TEMPERATURE.value,
             beside=beside,
         )
+    if not first:
+        return
     for name, value in measured.numbers.items():
         print(f"{name:32s} {value:9.4f}")
     path = _folder("targets") / "numbers.json"

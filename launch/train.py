@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from i2v_jax.launch import _processes
 from i2v_jax.launch._app import run
 
 CONFIG = flags.DEFINE_string(
@@ -27,7 +28,6 @@ PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print all fields and wh
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax import config_files
-    from i2v_jax.distributed import runtime
     from i2v_jax.errors import UserError
     from i2v_jax.logs import logger
     from i2v_jax.training.run import next_command, train_stages
@@ -38,9 +38,9 @@ def main(argv: Sequence[str]) -> None:
     if WORKDIR.value is None:
         raise UserError("--workdir is missing: give the folder to train in", "workdir")
     resolved = config_files.load(CONFIG.value, FIELDS.value)
-    runtime.initialize_distributed()
-    if train_stages(resolved, WORKDIR.value) and (following := next_command(resolved, WORKDIR.value)):
-        logger.info(f"next: {following}")
+    with _processes.joined(preemptible=True):
+        if train_stages(resolved, WORKDIR.value) and (following := next_command(resolved, WORKDIR.value)):
+            logger.info(f"next: {following}")
 
 
 if __name__ == "__main__":

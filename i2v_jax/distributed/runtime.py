@@ -4,11 +4,20 @@ import contextlib
 import functools
 import importlib.metadata
 import os
+import socket
 import subprocess
 import sys
+from typing import Literal
 
 from i2v_jax import files
+from i2v_jax.distributed import launchers, native
+from i2v_jax.distributed.machine import Group, Machine
+from i2v_jax.errors import UserError
+from i2v_jax.logs import logger
 
+Mode = Literal["auto", "off", "required"]
+
+_YEAR = 365 * 24 * 3600  # seconds
 # Without this fusion, convolutions on the CPU run on two threads instead of one, and since jax 0.11 their gradients are
 # more precise.
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
@@ -54,25 +63,92 @@ def accepts_xla_flag(flag: str) -> bool:
     return accepted
 
 
-def initialize_distributed() -> None:
-    """Joins the other processes of this job, where there are any; call once, before any array is made.
+def initialize_distributed(mode: Mode = "auto", timeout: int = 300, *, preemptible: bool = True) -> Group:
+    """Joins the other processes of this job, which `launchers.detect` finds. Call once, before any array is made.
 
-    A job is recognized by its environment: SLURM (more than one task), Open MPI, a Cloud TPU pod, or
-    JAX_COORDINATOR_ADDRESS with JAX_NUM_PROCESSES and JAX_PROCESS_ID. Processes on CPUs talk through Gloo.
+    A single process joins a group of its own, so that one process and several take the same way. Processes on CPUs talk
+    through Gloo.
+
+    Args:
+      mode: "off" takes this process for the only one, "required" refuses to be the only one.
+      timeout: seconds to wait for the other processes.
+      preemptible: SIGTERM becomes a request to stop, which jax's preemption service tells all processes; otherwise it
+        ends the process.
+    Returns:
+      the processes, and how they were found.
+    Raises:
+      UserError: variables of a launcher contradict each other, or the other processes cannot be reached.
     """
+    group = Group() if mode == "off" else launchers.detect(Machine.here())
+    if mode == "required" and group.count == 1:
+        raise UserError(
+            f"--distributed=required, but {group.note or 'no launcher is found'}: start it with srun, with mpirun, on "
+            "all workers of a TPU, or with JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID",
+            "distributed",
+            mode,
+        )
+    _connect(group, timeout, preemptible)
+    if group.index > 0:
+        logger.setLevel("WARNING")
+    elif group.note:
+        logger.info(group.note)
+    return group
+
+
+def _connect(group: Group, timeout: int, preemptible: bool) -> None:
     import jax
 
-    sizes = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "JAX_NUM_PROCESSES")
-    several = any(int(os.environ.get(name, "1")) > 1 for name in sizes)
-    pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
-    if not (several or pod):
-        return
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    if "JAX_NUM_PROCESSES" in os.environ:
-        jax.distributed.initialize(
-            os.environ["JAX_COORDINATOR_ADDRESS"],
-            int(os.environ["JAX_NUM_PROCESSES"]),
-            int(os.environ["JAX_PROCESS_ID"]),
-        )
+    from i2v_jax.distributed import processes
+
+    several = group.count > 1
+    address = group.coordinator or f"127.0.0.1:{_free_port()}"
+    jax.config.update("jax_enable_preemption_service", preemptible)
+    # The devices of one process need no network.
+    jax.config.update("jax_cpu_collectives_implementation", "gloo" if several else None)
+    try:
+        with native.reporting(processes.lost) if several else contextlib.nullcontext():
+            jax.distributed.initialize(
+                address,
+                group.count,
+                group.index,
+                list(group.gpus) if group.gpus else None,
+                cluster_detection_method="deactivate",
+                initialization_timeout=timeout,
+                # One process misses nobody, also after Ctrl-Z.
+                heartbeat_timeout_seconds=processes.HEARTBEAT if several else _YEAR,
+                coordinator_bind_address=None if several else address,
+            )
+    except RuntimeError as error:
+        processes.disconnect()
+        raise UserError(_unreachable(group, address, timeout, error), "distributed", address) from error
+    processes.watch()
+
+
+def _unreachable(group: Group, address: str, timeout: int, error: Exception) -> str:
+    """Returns what is wrong with the address of the coordinator, and what to check."""
+    host, _, port = address.rpartition(":")
+    others = f"{group.count - 1} other process{'es' * (group.count > 2)}"
+    if group.index == 0:
+        if "DEADLINE" in str(error) or "bad_cast" in str(error):
+            return (
+                f"process 0 waited {timeout} s at {address} for {others}: check that all were started, with the same "
+                f"address, and that a firewall lets them reach port {port} here"
+            )
+        return f"process 0 cannot listen at {address} ({error}): set JAX_COORDINATOR_PORT to a free port"
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except socket.gaierror:
+        why = f"the name {host} is not known here: check it"
+    except TimeoutError:
+        why = f"no answer: check that a firewall lets this machine reach port {port} there"
+    except OSError as refused:
+        why = f"{refused.strerror or refused}: check that process 0 was started, and there"
     else:
-        jax.distributed.initialize()
+        why = f"it answers, but not all of the {group.count} processes came: check that all were started"
+    return f"process {group.index} cannot join process 0 at {address} within {timeout} s ({why})"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

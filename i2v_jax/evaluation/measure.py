@@ -2,13 +2,14 @@
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 import tqdm
-from jax.experimental import multihost_utils
 
+from i2v_jax.distributed import processes
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import request as requests
 from i2v_jax.evaluation.clips import ClipReader
@@ -21,6 +22,8 @@ from i2v_jax.metrics import base, checks
 from i2v_jax.metrics.accumulators import ClipTable, merge_all
 from i2v_jax.metrics.base import REAL, Metric
 from i2v_jax.metrics.registry import get_metric
+
+_VISIBLE_AFTER = 120  # seconds in which a network file system shows a file to all machines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +90,7 @@ def measure(
     worker = Worker(model, request, reader, spare, batch_size)
     weights = worker.weights_sha256()
     state = State(folder, requests.settings(model, request, reader, weights))
-    done = _done(state.load())
-    _wait("read")  # no process writes before all have read the state
+    done = set(processes.agree(lambda: sorted(_done(state.load()))))
     total = len(reader) + len(spare)
     batches = [
         remaining[first : first + batch_size]
@@ -100,28 +102,46 @@ def measure(
         logger.info(f"continuing after {len(done)} of {total} clips")
     with tqdm.tqdm(total=total, initial=len(done), desc="evaluation", unit="clip", disable=not progress) as bar:
         _work(worker, batches, state, save_every, bar)
-    _wait("measured")
-    tables = state.load()
+    processes.wait_for_all()
+    tables = _all_tables(state, total)
     _check_ranges(tables, request.repeats)
     return Measured(request, reader, spare, state, tables, weights)
 
 
 def _work(worker: Worker, batches: Sequence[Sequence[int]], state: State, save_every: int, bar: tqdm.tqdm) -> None:
     """Measures this process's share of the batches."""
-    processes = jax.process_count()
-    mine = batches[jax.process_index() :: processes]
+    count = jax.process_count()
+    mine = batches[jax.process_index() :: count]
     unsaved: Tables = {}
     for index, example_ids in enumerate(mine):
         unsaved = merge_all(unsaved, worker.tables(example_ids))
         if (index + 1) % save_every == 0 or index + 1 == len(mine):
             state.save(unsaved)
             unsaved = {}
-        bar.update(sum(map(len, batches[index * processes : (index + 1) * processes])))
+        bar.update(sum(map(len, batches[index * count : (index + 1) * count])))
 
 
 def _done(tables: Tables) -> set[int]:
     table = tables.get(f"{EXTREMES}/{REAL}")
     return set(table.index.tolist()) if isinstance(table, ClipTable) else set()
+
+
+def _all_tables(state: State, total: int) -> Tables:
+    """Returns what all processes have saved.
+
+    Raises:
+        UserError: the folder does not show the files of all of them.
+    """
+    deadline = time.monotonic() + _VISIBLE_AFTER
+    while len(_done(tables := state.load())) < total:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{state.folder} holds {len(_done(tables))} of {total} clips: give an --out that all processes see",
+                "out",
+                str(state.folder),
+            )
+        time.sleep(1)
+    return tables
 
 
 def _check_ranges(tables: Tables, repeats: int) -> None:
@@ -132,8 +152,3 @@ def _check_ranges(tables: Tables, repeats: int) -> None:
         if rows:
             extremes = np.concatenate(rows)
             checks.check_range(name, float(extremes[:, 0].min()), float(extremes[:, 1].max()))
-
-
-def _wait(what: str) -> None:
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from i2v_jax.distributed import mesh as meshes
+from i2v_jax.distributed import processes
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.logs import logger
@@ -169,7 +170,7 @@ class Trainer:
         Checkpoint 0 comes from an import: it has some networks, but no optimizer and no data position.
         """
         iterator = self._stage.train.iterator()
-        latest = self._checkpointer.latest_step()
+        latest = processes.agree(self._checkpointer.latest_step)
         if latest:
             state, position = self._checkpointer.restore(self._abstract, latest)
             iterator.set_state(position)
@@ -283,6 +284,7 @@ class Trainer:
         if self._sample_metric:
             whole = tuple(np.concatenate(parts) for parts in zip(*features, strict=True))
             metrics[self._sample_metric.name] = self._sample_metric.value(whole)
+        metrics = processes.agree(lambda: metrics)  # they decide on checkpoints, and processors may round differently
         if writer:
             writer.write(step, metrics, prefix="eval/")
             write_curves(self._stage.folder)

@@ -1,5 +1,6 @@
 """From a configuration to trained stages in a work directory."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.config import stage_data
 from i2v_jax.data.registry import open_split
+from i2v_jax.distributed import processes
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
 from i2v_jax.input.classes import ClassifiedSource
@@ -43,14 +45,18 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
     """
     folder = files.location(workdir)
     mesh = make_mesh(config.mesh)
+    logger.info(processes.summary(mesh))
     preflight.check_config(config, mesh)
     clips = {name: _open_clips(config, name) for name in preflight.stages_to_train(config)}
-    with Interruption() as interruption:
-        if jax.process_index() > 0:
-            return _train_stages(config, clips, folder, mesh, interruption)
-        with lock_workdir(folder):
-            claim_workdir(config, folder)
-            return _train_stages(config, clips, folder, mesh, interruption)
+    with Interruption() as interruption, contextlib.ExitStack() as held:
+        processes.agree(lambda: _take_workdir(config, folder, held))
+        return _train_stages(config, clips, folder, mesh, interruption)
+
+
+def _take_workdir(config: ConfigDict, folder: pathlib.Path, held: contextlib.ExitStack) -> None:
+    """Keeps others from training in a folder until `held` is closed, and makes it the folder of `config`."""
+    held.enter_context(lock_workdir(folder))
+    claim_workdir(config, folder)
 
 
 def next_command(config: ConfigDict, workdir: str | os.PathLike[str]) -> str:
@@ -81,7 +87,7 @@ def _train_stage(
 ) -> None:
     train, evaluation = clips
     steps = config[name].steps or config[name].epochs * train.steps_per_epoch
-    done = max(saved_steps(folder / name), default=0)
+    done = max(_saved_steps(folder / name), default=0)
     if done >= steps:
         logger.info(f"{name}: finished already ({done} of {steps} steps), nothing to do")
         return
@@ -108,13 +114,19 @@ def make_task(config: ConfigDict, name: str, workdir: pathlib.Path, steps_per_ep
 
 def _trained(workdir: pathlib.Path, needed: str, stage: str) -> Networks:
     try:
-        return averaged_variables(load_networks(workdir / needed))
+        steps = _saved_steps(workdir / needed)
+        return averaged_variables(load_networks(workdir / needed, step=steps[-1] if steps else "latest"))
     except UserError as error:
         raise UserError(
             f"stage {stage} needs stage {needed} in {workdir}: train it first (:stage={needed}); {error}",
             "stage",
             stage,
         ) from error
+
+
+def _saved_steps(folder: pathlib.Path) -> list[int]:
+    """Returns the steps of a stage's checkpoints as process 0 sees them: file systems show files late to others."""
+    return processes.agree(lambda: saved_steps(folder))
 
 
 def _open_clips(config: ConfigDict, name: str) -> Clips:

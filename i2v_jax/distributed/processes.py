@@ -1,0 +1,193 @@
+"""What the processes of a job do together: agree, wait for each other, and end.
+
+All processes run the same program. What only one of them should find out, such as the state of a folder, process 0
+tells the others (`agree`), so that all go the same way. A process that fails says so, and the others end soon after;
+one that is gone without a word is missed after `HEARTBEAT` seconds.
+"""
+
+import atexit
+import contextlib
+import itertools
+import json
+import multiprocessing
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar, cast
+
+import jax
+from jax.sharding import Mesh
+
+from i2v_jax.errors import UserError
+
+T = TypeVar("T")
+
+HEARTBEAT = 20  # seconds without a sign of life after which a process counts as gone
+_GRACE = 10  # seconds that a process has to end by itself after another one has failed
+_FAILED = "i2v_jax/failed"  # key under which the first process that fails says why
+_FOREVER = 30 * 24 * 3600 * 1000  # milliseconds; the service takes no infinity
+
+_numbers = itertools.count()  # of agreements and barriers: the same on all processes, since all go the same way
+_watching, _leaving = threading.Event(), threading.Event()
+_told: list[dict[str, Any]] = []  # what another process said when it failed
+
+
+def summary(mesh: Mesh) -> str:
+    """Returns "32 devices: 4 processes x 8 NVIDIA H100, data=16 fsdp=2".
+
+    Raises:
+      UserError: the processes have different numbers of devices.
+    """
+    devices = jax.devices()
+    each = Counter(device.process_index for device in devices)
+    if len(set(each.values())) > 1:
+        counts = ", ".join(f"{count} in process {index}" for index, count in sorted(each.items()))
+        raise UserError(f"the processes have different numbers of devices ({counts}): give each the same", "devices")
+    processes = f"{len(each)} process{'es' * (len(each) > 1)} x {len(devices) // len(each)} {devices[0].device_kind}"
+    axes = " ".join(f"{name}={size}" for name, size in mesh.shape.items())
+    return f"{len(devices)} device{'s' * (len(devices) > 1)}: {processes}, {axes}"
+
+
+def agree(find_out: Callable[[], T]) -> T:
+    """Returns on all processes what `find_out` returns on process 0, the only one that calls it.
+
+    Args:
+      find_out: returns something that JSON can hold. If it raises a UserError, all processes do.
+    """
+    connection = _connection()
+    if connection.num_processes == 1:
+        return find_out()
+    key = f"i2v_jax/agreed/{next(_numbers)}"
+    if connection.process_id == 0:
+        try:
+            said = json.dumps({"value": find_out()})
+        except UserError as error:
+            said = json.dumps({"error": [str(error), error.field, error.value]}, default=str)
+        connection.client.key_value_set(key, said)
+    found = json.loads(connection.client.blocking_key_value_get(key, _FOREVER))
+    if "error" in found:
+        raise UserError(*found["error"])
+    return cast(T, found["value"])
+
+
+def wait_for_all() -> None:
+    """Waits until all processes are here, however long it takes."""
+    connection = _connection()
+    if connection.num_processes > 1:
+        connection.client.wait_at_barrier(f"i2v_jax/barrier/{next(_numbers)}", _FOREVER)
+
+
+def end(status: int, message: str) -> NoReturn:
+    """Ends this process and all others because of an error, with `status`; prints `message` on stderr.
+
+    If process 0 has the same error, it alone prints it.
+    """
+    connection = _connection()
+    if connection.num_processes == 1:
+        print(message, file=sys.stderr)
+        sys.exit(status)
+    index, first = connection.process_id, _failure(connection.client)
+    deadline = time.monotonic() + 2
+    while first is None and index > 0 and time.monotonic() < deadline:  # process 0 may have the same error
+        time.sleep(0.1)
+        first = _failure(connection.client)
+    if first is None:
+        claim = {"process": index, "host": socket.gethostname(), "status": status, "message": message}
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # another process was faster
+            connection.client.key_value_set(_FAILED, json.dumps(claim))
+    if first is None or first["message"] != message:
+        print(message if index == 0 else f"process {index}: {message}", file=sys.stderr)
+    if index == 0:
+        time.sleep(2)  # the others ask this process what has happened
+    _exit(status)
+
+
+def end_after(error: Exception) -> None:
+    """Ends several processes, with status 1, because of an error in the program of this one. Prints its traceback.
+
+    If the error is but the effect of another process's end, that is what is printed. A single process only returns.
+    """
+    if _connection().num_processes == 1:
+        return
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    if any(isinstance(cause, jax.errors.JaxRuntimeError) for cause in causes):
+        time.sleep(HEARTBEAT + _GRACE)  # if another process has failed or is gone, this one ends here
+    traceback.print_exception(error)
+    end(1, f"{type(error).__name__}: {error}")
+
+
+def disconnect() -> None:
+    """Takes this process for the only one, after it could not join the others."""
+    connection = _connection()
+    connection.client = connection.service = None
+    connection.process_id, connection.num_processes = 0, 1
+
+
+def watch() -> None:
+    """Ends this process soon after another one says that it failed, from now on."""
+    if _connection().num_processes > 1:
+        watching = threading.Thread(target=_watch, daemon=True)
+        watching.start()
+        atexit.register(_stop, watching)  # which runs before jax ends the connection
+
+
+def lost() -> None:
+    """Ends this process, in place of jaxlib, because another one is gone."""
+    if not _watching.is_set():
+        return  # it is the connection that failed
+    if not _leaving.is_set() and not _told:
+        print(
+            f"process {_connection().process_id}: another process of this job is gone (killed, out of memory, or its "
+            "machine or network is down): stopping; the same command continues",
+            file=sys.stderr,
+        )
+    _exit(_told[0]["status"] if _told else 1)
+
+
+def _connection() -> Any:
+    """Returns jax's `client`, `process_id` and `num_processes`, which are known before there are devices."""
+    from jax._src import distributed  # no public function has them
+
+    return distributed.global_state
+
+
+def _failure(client: Any) -> dict[str, Any] | None:
+    """Returns what the first process that failed said, None if none did."""
+    try:
+        return cast("dict[str, Any]", json.loads(client.key_value_try_get(_FAILED)))
+    except jax.errors.JaxRuntimeError:
+        return None
+
+
+def _watch() -> None:
+    connection = _connection()
+    _watching.set()
+    while not _leaving.wait(1):
+        failure = _failure(connection.client)
+        if failure and failure["process"] != connection.process_id:
+            _told.append(failure)
+            if not _leaving.wait(_GRACE):
+                if connection.process_id == 0:
+                    print(f"process {failure['process']} on {failure['host']}: {failure['message']}", file=sys.stderr)
+                _exit(failure["status"])
+
+
+def _stop(watching: threading.Thread) -> None:
+    _leaving.set()
+    watching.join()
+
+
+def _exit(status: int) -> NoReturn:
+    """Ends this process without waiting for the others, as an ordinary exit would."""
+    for child in multiprocessing.active_children():  # that read data
+        child.terminate()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
