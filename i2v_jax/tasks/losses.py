@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
 from i2v_jax.models.layers import at_least_float32
@@ -42,3 +43,15 @@ def adversarial_terms(
 def fold_time(video: jax.Array) -> jax.Array:
     """Returns videos [B, T, H, W, C] as frames [B * T, H, W, C]."""
     return video.reshape(-1, *video.shape[2:])
+
+
+def drawn_rows(array: jax.Array, indices: jax.Array) -> jax.Array:
+    """Returns array[indices], split over the devices of the mesh that the step is traced on (`jax.set_mesh`), if any.
+
+    Which devices have the rows is not known before they are drawn. Left to itself, the compiler would send all of them
+    to every device, and every device would compute what follows for all of them.
+    """
+    rows, mesh = array[indices], jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return rows
+    return jax.lax.with_sharding_constraint(rows, PartitionSpec(mesh.axis_names))

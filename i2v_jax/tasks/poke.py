@@ -12,7 +12,7 @@ from i2v_jax.metrics.paired import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.poke_model import PokeModel, States
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
-from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
+from i2v_jax.tasks.losses import adversarial_terms, drawn_rows, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 from i2v_jax.tasks.scaling import drawn_frames, scaled_step
 
@@ -136,7 +136,7 @@ class Poke:
         discriminator, variables = self.modules["temporal_discriminator"], networks["temporal_discriminator"]
         _, real_features = discriminator.apply(variables, target)
         temporal_logits, fake_features = discriminator.apply(variables, response.video)
-        frames = fold_time(response.video)[self.draws(batch, rng).fake]
+        frames = drawn_rows(fold_time(response.video), self.draws(batch, rng).fake)
         patch_logits = self.modules["patch_discriminator"].apply(networks["patch_discriminator"], frames)
         added, terms = adversarial_terms(self.weights, patch_logits, temporal_logits, real_features, fake_features)
         loss = loss + added
@@ -153,7 +153,11 @@ class Poke:
             networks, "temporal", real, fake, weights.temporal_penalty
         )
         spatial, spatial_changed, spatial_terms = self._discriminator_loss(
-            networks, "patch", fold_time(real)[draws.real], fold_time(fake)[draws.fake], weights.spatial_penalty
+            networks,
+            "patch",
+            drawn_rows(fold_time(real), draws.real),
+            drawn_rows(fold_time(fake), draws.fake),
+            weights.spatial_penalty,
         )
         return temporal + spatial, ({**temporal_changed, **spatial_changed}, {**temporal_terms, **spatial_terms})
 

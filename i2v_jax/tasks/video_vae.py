@@ -12,7 +12,7 @@ from i2v_jax.metrics.paired import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
-from i2v_jax.tasks.losses import adversarial_terms, fold_time, hinge_discriminator
+from i2v_jax.tasks.losses import adversarial_terms, drawn_rows, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 from i2v_jax.tasks.scaling import drawn_frames, reference_batch
 
@@ -196,7 +196,7 @@ class VideoVAE:
         return window(batch["video"][:, 1:]), window(outputs.video)
 
     def _frames(self, video: jax.Array, batch: Batch, rng: jax.Array) -> jax.Array:
-        return fold_time(video)[self.draws(batch, rng).frame_indices]
+        return drawn_rows(fold_time(video), self.draws(batch, rng).frame_indices)
 
     def _temporal(self, networks: Networks, video: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         return self.modules["temporal_discriminator"].apply(networks["temporal_discriminator"], video)

@@ -219,7 +219,8 @@ class Trainer:
                 out_shardings=(self._sharding, self._replicated),
                 donate_argnums=0,
             )
-            self._steps[key] = jitted.lower(state, self.frozen, batch).compile()
+            with jax.set_mesh(self._mesh):
+                self._steps[key] = jitted.lower(state, self.frozen, batch).compile()
             memory = self._steps[key].memory_analysis()
             used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
             names = " + ".join(key)

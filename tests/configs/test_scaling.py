@@ -69,9 +69,10 @@ def test_numbers_of_devices_that_are_no_nodes():
     assert adapted("bair", 1).video_vae.batch_size == 8  # the power of two that is nearest to 10
 
 
-def test_the_state_of_the_largest_stage_divides(monkeypatch, devices=256):
+def test_the_state_of_the_largest_stage_divides(monkeypatch):
     """Under `eval_shape`: a device of a node holds an eighth of the moments, and all of the parameters."""
     monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
+    devices = 256
     config = adapted("bair", devices)
     batch = {"video": jax.ShapeDtypeStruct((config.video_vae.batch_size, 17, 64, 64, 3), np.float32)}
     task = make_task(config, "video_vae", pathlib.Path(), steps_per_epoch=10)
