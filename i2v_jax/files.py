@@ -8,6 +8,7 @@ an `etils.epath.Path`, which reads and writes through gcsfs, the extra "gcs". Pa
 import contextlib
 import importlib.util
 import io
+import logging
 import os
 import pathlib
 import re
@@ -53,6 +54,7 @@ def require_bucket(path: PathLike, name: str = "") -> None:
       name: the flag that it was given to.
     """
     folder = location(path)
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs the errors that it raises
     try:
         folder.exists()
         next(iter(location(_BUCKET + folder.parts[2]).iterdir()), None)

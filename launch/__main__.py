@@ -18,6 +18,8 @@ COMMANDS = (
     "transfer",
     "evaluate",
     "report",
+    "sweep",
+    "gke",
     "serve",
     "export",
     "demo",

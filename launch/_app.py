@@ -55,9 +55,8 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool, buckets: Collectio
     Raises:
       UserError: for a flag that is unknown, missing or has a wrong value, such as a bucket that cannot be reached.
     """
-    # All arguments --config.FIELD=VALUE are values of one flag, "config.".
-    argv = [re.sub(r"^--?config\.(?!=)", "--config.=", argument) for argument in argv]
     try:
+        argv = [argv[0], *_joined(flags.FLAGS.read_flags_from_files(argv[1:]))]
         program, *others = flags.FLAGS(argv)
     except SystemExit:  # absl printed the help that --helpfull asks for; it exits with 1
         sys.exit(0)
@@ -76,12 +75,22 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool, buckets: Collectio
     return [program, *others]
 
 
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Returns arguments in which all --config.FIELD=VALUE are values of one flag, "config.", and so for "sweep.".
+
+    What follows `--` is not for this command.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    own = (re.sub(r"^--?(config|sweep)\.(?!=)", r"--\1.=", argument) for argument in arguments[:end])
+    return [*own, *arguments[end:]]
+
+
 def _paths(positional: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yields (flag, text) of everything on the command line that may be a path."""
     for flag in _help.own_flags(sys.argv[0]):
         for value in flag.value if isinstance(flag.value, list) else [flag.value]:
             field, equals, path = str(value).partition("=")  # --config.FIELD=PATH, --import NAME=PATH
-            yield f"--{flag.name}{field if flag.name == 'config.' else ''}", path if equals else field
+            yield f"--{flag.name}{field if flag.name.endswith('.') else ''}", path if equals else field
     yield from (("", word) for word in positional)
 
 

@@ -94,8 +94,8 @@ def _described(flag: Any) -> str:
 
 def _usage(flag: Any) -> str:
     kind = flag.flag_type().removeprefix("multi ")
-    if flag.name == "config.":
-        return "--config.FIELD=VALUE"
+    if flag.name.endswith("."):
+        return f"--{flag.name}FIELD=VALUE"
     if kind == "bool":
         return f"--[no]{flag.name}"
     values = flag.parser.enum_values if kind == "string enum" else [_PLACEHOLDERS[kind]]

@@ -2,8 +2,9 @@
 
     python -m launch.report RUN1 RUN2 --out=DIR
 
-Each RUN is a work directory that was evaluated. Writes comparison.md, index.html and curves. Results under different
-protocols get separate tables, which name the fields that differ.
+Each RUN is a work directory that was evaluated, or the folder of a sweep. Writes comparison.md, index.html and curves.
+Results under different protocols get separate tables, which name the fields that differ. A sweep also gets a table of
+its runs: how far they are, and the held-out metrics of their last stage.
 """
 
 from collections.abc import Sequence
@@ -20,11 +21,12 @@ OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax.reports.comparison import compare_runs, read_runs, write_comparison
+    from i2v_jax.reports.sweep_table import sweep_tables
 
     if len(argv) < 2:
         raise UserError(f"no work directories were given: give some that were evaluated with {command('evaluate')}")
     folder = files.location(OUT.value)
-    print(write_comparison(compare_runs(read_runs(argv[1:])), folder))
+    print(write_comparison(compare_runs(read_runs(argv[1:])), folder, sweep_tables(argv[1:])))
     print(f"wrote {folder / 'comparison.md'}, {folder / 'index.html'}")
 
 

@@ -34,6 +34,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
+from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import sources, transforms, workers
@@ -251,6 +252,8 @@ def _open_flows(data: ConfigDict, source: sources.VideoSource, settings: PokeSet
         raise _flow_error(data, f"{data.name!r} is not stored on disk: choose exact or dis")
     distance = (data.frames - 1) * data.frame_stride
     folder = stored_folder(source.folder, source.split, distance)
+    if files.is_in_bucket(folder):
+        raise _flow_error(data, f"{folder} is in a bucket, where flows cannot be read: copy the data, or choose dis")
     if not folder.is_dir():
         prepare = command("prepare", "--flow=dis", f"--flow_distance={distance}", "...")
         raise _flow_error(data, f"there are no flows in {folder}: run {prepare}, or choose dis")

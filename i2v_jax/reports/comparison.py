@@ -3,10 +3,10 @@
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from i2v_jax import charts, files
+from i2v_jax import charts, files, sweeps
 from i2v_jax.commands import command
 from i2v_jax.data.protocol import POKE
 from i2v_jax.errors import UserError
@@ -98,14 +98,17 @@ class Comparison:
 def read_runs(folders: Sequence[str]) -> tuple[Record, ...]:
     """Returns the records of work directories (all their evaluations) or of folders that hold a metrics.json.
 
+    Of a sweep, these are the records of those of its runs that were evaluated.
+
     Raises:
         UserError: a folder holds no records.
     """
     found: list[Record] = []
-    for folder in map(files.location, folders):
+    of_sweeps = [str(run.workdir(folder)) for folder in folders for run in sweeps.read(folder)]
+    for folder in map(files.location, [*folders, *of_sweeps]):
         places = [folder / "metrics.json", *sorted(folder.glob("evaluations/*/metrics.json"))]
         places = [place for place in places if place.is_file()]
-        if not places:
+        if not places and not sweeps.read(folder) and str(folder) not in of_sweeps:
             raise UserError(f"{folder} holds no evaluation; run {command('evaluate', f'--workdir={folder}')}")
         found += [record for place in places for record in read_records(place)]
     return tuple(found)
@@ -135,9 +138,15 @@ def differences(one: Record, other: Record) -> tuple[str, ...]:
     return ()
 
 
-def write_comparison(comparisons: Sequence[Comparison], folder: pathlib.Path) -> str:
-    """Writes `comparison.md`, `index.html` and charts, and returns the Markdown. Raises UserError when it cannot."""
-    parts, sections = [], []
+def write_comparison(
+    comparisons: Sequence[Comparison], folder: pathlib.Path, extra: Mapping[str, tables.Table] | None = None
+) -> str:
+    """Writes `comparison.md`, `index.html` and charts, and returns the Markdown. Raises UserError when it cannot.
+
+    `extra` are tables by title, which come first.
+    """
+    parts = [f"## {title}\n\n{table.markdown()}" for title, table in (extra or {}).items()]
+    sections = [Section(title, "", before=table.html()) for title, table in (extra or {}).items()]
     reasons = _reasons(comparisons)
     for comparison in comparisons:
         table, notes = comparison.table(), " ".join(comparison.separated)

@@ -7,12 +7,12 @@ import shlex
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "benchmarks/README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("data/*/README.md")]
+    [ROOT / "README.md", ROOT / "benchmarks/README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("data/*/README.md")]
 )
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^|\n)\n((?:    .*\n(?:\n(?=    ))?)+)")
 _INLINE = re.compile(r"`((?:python -m|i2v|make|pip install) [^`]*)`")
-_PROGRAMS = ("python", "i2v", "make", "sbatch", "pip", "curl", "source")
+_PROGRAMS = ("python", "i2v", "make", "sbatch", "launch/tpu/pod.sh", "pip", "curl", "source")
 
 
 @dataclasses.dataclass(frozen=True)

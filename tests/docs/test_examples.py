@@ -21,16 +21,17 @@ _BY_MODULE = {
 
 @pytest.mark.parametrize("module", _BY_MODULE)
 def test_flags_parse_and_configurations_resolve(module: str) -> None:
+    examples = [example for example in _BY_MODULE[module] if "--flagfile=" not in example.text]  # tests/test_sweeps.py
     done = subprocess.run(
         [sys.executable, "-m", "tests.docs.parse_flags", module],
-        input=json.dumps([example.arguments for example in _BY_MODULE[module]]),
+        input=json.dumps([example.arguments for example in examples]),
         cwd=ROOT,
         env=compiling.environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    messages = zip(_BY_MODULE[module], json.loads(done.stdout), strict=True)
+    messages = zip(examples, json.loads(done.stdout), strict=True)
     wrong = [f"{example.where}: {example.text}\n  {message}" for example, message in messages if message]
     assert not wrong, "\n".join(wrong)
 
@@ -51,6 +52,8 @@ def test_the_other_commands_name_what_there_is() -> None:
             assert set(",".join(re.findall(r"\[([\w,]+)\]", example.text)).split(",")) <= {*extras, ""}, example
         elif words[0] == "sbatch":
             assert (ROOT / next(word for word in words[1:] if not word.startswith("--"))).is_file(), example
+        elif words[0].endswith(".sh"):
+            assert f"\n{words[1]}() {{" in (ROOT / words[0]).read_text(), example
         elif example.module.startswith("benchmarks"):
             source = (ROOT / f"{example.module.replace('.', '/')}.py").read_text()
             for flag in re.findall(r"--(\w+)", " ".join(example.arguments)):
@@ -72,7 +75,7 @@ def test_python_examples_import_what_exists_and_define_what_they_use(example: Ex
 def test_names_of_this_package_in_the_documentation_exist() -> None:
     missing = [
         f"{document.relative_to(ROOT)}: {name}"
-        for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
         for name in re.findall(r"`(i2v_jax(?:\.\w+)+)", document.read_text())
         if not _exists(name)
     ]

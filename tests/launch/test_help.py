@@ -52,10 +52,8 @@ def test_the_help_of_all_libraries_succeeds_too():
         (("launch.train", "--config=sky", "--workdri=RUN"), "workdri"),
         (("launch.report", "RUN"), "--out"),
         (("launch.weights", "RUN"), "RUN"),
-        (("launch.train", "--config=sky:runlocal", "--workdir=gs://b/run"), "--workdir=gs://b/run"),
+        (("launch.prepare", "--dataset=folder", "--raw_dir=RAW", "--data_dir=gs://b/d"), "--data_dir=gs://b/d"),
         (("launch.train", "--config=sky", "--workdir=RUN", "--config.data.dir=s3://b/d"), "--config.data.dir=s3://b/d"),
-        (("launch.report", "--out=OUT", "gs://b/run"), "gs://b/run"),
-        (("launch.weights", "--import=lpips=https://h/lpips.pth"), "https://h/lpips.pth"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(arguments, expected):

@@ -1,0 +1,10 @@
+#!/bin/bash
+# Installs the package on one host of a pod, in .venv beside it. `pod.sh install` runs it on all hosts.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+rm -f .installed
+# The system's Python may be older than the package needs; uv brings another one.
+python3 -m pip install --quiet --user uv
+python3 -m uv venv --quiet --python=3.12 .venv
+python3 -m uv pip install --quiet --python=.venv/bin/python --constraint=constraints.txt --editable='.[tpu,gcs]'
+touch .installed

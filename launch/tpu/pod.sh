@@ -1,0 +1,111 @@
+#!/bin/bash
+# Trains on a Cloud TPU pod: requests it, installs the package on its hosts, and goes on after every preemption.
+#
+#   export TPU_NAME=bair TPU_ZONE=us-west4-a TPU_TYPE=v5litepod-16 TPU_RUNTIME=v2-alpha-tpuv5-lite TPU_OPTIONS=--spot
+#   launch/tpu/pod.sh create       # requests the pod and waits until it is there
+#   launch/tpu/pod.sh install      # copies what is committed to all hosts and installs it there
+#   launch/tpu/pod.sh run COMMAND  # runs a command on all hosts, in the copied folder
+#   launch/tpu/pod.sh train --config=bair:size=64 --workdir=gs://BUCKET/RUN --config.data.dir=gs://BUCKET/PREPARED
+#   launch/tpu/pod.sh delete
+#
+# `train` does everything but `delete`: it creates and installs what is missing, trains, and starts again when training
+# was interrupted and saved (exit status 75) or the pod was lost. It ends with any other exit status of training. Run it
+# on a machine that stays on, from the repository, with gcloud logged in. TPU_OPTIONS are further options of
+# `gcloud compute tpus queued-resources create`.
+set -uo pipefail
+
+INTERRUPTED=75 # of launch.train: saved, the same command continues
+CONNECTION_LOST=255 # of ssh
+FOLDER=i2v_jax # on each host, in the home folder
+POLL=${TPU_POLL_SECONDS:-30}
+
+fail() {
+  echo "error: $*" >&2
+  exit 2
+}
+
+tpus() {
+  local group=$1 verb=$2
+  shift 2
+  gcloud compute tpus "$group" "$verb" "$TPU_NAME" --zone="$TPU_ZONE" "$@"
+}
+
+# Prints the state of the request: ACTIVE when the pod is there, nothing when there is no request.
+state() {
+  tpus queued-resources describe --format='value(state.state)' 2>/dev/null
+}
+
+create() {
+  local now=
+  while true; do
+    now=$(state)
+    case $now in
+      ACTIVE) return ;;
+      '')
+        # shellcheck disable=SC2086 # several options
+        tpus queued-resources create --node-id="$TPU_NAME" --accelerator-type="$TPU_TYPE" \
+          --runtime-version="$TPU_RUNTIME" ${TPU_OPTIONS:-} || fail "the pod cannot be requested: see gcloud's words above"
+        ;;
+      FAILED | SUSPENDED) delete || fail "$TPU_NAME cannot be deleted: see gcloud's words above" ;; # a preempted pod does not come back: its request makes room for another
+      *)
+        echo "$TPU_NAME: $now"
+        sleep "$POLL"
+        ;;
+    esac
+  done
+}
+
+delete() {
+  tpus queued-resources delete --force --quiet
+}
+
+# Runs a shell command on all hosts. Its exit status is that of a host on which the command failed.
+on_all_hosts() {
+  tpus tpu-vm ssh --worker=all --command="$1"
+}
+
+installed() {
+  on_all_hosts "test -e $FOLDER/.installed" >/dev/null 2>&1
+}
+
+install() {
+  local archive
+  archive=$(mktemp --suffix=.tar.gz)
+  git archive --output="$archive" HEAD || fail "run this in the repository"
+  gcloud compute tpus tpu-vm scp "$archive" "$TPU_NAME:$FOLDER.tar.gz" --zone="$TPU_ZONE" --worker=all &&
+    on_all_hosts "rm -rf $FOLDER && mkdir $FOLDER && tar xzf $FOLDER.tar.gz -C $FOLDER && bash $FOLDER/launch/tpu/install.sh"
+  local status=$?
+  rm -f "$archive"
+  return "$status"
+}
+
+run() {
+  on_all_hosts "cd $FOLDER && $*"
+}
+
+train() {
+  local status=
+  while true; do
+    create
+    if ! installed && ! install; then
+      [[ $(state) == ACTIVE ]] && fail "the package cannot be installed: see the words above"
+      continue
+    fi
+    run "bash launch/tpu/train.sh ${*@Q}"
+    status=$?
+    case $status in
+      "$INTERRUPTED") echo "$TPU_NAME: interrupted and saved; training goes on" ;;
+      "$CONNECTION_LOST") echo "$TPU_NAME: the connection was lost; training goes on" ;;
+      *) [[ $status == 0 || $(state) == ACTIVE ]] && return "$status" ;;
+    esac
+    sleep "$POLL"
+  done
+}
+
+for name in TPU_NAME TPU_ZONE TPU_TYPE TPU_RUNTIME; do
+  [[ ${!name:-} ]] || fail "$name is not set: the beginning of $0 has an example"
+done
+case ${1:-} in
+  create | install | run | train | delete) "$@" ;;
+  *) fail "unknown command '${1:-}': choose create, install, run, train or delete" ;;
+esac
