@@ -46,7 +46,7 @@ def fold_time(video: jax.Array) -> jax.Array:
 
 
 def drawn_rows(array: jax.Array, indices: jax.Array) -> jax.Array:
-    """Returns array[indices], split over the devices of the mesh that the step is traced on (`jax.set_mesh`), if any.
+    """Returns array[indices], split over the devices of the mesh that the step is traced on, if any.
 
     Which devices have the rows is not known before they are drawn. Left to itself, the compiler would send all of them
     to every device, and every device would compute what follows for all of them.

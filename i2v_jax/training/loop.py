@@ -214,13 +214,12 @@ class Trainer:
                 self._stage.task, active, self._optimizers, decay, config.seed, accumulate=fields.accumulate
             )
             jitted = jax.jit(
-                function,
+                meshes.traced_on(self._mesh, function),
                 in_shardings=(self._sharding, self._replicated, self._over_devices),
                 out_shardings=(self._sharding, self._replicated),
                 donate_argnums=0,
             )
-            with jax.set_mesh(self._mesh):
-                self._steps[key] = jitted.lower(state, self.frozen, batch).compile()
+            self._steps[key] = jitted.lower(state, self.frozen, batch).compile()
             memory = self._steps[key].memory_analysis()
             used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
             names = " + ".join(key)

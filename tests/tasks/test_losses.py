@@ -26,9 +26,8 @@ def test_drawn_rows_are_split_over_the_devices(count):
     mesh = meshes.make_mesh(common.base(32).mesh, jax.devices()[:4])
     everywhere, over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
     shardings = (everywhere, over_devices, everywhere)
-    with jax.set_mesh(mesh):
-        lowered = jax.jit(jax.value_and_grad(total), in_shardings=shardings).lower(KERNEL, FRAMES, indices)
-        program = lowered.compile()
+    function = meshes.traced_on(mesh, jax.value_and_grad(total))
+    program = jax.jit(function, in_shardings=shardings).lower(KERNEL, FRAMES, indices).compile()
     on_a_device = -(-count // 4)
     (rows,) = {int(rows) for rows in re.findall(r"f32\[(\d+),16\]\S* tanh", program.as_text())}
     assert rows == on_a_device
