@@ -68,6 +68,9 @@ setup(
     extras_require={
         "cuda": ["jax[cuda12]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
+        # the compilers that launch.plan uses, without a device
+        "plan-gpu": ["jax[cuda12]>=0.10"],
+        "plan-tpu": ["libtpu>=0.0.42"],
         "torch": ["torch>=2.6"],
         "gcs": GCS,
         "serve": SERVE,

@@ -3,6 +3,8 @@
 Nothing is downloaded unless requested, no file with another SHA-256 is read, and no pickled code is run.
 """
 
+import contextlib
+import contextvars
 import hashlib
 import os
 import pathlib
@@ -11,7 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import flax.linen as nn
 import flax.traverse_util
@@ -26,6 +28,7 @@ from i2v_jax.torch_interop.state_dicts import layout, pickles, torch_files
 from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS, load_torch
 
 _SOURCE = "source_sha256"  # the array of an .npz file that is not a variable
+_ONLY_SHAPES = contextvars.ContextVar("only shapes", default=False)
 
 
 def path(name: str) -> pathlib.Path:
@@ -43,12 +46,24 @@ def module(name: str) -> nn.Module:
     return NETWORKS[row.network].module(row.config)
 
 
+@contextlib.contextmanager
+def only_shapes() -> Iterator[None]:
+    """Within this context, `load` returns shapes instead of arrays: for programs that are compiled, but do not run."""
+    token = _ONLY_SHAPES.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_SHAPES.reset(token)
+
+
 def load(name: str) -> layout.Variables:
     """Returns the variables of a backbone that was fetched or imported before.
 
     Raises:
       UserError: the name is unknown, or the weights are missing or damaged; the message says how to get them.
     """
+    if _ONLY_SHAPES.get():
+        return _shapes(name)
     flat = _read(name)
     flat.pop(_SOURCE, None)
     return flax.traverse_util.unflatten_dict(flat, sep="/")
@@ -166,12 +181,16 @@ def _checked_sha256(name: str, file: pathlib.Path, expected: str) -> str:
 
 
 def _keep(name: str, row: Backbone, variables: layout.Variables, digest: str) -> pathlib.Path:
-    inputs = NETWORKS[row.network].example_inputs(row.config)
-    expected = jax.eval_shape(module(name).init, jax.random.key(0), *inputs)
-    if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, expected):
+    if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, _shapes(name)):
         raise AssertionError(f"{name}: the conversion does not fill the network")
     save(path(name), variables, digest)
     return path(name)
+
+
+def _shapes(name: str) -> layout.Variables:
+    row = _backbone(name)
+    inputs = NETWORKS[row.network].example_inputs(row.config)
+    return jax.eval_shape(module(name).init, jax.random.key(0), *inputs)
 
 
 def save(file: pathlib.Path, variables: layout.Variables, source_sha256: str = "") -> None:

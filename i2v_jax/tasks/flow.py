@@ -60,7 +60,7 @@ class Flow:
         return jnp.concatenate([encoded.embedding, self.control.from_batch(batch, self.size)], axis=-1)
 
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
-        shapes = jax.eval_shape(lambda: self.encode(self.frozen, batch))
+        shapes = jax.eval_shape(self.encode, self.frozen, batch)
         encoded = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         return {"flow": self.modules["flow"].draw(rng, encoded.mean, self.condition(encoded, batch))}
 

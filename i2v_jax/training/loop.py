@@ -20,14 +20,12 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.logs import logger
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
-from i2v_jax.tasks.scaling import batch_ratio, scaled_decay
 from i2v_jax.training.checkpoint import Checkpointer, load_networks
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.optimizers import make_optimizer
 from i2v_jax.training.overview import parameter_table
+from i2v_jax.training.programs import Programs
 from i2v_jax.training.sample_metric import SampleMetric
-from i2v_jax.training.state import TrainState, join, split, state_sharding
-from i2v_jax.training.step import make_step
+from i2v_jax.training.state import TrainState, join
 from i2v_jax.training.streams import Stream
 from i2v_jax.training.watch import MetricWatch
 from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, write_preview
@@ -55,17 +53,10 @@ class Trainer:
         fields = config[stage.name]
         meshes.check_batch_size(stage.name, stage.train.global_batch_size, mesh, fields.accumulate)
         self._stage, self._mesh, self._interruption = stage, mesh, interruption
-        optimizer = make_optimizer(fields.optimizer, stage.train.steps_per_epoch, batch_ratio(fields))
-        self._optimizers = dict.fromkeys(task.modules, optimizer)
-        self._replicated, self._over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
+        train = stage.train
+        self._programs = Programs(stage.name, task, config, mesh, train.batch_spec, train.steps_per_epoch)
+        self._replicated, self._over_devices = self._programs.replicated, self._programs.over_devices
         self.frozen = jax.device_put(task.frozen, self._replicated)
-        shapes = jax.eval_shape(self._init_state, self.frozen, stage.train.batch_spec)
-        self._sharding = state_sharding(mesh, shapes, config.mesh)
-        self._abstract = jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-            shapes,
-            self._sharding,
-        )
         self._steps: dict[tuple[str, ...], Any] = {}
         self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
         self._preview = jax.jit(self._preview_rows, out_shardings=self._replicated)
@@ -148,22 +139,6 @@ class Trainer:
     def _is_due(self, name: str, step: int) -> bool:
         return step % self._stage.config.train[name] == 0 or step == self._stage.steps
 
-    def _init_state(self, frozen: Networks, batch: Batch) -> TrainState:
-        """Returns the state before the first step; data-dependent initialization uses the first batch."""
-        task = self._stage.task
-        # Hundreds of draws, once: the hardware's generator compiles three times as fast as the default one.
-        rng = jax.random.fold_in(jax.random.key(self._stage.config.seed, impl="rbg"), Stream.INIT)
-        networks = task.init_variables(rng, batch)
-        networks = task.data_init({**networks, **frozen}, batch, rng)
-        if self._stage.config.dtype == "float64":  # otherwise parameters are float32, whatever the computation uses
-            networks = jax.tree.map(_in_double, networks)
-        params, model_state = split({name: networks[name] for name in task.modules})
-        users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
-        opt_state = {key: self._optimizers[name].init(params[name]) for key, name in users.items()}
-        keep_average = self._stage.config.train.ema > 0
-        ema = {name: params[name] for name in task.ema_networks if keep_average}
-        return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, ema)
-
     def restore_or_init(self) -> tuple[TrainState, Any]:
         """Returns state and data iterator of the latest checkpoint, or before the first step.
 
@@ -172,14 +147,14 @@ class Trainer:
         iterator = self._stage.train.iterator()
         latest = processes.agree(self._checkpointer.latest_step)
         if latest:
-            state, position = self._checkpointer.restore(self._abstract, latest)
+            state, position = self._checkpointer.restore(self._programs.state, latest)
             iterator.set_state(position)
             logger.info(f"{self._stage.name}: continuing after step {latest} of {self._stage.steps}")
             return state, iterator
         first = self._stage.train.iterator()
         batch = meshes.global_batch(next(first), self._mesh)
         first.close()
-        state = jax.jit(self._init_state, out_shardings=self._sharding)(self.frozen, batch)
+        state = self._programs.init()(self.frozen, batch)
         return state if latest is None else self._with_imported(state), iterator
 
     def _with_imported(self, state: TrainState) -> TrainState:
@@ -200,26 +175,15 @@ class Trainer:
                 "config",
             )
         logger.info(f"{self._stage.name}: starting from the imported {', '.join(sorted(imported['params']))}")
-        return jax.jit(lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._sharding)(adopted)
+        return self._programs.adopt()(adopted)
 
     def compiled_step(self, step: int, state: TrainState, batch: Batch) -> Any:
         """Returns the compiled program (state, frozen, batch) -> (state, metrics) of the updates that run at `step`."""
         active = [update for update in self._stage.task.updates if update.runs_at(step)]
         key = tuple(update.name for update in active)
         if key not in self._steps:
-            config, began = self._stage.config, time.monotonic()
-            fields = config[self._stage.name]
-            decay = scaled_decay(config.train.ema, fields)
-            function = make_step(
-                self._stage.task, active, self._optimizers, decay, config.seed, accumulate=fields.accumulate
-            )
-            jitted = jax.jit(
-                meshes.traced_on(self._mesh, function),
-                in_shardings=(self._sharding, self._replicated, self._over_devices),
-                out_shardings=(self._sharding, self._replicated),
-                donate_argnums=0,
-            )
-            self._steps[key] = jitted.lower(state, self.frozen, batch).compile()
+            began = time.monotonic()
+            self._steps[key] = self._programs.lower_step(active, state, self.frozen, batch).compile()
             memory = self._steps[key].memory_analysis()
             used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
             names = " + ".join(key)
@@ -300,7 +264,3 @@ class Trainer:
         rows = jax.device_get(self._preview(state, self.frozen, batch, key))
         if jax.process_index() == 0:
             write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, rows, strict=True)))
-
-
-def _in_double(leaf: jax.Array) -> jax.Array:
-    return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf

@@ -1,0 +1,82 @@
+"""Which plans to make: those that a command asks for, or a search over meshes and batches."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from ml_collections import ConfigDict
+
+from i2v_jax import config_files
+from i2v_jax.errors import UserError
+from i2v_jax.logs import logger
+from i2v_jax.planning import records
+from i2v_jax.planning.compiling import Request, compile_plan
+from i2v_jax.planning.plan import Plan
+from i2v_jax.planning.topology import Topology
+
+_DOUBLINGS = 6  # of the first batch that a search tries
+
+
+class Planner:
+    """Makes plans of one configuration and keeps them in a folder; a plan that is there is not made again."""
+
+    def __init__(self, spec: str, overrides: Sequence[str], folder: pathlib.Path) -> None:
+        """`spec` and `overrides` are those of `config_files.load`."""
+        self._spec, self._overrides, self._folder = spec, overrides, folder
+
+    def config(self, mesh: str = "", *overrides: str) -> ConfigDict:
+        """Returns the configuration with a mesh like "data=4,fsdp=2", by default its own. Raises UserError."""
+        fields = [f"mesh.{item}" for item in mesh.split(",") if item]
+        return config_files.load(self._spec, [*self._overrides, *fields, *overrides])
+
+    def plan(self, stage: str, topology: Topology, batch: int = 0, mesh: str = "") -> Plan:
+        """Returns the plan of a stage with batches of `batch` clips, 0: of `first_batch`. Raises UserError."""
+        batch = batch or first_batch(self.config(mesh), stage, topology)
+        spec = " ".join([self._spec, *(item for item in self._overrides if not item.startswith("dtype="))])
+        request = Request(spec, self.config(mesh, f"{stage}.batch_size={batch}"), stage, topology)
+        file = records.path(self._folder, request)
+        if file.is_file():
+            return records.read(file)
+        logger.info(f"compiling {stage} of {spec} for {topology.name}, {mesh or 'its mesh'}, {batch} clips")
+        plan = compile_plan(request)
+        records.write(file, plan)
+        return plan
+
+    def sweep(self, stage: str, topology: Topology, batches: Sequence[int], meshes: Sequence[str]) -> Iterator[Plan]:
+        """Yields the plans of some meshes, each with growing batches until one does not fit.
+
+        Args:
+          stage: its name.
+          topology: the devices.
+          batches: to try; empty: the configuration's, doubled again and again.
+          meshes: to try, as `config` takes them; empty: parameters whole, and shared by the devices of a host.
+        """
+        for mesh in meshes or default_meshes(topology):
+            first = first_batch(self.config(mesh), stage, topology)
+            for batch in sorted(batches) or [first * 2**doubling for doubling in range(_DOUBLINGS)]:
+                plan = self.plan(stage, topology, batch, mesh)
+                yield plan
+                if not plan.fits:
+                    break
+
+
+def first_batch(config: ConfigDict, stage: str, topology: Topology) -> int:
+    """Returns the smallest batch that is not smaller than the configuration's and that the devices can divide."""
+    if stage not in config.stages:
+        raise UserError(f"no stage {stage!r}: there are {', '.join(config.stages)}", "stage", stage)
+    parts = len(topology.devices) * config[stage].accumulate
+    return -(-config[stage].batch_size // parts) * parts
+
+
+def default_meshes(topology: Topology) -> list[str]:
+    """Returns meshes with whole parameters and with parameters that the devices of a host share."""
+    shared = min(topology.card.per_host, len(topology.devices))
+    return ["data=-1,fsdp=1", f"data=-1,fsdp={shared}"]
+
+
+def ranked(plans: Sequence[Plan]) -> list[Plan]:
+    """Returns the plans sorted: those that fit first, by the clips per second of their last program."""
+
+    def speed(plan: Plan) -> tuple[bool, float]:
+        return plan.fits, plan.clips_per_second(plan.steps[-1]) if plan.steps else 0.0
+
+    return sorted(plans, key=speed, reverse=True)

@@ -1,0 +1,62 @@
+"""Plans a training on machines that are not there: compiles its real programs with their compilers.
+
+    python -m launch.plan --config=bair --config.dtype=bfloat16 --topology=v5e:4x4
+    python -m launch.plan --config=bair --stage=video_vae --topology=h100:8,h100:4x8 --batch=64
+    python -m launch.plan --config=bair --stage=flow --topology=v5e:4x4 --sweep
+
+Says whether each stage fits, the memory and the arithmetic of each device, what they exchange, and how fast the data
+sheet lets it be. Needs no data, weights or accelerator, but the extra plan-tpu or plan-gpu, and minutes for each
+program. Writes plan.md, index.html, and a JSON file for each plan; what is in --out is not compiled again.
+"""
+
+import itertools
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from i2v_jax.launch._app import run
+
+CONFIG = flags.DEFINE_string(
+    "config", None, "CONFIG: name of a config or a config file, with its arguments after a colon.", required=True
+)
+FIELDS = flags.DEFINE_multi_string("config.", [], "Sets a field of the configuration, as --config.dtype=bfloat16.")
+STAGE = flags.DEFINE_list("stage", [], "Stages to plan; all by default.")
+TOPOLOGY = flags.DEFINE_list(
+    "topology", None, "Devices: v5e:16x16, v5p:4x4x4, v6e:4x4, h100:8, h100:4x8 (nodes x GPUs).", required=True
+)
+BATCH = flags.DEFINE_list("batch", [], "Clips over all devices; by default the batch_size of the stage, rounded up.")
+MESH = flags.DEFINE_multi_string("mesh", [], "Devices along the axes, as --mesh=data=4,fsdp=2; by default config.mesh.")
+SWEEP = flags.DEFINE_bool("sweep", False, "Try meshes and growing batches, and rank them.")
+OUT = flags.DEFINE_string("out", "plans", "Folder for the results.")
+
+
+def main(argv: Sequence[str]) -> None:
+    del argv
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # no accelerator of this machine is touched
+    jax.config.update("jax_enable_compilation_cache", False)  # compile times are part of the plan
+
+    from i2v_jax.config import Field
+    from i2v_jax.planning.sweep import Planner, ranked
+    from i2v_jax.planning.topology import open_topology
+    from i2v_jax.reports.plan_page import write_plans
+
+    folder = pathlib.Path(OUT.value)
+    batches = [Field(0, at_least=1).parse("batch", text) for text in BATCH.value]
+    planner = Planner(CONFIG.value, FIELDS.value, folder / "plans")
+    topologies = [open_topology(name) for name in TOPOLOGY.value]
+    plans = []
+    for stage, topology in itertools.product(STAGE.value or planner.config().stages, topologies):
+        if SWEEP.value:
+            plans += ranked(list(planner.sweep(stage, topology, batches, MESH.value)))
+        else:
+            asked = itertools.product(batches or [0], MESH.value or [""])
+            plans += [planner.plan(stage, topology, batch, mesh) for batch, mesh in asked]
+    print(write_plans(folder, plans))
+    print(f"wrote {folder / 'plan.md'}, {folder / 'index.html'}")
+
+
+if __name__ == "__main__":
+    run(main)
