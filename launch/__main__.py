@@ -13,6 +13,7 @@ from i2v_jax.launch import _help
 
 COMMANDS = (
     "prepare",
+    "plan",
     "train",
     "sample",
     "transfer",
