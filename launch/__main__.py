@@ -15,6 +15,7 @@ COMMANDS = (
     "prepare",
     "plan",
     "train",
+    "local_cluster",
     "sample",
     "transfer",
     "evaluate",

@@ -108,6 +108,13 @@ def port_of(job: int) -> int:
     return _FIRST_PORT + job % _PORTS
 
 
+def free_port() -> int:
+    """Returns a port that nobody listens on at 127.0.0.1."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def _count_gpus() -> int:
     return len(list(pathlib.Path("/dev").glob("nvidia[0-9]*"))) or len(list(pathlib.Path("/dev/dri").glob("renderD*")))
 

@@ -10,7 +10,7 @@ import sys
 from typing import Literal
 
 from i2v_jax import files
-from i2v_jax.distributed import launchers, native
+from i2v_jax.distributed import launchers, machine, native
 from i2v_jax.distributed.machine import Group, Machine
 from i2v_jax.errors import UserError
 from i2v_jax.logs import logger
@@ -101,7 +101,7 @@ def _connect(group: Group, timeout: int, preemptible: bool) -> None:
     from i2v_jax.distributed import processes
 
     several = group.count > 1
-    address = group.coordinator or f"127.0.0.1:{_free_port()}"
+    address = group.coordinator or f"127.0.0.1:{machine.free_port()}"
     jax.config.update("jax_enable_preemption_service", preemptible)
     # The devices of one process need no network.
     jax.config.update("jax_cpu_collectives_implementation", "gloo" if several else None)
@@ -146,9 +146,3 @@ def _unreachable(group: Group, address: str, timeout: int, error: Exception) -> 
     else:
         why = f"it answers, but not all of the {group.count} processes came: check that all were started"
     return f"process {group.index} cannot join process 0 at {address} within {timeout} s ({why})"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

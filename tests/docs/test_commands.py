@@ -27,6 +27,7 @@ ELSEWHERE = {
     r"launch\.demo ": "25 minutes; tests/launch/test_demo.py runs it with small models",
     r"launch\.evaluate ": "minutes; tests/launch/test_evaluate.py",
     r"launch\.plan ": "minutes, with a compiler; tests/planning/test_compiling.py",
+    r"launch\.local_cluster ": "minutes; tests/end_to_end/test_local_cluster.py",
     r"launch\.serve ": "does not end; tests/launch/test_serve.py",
     r"launch\.weights --(fetch|import)": "needs the network or others' files; tests/pretrained/test_weights.py",
     r"launch\.(import|export)_torch ": "needs the release's files or widths; tests/torch_interop/releases",

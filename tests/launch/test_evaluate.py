@@ -4,7 +4,6 @@ import json
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -200,30 +199,11 @@ def test_killed_and_run_again(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> 
 
 
 @pytest.mark.slow
-def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     assert launch(*_arguments(sky_run, one, *_NUMBERS)).returncode == 0
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", f"127.0.0.1:{port}")
-    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
-    processes = []
-    for index in range(2):
-        monkeypatch.setenv("JAX_PROCESS_ID", str(index))
-        command = [sys.executable, "-m", *_arguments(sky_run, two, *_NUMBERS)]
-        processes.append(
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=compiling.environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    for process in processes:
-        output, _ = process.communicate(timeout=HANG)
-        assert process.returncode == 0, output
+    program, *flags = _arguments(sky_run, two, *_NUMBERS)
+    done = launch("launch.local_cluster", f"--command={program.rpartition('.')[2]}", "--processes=2", "--", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
     _assert_same(one, two)
     assert json.loads((one / "metrics.json").read_text())[0]["protocol"]["num_real"] == 12

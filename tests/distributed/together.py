@@ -1,0 +1,38 @@
+"""A program of several processes that do what `--case` says, run by `test_processes.py`."""
+
+import time
+from collections.abc import Sequence
+
+from absl import flags
+
+from i2v_jax.errors import UserError
+from i2v_jax.launch import _app, _processes
+
+CASE = flags.DEFINE_string("case", "", "What happens.")
+
+
+def main(argv: Sequence[str]) -> None:
+    from i2v_jax.distributed import processes
+
+    processes.HEARTBEAT, processes._GRACE = 6, 1  # seconds
+    with _processes.joined(preemptible=False) as first:
+        told = processes.agree(lambda: ["by process 0", 1])
+        assert told == ["by process 0", 1]
+        if CASE.value == "all fail":
+            processes.agree(_fail)
+        if CASE.value == f"process {int(not first)} fails":
+            _fail()
+        if CASE.value == "wait":
+            time.sleep(3 * first)
+            print("done", flush=True)
+        if CASE.value == "hang":
+            print("ready", flush=True)
+            time.sleep(1000)
+
+
+def _fail() -> None:
+    raise UserError("no such thing", "thing", 3)
+
+
+if __name__ == "__main__":
+    _app.run(main)
