@@ -39,6 +39,9 @@ def run(size: int) -> Fields:
         "seed": _field(0, "of initialization, data order and augmentation"),
         "stage": _free("", "one of `stages`; empty: all of them in order, skipping those that are finished"),
         "plugins": _free((), "modules to import, which register data sets, metrics, controls or stages", items=str),
+        "compile_cache": _free(
+            "", "folder or bucket of compiled programs for all hosts; workdir: in RUN/compiled; empty: this machine's"
+        ),
         "dtype": _field("float32", "of the computation", choices=("float32", "bfloat16", "float64")),
         "mesh": {
             "replica": _free(1, "slices or nodes with slow links between them, which share no state", at_least=-1),
@@ -50,6 +53,7 @@ def run(size: int) -> Fields:
         },
         "data": data(size),
         "train": {
+            "device_prefetch": _free(1, "batches that wait on the devices, besides one on its way", at_least=0),
             "log_every": _free(20, "steps", at_least=1),
             "preview_every": _free(1000, "steps", at_least=1),
             "checkpoint_every": _free(1000, "steps", at_least=1),

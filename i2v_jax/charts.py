@@ -50,15 +50,24 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def line_chart(curves: Mapping[str, Points], title: str, x_label: str, y_label: str) -> Figure:
+def line_chart(
+    curves: Mapping[str, Points],
+    title: str,
+    x_label: str,
+    y_label: str,
+    marks: Sequence[float] = (),
+    always_linear: bool = False,
+) -> Figure:
     """Returns a chart of one or more curves, with a legend where there are several.
 
-    The vertical axis is logarithmic when all values are positive and span more than a factor of ten.
+    The vertical axis is logarithmic when all values are positive and span more than a factor of ten, unless it is to be
+    linear always.
 
     Args:
       curves: label -> points (x, y) in the order of x, at least one point in each.
       title: printed above the chart.
       x_label, y_label: names of the axes, with their units.
+      marks: where on the horizontal axis something happened; drawn as dotted lines.
     """
     from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
@@ -69,8 +78,10 @@ def line_chart(curves: Mapping[str, Points], title: str, x_label: str, y_label: 
             marker = "o" if len(points) <= _MARKED else ""
             xs, ys = zip(*points, strict=True)
             axes.plot(xs, ys, marker=marker, color=SERIES[index % len(SERIES)], label=label)
+        for x in marks:
+            axes.axvline(x, color=_INK, linewidth=0.8, linestyle=":")
         values = [y for points in curves.values() for _, y in points]
-        if min(values) > 0 and max(values) > 10 * min(values):
+        if not always_linear and min(values) > 0 and max(values) > 10 * min(values):
             axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set(title=title, xlabel=x_label, ylabel=y_label)

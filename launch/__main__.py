@@ -20,6 +20,7 @@ COMMANDS = (
     "transfer",
     "evaluate",
     "report",
+    "dashboard",
     "sweep",
     "gke",
     "serve",

@@ -23,6 +23,12 @@ WORKDIR = flags.DEFINE_string(
     None,
     "Folder for checkpoints, logs and previews; needed to train. Continues from what is there.",
 )
+PROFILE_STEPS = flags.DEFINE_string(
+    "profile_steps",
+    None,
+    "Steps of each stage to trace, as 10:15, counted from the first step of this command. The trace is written into "
+    "RUN/STAGE/profile.",
+)
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print all fields and where their values come from, and exit.")
 
 
@@ -30,6 +36,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax import config_files
     from i2v_jax.errors import UserError
     from i2v_jax.logs import logger
+    from i2v_jax.training.profile import parse_steps
     from i2v_jax.training.run import next_command, train_stages
 
     if PRINT_CONFIG.value:
@@ -37,9 +44,11 @@ def main(argv: Sequence[str]) -> None:
         return
     if WORKDIR.value is None:
         raise UserError("--workdir is missing: give the folder to train in", "workdir")
+    profile_steps = parse_steps(PROFILE_STEPS.value) if PROFILE_STEPS.value is not None else range(0)
     resolved = config_files.load(CONFIG.value, FIELDS.value)
     with _processes.joined(preemptible=True):
-        if train_stages(resolved, WORKDIR.value) and (following := next_command(resolved, WORKDIR.value)):
+        finished = train_stages(resolved, WORKDIR.value, profile_steps)
+        if finished and (following := next_command(resolved, WORKDIR.value)):
             logger.info(f"next: {following}")
 
 

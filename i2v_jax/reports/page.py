@@ -40,11 +40,13 @@ figure video, figure img { display: block; width: 100%; border-radius: .35rem; i
 figcaption { color: var(--soft); font-size: .82rem; line-height: 1.35; margin-top: .3rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; }
+summary { cursor: pointer; color: var(--soft); margin: .5rem 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--rule); }
 td:nth-child(-n+2) { white-space: nowrap; }
 tr.printed td { color: var(--soft); }
+.row + .charts { margin-top: 1.75rem; }
 .charts { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
 .charts svg { display: block; width: 100%; max-width: 33rem; height: auto; stroke-linejoin: round; }
 footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--rule); color: var(--soft);

@@ -1,8 +1,11 @@
 """The web application and its server: routes, page, limits, start and stop."""
 
+import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -17,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import BodyLimit
+from i2v_jax.serving.connections import PATIENCE, Connection
 from i2v_jax.serving.engine import Engine
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import Guard, Routed
@@ -103,10 +107,16 @@ def create_app(
     return app
 
 
-def server_of(app: Starlette) -> uvicorn.Server:
-    """Returns a server of a `create_app` application. It closes WebSockets with 1009 if a message is too large."""
+def server_of(app: Starlette, patience: float = PATIENCE) -> uvicorn.Server:
+    """Returns a server of a `create_app` application. It closes WebSockets with 1009 if a message is too large.
+
+    Args:
+        app: the application.
+        patience: how long a client may send nothing while the server waits for a request, in seconds.
+    """
     settings = uvicorn.Config(
         app,
+        http=cast(type[asyncio.Protocol], functools.partial(Connection, patience=patience)),
         log_level="warning",
         ws_max_size=app.state.max_body,
         limit_concurrency=100,  # more than the WebSockets that `create_app` allows, which count as well

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -20,13 +22,17 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.logs import logger
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
+from i2v_jax.training import events
 from i2v_jax.training.checkpoint import Checkpointer, load_networks
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.overview import parameter_table
+from i2v_jax.training.prefetch import DevicePrefetch
+from i2v_jax.training.profile import Profiler
 from i2v_jax.training.programs import Programs
 from i2v_jax.training.sample_metric import SampleMetric
 from i2v_jax.training.state import TrainState, join
 from i2v_jax.training.streams import Stream
+from i2v_jax.training.throughput import Throughput, summary
 from i2v_jax.training.watch import MetricWatch
 from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, write_preview
 
@@ -43,6 +49,7 @@ class StageRun:
     config: ConfigDict  # the whole configuration
     folder: pathlib.Path
     classes: tuple[str, ...] = ()  # names of the rows of matrices among the metrics
+    profile_steps: range = range(0)  # to trace, counted from 1, the first step that is taken
 
 
 class Trainer:
@@ -58,6 +65,7 @@ class Trainer:
         self._replicated, self._over_devices = self._programs.replicated, self._programs.over_devices
         self.frozen = jax.device_put(task.frozen, self._replicated)
         self._steps: dict[tuple[str, ...], Any] = {}
+        self._throughput = Throughput(stage.train.global_batch_size, mesh)
         self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
         self._preview = jax.jit(self._preview_rows, out_shardings=self._replicated)
         self._sample_metric = self._choose_sample_metric()
@@ -87,17 +95,24 @@ class Trainer:
           NonFiniteError: a metric is not finite; earlier checkpoints are kept.
           UserError: something cannot be read or written.
         """
+        folder, writes = self._stage.folder, jax.process_index() == 0
         with contextlib.ExitStack() as opened:
+            if writes:
+                opened.enter_context(events.recording_failures(folder))
             opened.callback(self.close)
             state, iterator = self.restore_or_init()
             opened.callback(iterator.close)
             if self._interruption.reached():  # before the first compilation, which takes a while
                 return False
             writer = None
-            if jax.process_index() == 0:
+            if writes:
                 logger.info(parameter_table(state.params, self.frozen))
-                writer = opened.enter_context(MetricWriter(self._stage.folder, int(state.step)))
-            return self._loop(state, iterator, writer)
+                writer = opened.enter_context(MetricWriter(folder, int(state.step)))
+                events.record_start(folder, int(state.step), self._stage.steps, self._mesh)
+            finished = self._loop(state, iterator, writer)
+        if writes:
+            events.record(folder, "finished" if finished else "stopped", step=self._checkpointer.latest_step())
+        return finished
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written. Raises UserError if it cannot be written."""
@@ -105,36 +120,57 @@ class Trainer:
 
     def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None) -> bool:
         start, steps = int(state.step), self._stage.steps
-        watch = MetricWatch(self._stage.name, start)
+        watch, throughput = MetricWatch(self._stage.name, start), self._throughput
         progress = tqdm.tqdm(
             total=steps, initial=start, desc=self._stage.name, unit="step", disable=writer is None, smoothing=0.1
         )
-        with progress:
+        traced = self._stage.profile_steps if jax.process_index() == 0 else range(0)
+        profiler = Profiler(traced, self._stage.folder / "profile", throughput)
+        throughput.start()
+        with progress, profiler:
             for done in range(start + 1, steps + 1):
-                batch = meshes.global_batch(next(iterator), self._mesh)
-                state, metrics = self.compiled_step(done - 1, state, batch)(state, self.frozen, batch)
+                with throughput.waiting():
+                    batch = next(iterator)
+                program = self.compiled_step(done - 1, state, batch)
+                throughput.begin_step(program)
+                with profiler.step(done - start) as outputs:
+                    state, metrics = program(state, self.frozen, batch)
+                    outputs.append(metrics)
                 seen = watch.see(done, metrics)
                 stopped = self._interruption.reached() and done < steps
                 held_out: dict[str, float] = {}
-                if self._is_due("evaluate_every", done):
-                    held_out = self._run_evaluation(state, done, writer)
-                if self._is_due("preview_every", done):
-                    self._write_preview(state, done)
+                evaluates, previews = self._is_due("evaluate_every", done), self._is_due("preview_every", done)
+                if evaluates or previews or self._is_due("checkpoint_every", done) or stopped:
+                    seen |= watch.flush()  # so that what follows is not timed with the step
+                if evaluates:
+                    with throughput.aside("evaluate"):
+                        held_out = self._run_evaluation(state, done, writer)
+                if previews:
+                    with throughput.aside("preview"):
+                        self._write_preview(state, done)
                 saving = self._is_due("checkpoint_every", done) or stopped or self._checkpointer.is_best(held_out)
                 if saving:
-                    seen |= watch.flush()
-                    self._checkpointer.save(state, iterator.get_state(), self._stage.config, held_out)
-                for step, values in seen.items():
-                    if writer and self._is_due("log_every", step):
-                        writer.write(step, values)
-                        terms = [name for name in values if not name.startswith("gradient_norm")][:4]
-                        progress.set_postfix({name: f"{values[name]:.4g}" for name in terms}, refresh=False)
+                    with throughput.aside("save"):
+                        self._checkpointer.save(state, iterator.get_state(), self._stage.config, held_out)
+                throughput.end_steps(len(seen))
+                logged = {step: values for step, values in seen.items() if self._is_due("log_every", step)}
+                if writer and logged:
+                    self._log(writer, logged, progress)
                 if writer and saving:
                     writer.flush()
                 progress.update()
                 if stopped:
                     return False
         return True
+
+    def _log(self, writer: MetricWriter, metrics: Mapping[int, Mapping[str, float]], progress: tqdm.tqdm) -> None:
+        """Writes the metrics of some steps, and the throughput since those that were written before."""
+        for step, values in metrics.items():
+            writer.write(step, values)
+        report = self._throughput.report()
+        writer.write(step, report, prefix="system/")
+        terms = [f"{name}={value:.4g}" for name, value in values.items() if not name.startswith("gradient_norm")]
+        progress.set_postfix_str(", ".join([*terms[:4], summary(report)]), refresh=False)
 
     def _is_due(self, name: str, step: int) -> bool:
         return step % self._stage.config.train[name] == 0 or step == self._stage.steps
@@ -144,7 +180,8 @@ class Trainer:
 
         Checkpoint 0 comes from an import: it has some networks, but no optimizer and no data position.
         """
-        iterator = self._stage.train.iterator()
+        place = functools.partial(meshes.global_batch, mesh=self._mesh)
+        iterator = DevicePrefetch(self._stage.train.iterator(), place, self._stage.config.train.device_prefetch)
         latest = processes.agree(self._checkpointer.latest_step)
         if latest:
             state, position = self._checkpointer.restore(self._programs.state, latest)
@@ -184,6 +221,7 @@ class Trainer:
         if key not in self._steps:
             began = time.monotonic()
             self._steps[key] = self._programs.lower_step(active, state, self.frozen, batch).compile()
+            self._throughput.compiled(self._steps[key], time.monotonic() - began)
             memory = self._steps[key].memory_analysis()
             used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
             names = " + ".join(key)

@@ -13,7 +13,7 @@ from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.config import stage_data
 from i2v_jax.data.registry import open_split
-from i2v_jax.distributed import processes
+from i2v_jax.distributed import compile_cache, processes
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
 from i2v_jax.input.classes import ClassifiedSource
@@ -30,12 +30,13 @@ from i2v_jax.workdir import claim_workdir, lock_workdir
 Clips = tuple[Pipeline, Pipeline]  # to train on, and held out
 
 
-def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
+def train_stages(config: ConfigDict, workdir: str | os.PathLike[str], profile_steps: range = range(0)) -> bool:
     """Trains `config.stage`, or all of `config.stages` in order. Continues interrupted stages and skips finished ones.
 
     Args:
       config: see configs/fields.py.
       workdir: the folder to train in; it holds the checkpoints of one configuration.
+      profile_steps: the steps of each stage to trace, counted from 1, the first step that is taken now.
     Returns:
       False if a signal (SIGTERM, Ctrl-C) stopped it; everything is saved then.
     Raises:
@@ -44,13 +45,17 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str]) -> bool:
         another process is training in the work directory.
     """
     folder = files.location(workdir)
+    if profile_steps:
+        files.require_local(workdir, "--workdir with --profile_steps")
     mesh = make_mesh(config.mesh)
     logger.info(processes.summary(mesh))
     preflight.check_config(config, mesh)
+    if config.compile_cache:
+        compile_cache.share(str(folder / "compiled") if config.compile_cache == "workdir" else config.compile_cache)
     clips = {name: _open_clips(config, name) for name in preflight.stages_to_train(config)}
     with Interruption() as interruption, contextlib.ExitStack() as held:
         processes.agree(lambda: _take_workdir(config, folder, held))
-        return _train_stages(config, clips, folder, mesh, interruption)
+        return _train_stages(config, clips, folder, mesh, interruption, profile_steps)
 
 
 def _take_workdir(config: ConfigDict, folder: pathlib.Path, held: contextlib.ExitStack) -> None:
@@ -71,11 +76,16 @@ def next_command(config: ConfigDict, workdir: str | os.PathLike[str]) -> str:
 
 
 def _train_stages(
-    config: ConfigDict, clips: Mapping[str, Clips], folder: pathlib.Path, mesh: Mesh, interruption: Interruption
+    config: ConfigDict,
+    clips: Mapping[str, Clips],
+    folder: pathlib.Path,
+    mesh: Mesh,
+    interruption: Interruption,
+    profile_steps: range,
 ) -> bool:
     for name in clips:
         if not interruption.reached():
-            _train_stage(config, name, clips[name], folder, mesh, interruption)
+            _train_stage(config, name, clips[name], folder, mesh, interruption, profile_steps)
         if interruption.reached():
             logger.info(f"{name}: stopped and saved; the same command continues")
             return False
@@ -83,7 +93,13 @@ def _train_stages(
 
 
 def _train_stage(
-    config: ConfigDict, name: str, clips: Clips, folder: pathlib.Path, mesh: Mesh, interruption: Interruption
+    config: ConfigDict,
+    name: str,
+    clips: Clips,
+    folder: pathlib.Path,
+    mesh: Mesh,
+    interruption: Interruption,
+    profile_steps: range,
 ) -> None:
     train, evaluation = clips
     steps = config[name].steps or config[name].epochs * train.steps_per_epoch
@@ -101,7 +117,7 @@ def _train_stage(
         if encoded is None:
             return
         train = encoded
-    stage = StageRun(name, task, train, evaluation, steps, config, folder / name, _class_names(config))
+    stage = StageRun(name, task, train, evaluation, steps, config, folder / name, _class_names(config), profile_steps)
     Trainer(stage, mesh, interruption).run()
 
 

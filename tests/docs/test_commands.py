@@ -57,6 +57,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     for name in ("RUN", "RUN1", "RUN2"):
         (folder / name).mkdir(exist_ok=True)
         write_records(folder / name / "metrics.json", [record(FVD, name, 100.0)])
+        (folder / name / "config.json").write_text((folder / "RUN" / "config.json").read_text())
     noise = np.random.default_rng(0).integers(0, 255, (18, 64, 64, 3), np.uint8)
     clips = ("a.mp4", "b.mp4", *(f"{place}/{name}.mp4" for place in ("CLIPS", "DTDB/fire", "DIR") for name in "abcd"))
     for clip in clips:

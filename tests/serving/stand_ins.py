@@ -151,12 +151,12 @@ def video_of(response):
 
 
 @contextlib.contextmanager
-def server(model, examples=None, **settings):
+def server(model, examples=None, patience=HANG, **settings):
     """The address of a real server of a model in a thread of its own."""
     chosen = {"gray": Example("gray", EXAMPLE)} if examples is None else examples
     application = app.create_app(model, chosen, hosts=LOOPBACK, **settings)
     listener = socket.create_server(("127.0.0.1", 0))
-    running = app.server_of(application)
+    running = app.server_of(application, patience)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -15,6 +15,7 @@ from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.metrics.registry import METRICS
 from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
+from i2v_jax.training.events import read_events
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.watch import NonFiniteError
 from i2v_jax.training.writers import MetricWriter, read_metrics, series, write_curves
@@ -38,6 +39,10 @@ def test_learns_logs_and_keeps_the_latest_and_the_best(tmp_path):
     assert {"error", "gradient_norm/predictor"} <= lines[0].keys()
     assert [line["step"] for line in lines if "scale" in line] == [3, 5, 7, 9, 11]
     assert [line["step"] for line in lines if "error" in line] == list(range(1, 13))
+    measured = [line for line in lines if "system/step_seconds" in line]
+    assert measured[-1]["step"] == 12 and all(line["system/step_seconds"] > 0 for line in measured)
+    assert [line["step"] for line in measured if "system/save_seconds" in line] == [3, 6, 9, 12]
+    assert [line["step"] for line in measured if "system/preview_seconds" in line] == [4, 8, 12]
     assert (tmp_path / "previews" / "0000012.png").is_file()
     assert (tmp_path / "previews" / "0000012.mp4").is_file()
     steps = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit())
@@ -101,6 +106,8 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert_same(saved(tmp_path / "whole"), saved(tmp_path / "parts"))
     steps = [line["step"] for line in read_metrics(tmp_path / "parts") if "error" in line]
     assert steps == sorted(set(steps))
+    events = [(event["event"], event["step"]) for event in read_events(tmp_path / "parts")]
+    assert events == [("started", 0), ("finished", 3), ("continued", 3), ("finished", 7)]
 
 
 def test_regular_steps_transfer_nothing_implicitly(tmp_path, monkeypatch):
@@ -224,6 +231,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
         tiny_trainer(tmp_path, 12, task=MeanColor(not_a_number_at=4)).run()
     assert raised.value.field == "error" and np.isnan(raised.value.value)
     assert saved(tmp_path)["step"] == 3  # the last good checkpoint
+    assert read_events(tmp_path)[-1]["event"] == "failed"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -235,6 +243,7 @@ def test_signal_saves_and_stops(tmp_path, number):
         assert not trainer.run()
     stopped = int(saved(tmp_path)["step"])
     assert 3 <= stopped < 50
+    assert (read_events(tmp_path)[-1]["event"], read_events(tmp_path)[-1]["step"]) == ("stopped", stopped)
     tiny_trainer(tmp_path / "whole", stopped + 2).run()
     tiny_trainer(tmp_path, stopped + 2).run()
     assert_same(saved(tmp_path / "whole")["params"], saved(tmp_path)["params"])

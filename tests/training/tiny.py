@@ -80,8 +80,8 @@ def tiny_config(**train):
     return config
 
 
-def tiny_trainer(folder, steps, *, devices=1, task=None, config=None, interruption=None):
-    """Returns a trainer of `MeanColor` on the first `devices` virtual devices."""
+def tiny_trainer(folder, steps, *, devices=1, task=None, config=None, interruption=None, **stage):
+    """Returns a trainer of `MeanColor` on the first `devices` virtual devices; `stage`: fields of `StageRun`."""
     config = config or tiny_config()
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
     pipelines = [
@@ -90,5 +90,5 @@ def tiny_trainer(folder, steps, *, devices=1, task=None, config=None, interrupti
         )
         for split in ("train", "eval")
     ]
-    stage = StageRun("video_vae", task or MeanColor(), *pipelines, steps, config, files.location(folder))
-    return Trainer(stage, mesh, interruption or Interruption())
+    run = StageRun("video_vae", task or MeanColor(), *pipelines, steps, config, files.location(folder), **stage)
+    return Trainer(run, mesh, interruption or Interruption())
