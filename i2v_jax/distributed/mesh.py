@@ -38,7 +38,7 @@ def make_mesh(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
     try:
         arranged = arrange(sizes, devices)
     except (NotImplementedError, ValueError) as error:
-        raise _mesh_error(config, f"cannot be laid out on these devices ({error}): change mesh.data") from error
+        raise _mesh_error(config, f"cannot be laid out on these devices ({error}): choose other sizes") from error
     return Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
@@ -70,7 +70,7 @@ def arrange(sizes: Sequence[int], devices: Sequence[Any]) -> np.ndarray:
     """
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     if slices == 1:
-        return jax.make_mesh(tuple(sizes), AXES, (AxisType.Auto,) * len(AXES), devices=devices).devices
+        return mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
     outer, left = [], slices
     for size in sizes:
         outer.append(math.gcd(size, left))

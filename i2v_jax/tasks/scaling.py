@@ -1,6 +1,6 @@
-"""What scales with the size of the batch, from `reference_batch`, that of the configuration's file.
+"""What scales with the size of the batch, relative to `reference_batch`, that of the configuration's file.
 
-As many examples of a clip, clips of pretraining and clips in the average come with a large batch as with a small one.
+A larger batch makes an epoch of fewer steps. What these functions return counts as many clips as before.
 """
 
 import math
@@ -33,8 +33,8 @@ def scaled_step(step: int, stage: ConfigDict) -> int:
 def rate_factor(rule: str, ratio: float) -> float:
     """Returns the factor of the learning rate for a batch of `ratio` reference batches.
 
-    "linear" keeps the way that SGD goes with an epoch (Goyal et al. 2017), "sqrt" the noise in the way of Adam (Malladi
-    et al. 2022).
+    "linear" keeps the sum of the steps that SGD takes in an epoch (Goyal et al. 2017), "sqrt" the noise of Adam's steps
+    (Malladi et al. 2022).
     """
     return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[rule]
 
