@@ -1,7 +1,7 @@
 """Plans of the papers' data sets on several machines, the pages docs/plans/plans.md and docs/plans/scaling.md.
 
     python -m benchmarks.plans --topology=h100:8,h100:4x8     (with the extra plan-gpu)
-    python -m benchmarks.plans --topology=v5e:4x4 --stage=flow --minutes=30     (with the extra plan-tpu)
+    python -m benchmarks.plans --topology=v5e:4x4 --config=bair --stage=flow --minutes=30     (with the extra plan-tpu)
     python -m benchmarks.plans     (only the pages)
 
 Each plan takes minutes. What is in --out is not compiled again, so the same command goes on where it was stopped.
@@ -17,6 +17,7 @@ from absl import flags
 from i2v_jax.launch._app import run
 
 TOPOLOGY = flags.DEFINE_list("topology", [], "Machines to plan for, of TOPOLOGIES.")
+CONFIG = flags.DEFINE_list("config", [], "Configurations to plan, of CONFIGS; all by default.")
 STAGE = flags.DEFINE_list("stage", [], "Stages to plan; all by default.")
 MINUTES = flags.DEFINE_float("minutes", 1e6, "No plan is started after so long.")
 OUT = flags.DEFINE_string("out", "docs/plans", "Folder of the plans and of the pages.")
@@ -42,6 +43,8 @@ def main(argv: Sequence[str]) -> None:
     folder, begun = pathlib.Path(OUT.value), time.monotonic()
     for name, (spec, stage) in itertools.product(TOPOLOGY.value, stages()):
         if time.monotonic() - begun > 60 * MINUTES.value or stage not in (STAGE.value or EACH):
+            continue
+        if spec not in (CONFIG.value or CONFIGS):
             continue
         topology = open_topology(name)
         Planner(spec, OVERRIDES, folder).plan(stage, topology, EACH[stage] * len(topology.devices))

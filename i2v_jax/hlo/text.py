@@ -14,7 +14,7 @@ _CALLS = re.compile(r"(?:calls|to_apply|body|branch_computations|called_computat
 # Instructions that name, regroup or wait for arrays, without moving any.
 _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id",
-    "opt-barrier", "domain", "add-dependency", "copy-done", "async-update", "async-done", "send-done", "recv-done",
+    "opt-barrier", "domain", "add-dependency", "async-update",
 }  # fmt: skip
 _CALLING = {"call", "while", "conditional", "async-start"}  # their called computations do the work
 
@@ -131,7 +131,7 @@ class Program:
             if instruction.opcode in _CALLING:
                 for called in instruction.called:
                     yield from self._executed(called, times * instruction.trips)
-            elif instruction.opcode not in _FREE:
+            elif instruction.opcode not in _FREE and not instruction.opcode.endswith("-done"):
                 yield Executed(instruction, computation, times)
 
     def parts(self, executed: Executed) -> Iterator[Executed]:

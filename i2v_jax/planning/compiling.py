@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.metadata
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -72,9 +72,12 @@ class StepProgram:
     seconds: float
 
 
-def compile_steps(request: Request) -> Iterator[StepProgram]:
+def compile_steps(request: Request, known: Collection[tuple[str, ...]] = ()) -> Iterator[StepProgram]:
     """Yields the programs of a stage, up to the first that is refused. Each takes minutes.
 
+    Args:
+      request: what to plan.
+      known: the updates of the programs to leave out.
     Raises:
       UserError: the mesh or the batch does not fit the devices, or a field has an invalid value.
     """
@@ -86,6 +89,9 @@ def compile_steps(request: Request) -> Iterator[StepProgram]:
         programs = Programs(name, stage.task, config, mesh, stage.batch, stage.steps_per_epoch)
         arguments = _placed(programs, stage.task.frozen, stage.batch)
         for updates in distinct_steps(stage.task.updates, stage.steps):
+            names = tuple(update.name for update in updates)
+            if names in known:
+                continue
             begun, compiled, refusal = time.monotonic(), None, ""
             try:
                 lowered = programs.lower_step(updates, *arguments, platform=topology.card.platform)
@@ -94,19 +100,29 @@ def compile_steps(request: Request) -> Iterator[StepProgram]:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
                 refusal = _reason(str(error))
-            names = tuple(update.name for update in updates)
             yield StepProgram(names, arguments, compiled, refusal, time.monotonic() - begun)
             if refusal:
                 return
 
 
-def compile_plan(request: Request) -> Plan:
-    """Returns the plan of a stage, from its compiled programs. Raises UserError as `compile_steps`."""
-    steps, refusal = [], ""
-    for program in compile_steps(request):
-        if program.compiled:
-            steps.append(_step_plan(program, program.compiled, request.topology))
-        refusal = program.refusal
+def compile_plan(request: Request, begun: Plan | None = None) -> Iterator[Plan]:
+    """Yields the plan of a stage after each of its programs. The last one is complete.
+
+    Args:
+      request: what to plan.
+      begun: what an earlier call yielded; its programs are not compiled again.
+    Raises:
+      UserError: as `compile_steps`.
+    """
+    plan = begun or _empty_plan(request)
+    for program in compile_steps(request, [step.updates for step in plan.steps]):
+        added = [_step_plan(program, program.compiled, request.topology)] if program.compiled else []
+        plan = dataclasses.replace(plan, steps=(*plan.steps, *added), refusal=program.refusal)
+        yield plan
+    yield dataclasses.replace(plan, complete=True)
+
+
+def _empty_plan(request: Request) -> Plan:
     mesh = make_mesh(request.config.mesh, request.topology.devices)
     return Plan(
         config=request.spec,
@@ -116,8 +132,6 @@ def compile_plan(request: Request) -> Plan:
         batch=request.batch,
         dtype=request.config.dtype,
         compiler=compiler(request.topology),
-        steps=tuple(steps),
-        refusal=refusal,
     )
 
 

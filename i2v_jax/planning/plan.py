@@ -63,6 +63,7 @@ class Plan:
       compiler: the versions that compiled it.
       steps: the programs up to the first that the compiler refuses because it needs too much memory.
       refusal: what the compiler said; empty if it took all.
+      complete: whether all programs were compiled.
     """
 
     config: str
@@ -72,8 +73,9 @@ class Plan:
     batch: int
     dtype: str
     compiler: str
-    steps: tuple[StepPlan, ...]
+    steps: tuple[StepPlan, ...] = ()
     refusal: str = ""
+    complete: bool = False
 
     @property
     def card(self) -> Card:

@@ -17,7 +17,7 @@ _DOUBLINGS = 6  # of the first batch that a search tries
 
 
 class Planner:
-    """Makes plans of one configuration and keeps them in a folder; a plan that is there is not made again."""
+    """Makes plans of one configuration and keeps them in a folder. What is there is not compiled again."""
 
     def __init__(self, spec: str, overrides: Sequence[str], folder: pathlib.Path) -> None:
         """`spec` and `overrides` are those of `config_files.load`."""
@@ -34,11 +34,12 @@ class Planner:
         spec = " ".join([self._spec, *(item for item in self._overrides if not item.startswith("dtype="))])
         request = Request(spec, self.config(mesh, f"{stage}.batch_size={batch}"), stage, topology)
         file = records.path(self._folder, request)
-        if file.is_file():
-            return records.read(file)
+        kept = records.read(file) if file.is_file() else None
+        if kept and kept.complete:
+            return kept
         logger.info(f"compiling {stage} of {spec} for {topology.name}, {mesh or 'its mesh'}, {batch} clips")
-        plan = compile_plan(request)
-        records.write(file, plan)
+        for plan in compile_plan(request, kept):
+            records.write(file, plan)
         return plan
 
     def sweep(self, stage: str, topology: Topology, batches: Sequence[int], meshes: Sequence[str]) -> Iterator[Plan]:

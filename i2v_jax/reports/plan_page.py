@@ -35,14 +35,18 @@ def summary(plans: Sequence[Plan]) -> Table:
 def _rows(plan: Plan) -> list[tuple[str, ...]]:
     head = (plan.config, plan.stage, plan.topology, _mesh(plan), str(plan.batch))
     rows = [(*head, *_numbers(plan, step)) for step in plan.steps]
-    return rows or [(*head, "the first", "-", "no", "-", "-", "-", "-", "-", "-", "-")]
+    if plan.refusal:
+        rows.append((*head, "the next", "more than there is", "no", *("-",) * 7))
+    elif not plan.complete:
+        rows.append((*head, "others", *("not computed",) * 2, *("-",) * 7))
+    return rows
 
 
 def _numbers(plan: Plan, step: StepPlan) -> tuple[str, ...]:
     seconds = plan.seconds(step)
     return (
         _name(step),
-        f"{step.memory.total / _GIB:.1f} of {plan.card.memory / _GIB:.1f} GiB",
+        f"{step.memory.total / _GIB:.2f} of {plan.card.memory / _GIB:.2f} GiB",
         "yes" if plan.fits else "no",
         str(plan.largest_batch),
         _milliseconds(seconds.arithmetic),
@@ -121,7 +125,7 @@ def _part(plan: Plan) -> Part:
     last = plan.steps[-1] if plan.steps else None
     numbers = [
         Number("yes" if plan.fits else "no", "does it fit"),
-        Number(f"{plan.memory / _GIB:.1f} GiB", f"of the {plan.card.memory / _GIB:.1f} of each device"),
+        Number(f"{plan.memory / _GIB:.2f} GiB", f"of the {plan.card.memory / _GIB:.2f} of each device"),
         Number(str(plan.largest_batch), "clips in the largest batch that fits, about"),
     ]
     if last:
@@ -135,7 +139,7 @@ def _part(plan: Plan) -> Part:
 def _lead(plan: Plan) -> str:
     each = f"{plan.batch} clips, {plan.batch // plan.devices} on each of {plan.devices} {plan.card.title}"
     fits = (
-        f"It fits: {plan.memory / _GIB:.1f} of {plan.card.memory / _GIB:.1f} GiB." if plan.fits else "It does not fit."
+        f"It fits: {plan.memory / _GIB:.2f} of {plan.card.memory / _GIB:.2f} GiB." if plan.fits else "It does not fit."
     )
     refused = f" The compiler says: {plan.refusal}" if plan.refusal else ""
     return f"{each}, mesh {_mesh(plan)}, {plan.dtype}. {fits}{refused}"

@@ -77,7 +77,7 @@ def test_the_page_says_what_the_plan_says(tmp_path):
     markdown = write_plans(tmp_path, [plan(), plan(refusal="Ran out of memory")])
     assert markdown == (tmp_path / "plan.md").read_text()
     for written in (markdown, (tmp_path / "index.html").read_text()):
-        assert "9.0 of 15.8 GiB" in written
+        assert "9.00 of 15.75 GiB" in written
         assert "3 all-reduce" in written
         assert "Ran out of memory" in written
 
@@ -102,9 +102,11 @@ def compiled(monkeypatch):
     """Requests that were compiled; batches from 100 on do not fit."""
     requests = []
 
-    def compile_plan(request):
+    def compile_plan(request, begun):
         requests.append((request.config.mesh.fsdp, request.batch))
-        return dataclasses.replace(plan(request.batch, refusal="full" if request.batch > 100 else ""))
+        made = plan(request.batch, refusal="full" if request.batch > 100 else "")
+        yield made
+        yield dataclasses.replace(made, complete=True)
 
     monkeypatch.setattr(sweep, "compile_plan", compile_plan)
     monkeypatch.setattr(records, "compiler", lambda topology: "a compiler")
@@ -128,6 +130,25 @@ def test_what_was_compiled_is_not_compiled_again(compiled, tmp_path):
     planner.plan("flow", SLICE, 16, mesh="data=-1,fsdp=2")
     sweep.Planner("bair:runlocal", ["flow.network.hidden=16"], tmp_path).plan("flow", SLICE, 16)
     assert compiled == [(1, 16), (2, 16), (1, 16)]
+
+
+def test_a_plan_that_was_stopped_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "compiler", lambda topology: "a compiler")
+    given = []
+
+    def compile_plan(request, begun):
+        given.append(begun)
+        yield plan(16)
+        if begun is None:
+            raise KeyboardInterrupt
+        yield dataclasses.replace(plan(16), complete=True)
+
+    monkeypatch.setattr(sweep, "compile_plan", compile_plan)
+    planner = sweep.Planner("bair:runlocal", [], tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        planner.plan("flow", SLICE, 16)
+    assert planner.plan("flow", SLICE, 16).complete
+    assert given == [None, plan(16)]
 
 
 def test_a_stage_that_does_not_exist(compiled, tmp_path):
