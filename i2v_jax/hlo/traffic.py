@@ -1,6 +1,6 @@
 """The memory traffic of a program: what its instructions read from main memory and write to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from i2v_jax.hlo.collectives import KINDS
 from i2v_jax.hlo.text import Computation, Executed, Instruction, Program, Shape
@@ -8,10 +8,28 @@ from i2v_jax.hlo.text import Computation, Executed, Instruction, Program, Shape
 # They read a part of their first operand, or nothing.
 _PARTIAL = ("slice", "dynamic-slice", "gather", "dynamic-update-slice")
 
+_LARGE = 2**16  # elements
+
 
 def moved_bytes(program: Program) -> int:
     """Returns what all instructions read and write."""
     return sum(executed.times * bytes_of(executed, program) for executed in program.executed)
+
+
+def bytes_of_shapes(program: Program, shapes: Iterable[tuple[int, ...]]) -> int:
+    """Returns what instructions move whose large arrays all have one of some shapes, with axes in any order."""
+    known = {_axes(shape) for shape in shapes}
+
+    def is_known(executed: Executed) -> bool:
+        arrays = [shape for each in (executed.instruction, *executed.operands) for shape in each.shapes]
+        large = [array for array in arrays if array.size >= _LARGE]
+        return bool(large) and all(_axes(array.dims) in known for array in large)
+
+    return sum(each.times * bytes_of(each, program) for each in program.executed if is_known(each))
+
+
+def _axes(shape: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(size for size in shape if size > 1))
 
 
 def bytes_of(executed: Executed, program: Program) -> int:

@@ -155,6 +155,7 @@ def _step_plan(step: StepProgram, compiled: jax.stages.Compiled, topology: Topol
         memory=_memory(compiled, step.arguments),
         flops=arithmetic.flops(program),
         bytes=traffic.moved_bytes(program),
+        state_bytes=traffic.bytes_of_shapes(program, _shapes(step.arguments[0])),
         exchanges=_exchanges(collectives(program), topology),
         largest=_largest(program),
         compile_seconds=step.seconds,
@@ -176,6 +177,11 @@ def _memory(compiled: jax.stages.Compiled, arguments: tuple[TrainState, Any, Any
         results=stats.output_size_in_bytes - stats.alias_size_in_bytes,
         code=stats.generated_code_size_in_bytes,
     )
+
+
+def _shapes(tree: Any) -> set[tuple[int, ...]]:
+    """Returns the shapes of one device's parts of arrays."""
+    return {leaf.sharding.shard_shape(leaf.shape) for leaf in jax.tree.leaves(tree)}
 
 
 def _bytes(tree: Any) -> float:

@@ -46,6 +46,7 @@ class StepPlan:
     memory: Memory
     flops: float
     bytes: float
+    state_bytes: float  # of them, those of instructions on arrays of the state alone: they do not grow with the batch
     exchanges: tuple[Exchange, ...]
     largest: tuple[tuple[str, float], ...]  # the operations that move most, with their bytes
     compile_seconds: float
@@ -109,6 +110,12 @@ class Plan:
             step.bytes / self.card.bandwidth,
             sum(exchange.seconds for exchange in step.exchanges),
         )
+
+    def traffic_ratio(self, step: StepPlan, batch: int) -> float:
+        """Returns traffic / arithmetic in time, with a batch to which everything grows but the traffic of the state."""
+        growth = batch / self.batch
+        moved = step.state_bytes + growth * (step.bytes - step.state_bytes)
+        return moved / self.card.bandwidth / (growth * step.flops / self.card.flops[self.dtype])
 
     def clips_per_second(self, step: StepPlan) -> float:
         return self.batch / self.seconds(step).step

@@ -103,8 +103,22 @@ def _largest(plan: Plan) -> Table:
 
 
 def _work(plan: Plan) -> Table:
-    rows = [(_name(step), f"{step.flops / 1e12:.3f} TFLOP", f"{step.bytes / 1e9:.2f} GB") for step in plan.steps]
-    return Table(("for each device and step", "products", "memory traffic"), tuple(rows))
+    header = (
+        "of each device", "products", "memory traffic", "of the state alone", "traffic / arithmetic",
+        "with the largest batch",
+    )  # fmt: skip
+    rows = [
+        (
+            _name(step),
+            f"{step.flops / 1e12:.3f} TFLOP",
+            f"{step.bytes / 1e9:.2f} GB",
+            f"{step.state_bytes / 1e9:.2f} GB",
+            f"{plan.traffic_ratio(step, plan.batch):.1f}",
+            f"{plan.traffic_ratio(step, plan.largest_batch):.1f}" if plan.largest_batch else "-",
+        )
+        for step in plan.steps
+    ]
+    return Table(header, tuple(rows))
 
 
 def _markdown(plan: Plan) -> str:

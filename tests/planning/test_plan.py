@@ -20,7 +20,7 @@ GIB = 2**30
 def plan(batch=32, temporaries=4 * GIB, refusal=""):
     memory = Memory(1 * GIB, 2 * GIB, 1 * GIB, 0, 0, GIB, 5 * GIB, temporaries, 0, 0)
     exchanges = (Exchange("all-reduce", 16, 3, 1e9, 0.01),)
-    step = StepPlan(("pretraining",), memory, 197e11, 819e8, exchanges, (("conv", 5e9),), 60.0)
+    step = StepPlan(("pretraining",), memory, 197e11, 819e8, 409.5e8, exchanges, (("conv", 5e9),), 60.0)
     return Plan("bair", "video_vae", "v5e:4x4", {"data": 16, "fsdp": 1}, batch, "bfloat16", "jax", (step,), refusal)
 
 
@@ -31,6 +31,12 @@ def test_times_are_those_of_the_data_sheet():
     assert math.isclose(times.memory, 0.1)
     assert math.isclose(times.step, 0.11)
     assert math.isclose(plan().clips_per_second(step), 32 / 0.11)
+
+
+def test_traffic_of_the_state_does_not_grow_with_the_batch():
+    (step,) = plan().steps
+    assert math.isclose(plan().traffic_ratio(step, 32), 1.0)
+    assert math.isclose(plan().traffic_ratio(step, 64), 0.75)
 
 
 def test_the_largest_batch_fills_the_memory():
