@@ -62,6 +62,7 @@ def run(size: int) -> Fields:
             "evaluate_metric": _free("", "selects the best checkpoint (fvd, lpips, psnr, ...); empty: the task's own"),
             "keep": _free(2, "latest checkpoints, in addition to the best one", at_least=1),
             "previews": _free(4, "clips in a preview", at_least=1),
+            "hang_seconds": _free(3600, "without any progress end the process with an error; 0: never", at_least=0),
             "ema": _probability(0.999, "of the parameters that sampling uses; 0: off"),
         },
     }

@@ -6,6 +6,7 @@ an `etils.epath.Path`, which reads and writes through gcsfs, the extra "gcs". Pa
 """
 
 import contextlib
+import errno
 import importlib.util
 import io
 import logging
@@ -118,6 +119,13 @@ def writing(path: PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}", value=str(path)) from error
+
+
+def remedy(error: Exception) -> str:
+    """Returns what to do about a file that could not be written, which depends on whether the disk is full."""
+    text = f"{error} {getattr(error, 'strerror', '')}"
+    full = any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT))
+    return "free some space" if full else "make the folder writable"
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ class _AboveProgressBars(logging.Handler):
     """Prints messages above the progress bars: errors on stderr, all others on stdout."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.tqdm.write(self.format(record), sys.stderr if record.levelno >= logging.ERROR else sys.stdout)
+        stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
+        tqdm.tqdm.write(self.format(record), stream)
+        stream.flush()  # a pipe would keep it until the process ends, or lose it
 
 
 def show() -> None:

@@ -67,6 +67,8 @@ def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
     path = files.location(workdir) / "config.json"
     try:
         fields = json.loads(path.read_text())
+        if not isinstance(fields, dict):
+            raise ValueError(f"it holds a {type(fields).__name__}")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{workdir} is not a work directory (no config.json): train one with {command('train')}",
@@ -75,7 +77,10 @@ def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
         ) from error
     except ValueError as error:
         raise UserError(
-            f"{path} is not JSON ({error}): restore it, or use another --workdir", "workdir", str(workdir)
+            f"{path} is not a JSON object ({error}): copy it from a checkpoint there, "
+            "STAGE/checkpoints/STEP/config/metadata, or use another --workdir",
+            "workdir",
+            str(workdir),
         ) from error
     config = ml_collections.ConfigDict(_with_later_fields(_tuples(fields)))
     import_plugins(config.get("plugins", ()))
@@ -106,6 +111,8 @@ def lock_workdir(workdir: PathLike) -> Iterator[None]:
                 "workdir",
                 str(workdir),
             ) from error
+        except OSError as error:  # Lustre, FUSE and NFS may have no locks
+            logger.warning(f"{workdir} cannot be locked ({error.strerror}): do not train there twice at a time")
         yield
 
 

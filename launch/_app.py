@@ -13,22 +13,37 @@ from i2v_jax import files, logs
 from i2v_jax.distributed import runtime
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _help
+from i2v_jax.training.interrupt import Interruption
 
 
-def run(main: Callable[[Sequence[str]], None], positional: str = "", buckets: Collection[str] = ()) -> None:
-    """Runs an absl `main` and exits: with 0, with 2 after a UserError, which is printed as one line, or with 130 after
-    Ctrl-C. What ends one of several processes with an error ends all of them.
+def run(
+    main: Callable[..., int | None], positional: str = "", buckets: Collection[str] = (), *, resumes: bool = False
+) -> None:
+    """Runs an absl `main` and exits with one of these statuses.
+
+        0    finished
+        1    a crash: a bug, or a machine that failed
+        2    a UserError, which is printed as one line
+        75   stopped by SIGTERM or Ctrl-C; the same command continues (`INTERRUPTED`, of programs that resume)
+        130  stopped by Ctrl-C (of all others), or by a second one
+
+    What ends one of several processes with an error ends all of them.
 
     Args:
-      main: called with the program's name and the positional arguments.
+      main: called with the program's name and the positional arguments; returns the status, None for 0.
       positional: what the positional arguments are called in the help; when empty, they are an error.
       buckets: names of the flags whose paths may be in a bucket; "" stands for positional arguments.
+      resumes: whether the same command continues what was stopped. `main` gets an `Interruption`, too.
     """
     if _help.is_requested(sys.argv):
         print(_help.text(main.__globals__["__doc__"], sys.argv[0], positional))
         return
     logging.set_verbosity(logging.ERROR)  # the program itself prints what users need to know
     logs.show()
+    if resumes:
+        interruption = Interruption()
+        interruption.listen()
+        main = functools.partial(main, interruption=interruption)
     try:
         runtime.configure_platform()
         app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional), buckets=buckets))

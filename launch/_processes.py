@@ -6,6 +6,8 @@ from typing import cast
 
 from absl import flags
 
+from i2v_jax.training.interrupt import Interruption
+
 DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
     "auto",
@@ -19,18 +21,17 @@ TIMEOUT = flags.DEFINE_integer(
 
 
 @contextlib.contextmanager
-def joined(*, preemptible: bool) -> Iterator[bool]:
+def joined(interruption: Interruption) -> Iterator[bool]:
     """Joins the other processes as the flags say, and waits for them at the end, however long they take.
 
     Args:
-      preemptible: see `runtime.initialize_distributed`.
+      interruption: joins them, too, so that all stop where one is told to.
     Yields:
       whether this is the process that prints and writes results.
     """
     from i2v_jax.distributed import processes, runtime
 
-    group = runtime.initialize_distributed(
-        cast(runtime.Mode, DISTRIBUTED.value), TIMEOUT.value, preemptible=preemptible
-    )
+    group = runtime.initialize_distributed(cast(runtime.Mode, DISTRIBUTED.value), TIMEOUT.value)
+    interruption.connect()
     yield group.index == 0
     processes.wait_for_all()

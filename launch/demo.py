@@ -15,6 +15,7 @@ from absl import flags
 
 from i2v_jax.commands import command
 from i2v_jax.launch._app import run
+from i2v_jax.training.interrupt import INTERRUPTED, Interruption
 
 if TYPE_CHECKING:
     from i2v_jax.reports.page import Report
@@ -25,7 +26,7 @@ WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder for the page and t
 CLIPS = flags.DEFINE_integer("clips", 64, "Number of held-out clips to evaluate on.", lower_bound=8)
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str], interruption: Interruption) -> int:
     from i2v_jax.configs import plants, sky
     from i2v_jax.distributed import runtime
     from i2v_jax.reports import plants_demo, sky_demo
@@ -41,14 +42,15 @@ def main(argv: Sequence[str]) -> None:
     configs = {name: module.get_config(ARGUMENTS.value) for name, (module, _) in chosen.items()}
     folder = pathlib.Path(WORKDIR.value)
     runtime.initialize_distributed()
+    interruption.connect()
     reports: dict[str, Report] = {}
     started = time.monotonic()
     for name, config in configs.items():
         began = time.monotonic()
         if (folder / name / "config.json").is_file():
             print(f"{folder / name} holds a run already: it is continued where it stopped, reused where it is finished")
-        if not train_stages(config, str(folder / name)):
-            return
+        if not train_stages(config, str(folder / name), interruption) or interruption.begin():
+            return INTERRUPTED
         trained = time.monotonic()
         print(f"{name}: trained in {(trained - began) / 60:.1f} min; measuring")
         _, report = chosen[name]
@@ -60,7 +62,8 @@ def main(argv: Sequence[str]) -> None:
     print(f"the page: {folder / 'index.html'}")
     print(f"all of it took {(time.monotonic() - started) / 60:.1f} min")
     print(f"to play with it: {command('serve', f'--workdir={folder / list(reports)[-1]}')}")
+    return 0
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumes=True)

@@ -24,6 +24,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint, _processes
 from i2v_jax.launch._app import run
 from i2v_jax.logs import logger
+from i2v_jax.training.interrupt import Interruption
 
 if TYPE_CHECKING:
     from i2v_jax.evaluation.evaluated_model import EvaluatedModel
@@ -74,11 +75,11 @@ TRAIN_CLIPS = flags.DEFINE_integer(
 )
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str], interruption: Interruption) -> None:
     del argv
     from i2v_jax.workdir import read_workdir
 
-    with _processes.joined(preemptible=False) as first:  # progress is saved anyway
+    with _processes.joined(interruption) as first:
         config = read_workdir(WORKDIR.value)
         config.data.dir = DATA_DIR.value or config.data.dir
         name = PROTOCOL.value or _default_protocol(config)
@@ -217,4 +218,4 @@ def _evaluate_targets(config: ConfigDict, first: bool) -> None:
 
 
 if __name__ == "__main__":
-    run(main, buckets=("workdir", "data_dir", "beside", "out"))
+    run(main, buckets=("workdir", "data_dir", "beside", "out"), resumes=True)

@@ -5,6 +5,8 @@
 
 The stages of a model are trained in order. The same command continues a run that was interrupted. `--print_config`
 shows all fields and where their values come from, and trains nothing.
+
+It ends with status 0 when everything is trained, and 75 when SIGTERM or Ctrl-C stopped it before.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from absl import flags
 
 from i2v_jax.launch import _processes
 from i2v_jax.launch._app import run
+from i2v_jax.training.interrupt import INTERRUPTED, Interruption
 
 CONFIG = flags.DEFINE_string(
     "config", None, "CONFIG: name of a config or a config file, with its arguments after a colon.", required=True
@@ -32,7 +35,7 @@ PROFILE_STEPS = flags.DEFINE_string(
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print all fields and where their values come from, and exit.")
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str], interruption: Interruption) -> int:
     from i2v_jax import config_files
     from i2v_jax.errors import UserError
     from i2v_jax.logs import logger
@@ -41,16 +44,18 @@ def main(argv: Sequence[str]) -> None:
 
     if PRINT_CONFIG.value:
         print(config_files.explain(CONFIG.value, FIELDS.value))
-        return
+        return 0
     if WORKDIR.value is None:
         raise UserError("--workdir is missing: give the folder to train in", "workdir")
     profile_steps = parse_steps(PROFILE_STEPS.value) if PROFILE_STEPS.value is not None else range(0)
     resolved = config_files.load(CONFIG.value, FIELDS.value)
-    with _processes.joined(preemptible=True):
-        finished = train_stages(resolved, WORKDIR.value, profile_steps)
-        if finished and (following := next_command(resolved, WORKDIR.value)):
+    with _processes.joined(interruption):
+        if not train_stages(resolved, WORKDIR.value, interruption, profile_steps):
+            return INTERRUPTED
+        if following := next_command(resolved, WORKDIR.value):
             logger.info(f"next: {following}")
+    return 0
 
 
 if __name__ == "__main__":
-    run(main, buckets=("workdir", "config.data.dir"))
+    run(main, buckets=("workdir", "config.data.dir"), resumes=True)

@@ -1,9 +1,13 @@
 """A work directory belongs to one process, and to one configuration of everything that affects what is learned."""
 
+import errno
+import fcntl
 import json
+import os
 
 import pytest
 
+from i2v_jax import logs
 from i2v_jax.config_files import load
 from i2v_jax.errors import UserError
 from i2v_jax.workdir import claim_workdir, lock_workdir, read_workdir
@@ -115,3 +119,27 @@ def test_a_run_from_before_a_field_is_continued(tmp_path):
     reference = ("video_vae.reference_batch", 7)
     assert refused(load("landscape", overrides[:1]), tmp_path) == reference
     claim_workdir(config, tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
+    def flock(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    warnings = []
+    monkeypatch.setattr(logs.logger, "warning", warnings.append)
+    with lock_workdir(tmp_path):
+        (warning,) = warnings
+    assert str(tmp_path) in warning
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"3", b"null", b"", b"\xff", b"{"])
+def test_a_configuration_that_is_no_object(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    checkpoint(tmp_path, "video_vae", 100)
+    for use in (read_workdir, lambda folder: claim_workdir(load("sky:demo"), folder)):
+        with pytest.raises(UserError) as raised:
+            use(tmp_path)
+        assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path))
+    assert (tmp_path / "config.json").read_bytes() == content

@@ -63,7 +63,7 @@ def accepts_xla_flag(flag: str) -> bool:
     return accepted
 
 
-def initialize_distributed(mode: Mode = "auto", timeout: int = 300, *, preemptible: bool = True) -> Group:
+def initialize_distributed(mode: Mode = "auto", timeout: int = 300) -> Group:
     """Joins the other processes of this job, which `launchers.detect` finds. Call once, before any array is made.
 
     A single process joins a group of its own, so that one process and several take the same way. Processes on CPUs talk
@@ -72,8 +72,6 @@ def initialize_distributed(mode: Mode = "auto", timeout: int = 300, *, preemptib
     Args:
       mode: "off" takes this process for the only one, "required" refuses to be the only one.
       timeout: seconds to wait for the other processes.
-      preemptible: SIGTERM becomes a request to stop, which jax's preemption service tells all processes; otherwise it
-        ends the process.
     Returns:
       the processes, and how they were found.
     Raises:
@@ -87,7 +85,7 @@ def initialize_distributed(mode: Mode = "auto", timeout: int = 300, *, preemptib
             "distributed",
             mode,
         )
-    _connect(group, timeout, preemptible)
+    _connect(group, timeout)
     if group.index > 0:
         logger.setLevel("WARNING")
     elif group.note:
@@ -95,14 +93,14 @@ def initialize_distributed(mode: Mode = "auto", timeout: int = 300, *, preemptib
     return group
 
 
-def _connect(group: Group, timeout: int, preemptible: bool) -> None:
+def _connect(group: Group, timeout: int) -> None:
     import jax
 
     from i2v_jax.distributed import processes
 
     several = group.count > 1
     address = group.coordinator or f"127.0.0.1:{machine.free_port()}"
-    jax.config.update("jax_enable_preemption_service", preemptible)
+    jax.config.update("jax_enable_preemption_service", False)  # training/interrupt.py asks and answers
     # The devices of one process need no network.
     jax.config.update("jax_cpu_collectives_implementation", "gloo" if several else None)
     try:

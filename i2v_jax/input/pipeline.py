@@ -124,12 +124,13 @@ class BatchIterator(Iterator[Batch]):
         self._iterator: Any = None
 
     def __next__(self) -> Batch:
-        if self._iterator is None:
-            with workers.starting():
-                self._iterator = iter(self._dataset())
+        with workers.named_if_killed():
+            if self._iterator is None:
+                with workers.starting():
+                    self._iterator = iter(self._dataset())
+                    batch = next(self._iterator)
+            else:
                 batch = next(self._iterator)
-        else:
-            batch = next(self._iterator)
         self._step += 1
         return batch
 

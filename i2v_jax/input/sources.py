@@ -1,5 +1,6 @@
 """Random access to the videos of a data set, decoding only the requested frames."""
 
+import itertools
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -151,9 +152,26 @@ class RecordSource:
                 local.records = builder.as_data_source(
                     split=self.split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
                 )
-            example = tf_example_pb2.Example.FromString(local.records[video])
+            try:
+                example = tf_example_pb2.Example.FromString(local.records[video])
+                if "size" not in example.features.feature:
+                    raise ValueError("an empty record")
+            except Exception as error:  # of many types, from the ArrayRecord library and the file system
+                raise self._unreadable(video, error) from error
             local.record, local.video = example.features.feature, video
         return local.record
+
+    def _unreadable(self, video: int, error: Exception) -> UserError:
+        """Returns the error for a video that cannot be read, which names the file that it is in."""
+        split = tfds.builder_from_directory(self.folder).info.splits[self.split]
+        ends = itertools.accumulate(split.shard_lengths)
+        path = next(path for path, end in zip(split.filepaths, ends, strict=True) if video < end)
+        problem = f"is damaged ({str(error).strip().splitlines()[0][:200]})" if Path(path).is_file() else "is missing"
+        return UserError(
+            f"{path} {problem}: video '{self.name(video)}' cannot be read; restore the file or prepare the data again",
+            "data.dir",
+            str(path),
+        )
 
 
 def _ints(record: Mapping[str, Any], key: str) -> np.ndarray:

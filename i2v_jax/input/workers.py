@@ -7,12 +7,15 @@ saved.
 import contextlib
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
 import cv2
+
+from i2v_jax.errors import UserError
 
 _NOT_FOR_WORKERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,6 +29,21 @@ def starting() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def named_if_killed() -> Iterator[None]:
+    """Turns Grain's error about a process that died while reading into a UserError of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (died := re.search(r"Worker process was terminated unexpectedly with exit code (-?\d+)", str(error))):
+            raise
+        raise UserError(
+            f"a process that reads data died (exit code {died[1]}): if memory ran out, lower data.workers or "
+            "data.prefetch",
+            "data.workers",
+        ) from error
 
 
 def set_up(worker_index: int, worker_count: int) -> None:

@@ -22,6 +22,8 @@ from orbax.checkpoint import checkpoint_managers as policies
 from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
+from i2v_jax.logs import logger
+from i2v_jax.training.integrity import CONFIG, IMPORTED, METRICS, NETWORKS, damage, set_damaged_aside, write_checksums
 from i2v_jax.training.state import TrainState, split
 
 # The best checkpoint has the highest value of this metric. Training derives it from the metric that it selects by, with
@@ -52,6 +54,7 @@ class Checkpointer:
     def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str, highest: bool = False) -> None:
         self._folder = _root(folder)
         self._best, self._sign = best, 1 if highest else -1
+        self._saving = -1  # the step whose checkpoint is being written
         for name in ("absl", "asyncio"):
             logging.getLogger(name).addFilter(_WITHOUT_TRACEBACKS)
         by_score = operator.itemgetter(_SCORE)
@@ -67,9 +70,12 @@ class Checkpointer:
                 ),
                 best_fn=by_score,  # without it, metrics are not written, and a resumed run forgets the best
                 cleanup_tmp_directories=True,  # that a killed process left
+                async_options=ocp.AsyncOptions(
+                    post_finalization_callback=lambda: _add_checksums(self._folder, self._saving)
+                ),
             ),
         )
-        self._highest_score = max(_scores(self._manager).values(), default=-math.inf)
+        self._highest_score = max(_scores(folder).values(), default=-math.inf)
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
@@ -104,7 +110,9 @@ class Checkpointer:
         self._highest_score = max(self._highest_score, score)
         scored = {**metrics, _SCORE: score} if math.isfinite(score) else None
         try:
-            self._manager.save(int(state.step), args=args, metrics=scored)
+            self._manager.wait_until_finished()
+            self._saving = int(state.step)
+            self._manager.save(self._saving, args=args, metrics=scored)
         except (OSError, ValueError) as error:
             raise self._write_error(error) from error
 
@@ -143,6 +151,10 @@ class Checkpointer:
         state = TrainState(opt_state=restored.optimizer["opt_state"], **restored.networks)
         return state, restored.data
 
+    def is_saving(self) -> bool:
+        """Returns whether a checkpoint is being written."""
+        return self._manager.is_saving_in_progress()
+
     def wait(self) -> None:
         """Waits until everything is on disk. Raises UserError if it cannot be written."""
         try:
@@ -151,13 +163,16 @@ class Checkpointer:
             raise self._write_error(error) from error
 
     def close(self) -> None:
-        self.wait()
-        self._manager.close()
+        """Waits like `wait`, and ends the threads that write, without which the process would not end."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(
             f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): earlier checkpoints are intact; "
-            "free some space and run the same command to continue",
+            f"{files.remedy(error)}, then the same command continues",
             "workdir",
             str(self._folder),
         )
@@ -196,11 +211,29 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
     args = ocp.args.Composite(
         networks=ocp.args.PyTreeSave(networks), config=ocp.args.JsonSave(json.loads(config.to_json_best_effort()))
     )
+    checksums = ocp.AsyncOptions(post_finalization_callback=lambda: _add_checksums(root, IMPORTED))
     try:
-        with ocp.CheckpointManager(root) as manager:
-            manager.save(0, args=args)
+        with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(async_options=checksums)) as manager:
+            manager.save(IMPORTED, args=args)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})", "workdir", str(root)) from error
+
+
+def _add_checksums(root: pathlib.Path, step: int) -> None:
+    """Adds checksums to a checkpoint that is being written; Orbax calls it on process 0, before the commit."""
+    (path,) = (path for path in root.iterdir() if path.name.split(".")[0] == str(step))
+    write_checksums(path)
+
+
+def latest_intact_step(folder: str | os.PathLike[str]) -> int:
+    """Returns the step of a stage's newest checkpoint whose checksums fit, 0 if there is none.
+
+    Damaged ones are moved to `folder/damaged`.
+
+    Raises:
+      UserError: a damaged checkpoint cannot be moved.
+    """
+    return set_damaged_aside(_root(folder), saved_steps(folder))
 
 
 def saved_steps(folder: str | os.PathLike[str]) -> list[int]:
@@ -220,26 +253,42 @@ def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") ->
     Raises:
       UserError: there is no complete checkpoint, or not that one.
     """
-    path = _checkpoint_folder(folder, step) / "networks"
+    checkpoint = _checkpoint_folder(folder, step)
+    path = _intact(checkpoint, NETWORKS)
     try:
         with ocp.PyTreeCheckpointer() as reader:
             saved = reader.metadata(path).item_metadata.tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
             return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    except (ValueError, KeyError, FileNotFoundError, OSError, AttributeError) as error:
-        message = f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}"
-        raise UserError(message, "workdir", str(path.parent)) from error
+    except (ValueError, KeyError, OSError, AttributeError) as error:
+        raise _read_error(checkpoint, _first_line(error)) from error
+
+
+def _intact(checkpoint: pathlib.Path, item: str) -> pathlib.Path:
+    """Returns the folder of an item of a checkpoint. Raises UserError if its checksums do not fit."""
+    if found := damage(checkpoint, item):
+        raise _read_error(checkpoint, found)
+    return checkpoint / item
+
+
+def _read_error(checkpoint: pathlib.Path, problem: str) -> UserError:
+    return UserError(
+        f"checkpoint {checkpoint} is damaged ({problem}): choose another one, or run {command('train')} with its "
+        "--workdir, which moves damaged checkpoints aside and continues from the one before",
+        "workdir",
+        str(checkpoint),
+    )
 
 
 def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns the resolved configuration of a stage's latest checkpoint. Raises the errors of `load_networks`."""
-    path = _checkpoint_folder(folder, "latest") / "config"
+    checkpoint = _checkpoint_folder(folder, "latest")
+    path = _intact(checkpoint, CONFIG)
     try:
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             return reader.restore(path)
     except (ValueError, OSError) as error:
-        message = f"checkpoint {path} cannot be read ({_first_line(error)}): delete {path.parent}"
-        raise UserError(message, "workdir", str(path.parent)) from error
+        raise _read_error(checkpoint, _first_line(error)) from error
 
 
 def _root(folder: str | os.PathLike[str]) -> pathlib.Path:
@@ -257,8 +306,7 @@ def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathli
     if choice == "latest":
         return root / str(steps[-1])
     if choice == "best":
-        with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
-            scores = _scores(manager)
+        scores = _scores(folder)
         if not scores:
             message = f"no checkpoint in {folder} was evaluated: use the latest, or one of {there}"
             raise UserError(message, "checkpoint", choice)
@@ -268,10 +316,18 @@ def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathli
     return root / str(choice)
 
 
-def _scores(manager: ocp.CheckpointManager) -> dict[int, float]:
-    """Returns step -> score of the checkpoints that have one."""
-    metrics = {step: manager.metrics(step) or {} for step in manager.all_steps()}
-    return {step: values[_SCORE] for step, values in metrics.items() if _SCORE in values}
+def _scores(folder: str | os.PathLike[str]) -> dict[int, float]:
+    """Returns step -> score of a stage's checkpoints that have one."""
+    scores = {}
+    for step in saved_steps(folder):
+        path = _root(folder) / str(step) / METRICS / "metrics"
+        try:
+            scores[step] = float(json.loads(path.read_bytes())[_SCORE])
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            logger.warning(f"{path} cannot be read ({_first_line(error)}): checkpoint {step} counts as not evaluated")
+    return scores
 
 
 def averaged_variables(networks: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from i2v_jax.distributed.mesh import global_batch, replicated
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
 from i2v_jax.tasks.base import Batch, Networks
-from i2v_jax.training.interrupt import Interruption
 
 
 @runtime_checkable
@@ -26,10 +25,8 @@ class EncodesClips(Protocol):
         """Returns a dataclass of arrays [B, ...]. A batch that carries its fields needs no clips."""
 
 
-def encoded_pipeline(
-    task: EncodesClips, clips: Pipeline, mesh: Mesh, interruption: Interruption, *, seed: int
-) -> Pipeline | None:
-    """Returns a pipeline of encoded clips in place of clips, None if a signal stops it.
+def encoded_pipeline(task: EncodesClips, clips: Pipeline, mesh: Mesh, *, seed: int) -> Pipeline:
+    """Returns a pipeline of encoded clips in place of clips.
 
     The frozen networks see one epoch of `clips`, augmented as in its first pass; the posterior is still sampled anew at
     every step. It pays where the augmentation is weak or the encoders are expensive.
@@ -47,8 +44,6 @@ def encoded_pipeline(
         for _ in tqdm.tqdm(
             range(clips.steps_per_epoch), desc="encoding clips", unit="batch", disable=jax.process_index() > 0
         ):
-            if interruption.reached():
-                return None
             batch = next(iterator)
             needed = {name: batch[name] for name in ("video", *task.kept_arrays)}
             parts.append(jax.device_get(program(frozen, global_batch(needed, mesh))))

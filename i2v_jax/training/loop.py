@@ -34,6 +34,7 @@ from i2v_jax.training.state import TrainState, join
 from i2v_jax.training.streams import Stream
 from i2v_jax.training.throughput import Throughput, summary
 from i2v_jax.training.watch import MetricWatch
+from i2v_jax.training.watchdog import Watchdog
 from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, write_preview
 
 
@@ -66,6 +67,7 @@ class Trainer:
         self.frozen = jax.device_put(task.frozen, self._replicated)
         self._steps: dict[tuple[str, ...], Any] = {}
         self._throughput = Throughput(stage.train.global_batch_size, mesh)
+        self._watchdog = Watchdog(stage.name, config.train.hang_seconds)
         self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
         self._preview = jax.jit(self._preview_rows, out_shardings=self._replicated)
         self._sample_metric = self._choose_sample_metric()
@@ -99,11 +101,10 @@ class Trainer:
         with contextlib.ExitStack() as opened:
             if writes:
                 opened.enter_context(events.recording_failures(folder))
+            opened.enter_context(self._watchdog)
             opened.callback(self.close)
             state, iterator = self.restore_or_init()
             opened.callback(iterator.close)
-            if self._interruption.reached():  # before the first compilation, which takes a while
-                return False
             writer = None
             if writes:
                 logger.info(parameter_table(state.params, self.frozen))
@@ -116,6 +117,7 @@ class Trainer:
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written. Raises UserError if it cannot be written."""
+        self._watchdog.doing("waiting for the last checkpoint to be written")
         self._checkpointer.close()
 
     def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None) -> bool:
@@ -129,15 +131,18 @@ class Trainer:
         throughput.start()
         with progress, profiler:
             for done in range(start + 1, steps + 1):
+                self._watchdog.doing(f"reading the data of step {done}")
                 with throughput.waiting():
                     batch = next(iterator)
+                self._watchdog.doing("")  # a compilation takes as long as it takes
                 program = self.compiled_step(done - 1, state, batch)
+                self._watchdog.doing(f"waiting for step {done - 1}, of which every process computes its part")
                 throughput.begin_step(program)
                 with profiler.step(done - start) as outputs:
                     state, metrics = program(state, self.frozen, batch)
                     outputs.append(metrics)
                 seen = watch.see(done, metrics)
-                stopped = self._interruption.reached() and done < steps
+                stopped = self._interruption.reached(done) and done < steps
                 held_out: dict[str, float] = {}
                 evaluates, previews = self._is_due("evaluate_every", done), self._is_due("preview_every", done)
                 if evaluates or previews or self._is_due("checkpoint_every", done) or stopped:
@@ -150,6 +155,7 @@ class Trainer:
                         self._write_preview(state, done)
                 saving = self._is_due("checkpoint_every", done) or stopped or self._checkpointer.is_best(held_out)
                 if saving:
+                    self._watchdog.doing(f"saving after step {done}")
                     with throughput.aside("save"):
                         self._checkpointer.save(state, iterator.get_state(), self._stage.config, held_out)
                 throughput.end_steps(len(seen))
@@ -274,6 +280,7 @@ class Trainer:
         features: list[tuple[np.ndarray, ...]] = []
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.EVALUATE)
         for index, batch in enumerate(self._evaluation_batches(self._stage.config.train.evaluate_clips)):
+            self._watchdog.doing(f"evaluating batch {index + 1} after step {step}")
             rng = jax.random.fold_in(key, index)
             sums, valid = self._evaluate(state, self.frozen, batch, rng)
             totals = {name: totals.get(name, 0.0) + np.asarray(value) for name, value in sums.items()}
@@ -298,6 +305,7 @@ class Trainer:
 
     def _write_preview(self, state: TrainState, step: int) -> None:
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.PREVIEW)
+        self._watchdog.doing(f"making the preview of step {step}")
         (batch,) = self._evaluation_batches(1)
         rows = jax.device_get(self._preview(state, self.frozen, batch, key))
         if jax.process_index() == 0:

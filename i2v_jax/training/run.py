@@ -22,7 +22,7 @@ from i2v_jax.logs import logger
 from i2v_jax.tasks import control, perceptual_loss, registry
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.training import latents, memory, preflight
-from i2v_jax.training.checkpoint import averaged_variables, load_networks, saved_steps
+from i2v_jax.training.checkpoint import averaged_variables, latest_intact_step, load_networks, saved_steps
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import StageRun, Trainer
 from i2v_jax.workdir import claim_workdir, lock_workdir
@@ -30,15 +30,21 @@ from i2v_jax.workdir import claim_workdir, lock_workdir
 Clips = tuple[Pipeline, Pipeline]  # to train on, and held out
 
 
-def train_stages(config: ConfigDict, workdir: str | os.PathLike[str], profile_steps: range = range(0)) -> bool:
+def train_stages(
+    config: ConfigDict,
+    workdir: str | os.PathLike[str],
+    interruption: Interruption | None = None,
+    profile_steps: range = range(0),
+) -> bool:
     """Trains `config.stage`, or all of `config.stages` in order. Continues interrupted stages and skips finished ones.
 
     Args:
       config: see configs/fields.py.
       workdir: the folder to train in; it holds the checkpoints of one configuration.
+      interruption: says when to save and stop; None: not before the end.
       profile_steps: the steps of each stage to trace, counted from 1, the first step that is taken now.
     Returns:
-      False if a signal (SIGTERM, Ctrl-C) stopped it; everything is saved then.
+      False if the interruption stopped it; everything is saved then.
     Raises:
       UserError: a field of the configuration has an invalid value, the work directory belongs to another
         configuration, data or an earlier stage is missing, a loss is not finite, something cannot be written, or
@@ -53,9 +59,9 @@ def train_stages(config: ConfigDict, workdir: str | os.PathLike[str], profile_st
     if config.compile_cache:
         compile_cache.share(str(folder / "compiled") if config.compile_cache == "workdir" else config.compile_cache)
     clips = {name: _open_clips(config, name) for name in preflight.stages_to_train(config)}
-    with Interruption() as interruption, contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held:
         processes.agree(lambda: _take_workdir(config, folder, held))
-        return _train_stages(config, clips, folder, mesh, interruption, profile_steps)
+        return _train_stages(config, clips, folder, mesh, interruption or Interruption(), profile_steps)
 
 
 def _take_workdir(config: ConfigDict, folder: pathlib.Path, held: contextlib.ExitStack) -> None:
@@ -84,10 +90,9 @@ def _train_stages(
     profile_steps: range,
 ) -> bool:
     for name in clips:
-        if not interruption.reached():
-            _train_stage(config, name, clips[name], folder, mesh, interruption, profile_steps)
-        if interruption.reached():
-            logger.info(f"{name}: stopped and saved; the same command continues")
+        if interruption.begin() or not _train_stage(
+            config, name, clips[name], folder, mesh, interruption, profile_steps
+        ):
             return False
     return True
 
@@ -100,25 +105,27 @@ def _train_stage(
     mesh: Mesh,
     interruption: Interruption,
     profile_steps: range,
-) -> None:
+) -> bool:
+    """Trains one stage. Returns False if the interruption stopped it."""
     train, evaluation = clips
     steps = config[name].steps or config[name].epochs * train.steps_per_epoch
-    done = max(_saved_steps(folder / name), default=0)
+    done = processes.agree(lambda: latest_intact_step(folder / name))
     if done >= steps:
         logger.info(f"{name}: finished already ({done} of {steps} steps), nothing to do")
-        return
+        return True
     task = make_task(config, name, folder, train.steps_per_epoch)
     if "loss" in config[name]:
         field, distance = f"{name}.loss.perceptual_network", config[name].loss.perceptual_network
         recommended = registry.get(name).perceptual_network
         logger.info(f"{name}: {perceptual_loss.description(distance, field, recommended)}")
     if config[name].get("encode_once", False) and isinstance(task, latents.EncodesClips):
-        encoded = latents.encoded_pipeline(task, train, mesh, interruption, seed=config.seed)
-        if encoded is None:
-            return
-        train = encoded
+        train = latents.encoded_pipeline(task, train, mesh, seed=config.seed)
     stage = StageRun(name, task, train, evaluation, steps, config, folder / name, _class_names(config), profile_steps)
-    Trainer(stage, mesh, interruption).run()
+    finished = Trainer(stage, mesh, interruption).run()
+    if not finished and jax.process_index() == 0:
+        saved = max(saved_steps(folder / name))
+        logger.info(f"{name}: stopped and saved after step {saved} of {steps}; the same command continues")
+    return finished
 
 
 def make_task(config: ConfigDict, name: str, workdir: pathlib.Path, steps_per_epoch: int) -> Task:

@@ -13,6 +13,7 @@ import numpy as np
 
 from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
+from i2v_jax.logs import logger
 
 _FPS = 8
 _WORDS = {  # labels of the vertical axis; other metrics have their names in the log
@@ -79,22 +80,32 @@ class MetricWriter:
         except OSError as error:
             raise UserError(
                 f"cannot write the log in {self._path.parent} ({error.strerror or error}): the checkpoints there are "
-                "intact; free some space and run the same command to continue",
+                f"intact; {files.remedy(error)}, then the same command continues",
                 "workdir",
                 str(self._path.parent),
             ) from error
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Returns the lines that a `MetricWriter` wrote, without a last line that a crash cut short."""
+    """Returns the lines that a `MetricWriter` wrote, without damaged ones, of which a warning tells.
+
+    Nothing tells of a last line that a crash cut short.
+    """
     path = files.location(folder) / "metrics.jsonl"
-    lines = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
-    return lines
+    written = path.read_bytes().split(b"\n") if path.is_file() else []
+    lines = [_parsed(line) for line in written]
+    if damaged := [index + 1 for index, line in enumerate(lines[:-1]) if line is None]:
+        logger.warning(f"{path}: left out {len(damaged)} damaged lines, the first of which is line {damaged[0]}")
+    return [line for line in lines if line is not None]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Returns a line of the log, None if it is damaged."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return None
+    return fields if isinstance(fields, dict) and isinstance(fields.get("step"), int) else None
 
 
 def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:

@@ -7,6 +7,7 @@ from absl import flags
 
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _app, _processes
+from i2v_jax.training.interrupt import Interruption
 
 CASE = flags.DEFINE_string("case", "", "What happens.")
 
@@ -15,7 +16,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.distributed import processes
 
     processes.HEARTBEAT, processes._GRACE = 6, 1  # seconds
-    with _processes.joined(preemptible=False) as first:
+    with _processes.joined(Interruption()) as first:
         told = processes.agree(lambda: ["by process 0", 1])
         assert told == ["by process 0", 1]
         if CASE.value == "all fail":

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -27,8 +28,12 @@ def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Po
 
     It compiles quickly, see `compiling`: most of these runs take a few steps. XLA_FLAGS="" compiles as for a user.
     """
+    return _start(train_command(spec, workdir), **environment)
+
+
+def _start(command: list[str], **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        train_command(spec, workdir),
+        command,
         cwd=ROOT,
         env={**compiling.environment(), **environment},
         stdout=subprocess.PIPE,
@@ -36,6 +41,17 @@ def start(spec: str, workdir: pathlib.Path, **environment: str) -> subprocess.Po
         text=True,
         start_new_session=True,
     )
+
+
+def start_job(count: int, command: list[str]) -> list[subprocess.Popen[str]]:
+    """Starts a command in some processes, which find each other."""
+    if count == 1:
+        return [_start(command)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(count)}
+    return [_start(command, **job, JAX_PROCESS_ID=str(index)) for index in range(count)]
 
 
 def signal_group(process: subprocess.Popen[str], number: int) -> None:

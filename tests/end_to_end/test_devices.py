@@ -2,13 +2,13 @@
 
 import pathlib
 import signal
-import socket
 
 import jax
 import numpy as np
 import pytest
 
 from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.interrupt import INTERRUPTED
 from tests import compiling
 from tests.end_to_end import runs
 
@@ -46,27 +46,11 @@ def test_four_devices_with_sharded_parameters(tmp_path: pathlib.Path) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-8), params, other_params)
 
 
-def _start_two(spec: str, workdir: pathlib.Path) -> list:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return [
-        runs.start(
-            spec,
-            workdir,
-            JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}",
-            JAX_NUM_PROCESSES="2",
-            JAX_PROCESS_ID=str(index),
-        )
-        for index in range(2)
-    ]
-
-
 @pytest.mark.slow
 def test_two_processes(tmp_path: pathlib.Path) -> None:
     spec = f"{_IMAGE_AE} image_ae.steps=2"
     runs.train(spec, tmp_path / "one")
-    for process in _start_two(spec, tmp_path / "two"):
+    for process in runs.start_job(2, runs.train_command(spec, tmp_path / "two")):
         status, output = runs.finish(process)
         assert status == 0, output
     lines, others = losses_of(tmp_path / "one" / "image_ae"), losses_of(tmp_path / "two" / "image_ae")
@@ -79,12 +63,12 @@ def test_two_processes(tmp_path: pathlib.Path) -> None:
 @pytest.mark.slow
 def test_a_signal_to_one_of_two_processes_stops_both(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "image_ae"
-    spec = f"{_IMAGE_AE} image_ae.steps=1000000 train.checkpoint_every=1000000 train.evaluate_every=1000000"
-    processes = _start_two(f"{spec} train.preview_every=1000000", tmp_path)
+    spec = f"{_IMAGE_AE} image_ae.steps=1000000 train.checkpoint_every=2 train.evaluate_every=1000000"
+    processes = runs.start_job(2, runs.train_command(f"{spec} train.preview_every=1000000", tmp_path))
     runs.wait_until(lambda: 3 in runs.steps(folder), processes[0])
     processes[1].send_signal(signal.SIGTERM)
-    for process in processes:
+    for index, process in enumerate(processes):
         status, output = runs.finish(process)
-        assert status == 0, output
-        assert "image_ae: stopped" in output
-    assert runs.checkpoints(folder) == [runs.steps(folder)[-1]]
+        assert status == INTERRUPTED, output
+        assert ("image_ae: stopped and saved" in output) == (index == 0)
+    assert runs.checkpoints(folder)[-1] == runs.steps(folder)[-1]

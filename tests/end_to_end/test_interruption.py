@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.interrupt import INTERRUPTED
 from tests.end_to_end import runs
 
 # Batch norm, spectral norm, a discriminator and averaged parameters are all in this stage.
@@ -38,8 +39,8 @@ def test_stopped_twice_and_killed_once_is_the_same_run(tmp_path: pathlib.Path) -
         process = _start_and_take_steps(parts, 7)
         runs.signal_group(process, number)
         status, output = runs.finish(process)
-        assert status == 0, output
-        assert "image_ae: stopped" in output
+        assert status == INTERRUPTED, output
+        assert f"{number.name}: " in output and "image_ae: stopped and saved" in output
         assert "Traceback" not in output and "Worker process" not in output
         assert not runs.orphans(process)
         assert (f"after step {before} of" in output) == (before > 0)

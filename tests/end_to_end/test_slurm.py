@@ -1,4 +1,4 @@
-"""A real SLURM on this machine: a job of two processes is stopped, queued again, and continues."""
+"""A real SLURM on this machine: a job of two processes is stopped twice, queued again, and continues."""
 
 import os
 import pathlib
@@ -19,7 +19,7 @@ from tests.compiling import HANG
 from tests.end_to_end import runs
 from tests.launch.synthesis import ROOT
 
-_STEPS = 40
+_STEPS = 80
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 _SPEC = (
     f"sky:runlocal,size=32,stage=image_ae data.num_clips.train=16 data.num_clips.eval=8 image_ae.batch_size=4"
@@ -120,16 +120,20 @@ def test_a_job_that_is_told_to_stop_queues_again_and_goes_on(slurm: None, tmp_pa
     options = ["--ntasks=2", f"--output={log}", f"--export=ALL,PYTHON={sys.executable}"]
     job = _tell("sbatch", "--parsable", *options, "launch/slurm/train.sbatch", *arguments).strip()
 
-    _wait_until(lambda: len(runs.steps(folder)) >= 5 or _field(job, "JobState") in _ENDED, log)
-    _tell("scancel", "--signal=TERM", "--batch", job)  # as SLURM does before a time limit
-    _wait_until(lambda: _field(job, "Restarts") == "1", log)
-    stopped = runs.checkpoints(folder)[-1]
-    assert 5 <= stopped == runs.steps(folder)[-1] < _STEPS
-    assert "image_ae: stopped" in _text(log)
-
-    _tell("scontrol", "update", f"JobId={job}", "StartTime=now")  # it would wait for two minutes
+    stopped = 0
+    # The batch script, as before a time limit; then the steps alone, as when a machine is taken away.
+    for restarts, signalled in enumerate((("--batch", job), (job,)), start=1):
+        wanted = stopped + 5
+        _wait_until(lambda wanted=wanted: wanted in runs.steps(folder) or _field(job, "JobState") in _ENDED, log)
+        _tell("scancel", "--signal=TERM", *signalled)
+        _wait_until(lambda restarts=restarts: _field(job, "Restarts") == str(restarts), log)
+        stopped = runs.checkpoints(folder)[-1]
+        assert wanted <= stopped == runs.steps(folder)[-1] < _STEPS
+        assert f"image_ae: stopped and saved after step {stopped} of" in _text(log)
+        _tell("scontrol", "update", f"JobId={job}", "StartTime=now")  # it would wait for two minutes
     _wait_until(lambda: _field(job, "JobState") in _ENDED, log)
     assert _field(job, "ExitCode") == "0:0", _text(log)
     assert f"after step {stopped} of {_STEPS}" in _text(log)
     assert "Traceback" not in _text(log)
     assert runs.steps(folder) == list(range(1, _STEPS + 1))
+    assert _field(job, "Restarts") == "2"  # a job that has finished is not queued again

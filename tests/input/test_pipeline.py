@@ -1,4 +1,6 @@
+import collections
 import dataclasses
+import itertools
 import json
 import multiprocessing
 import os
@@ -177,6 +179,10 @@ def test_the_position_is_the_step_and_moves_between_host_counts() -> None:
     assert_equal(batch, next(made.iterator(start_step=3)))
     assert resumed.get_state() == {"step": 4}
     assert np.array_equal(next(first)["video"], batch["video"][:2])
+    hosts = [made.iterator(process=(p, 4)) for p in range(4)]
+    for host in hosts:
+        host.set_state(state)
+    assert np.array_equal(np.concatenate([next(host)["video"] for host in hosts]), batch["video"])
 
 
 def test_worker_processes_deliver_the_same_batches() -> None:
@@ -192,6 +198,17 @@ def test_worker_processes_deliver_the_same_batches() -> None:
     finally:
         in_processes.close()
     assert not multiprocessing.active_children()
+
+
+def test_a_worker_process_that_dies_is_named() -> None:
+    iterator = sky_pipeline(workers=1).iterator()
+    next(iterator)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(UserError) as raised:
+        collections.deque(itertools.islice(iterator, 100))  # some batches were ready
+    assert raised.value.field == "data.workers"
+    iterator.close()
 
 
 def test_prefetch_can_be_off() -> None:

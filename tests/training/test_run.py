@@ -2,9 +2,9 @@
 
 import itertools
 import os
+import queue
 import shlex
 import signal
-import types
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from i2v_jax.data.registry import open_split
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.flow import Encoded
-from i2v_jax.training import latents, loop, run
-from i2v_jax.training.interrupt import Interruption
+from i2v_jax.training import interrupt, latents, loop, run
+from i2v_jax.training.interrupt import INTERRUPTED, Interruption
+from tests.compiling import HANG
 from tests.training.tiny import MeanColor, tiny_config
 
 
@@ -46,8 +47,16 @@ def tell(number):
     os.kill(os.getpid(), number)
 
 
+@pytest.fixture
+def ended(monkeypatch):
+    """The status with which an interruption would have ended this process, once it would."""
+    statuses = queue.Queue()
+    monkeypatch.setattr(interrupt.os, "_exit", statuses.put)
+    return statuses
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path, monkeypatch, capsys, number):
+def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path, monkeypatch, capsys, ended, number):
     preview = loop.Trainer._write_preview
 
     def last_step(self, state, step):
@@ -55,12 +64,15 @@ def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path,
             tell(number)
         preview(self, state, step)
 
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, Interruption() as interruption:
         patched.setattr(loop.Trainer, "_write_preview", last_step)
-        assert not run.train_stages(two_stages(), tmp_path)
+        assert not run.train_stages(two_stages(), tmp_path, interruption)
+    assert ended.get_nowait() == INTERRUPTED
     assert steps(tmp_path, "video_vae") == [3]
     assert not (tmp_path / "image_ae").exists()
-    assert any(line.startswith("video_vae: stopped") for line in capsys.readouterr().out.splitlines())
+    log = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(signal.Signals(number).name) for line in log)
+    assert not any("saved" in line for line in log)  # the stage ended as it would have
     assert run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "image_ae") == [3]
     log = capsys.readouterr().out.splitlines()
@@ -69,20 +81,27 @@ def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path,
     assert line.startswith("image_ae: ") and "laplacian" in line
 
 
-def test_a_signal_while_the_last_checkpoint_is_written_does_not_interrupt_it(tmp_path, monkeypatch):
+def test_a_signal_while_the_last_checkpoint_is_written_does_not_interrupt_it(tmp_path, monkeypatch, ended):
     close = loop.Trainer.close
     monkeypatch.setattr(loop.Trainer, "close", lambda self: (tell(signal.SIGTERM), close(self)))
-    assert not run.train_stages(two_stages(), tmp_path)
+    with Interruption() as interruption:
+        assert not run.train_stages(two_stages(), tmp_path, interruption)
+    assert ended.get_nowait() == INTERRUPTED
     assert steps(tmp_path, "video_vae") == [3]
 
 
-def test_a_signal_during_the_start_is_heard_before_the_first_step(tmp_path, monkeypatch):
-    restore = loop.Trainer.restore_or_init
-    with monkeypatch.context() as patched:
-        patched.setattr(loop.Trainer, "restore_or_init", lambda self: (tell(signal.SIGTERM), restore(self))[1])
-        patched.setattr(loop.Trainer, "compiled_step", lambda *_: pytest.fail("a program was compiled"))
-        assert not run.train_stages(two_stages(), tmp_path)
+def test_a_signal_before_the_first_step_ends_the_process_at_once(tmp_path, monkeypatch, capsys, ended):
+    def end_while_compiling(*_):
+        tell(signal.SIGTERM)
+        assert ended.get(timeout=HANG) == INTERRUPTED  # the thread would end the process here
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, Interruption() as interruption:
+        patched.setattr(loop.Trainer, "compiled_step", end_while_compiling)
+        with pytest.raises(KeyboardInterrupt):
+            run.train_stages(two_stages(), tmp_path, interruption)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert "saved" not in capsys.readouterr().out and not steps(tmp_path, "video_vae")
     assert run.train_stages(two_stages(), tmp_path)
     assert steps(tmp_path, "image_ae") == [3]
 
@@ -120,7 +139,7 @@ def clips():
 def test_encoding_once_is_encoding_each_clip(devices):
     task, names = _Encoders(), ("mean", "logvar", "embedding")
     mesh = make_mesh(two_stages().mesh, jax.devices()[:devices])
-    encoded, source = latents.encoded_pipeline(task, clips(), mesh, Interruption(), seed=3), clips().iterator()
+    encoded, source = latents.encoded_pipeline(task, clips(), mesh, seed=3), clips().iterator()
     expected = []
     for batch in itertools.islice(source, 3):
         parts = jax.device_get(task.encode(task.frozen, {"video": batch["video"]}))
@@ -136,12 +155,6 @@ def test_encoding_once_is_encoding_each_clip(devices):
             np.testing.assert_allclose(batch[name], known[name][which], rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(batch["direction"], known["direction"][which])
     assert sorted(clips_seen) == list(range(24))
-
-
-def test_encoding_stops_when_it_is_asked_to():
-    interrupted = types.SimpleNamespace(reached=lambda: True)
-    mesh = make_mesh(two_stages().mesh, jax.devices()[:1])
-    assert latents.encoded_pipeline(_Encoders(), clips(), mesh, interrupted, seed=3) is None
 
 
 @pytest.mark.parametrize(

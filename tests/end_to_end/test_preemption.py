@@ -1,0 +1,173 @@
+"""Runs of one and of two processes are told to stop and are killed at random moments, and lose nothing."""
+
+import functools
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import pytest
+
+from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.integrity import damage
+from i2v_jax.training.interrupt import INTERRUPTED
+from i2v_jax.training.writers import read_metrics
+from tests.end_to_end import runs, tiny_job
+from tests.end_to_end.tiny_job import FIRST, FIRST_STEPS, SECOND
+
+REPETITIONS = int(os.environ.get("REPETITIONS", "50"))
+ENDLESS = 10**6
+Start = Callable[[pathlib.Path, int], list[subprocess.Popen[str]]]
+
+# Batch norm, spectral norm, a discriminator and averaged parameters are all in this stage.
+REAL = (
+    f"sky:runlocal,size=32,stage={SECOND} data.num_clips.train=40 data.num_clips.eval=8 data.workers=1"
+    " image_ae.batch_size=8 train.checkpoint_every=2 train.evaluate_every=5 train.preview_every=1000000"
+    " train.log_every=1 image_ae.steps="
+)
+
+
+def start_tiny(count: int, workdir: pathlib.Path, steps: int) -> list[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", tiny_job.__name__, str(workdir), str(steps)]
+    return runs.start_job(count, command)
+
+
+def start_real(count: int, workdir: pathlib.Path, steps: int) -> list[subprocess.Popen[str]]:
+    return runs.start_job(count, runs.train_command(f"{REAL}{steps}", workdir))
+
+
+def steps(folder: pathlib.Path) -> list[int]:
+    """Returns the training steps in the log of a stage."""
+    return [line["step"] for line in read_metrics(folder) if not any(name.startswith("eval/") for name in line)]
+
+
+def position(workdir: pathlib.Path) -> tuple[int, int]:
+    """Returns (stage, step) of the last step in the logs."""
+    return max((stage, max(steps(workdir / name), default=0)) for stage, name in enumerate((FIRST, SECOND)))
+
+
+def saved(workdir: pathlib.Path) -> tuple[int, int]:
+    """Returns (stage, step) of the last checkpoint."""
+    return max((stage, max(runs.checkpoints(workdir / name), default=0)) for stage, name in enumerate((FIRST, SECOND)))
+
+
+def listens(process: subprocess.Popen[str]) -> bool:
+    """Returns whether a process catches SIGTERM, which it does from early in its start."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def wait_for_a_moment(processes: list[subprocess.Popen[str]], workdir: pathlib.Path, draws: random.Random) -> str:
+    """Waits for a random moment of a run, and returns which kind of moment it is."""
+    before, wanted, began = saved(workdir), draws.randrange(1, 12), time.time()
+    moments: dict[str, Callable[[], bool]] = {
+        "starting": lambda: True,
+        "compiling": lambda: any(path.stat().st_mtime > began for path in workdir.glob("*/metrics.jsonl")),
+        "training": lambda: position(workdir) >= (before[0], before[1] + wanted),
+        "evaluating": lambda: position(workdir) > before and position(workdir)[1] % 5 == 4,
+        "saving": lambda: position(workdir) > before and any(workdir.glob("*/checkpoints/*tmp*")),
+        "between stages": lambda: position(workdir) >= (0, FIRST_STEPS),
+    }
+    name = draws.choice(list(moments))
+    for process in processes:
+        runs.wait_until(functools.partial(listens, process), process)
+    runs.wait_until(moments[name], processes[0])
+    time.sleep(draws.uniform(0, 0.3))
+    return name
+
+
+def check_intact(workdir: pathlib.Path) -> None:
+    """Checks that every checkpoint is complete, and has the checksums of its files."""
+    checkpoints = list(workdir.glob("*/checkpoints/[0-9]*"))
+    complete = [path for path in checkpoints if path.name.isdigit()]
+    assert all((path / "checksums.json").is_file() and not damage(path) for path in complete)
+
+
+def check_undisturbed(start: Start, parts: pathlib.Path) -> None:
+    """Checks that the run in `parts`, continued by some steps, is one that nothing disturbed, bit for bit."""
+    last, whole = max(runs.checkpoints(parts / SECOND), default=0), parts.with_name(f"{parts.name}-whole")
+    for workdir in (parts, whole):
+        for process in start(workdir, last + 3):
+            status, output = runs.finish(process)
+            assert status == 0, output
+    assert steps(parts / SECOND) == list(range(1, last + 4))
+    for stage in (path.parent.name for path in whole.glob("*/metrics.jsonl")):
+        disturbed, undisturbed = (load_networks(workdir / stage) for workdir in (parts, whole))
+        jax.tree.map(np.testing.assert_array_equal, disturbed, undisturbed)
+        lines, others = (read_metrics(workdir / stage) for workdir in (parts, whole))
+        assert [{**line, "time": 0} for line in lines] == [{**line, "time": 0} for line in others]
+
+
+def stop(start: Start, workdir: pathlib.Path, draws: random.Random) -> str:
+    """Starts a run and tells it to stop; returns when and how."""
+    before, processes = saved(workdir), start(workdir, ENDLESS)
+    moment = wait_for_a_moment(processes, workdir, draws)
+    # Processes that have not met yet cannot tell each other.
+    chosen = processes if moment == "starting" else draws.sample(processes, draws.randrange(1, len(processes) + 1))
+    for process in chosen:
+        process.send_signal(draws.choice([signal.SIGTERM, signal.SIGINT]))
+    ends = [runs.finish(process) for process in processes]
+    outputs = "\n---\n".join(output for _, output in ends)
+    assert [status for status, _ in ends] == [INTERRUPTED] * len(processes), (moment, ends)
+    assert "Traceback" not in outputs, outputs
+    assert not any(runs.orphans(process) for process in processes)
+    assert not any(workdir.glob("*/checkpoints/*tmp*"))
+    check_intact(workdir)
+    said = "stopped and saved" in outputs
+    assert saved(workdir) >= before
+    if said:  # the log ends where the checkpoint does: nothing that was trained is lost
+        assert saved(workdir) == position(workdir) > before, (moment, outputs)
+    else:
+        assert saved(workdir)[1] in {before[1], FIRST_STEPS}, (moment, outputs)
+    return f"{moment}, {len(chosen)} of {len(processes)} signaled, {'saved' if said else 'nothing to save'}"
+
+
+def kill(start: Start, workdir: pathlib.Path, draws: random.Random) -> str:
+    """Starts a run and kills it; returns when and how."""
+    processes = start(workdir, ENDLESS)
+    moment = wait_for_a_moment(processes, workdir, draws)
+    chosen = draws.sample(processes, draws.randrange(1, len(processes) + 1))
+    for process in chosen:
+        process.kill()
+    time.sleep(draws.uniform(0, 2))  # the others wait for the killed ones, or still write a checkpoint
+    for process in processes:
+        process.kill()
+        runs.finish(process)
+    check_intact(workdir)
+    return f"{moment}, {len(chosen)} of {len(processes)} killed"
+
+
+def repeat(disturb: Callable[..., str], start: Start, folder: pathlib.Path, count: int, each: int = 10) -> None:
+    """Disturbs runs `count` times, `each` times the same one, and checks that they end as if nothing had been."""
+    for number in range(count):
+        workdir = folder / f"run-{number // each}"
+        print(number + 1, disturb(start, workdir, random.Random(f"{disturb.__name__} {number}")), saved(workdir))
+        sys.stdout.flush()
+        if number % each == each - 1 or number == count - 1:
+            check_undisturbed(start, workdir)
+
+
+@pytest.mark.slow
+def test_two_processes_are_stopped(tmp_path: pathlib.Path) -> None:
+    repeat(stop, functools.partial(start_tiny, 2), tmp_path, 3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("disturb", [stop, kill])
+def test_tiny_stages_often(tmp_path: pathlib.Path, disturb: Callable[..., str], count: int) -> None:
+    repeat(disturb, functools.partial(start_tiny, count), tmp_path, REPETITIONS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("disturb", [stop, kill])
+def test_discriminators_often(tmp_path: pathlib.Path, disturb: Callable[..., str], count: int) -> None:
+    repeat(disturb, functools.partial(start_real, count), tmp_path, REPETITIONS)
