@@ -41,7 +41,7 @@ def main(argv: Sequence[str], interruption: Interruption) -> int:
     chosen = demos if DEMO.value == "all" else {DEMO.value: demos[DEMO.value]}
     configs = {name: module.get_config(ARGUMENTS.value) for name, (module, _) in chosen.items()}
     folder = pathlib.Path(WORKDIR.value)
-    runtime.initialize_distributed()
+    runtime.initialize_distributed("off")
     interruption.connect()
     reports: dict[str, Report] = {}
     started = time.monotonic()

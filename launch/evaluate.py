@@ -140,6 +140,7 @@ def _evaluate(name: str, first: bool) -> None:
 def _request(name: str, data: ConfigDict) -> "Request":
     """Returns what to measure. Logs the metrics that are left out because their pretrained weights are missing."""
     from i2v_jax.data.registry import data_set
+    from i2v_jax.distributed import processes
     from i2v_jax.evaluation.measure import Request, available_metrics
     from i2v_jax.evaluation.protocols import get_protocol
     from i2v_jax.metrics.registry import release_name
@@ -149,7 +150,8 @@ def _request(name: str, data: ConfigDict) -> "Request":
         protocol = protocol.of_whole_videos(data.frames - 1)
     metrics = tuple(METRICS.value)
     if not metrics:
-        metrics, missing = available_metrics(protocol.metrics)
+        available, missing = processes.agree(lambda: available_metrics(protocol.metrics))
+        metrics = tuple(available)
         for message in missing:
             logger.info(message)
     if RELEASE_QUIRKS.value:

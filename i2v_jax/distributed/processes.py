@@ -11,6 +11,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import socket
 import sys
 import threading
@@ -31,6 +32,8 @@ HEARTBEAT = 20  # seconds without a sign of life after which a process counts as
 _GRACE = 10  # seconds that a process has to end by itself after another one has failed
 _FAILED = "i2v_jax/failed"  # key under which the first process that fails says why
 _FOREVER = 30 * 24 * 3600 * 1000  # milliseconds; the service takes no infinity
+
+_STATUS = re.compile(r"[A-Z_]+: ")
 
 _numbers = itertools.count()  # of agreements and barriers: the same on all processes, since all go the same way
 _watching, _leaving = threading.Event(), threading.Event()
@@ -117,7 +120,8 @@ def end_after(error: Exception) -> None:
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
-    if any(isinstance(cause, jax.errors.JaxRuntimeError) for cause in causes):
+    # XLA's errors are JaxRuntimeErrors, or ValueErrors with the name of a status, as "UNKNOWN: Gloo AllReduce failed".
+    if any(isinstance(cause, jax.errors.JaxRuntimeError) or _STATUS.match(str(cause)) for cause in causes):
         time.sleep(HEARTBEAT + _GRACE)  # if another process has failed or is gone, this one ends here
     traceback.print_exception(error)
     end(1, f"{type(error).__name__}: {error}")

@@ -29,6 +29,14 @@ def main(argv: Sequence[str]) -> None:
         if CASE.value == "hang":
             print("ready", flush=True)
             time.sleep(1000)
+        if CASE.value == "compute":
+            import jax
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("connected")
+            print("ready", flush=True)
+            while True:
+                multihost_utils.process_allgather(jax.numpy.ones(3))
 
 
 def _fail() -> None:
