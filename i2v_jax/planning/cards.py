@@ -1,7 +1,8 @@
 """The accelerators that plans are made for, with the numbers of their data sheets."""
 
 import dataclasses
-from collections.abc import Mapping
+
+from i2v_jax.training.peaks import peak_flops
 
 _GB, _GIB = 1e9, 2**30
 
@@ -13,7 +14,8 @@ class Card:
     Attributes:
       title: its name for people.
       platform: "tpu" or "cuda".
-      flops: of matrix products, by the type of the computation.
+      kind: the name that JAX gives such a device.
+      float32: the rate of matrix products in float32, as a share of that in bfloat16.
       memory: bytes that a program may use.
       bandwidth: bytes of main memory.
       link: bytes that a device sends over all of its links.
@@ -27,7 +29,8 @@ class Card:
 
     title: str
     platform: str
-    flops: Mapping[str, float]
+    kind: str
+    float32: float
     memory: float
     bandwidth: float
     link: float
@@ -38,12 +41,18 @@ class Card:
     ring: int
     sources: tuple[str, ...]
 
+    def flops(self, dtype: str) -> float:
+        """Returns the operations per second of matrix products in "bfloat16" or "float32"."""
+        peak = peak_flops(self.kind)
+        assert peak, self.kind
+        return peak * (self.float32 if dtype == "float32" else 1.0)
+
 
 # A TPU computes products of float32 arrays in one pass of bfloat16, an H100 in TensorFloat-32: both are JAX's default.
 # Memory of TPUs: what libtpu 0.0.42 allocates of. Of a GPU's memory, CUDA, cuDNN and NCCL take a part: 75 GiB are left.
 CARDS: dict[str, Card] = {
     "v5e": Card(
-        title="TPU v5e", platform="tpu", flops={"bfloat16": 197e12, "float32": 197e12},
+        title="TPU v5e", platform="tpu", kind="TPU v5 lite", float32=1.0,
         memory=15.75 * _GIB, bandwidth=819 * _GB, link=200 * _GB, network=3.125 * _GB,
         per_host=4, pod=256, axes=2, ring=16,
         sources=(
@@ -52,7 +61,7 @@ CARDS: dict[str, Card] = {
         ),
     ),
     "v5p": Card(
-        title="TPU v5p", platform="tpu", flops={"bfloat16": 459e12, "float32": 459e12},
+        title="TPU v5p", platform="tpu", kind="TPU v5", float32=1.0,
         memory=95.74 * _GIB, bandwidth=2765 * _GB, link=600 * _GB, network=6.25 * _GB,
         per_host=4, pod=8960, axes=3, ring=4,
         sources=(
@@ -61,7 +70,7 @@ CARDS: dict[str, Card] = {
         ),
     ),
     "v6e": Card(
-        title="TPU v6e", platform="tpu", flops={"bfloat16": 918e12, "float32": 918e12},
+        title="TPU v6e", platform="tpu", kind="TPU v6 lite", float32=1.0,
         memory=31.25 * _GIB, bandwidth=1600 * _GB, link=400 * _GB, network=12.5 * _GB,
         per_host=4, pod=256, axes=2, ring=16,
         sources=(
@@ -70,7 +79,7 @@ CARDS: dict[str, Card] = {
         ),
     ),
     "h100": Card(
-        title="NVIDIA H100 SXM", platform="cuda", flops={"bfloat16": 989e12, "float32": 494e12},
+        title="NVIDIA H100 SXM", platform="cuda", kind="NVIDIA H100", float32=0.5,
         memory=75 * _GIB, bandwidth=3350 * _GB, link=450 * _GB, network=50 * _GB,
         per_host=8, pod=8, axes=0, ring=0,
         sources=(

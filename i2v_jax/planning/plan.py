@@ -17,14 +17,20 @@ class Memory:
     other_state: float  # statistics of norms, singular vectors, buffers
     frozen: float  # networks of earlier stages and pretrained ones
     batch: float
-    arguments: float  # all of the above, as the compiler stores them
+    arguments: float  # those of the above that the program uses, as the compiler stores them
     temporaries: float
     results: float  # that do not replace an argument
     code: float
 
     @property
+    def held(self) -> float:
+        """What is there between two steps, too: a stage keeps networks on its devices that only its samples use."""
+        parts = (self.parameters, self.moments, self.averages, self.other_state, self.frozen, self.batch)
+        return max(self.arguments, sum(parts))
+
+    @property
     def total(self) -> float:
-        return self.arguments + self.temporaries + self.results + self.code
+        return self.held + self.temporaries + self.results + self.code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +112,7 @@ class Plan:
 
     def seconds(self, step: StepPlan) -> "Seconds":
         return Seconds(
-            step.flops / self.card.flops[self.dtype],
+            step.flops / self.card.flops(self.dtype),
             step.bytes / self.card.bandwidth,
             sum(exchange.seconds for exchange in step.exchanges),
         )
@@ -115,7 +121,7 @@ class Plan:
         """Returns traffic / arithmetic in time, with a batch to which everything grows but the traffic of the state."""
         growth = batch / self.batch
         moved = step.state_bytes + growth * (step.bytes - step.state_bytes)
-        return moved / self.card.bandwidth / (growth * step.flops / self.card.flops[self.dtype])
+        return moved / self.card.bandwidth / (growth * step.flops / self.card.flops(self.dtype))
 
     def clips_per_second(self, step: StepPlan) -> float:
         return self.batch / self.seconds(step).step

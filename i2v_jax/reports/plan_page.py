@@ -69,7 +69,7 @@ def _memory(plan: Plan) -> Table:
         row("statistics, singular vectors", "other_state"),
         row("frozen networks", "frozen"),
         row("batch", "batch"),
-        row("all of these, as they are stored", "arguments"),
+        row("all of these, as they are stored", "held"),
         row("temporaries", "temporaries"),
         row("results that replace nothing", "results"),
         row("program", "code"),
