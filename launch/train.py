@@ -58,4 +58,4 @@ def main(argv: Sequence[str], interruption: Interruption) -> int:
 
 
 if __name__ == "__main__":
-    run(main, buckets=("workdir", "config.data.dir"), resumes=True)
+    run(main, buckets=("workdir", "config.data.dir", "config.compile_cache"), resumes=True)
