@@ -220,7 +220,12 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
 
 
 def _add_checksums(root: pathlib.Path, step: int) -> None:
-    """Adds checksums to a checkpoint that is being written; Orbax calls it on process 0, before the commit."""
+    """Adds checksums to a checkpoint that is being written; Orbax calls it on process 0, before the commit.
+
+    A bucket needs none: the store keeps a checksum of each object, by which what is read and written is checked.
+    """
+    if files.is_in_bucket(root):
+        return
     (path,) = (path for path in root.iterdir() if path.name.split(".")[0] == str(step))
     write_checksums(path)
 

@@ -137,3 +137,43 @@ def test_a_job_that_is_told_to_stop_queues_again_and_goes_on(slurm: None, tmp_pa
     assert "Traceback" not in _text(log)
     assert runs.steps(folder) == list(range(1, _STEPS + 1))
     assert _field(job, "Restarts") == "2"  # a job that has finished is not queued again
+
+
+_TRAINING = """#!/bin/bash
+arguments=("$@")
+say() { echo "$1 ${arguments[-1]}" >>FOLDER/said; }
+[[ $SLURM_RESTART_COUNT ]] && { say again; exit 0; }
+trap 'say saved; exit 75' TERM
+say started
+while [[ ! -e FOLDER/end ]]; do sleep 0.1; done
+say finished
+"""
+
+
+@pytest.mark.slow
+def test_tasks_of_an_array_are_stopped_and_queued_again_alone(slurm: None, tmp_path: pathlib.Path) -> None:
+    """With a stand-in for training, which says what happens to it."""
+    log, said, python = tmp_path / "log-%a", tmp_path / "said", tmp_path / "python"
+    python.write_text(_TRAINING.replace("FOLDER", str(tmp_path)))
+    python.chmod(0o755)
+    options = ["--array=0-1", "--ntasks=1", f"--output={log}", f"--export=ALL,PYTHON={python}"]
+    arguments = [*options, "launch/slurm/train.sbatch", "--flagfile=SWEEP/%a.flags"]
+    job = _tell("sbatch", "--parsable", *arguments).strip()
+
+    def wait_for(*words: str) -> None:
+        def said_now() -> bool:
+            lines = said.read_text().splitlines() if said.exists() else []
+            assert "saved --flagfile=SWEEP/0.flags" not in lines  # nobody signalled this task
+            return set(words) <= set(lines)
+
+        _wait_until(said_now, said)
+
+    wait_for("started --flagfile=SWEEP/0.flags", "started --flagfile=SWEEP/1.flags")
+    _tell("scancel", "--signal=TERM", "--batch", f"{job}_1")  # its job has the number of the array
+    wait_for("saved --flagfile=SWEEP/1.flags")
+    _wait_until(lambda: _field(f"{job}_1", "Restarts") == "1", said)
+    _tell("scontrol", "update", f"JobId={job}_1", "StartTime=now")
+    wait_for("again --flagfile=SWEEP/1.flags")
+    (tmp_path / "end").touch()
+    wait_for("finished --flagfile=SWEEP/0.flags")
+    assert len(said.read_text().splitlines()) == 5
