@@ -77,7 +77,9 @@ def seconds_per_step(step: Step, batches: Iterator[Any], steps: int) -> float:
         metrics = step(batch)
         jax.device_get(before)
         before = metrics
-    return (time.perf_counter() - began) / steps
+    seconds = (time.perf_counter() - began) / steps
+    jax.device_get(before)
+    return seconds
 
 
 def measure(clips: Pipeline, step_ms: float, steps: int, repeats: int) -> dict[str, float]:

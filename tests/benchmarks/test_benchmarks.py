@@ -97,3 +97,10 @@ def test_training_steps(tmp_path):
 @pytest.mark.slow
 def test_convolutions():
     assert "encoder last" in benchmark("convolutions", "--repeats=1", "--only=encoder last")
+
+
+@pytest.mark.slow
+def test_device_prefetch(tmp_path):
+    benchmark("device_prefetch", "--quick", "--step_ms=5", f"--out={tmp_path / 'out.json'}")
+    (row,) = rows(tmp_path / "out.json")
+    assert row["fed"] >= 5 and row["gap_ahead"] == row["ahead"] - row["fed"]
