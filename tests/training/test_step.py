@@ -1,5 +1,7 @@
 """One step: which results of earlier updates the later ones see, and that a batch may come in parts."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,8 @@ import optax
 import pytest
 
 from i2v_jax.config import Config
-from i2v_jax.configs import fields
+from i2v_jax.configs import common, fields
+from i2v_jax.distributed import mesh as meshes
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.optimizers import make_optimizer
 from i2v_jax.training.state import TrainState
@@ -135,3 +138,21 @@ def test_every_part_and_every_step_draws_its_own_numbers():
         # Were the parts' draws the same, the mean of 2 or 4 of them would be that of one part.
         drawn.add(round(float(metrics["drawn"]), 6))
     assert len(drawn) == 3
+
+
+def test_no_row_moves_to_another_device_when_a_batch_is_divided():
+    mesh = meshes.make_mesh(common.base(32).mesh, jax.devices()[:4])
+    everywhere = meshes.replicated(mesh)
+    task = Chain()
+    params = {"a": {"w": jnp.ones((5, 4))}, "b": {"w": jnp.ones((4, 3))}}
+    statistics = {"mean": jnp.zeros(4), "count": jnp.zeros((), jnp.int32)}
+    model_state = {"a": {"statistics": statistics}, "b": {"seen": {"loss": jnp.ones(())}}}
+    optimizer = optax.with_extra_args_support(optax.adam(1e-2))
+    opt_state = {name: optimizer.init(tree) for name, tree in params.items()}
+    state = TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, {})
+    step = make_step(task, task.updates, dict.fromkeys("ab", optimizer), 0.9, 0, accumulate=2)
+    shardings = (everywhere, everywhere, meshes.batch_sharding(mesh))
+    batch = {"x": np.ones((16, 5), np.float32), "y": np.ones((16, 3), np.float32)}
+    program = jax.jit(step, in_shardings=shardings, out_shardings=everywhere).lower(state, {}, batch).compile()
+    collectives = re.findall(r"all-reduce|all-gather|all-to-all|collective-permute", program.as_text())
+    assert set(collectives) == {"all-reduce"}
