@@ -1,4 +1,4 @@
-"""What happened to a training: starts, stops and repairs, as JSON lines in `STAGE/events.jsonl`."""
+"""What happened to a training, as JSON lines in `STAGE/events.jsonl`: starts, stops, damaged checkpoints."""
 
 import contextlib
 import json

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from i2v_jax import files
 from i2v_jax.logs import logger
+from i2v_jax.training import events
 
 # The folders of a checkpoint. All but the metrics are needed to continue.
 NETWORKS, OPTIMIZER, DATA, CONFIG, METRICS = "networks", "optimizer", "data", "config", "metrics"
@@ -75,12 +76,14 @@ def set_damaged_aside(root: pathlib.Path, steps: Sequence[int]) -> int:
         if found := _metrics_damage(root / str(step)):
             moved = _move_aside(root / str(step) / METRICS, root.parent, f"{step}-{METRICS}")
             logger.warning(f"checkpoint {root / str(step)} is kept without a score ({found}): see {moved}")
+            events.record(root.parent, "score set aside", step=step, problem=found)
     for step in sorted(set(steps) - {IMPORTED}, reverse=True):
         found = damage(root / str(step), NETWORKS, OPTIMIZER, DATA, CONFIG)
         if not found:
             return step
         moved = _move_aside(root / str(step), root.parent, str(step))
         logger.warning(f"checkpoint {root / str(step)} is damaged ({found}): moved to {moved}")
+        events.record(root.parent, "checkpoint set aside", step=step, problem=found)
     return 0
 
 

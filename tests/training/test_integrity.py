@@ -10,6 +10,7 @@ import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.training.checkpoint import latest_intact_step, load_config, load_networks
+from i2v_jax.training.events import read_events
 from i2v_jax.training.writers import read_metrics
 from tests.training.tiny import tiny_trainer
 
@@ -73,6 +74,7 @@ def test_training_continues_from_the_checkpoint_before(trained, stage):
     arrays = max(checkpoint_files(stage / "checkpoints" / "6", "networks"), key=lambda path: path.stat().st_size)
     flip_a_bit(arrays)
     assert latest_intact_step(stage) == 3
+    assert read_events(stage)[-1]["event"] == "checkpoint set aside" and read_events(stage)[-1]["step"] == 6
     tiny_trainer(stage, 6).run()
     assert latest_intact_step(stage) == 6
     jax.tree.map(np.testing.assert_array_equal, load_networks(stage), load_networks(trained))
