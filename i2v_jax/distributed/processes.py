@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -22,7 +23,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, cast
 
 import jax
-from jax.sharding import Mesh
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from i2v_jax.errors import UserError
 
@@ -54,6 +58,26 @@ def summary(mesh: Mesh) -> str:
     processes = f"{len(each)} process{'es' * (len(each) > 1)} x {len(devices) // len(each)} {devices[0].device_kind}"
     axes = " ".join(f"{name}={size}" for name, size in mesh.shape.items())
     return f"{len(devices)} device{'s' * (len(devices) > 1)}: {processes}, {axes}"
+
+
+def connect(mesh: Mesh) -> None:
+    """Connects every group of devices that shares an axis, or several, of a mesh, while all processes are here.
+
+    A group connects at its first operation. On CPUs a process gives up there after 30 seconds without its peers, and in
+    a training one process may compile that much longer than another.
+    """
+    if _connection().num_processes == 1 or jax.default_backend() != "cpu":
+        return
+    wait_for_all()
+    multihost_utils.sync_global_devices("connected")
+    replicated = NamedSharding(mesh, PartitionSpec())
+    axes = [axis for axis, size in mesh.shape.items() if size > 1]
+    for count in range(1, len(axes) + 1):
+        for group in itertools.combinations(axes, count):
+            size = math.prod(mesh.shape[axis] for axis in group)
+            over_group = NamedSharding(mesh, PartitionSpec(group))
+            ones = jax.make_array_from_callback((size,), over_group, np.ones(size, np.float32).__getitem__)
+            jax.block_until_ready(jax.jit(jnp.sum, out_shardings=replicated)(ones))
 
 
 def agree(find_out: Callable[[], T]) -> T:

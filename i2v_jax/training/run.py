@@ -55,6 +55,7 @@ def train_stages(
         files.require_local(workdir, "--workdir with --profile_steps")
     mesh = make_mesh(config.mesh)
     logger.info(processes.summary(mesh))
+    processes.connect(mesh)
     preflight.check_config(config, mesh)
     if config.compile_cache:
         compile_cache.share(str(folder / "compiled") if config.compile_cache == "workdir" else config.compile_cache)
