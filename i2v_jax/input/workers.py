@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -18,11 +19,15 @@ import cv2
 from i2v_jax.errors import UserError
 
 _NOT_FOR_WORKERS = (signal.SIGINT, signal.SIGTERM)
+# The tracker removes what a process that was stopped leaves in shared memory, and need not warn of it.
+_QUIET = "ignore:resource_tracker:UserWarning"
 
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
     """Blocks signals while workers start: they inherit blocked signals, and ignore them before any arrives."""
+    if _QUIET not in sys.warnoptions:
+        sys.warnoptions.append(_QUIET)
     resource_tracker.ensure_running()  # otherwise the first worker starts it, which unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:

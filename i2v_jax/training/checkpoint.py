@@ -10,6 +10,7 @@ import operator
 import os
 import pathlib
 import traceback
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -70,9 +71,7 @@ class Checkpointer:
                 ),
                 best_fn=by_score,  # without it, metrics are not written, and a resumed run forgets the best
                 cleanup_tmp_directories=True,  # that a killed process left
-                async_options=ocp.AsyncOptions(
-                    post_finalization_callback=lambda: _add_checksums(self._folder, self._saving)
-                ),
+                async_options=_in_background(lambda: _add_checksums(self._folder, self._saving)),
             ),
         )
         self._highest_score = max(_scores(folder).values(), default=-math.inf)
@@ -211,12 +210,17 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
     args = ocp.args.Composite(
         networks=ocp.args.PyTreeSave(networks), config=ocp.args.JsonSave(json.loads(config.to_json_best_effort()))
     )
-    checksums = ocp.AsyncOptions(post_finalization_callback=lambda: _add_checksums(root, IMPORTED))
+    options = ocp.CheckpointManagerOptions(async_options=_in_background(lambda: _add_checksums(root, IMPORTED)))
     try:
-        with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(async_options=checksums)) as manager:
+        with ocp.CheckpointManager(root, options=options) as manager:
             manager.save(IMPORTED, args=args)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})", "workdir", str(root)) from error
+
+
+def _in_background(before_commit: Callable[[], None]) -> ocp.AsyncOptions:
+    # If a folder that is made in the background cannot be made, threads wait for it in vain and the process never ends.
+    return ocp.AsyncOptions(create_directories_asynchronously=False, post_finalization_callback=before_commit)
 
 
 def _add_checksums(root: pathlib.Path, step: int) -> None:

@@ -5,6 +5,7 @@ import pathlib
 import resource
 import shutil
 import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,33 @@ def test_sampling_from_a_file_that_is_not_an_image(
     done = launch("launch.sample", f"--workdir={run}", f"--image={image}", f"--out={tmp_path / 'out'}")
     assert str(image) in error_of(done)
     assert not (tmp_path / "out").exists()
+
+
+_NOT_WRITABLE = """
+import os, sys
+make = os.mkdir
+def mkdir(path, *args, **options):
+    if "orbax-checkpoint-tmp" in os.fspath(path):
+        raise PermissionError(13, os.strerror(13), os.fspath(path))
+    make(path, *args, **options)
+os.mkdir = mkdir
+from i2v_jax.launch import _app
+from tests.training.tiny import tiny_trainer
+_app.run(lambda argv: tiny_trainer(sys.argv[1], 9).run(), positional="FOLDER")
+"""
+
+
+@pytest.mark.slow
+def test_a_folder_of_checkpoints_that_cannot_be_written_ends_training(tmp_path: pathlib.Path) -> None:
+    """With the threads that Orbax would leave, it printed the error and stayed."""
+    command = [sys.executable, "-c", _NOT_WRITABLE, str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=compiling.environment(), timeout=HANG, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert str(tmp_path / "checkpoints") in error and "free some space" not in error
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,9 +43,15 @@ def start_real(count: int, workdir: pathlib.Path, steps: int) -> list[subprocess
     return runs.start_job(count, runs.train_command(f"{REAL}{steps}", workdir))
 
 
+def logged(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the log of a stage without what is measured of the machine."""
+    lines = [line for line in read_metrics(folder) if not any(name.startswith("system/") for name in line)]
+    return [{name: value for name, value in line.items() if name != "time"} for line in lines]
+
+
 def steps(folder: pathlib.Path) -> list[int]:
     """Returns the training steps in the log of a stage."""
-    return [line["step"] for line in read_metrics(folder) if not any(name.startswith("eval/") for name in line)]
+    return [line["step"] for line in logged(folder) if not any(name.startswith("eval/") for name in line)]
 
 
 def position(workdir: pathlib.Path) -> tuple[int, int]:
@@ -101,8 +108,7 @@ def check_undisturbed(start: Start, parts: pathlib.Path) -> None:
     for stage in (path.parent.name for path in whole.glob("*/metrics.jsonl")):
         disturbed, undisturbed = (load_networks(workdir / stage) for workdir in (parts, whole))
         jax.tree.map(np.testing.assert_array_equal, disturbed, undisturbed)
-        lines, others = (read_metrics(workdir / stage) for workdir in (parts, whole))
-        assert [{**line, "time": 0} for line in lines] == [{**line, "time": 0} for line in others]
+        assert logged(parts / stage) == logged(whole / stage)
 
 
 def stop(start: Start, workdir: pathlib.Path, draws: random.Random) -> str:
