@@ -38,6 +38,12 @@ def everything(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         yield from everything(path) if path.is_dir() else [path]
 
 
+def upload(folder: pathlib.Path, target: str) -> None:
+    """Copies a folder to a bucket."""
+    for path in everything(folder):
+        (files.location(target) / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
+
+
 def test_files(bucket):
     files.write_text(f"{bucket}/a/b.txt", "größer")
     files.write_bytes(files.location(bucket) / "a" / "b.txt", "größer\n".encode())
@@ -158,10 +164,7 @@ def test_prepared_data_are_read_from_a_bucket(bucket, tmp_path):
         split_options=SplitOptions(eval_fraction=0.1, test_fraction=0.1, seed=0),
         threads=2,
     )
-    for path in everything(tmp_path / "out"):
-        (files.location(f"{bucket}/prepared") / path.relative_to(tmp_path / "out").as_posix()).write_bytes(
-            path.read_bytes()
-        )
+    upload(tmp_path / "out", f"{bucket}/prepared")
     local, remote = (open_source("folder", str(place), "train") for place in (tmp_path / "out", f"{bucket}/prepared"))
     assert len(remote) == len(local)
     np.testing.assert_array_equal(remote.read(0, [0, 5, 17]), local.read(0, [0, 5, 17]))

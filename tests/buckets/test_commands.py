@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2v_jax import files
 from i2v_jax.configs import sky
 from i2v_jax.evaluation.records import read_records
-from tests.buckets.test_buckets import listing
+from tests.buckets.test_buckets import listing, upload
 from tests.launch.synthesis import launch
 from tests.sampling.random_run import write_run
 
@@ -18,7 +17,8 @@ from tests.sampling.random_run import write_run
 def test_a_model_in_a_bucket_is_evaluated_compared_and_sampled(bucket: str, tmp_path: pathlib.Path) -> None:
     config = sky.get_config("demo,runlocal")
     config.data.num_clips.update(train=4, test=4)
-    write_run(files.location(f"{bucket}/run"), config)
+    write_run(tmp_path / "run", config)
+    upload(tmp_path / "run", f"{bucket}/run")
     numbers = ("--metrics=psnr,ssim", "--clips=2", "--batch_size=2", "--shown=1", "--train_clips=0")
     evaluated = launch("launch.evaluate", f"--workdir={bucket}/run", *numbers)
     assert evaluated.returncode == 0, evaluated.stderr
