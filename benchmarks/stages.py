@@ -1,52 +1,87 @@
-"""What the training benchmark trains: configurations, clips of noise, and stages compiled as in training."""
+"""What the training benchmarks train: configurations, clips of noise, and stages compiled as in training."""
 
 import pathlib
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import torch_networks
-from i2v_jax.configs import bair, sky
+from i2v_jax.configs import bair, landscape, poking_plants, sky
 from i2v_jax.distributed import mesh as meshes
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
-from i2v_jax.pretrained.networks.lpips import LPIPS
+from i2v_jax.pretrained import weights
 from i2v_jax.tasks import control as controls
 from i2v_jax.tasks import registry
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.flow import Flow
-from i2v_jax.tasks.image_ae import ImageAE
-from i2v_jax.tasks.video_vae import VideoVAE
 from i2v_jax.torch_interop import load_torch
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import StageRun, Trainer
 
 STAGES = ("video_vae", "image_ae", "flow")
+DATA = {"bair": bair, "landscape": landscape, "poking_plants": poking_plants}
 
 
 def make_config(size: str) -> ConfigDict:
     """Returns the configuration of `demo`, `bair` (bfloat16) or `bair16` (a quarter of the channels, float32).
 
-    An epoch is one step long and the adversarial updates start in the second; couplings are those of the release, as in
-    PyTorch. `quick` is as narrow as PyTorch's group norms allow.
+    `quick` is as narrow as PyTorch's group norms allow. See `prepared`.
     """
     config = sky.get_config("demo") if size == "demo" else bair.get_config()
-    config.flow.network.scale = "exp"
-    for stage in ("video_vae", "image_ae"):
-        config[stage].adversarial_epoch = 1.0
     if size == "bair":
         config.dtype = "bfloat16"
     elif size == "bair16":
         _narrow(config, encoder=(16, 32, 64, 128, 128), temporal=(16, 16, 32, 64, 128), factor=16, batches=(2, 4, 10))
     elif size == "quick":
-        _narrow(config, encoder=(16,) * 5, temporal=(16,) * 5, factor=8, batches=(2, 2, 2))
+        _narrowest(config)
         config.flow.encode_once = True
-        config.flow.network.update(blocks=2, hidden=16)
+    return prepared(config)
+
+
+def full_config(data: str, quick: bool) -> ConfigDict:
+    """Returns the configuration of a data set of `DATA`, unchanged or, with `quick`, with narrow networks at 64x64.
+
+    Narrow networks have no pretrained distance, and encode no clips for the flow. See `prepared`.
+    """
+    config = DATA[data].get_config("size=64" if quick else "")
+    if quick and "poke" in config:
+        config.poke.update(batch_size=2)
+        config.poke.model.update(features=16, narrowest=8)
+        config.poke.temporal_discriminator.width, config.poke.patch_discriminator.width = 4, 8
+        config.poke.loss.perceptual_network = "laplacian"
+        config.data.frames = 4
+    elif quick:
+        _narrowest(config)
+        config.flow.encode_once = True
+        for stage in ("video_vae", "image_ae"):
+            config[stage].loss.perceptual_network = "laplacian"
+    return prepared(config)
+
+
+def prepared(config: ConfigDict) -> ConfigDict:
+    """Returns the configuration with adversarial updates from the second step on, and the release's couplings.
+
+    An epoch is one step long.
+    """
+    if "flow" in config:
+        config.flow.network.scale = "exp"
+        for stage in ("video_vae", "image_ae"):
+            config[stage].adversarial_epoch = 1.0
+    if "poke" in config:
+        config.poke.adversarial_step = 1
     return config
+
+
+def _narrowest(config: ConfigDict) -> None:
+    _narrow(config, encoder=(16,) * 5, temporal=(16,) * 5, factor=8, batches=(2, 2, 2))
+    config.flow.network.update(blocks=2, hidden=16)
 
 
 def _narrow(
@@ -75,35 +110,32 @@ def make_batch(config: ConfigDict, stage: str) -> dict[str, np.ndarray]:
     else:
         frames = 1 if stage == "image_ae" else config.data.frames
         batch["video"] = rng.uniform(-1.0, 1.0, (batch_size, frames, size, size, 3)).astype(np.float32)
+    if stage == "poke":
+        poke = np.zeros((batch_size, size, size, 2), np.float32)
+        poke[:, size // 2 : size // 2 + 3, size // 2 : size // 2 + 3] = (5.0, -3.0)
+        return {**batch, "poke": poke, "is_background": np.zeros(batch_size, bool)}
     values = np.repeat(controls.get(config.control).example(size), batch_size, axis=0)
     for name in controls.get(config.control).arrays:
         batch[name] = values
     return batch
 
 
-def random_lpips(task: VideoVAE | ImageAE, dtype: str) -> None:
-    """Gives the task an LPIPS with random weights, which takes as long as one with the real ones and needs no file."""
-    _, variables = load_torch("lpips", torch_networks.LPIPS().state_dict(), {})
-    module = LPIPS(dtype=dtype)
-    task.frozen = {"lpips": variables}
-    task.distance = lambda networks, a, b: module.apply(networks["lpips"], a, b)
+def random_weights(name: str) -> Any:
+    """Returns random variables of a backbone, which takes as long as with the real ones and needs no file."""
+    networks: dict[str, Callable[[], Any]] = {"lpips": torch_networks.LPIPS, "vgg19": torch_networks.VGG19}
+    return load_torch(name, networks[name]().state_dict(), {})[1]
 
 
 def make_task(config: ConfigDict, stage: str) -> Task:
-    """Returns the task of a stage, with random weights for the networks of earlier stages."""
+    """Returns the task of a stage, with random weights for backbones and for the networks of earlier stages."""
     modules = registry.build(config)
     if stage == "flow":
         return _flow_task(config, modules)
-    perceptual = config[stage].loss.perceptual_network
-    config = config.copy_and_resolve_references()
-    config[stage].loss.perceptual_network = "laplacian"  # LPIPS would require its pretrained weights
-    task = (VideoVAE if stage == "video_vae" else ImageAE)(config, modules[stage], steps_per_epoch=1)
-    if perceptual == "lpips":
-        random_lpips(task, config.dtype)
-    return task
+    with mock.patch.object(weights, "load", random_weights):
+        return registry.get(stage).task(registry.Ingredients(config, modules, trained={}, steps_per_epoch=1))
 
 
-def _flow_task(config: ConfigDict, modules: dict[str, Any]) -> Flow:
+def _flow_task(config: ConfigDict, modules: Mapping[str, Any]) -> Flow:
     frozen_modules = {"video_encoder": modules["video_vae"]["encoder"], "image_encoder": modules["image_ae"]["encoder"]}
     frozen: Networks = {}
     if not config.flow.encode_once:
@@ -115,38 +147,70 @@ def _flow_task(config: ConfigDict, modules: dict[str, Any]) -> Flow:
 
 
 class CompiledStage:
-    """The programs of a stage, made and called as the training loop makes and calls them, and how long that took."""
+    """The programs of a stage, made and called as the training loop makes and calls them, and how long that took.
 
-    def __init__(self, config: ConfigDict, stage: str, folder: pathlib.Path) -> None:
-        """`folder` would hold the checkpoints; the benchmark writes none."""
+    Attributes:
+      compile_seconds: of the initialization ("init") and of each program, by the names of its updates.
+      programs: the compiled step of each, (state, frozen, batch) -> (state, metrics).
+      state: before the next step, which donates it.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        stage: str,
+        folder: pathlib.Path | None = None,
+        *,
+        steps: Sequence[int] = (0, 1),
+        state: Any = None,
+    ) -> None:
+        """Compiles the programs that run at `steps`.
+
+        Args:
+          config: the whole configuration.
+          stage: its stage to compile.
+          folder: would hold the checkpoints; the benchmark writes none. None: a temporary one.
+          steps: 0 runs without, 1 with adversarial updates.
+          state: to begin with, of the same stage with another type or batch size; None: a new one.
+        """
         data: Pipeline = rows_pipeline(make_batch(config, stage), batch_size=config[stage].batch_size, seed=0)
+        self._temporary = tempfile.TemporaryDirectory(prefix="i2v_jax_stage_")
+        folder = folder or pathlib.Path(self._temporary.name)
         self._task, mesh = make_task(config, stage), meshes.make_mesh(config.mesh)
         self._trainer = Trainer(StageRun(stage, self._task, data, data, 2, config, folder), mesh, Interruption())
         self.compile_seconds: dict[str, float] = {}
+        self.programs: dict[str, Any] = {}
         self._batch = meshes.global_batch(make_batch(config, stage), mesh)
+        self.state = self._initial_state() if state is None else state
+        for step in steps:
+            self.compile(step)
+
+    def _initial_state(self) -> Any:
         began = time.perf_counter()
-        self._state, iterator = self._trainer.restore_or_init()
-        jax.block_until_ready(self._state)
+        state, iterator = self._trainer.restore_or_init()
+        jax.block_until_ready(state)
         self.compile_seconds["init"] = time.perf_counter() - began
         iterator.close()
-        self._programs = dict(map(self._compile, range(2)))
+        return state
 
-    def _compile(self, step: int) -> tuple[str, Any]:
-        """Returns the program that runs at that step, and its name."""
+    def compile(self, step: int) -> str:
+        """Compiles the program that runs at a step, unless it was compiled before; returns the names of its updates."""
         name = " + ".join(update.name for update in self._task.updates if update.runs_at(step))
         began = time.perf_counter()
-        program = self._trainer.compiled_step(step, self._state, self._batch)
+        self.programs[name] = self._trainer.compiled_step(step, self.state, self._batch)
         self.compile_seconds.setdefault(name, time.perf_counter() - began)
-        return name, program
+        return name
 
     def runs(self) -> dict[str, Callable[[], None]]:
         """Returns name of the updates -> a function that takes one step with them and waits for it."""
 
         def run(program: Any) -> None:
-            self._state, metrics = program(self._state, self._trainer.frozen, self._batch)
-            jax.block_until_ready((self._state, metrics))
+            self.state, metrics = program(self.state, self._trainer.frozen, self._batch)
+            jax.block_until_ready((self.state, metrics))
 
-        return {name: lambda program=program: run(program) for name, program in self._programs.items()}
+        return {name: lambda program=program: run(program) for name, program in self.programs.items()}
 
     def close(self) -> None:
+        """Ends what the trainer runs in the background."""
         self._trainer.close()
+        self._temporary.cleanup()

@@ -106,6 +106,11 @@ def interleaved(runs: Mapping[str, Run], repeats: int, patience: float = math.in
     return {name: Seconds(*zip(*pairs, strict=True)) for name, pairs in times.items()}
 
 
+def alone(run: Run, quick: bool) -> dict[str, float]:
+    """Returns the `numbers` of up to 30 calls in up to 5 seconds; `quick`: of one call. One more comes before them."""
+    return numbers(interleaved({"": run}, 1 if quick else 30, patience=5.0)[""])
+
+
 class Table:
     """Prints comparisons of PyTorch and JAX as they come and finally writes them as JSON."""
 
@@ -118,12 +123,12 @@ class Table:
 
     def add(self, name: str, kind: str, pytorch: Seconds | None, jax: Seconds, **more: float) -> None:
         """Adds a row. `pytorch` is None if it has no such network; `more` holds further numbers by name."""
-        row = {"name": name, "kind": kind, "jax": _numbers(jax), **more}
+        row = {"name": name, "kind": kind, "jax": numbers(jax), **more}
         cells = [f"{'-':>19}", _milliseconds(jax), f"{'-':>13}", f"{'-':>9}"]
         if pytorch is not None:
             ratios = pytorch.minimum / jax.minimum, pytorch.median / jax.median
             processor = pytorch.median_processor / jax.median_processor
-            row |= {"pytorch": _numbers(pytorch), "ratio": ratios, "processor_ratio": processor}
+            row |= {"pytorch": numbers(pytorch), "ratio": ratios, "processor_ratio": processor}
             cells = [_milliseconds(pytorch), cells[1], f"{ratios[0]:5.2f} / {ratios[1]:5.2f}", f"{processor:9.2f}"]
         self._rows.append(row)
         rest = "".join(f"  {key.replace('_', ' ')} {value:.3g}" for key, value in more.items())
@@ -162,7 +167,8 @@ def _milliseconds(seconds: Seconds) -> str:
     return f"{1e3 * seconds.minimum:8.1f} / {1e3 * seconds.median:8.1f}"
 
 
-def _numbers(seconds: Seconds) -> dict[str, float]:
+def numbers(seconds: Seconds) -> dict[str, float]:
+    """Returns the numbers of a row of results."""
     return {
         "min_s": seconds.minimum,
         "median_s": seconds.median,

@@ -13,11 +13,14 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks import torch_networks
 from benchmarks.torch_networks.image_autoencoder import BigGANGenerator, ClassMLP
+from benchmarks.torch_poke_step import PokeStep, PokeWeights
 from benchmarks.torch_steps import FlowStep, ImageStep, VideoStep, VideoWeights, apply_gradients, as_frames
 from benchmarks.torch_steps import kl_divergence as kl
 from i2v_jax.tasks import control as controls
+from i2v_jax.tasks.scaling import drawn_frames
 
 Runs = dict[str, Callable[[], object]]
+Adapt = Callable[[nn.Module], object]
 
 
 class LaplacianDistance(nn.Module):
@@ -43,13 +46,27 @@ class LaplacianDistance(nn.Module):
         return total + 2 ** (self.levels - 1) * rest.abs().mean((1, 2, 3))
 
 
-def make_runs(config: ConfigDict, stage: str, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
+def make_runs(
+    config: ConfigDict,
+    stage: str,
+    batch: dict[str, np.ndarray],
+    device: torch.device,
+    adapt: Adapt = lambda module: None,
+) -> Runs:
     """Returns updates, named as in the task of this package -> a function that takes one step with them.
 
     Empty if PyTorch has no such network: its image autoencoder is a ResNet-50 for images of 64 or 128 pixels.
+
+    Args:
+      config: the whole configuration.
+      stage: its stage to train.
+      batch: as this package takes it.
+      device: of the networks and the batch.
+      adapt: changes every network that no gradient of a gradient passes through, such as `nn.Module.compile`, which
+        supports none; the discriminators with a gradient penalty stay as they are.
     """
-    make = {"video_vae": _video_runs, "image_ae": _image_runs, "flow": _flow_runs}[stage]
-    return make(config, batch, device)
+    make = {"video_vae": _video_runs, "image_ae": _image_runs, "flow": _flow_runs, "poke": _poke_runs}[stage]
+    return make(config, batch, device, adapt)
 
 
 class _FlopCount(TorchDispatchMode):
@@ -85,10 +102,10 @@ def _video_encoder(config: ConfigDict) -> torch_networks.VideoEncoder:
 
 
 def _distance(name: str) -> nn.Module:
-    return torch_networks.LPIPS() if name == "lpips" else LaplacianDistance()
+    return {"lpips": torch_networks.LPIPS, "vgg19": torch_networks.VGGDistance, "laplacian": LaplacianDistance}[name]()
 
 
-def _video_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
+def _video_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device, adapt: Adapt) -> Runs:
     stage = config.video_vae
     decoder, temporal, loss = stage.decoder, stage.temporal_discriminator, stage.loss
     modules = {
@@ -100,9 +117,15 @@ def _video_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.
         "patch": torch_networks.PatchDiscriminator(ndf=stage.patch_discriminator.width),
         "lpips": _distance(loss.perceptual_network),
     }
+    for name in ("encoder", "decoder", "patch", "lpips"):
+        adapt(modules[name])
     weights = VideoWeights(recon=loss.reconstruction, percep=loss.perceptual, kl=loss.kl)
-    step = VideoStep(**{name: module.to(device) for name, module in modules.items()}, weights=weights)
     video = _channels_first(batch["video"], device)
+    step = VideoStep(
+        **{name: module.to(device) for name, module in modules.items()},
+        weights=weights,
+        spatial_frames=drawn_frames(loss.spatial_frames, len(video), stage),
+    )
 
     def pretraining() -> None:
         noise = torch.randn(video.shape[0], decoder.z_dim, device=device)
@@ -115,7 +138,7 @@ def _video_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.
     return {"pretraining": pretraining, "discriminators + generator": lambda: step(video)}
 
 
-def _image_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
+def _image_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device, adapt: Adapt) -> Runs:
     stage, size = config.image_ae, config.data.size
     if stage.encoder.depth != "resnet50" or size not in (64, 128):
         return {}
@@ -125,6 +148,8 @@ def _image_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.
     autoencoder.decoder.decoder = BigGANGenerator(size, z_dim, stage.decoder.channels)
     patch = torch_networks.PatchDiscriminator(ndf=stage.patch_discriminator.width).to(device)
     lpips = _distance(stage.loss.perceptual_network).to(device)
+    for module in (autoencoder, patch, lpips):
+        adapt(module)
     step = ImageStep(autoencoder.to(device), patch, lpips, w_kl=stage.loss.kl)
     images = _channels_first(batch["video"][:, 0], device)
 
@@ -137,7 +162,7 @@ def _image_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.
     return {"pretraining": pretraining, "generator + discriminator": lambda: step(images)}
 
 
-def _flow_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device) -> Runs:
+def _flow_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device, adapt: Adapt) -> Runs:
     fields, embedding = config.flow.network, config.image_ae.encoder.z_dim
     control = controls.get(config.control)
     flow = torch_networks.ConditionalFlow(
@@ -149,7 +174,10 @@ def _flow_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.d
         hidden_depth=fields.depth,
     )
     images = torch_networks.ImageEncoder(embedding, config.image_ae.encoder.norm)
-    step = FlowStep(flow.to(device), _video_encoder(config).to(device), images.to(device))
+    videos = _video_encoder(config)
+    for module in (flow, videos, images):
+        adapt(module)
+    step = FlowStep(flow.to(device), videos.to(device), images.to(device))
     if not config.flow.encode_once:
         video = _channels_first(batch["video"], device)
         return {"likelihood": lambda: step(video)}
@@ -161,3 +189,27 @@ def _flow_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.d
         step.update(mean + torch.randn_like(mean) * torch.exp(0.5 * logvar), condition)
 
     return {"likelihood": likelihood}
+
+
+def _poke_runs(config: ConfigDict, batch: dict[str, np.ndarray], device: torch.device, adapt: Adapt) -> Runs:
+    stage, loss, frames = config.poke, config.poke.loss, config.data.frames - 1
+    video, poke = (_channels_first(batch[name], device) for name in ("video", "poke"))
+    model = torch_networks.PokeModel(
+        config.data.size, stage.model.features, stage.model.min_spatial_size, frames, stage.model.narrowest
+    )
+    distance = _distance(loss.perceptual_network)
+    for module in (model.shape_enc, model.dynamics_enc, model.fusion_block, model.dec, distance):
+        adapt(module)
+    terms = ("perceptual", "latent", "spatial", "temporal", "feature_matching", "spatial_penalty", "temporal_penalty")
+    step = PokeStep(
+        model=model.to(device),
+        temporal=torch_networks.PokeTemporalDiscriminator(frames, stage.temporal_discriminator.width).to(device),
+        patch=torch_networks.PokePatchDiscriminator(stage.patch_discriminator.width).to(device),
+        distance=distance.to(device),
+        weights=PokeWeights(**{name: loss[name] for name in terms}),
+        spatial_frames=drawn_frames(loss.spatial_frames, len(video), stage),
+    )
+    return {
+        "static + dynamic": lambda: step(video, poke, adversarial=False),
+        "static + dynamic_adversarial + discriminators": lambda: step(video, poke, adversarial=True),
+    }

@@ -98,7 +98,7 @@ def as_frames(video: Tensor) -> Tensor:
     return video.transpose(1, 2).flatten(0, 1)
 
 
-def random_crop(target: Tensor, length: int = 12, num_frames: int = 20) -> Crop:
+def random_crop(target: Tensor, num_frames: int, length: int = 12) -> Crop:
     batch, frames = target.shape[0], target.shape[2]
     start = int(torch.randint(frames - length + 1, ()))
     return Crop(slice(start, start + length), torch.randint(batch * frames, (num_frames,), device=target.device))
@@ -116,7 +116,9 @@ class VideoStep:
         patch: PatchDiscriminator,
         lpips: LPIPS,
         weights: VideoWeights,
+        spatial_frames: int = 20,
     ) -> None:
+        self.spatial_frames = spatial_frames
         self.encoder, self.decoder, self.temporal, self.patch = encoder, decoder, temporal, patch
         self.lpips = lpips.eval().requires_grad_(False)
         self.weights = weights
@@ -175,7 +177,7 @@ class VideoStep:
     def __call__(self, video: Tensor) -> Losses:
         noise = torch.randn(video.shape[0], self.decoder.fc.in_features, device=video.device)
         generated = self.generate(video, noise)
-        crop = random_crop(generated.target)
+        crop = random_crop(generated.target, self.spatial_frames)
 
         temporal = self.temporal_losses(generated, crop)
         apply_gradients(self.temporal_optimizer, temporal.pop("total"))

@@ -17,6 +17,9 @@ class ActNorm(nn.Module):
         self.loc = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.register_buffer("initialized", torch.tensor(0, dtype=torch.uint8))
+        self.ready = (
+            False  # as `initialized`, which takes a GPU a synchronization to read and torch.compile a new graph
+        )
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
@@ -30,8 +33,10 @@ class ActNorm(nn.Module):
         return self.loc.view(shape), self.scale.view(shape)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.training and not self.initialized:
-            self.initialize(x)
+        if self.training and not self.ready:
+            if not self.initialized:
+                self.initialize(x)
+            self.ready = True
         loc, scale = self._parameters_like(x)
         positions = x[0, 0].numel()
         log_det = positions * self.scale.abs().log().sum()

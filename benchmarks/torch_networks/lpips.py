@@ -1,4 +1,4 @@
-"""VGG16 features and the LPIPS distance built on them."""
+"""VGG features, and the distances built on them: LPIPS and the poke paper's."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 
 VGG16_WIDTHS = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
+VGG19_WIDTHS = (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4)
 # Indices of VGG16's layers after which LPIPS reads a feature map: relu1_2, 2_2, 3_3, 4_3, 5_3.
 SLICE_ENDS = (4, 9, 16, 23, 30)
+# Indices of VGG19's layers that the poke paper's distance reads: relu1_2, 2_2, 3_2, 4_2, 5_2.
+VGG19_LAYERS = (3, 8, 13, 22, 31)
 NORM_EPS = 1e-10
 
 
@@ -23,12 +26,12 @@ def vgg_layers(widths: Sequence[int | str]) -> list[nn.Module]:
     return layers
 
 
-class VGG16(nn.Module):
+class VGG(nn.Module):
     """Images -> the output of every ReLU, by the index of its layer."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int | str]) -> None:
         super().__init__()
-        self.features = nn.Sequential(*vgg_layers(VGG16_WIDTHS))
+        self.features = nn.Sequential(*vgg_layers(widths))
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         outputs = {}
@@ -37,6 +40,16 @@ class VGG16(nn.Module):
             if isinstance(layer, nn.ReLU):
                 outputs[index] = x
         return outputs
+
+
+class VGG16(VGG):
+    def __init__(self) -> None:
+        super().__init__(VGG16_WIDTHS)
+
+
+class VGG19(VGG):
+    def __init__(self) -> None:
+        super().__init__(VGG19_WIDTHS)
 
 
 class SlicedVGG16(nn.Module):
@@ -103,3 +116,19 @@ class LPIPS(nn.Module):
             difference = (unit_normalize(x) - unit_normalize(y)).square()
             distance = distance + getattr(self, f"lin{index}")(difference).mean((1, 2, 3))
         return distance
+
+
+class VGGDistance(nn.Module):
+    """Distance [B] of images [B, 3, H, W] in [-1, 1]: L1 of normalized pixels and VGG19 features. Use it frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scaling_layer = ScalingLayer()
+        self.vgg = VGG19()
+        self.vgg.features = self.vgg.features[: VGG19_LAYERS[-1] + 1]
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        a, b = self.scaling_layer(a), self.scaling_layer(b)
+        maps_a, maps_b = self.vgg(a), self.vgg(b)
+        pairs = [(a, b), *((maps_a[layer], maps_b[layer]) for layer in VGG19_LAYERS)]
+        return torch.stack([(x - y).abs().mean((1, 2, 3)) for x, y in pairs]).sum(0)

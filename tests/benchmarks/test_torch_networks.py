@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks import torch_networks as networks  # noqa: E402
+from benchmarks.torch_poke_step import PokeStep, PokeWeights  # noqa: E402
 from benchmarks.torch_steps import Crop, FlowStep, ImageStep, VideoStep, VideoWeights, gradient_penalty  # noqa: E402
 from tests.reference.fixtures import load  # noqa: E402
 
@@ -206,6 +207,74 @@ def test_vgg16():
         assert_output(fixture, f"layer_{index}/sample", features.flatten()[::stride][:97])
 
 
+def make_poke_model(config):
+    return networks.PokeModel(config["image_size"], config["nf_deep"], config["min_spatial_size"], config["frames"])
+
+
+def test_poke_model():
+    model, fixture = load_network(make_poke_model(load("poke_model_64", with_state=False).config), "poke_model_64")
+    inputs, stride = tensors(fixture), fixture.config["image_stride"]
+    video = model(inputs["start_frame"], inputs["poke"])
+    (video * inputs["cotangent"]).mean().backward()
+    assert_output(fixture, "video", video[..., ::stride, ::stride])
+    assert_output(fixture, "video_std_per_frame", video.std((2, 3, 4)))
+    # Instance norm removes whatever the bias before it adds.
+    vanishing = tuple(f"{name}.conv.bias" for name in ("conv1", "conv2", "res_conv"))
+    blocks = tuple(f"{name}.{index}.conv.bias" for name in ("blocks", "model") for index in range(3))
+    assert_gradient_norms(fixture, model, vanishing=(*vanishing, *blocks))
+    with torch.no_grad():
+        reconstruction = model.dec(model.shape_enc(inputs["start_frame"]))
+    assert_output(fixture, "reconstruction", reconstruction[..., ::stride, ::stride])
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "weight"),
+    [
+        ("poke_patch_discriminator", networks.PokePatchDiscriminator, 1.0),
+        ("poke_temporal_discriminator_64", lambda: networks.PokeTemporalDiscriminator(frames=10), 0.1),
+    ],
+)
+def test_poke_discriminators(name, make, weight):
+    model, fixture = load_network(make(), name)
+    (inputs,) = tensors(fixture).values()
+    inputs.requires_grad_(True)
+    logits, maps = model(inputs)
+    (slope,) = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
+    penalty = slope.square().sum() / len(inputs)
+    (logits.mean() + weight * penalty).backward()
+    assert_output(fixture, "logits", logits)
+    assert_output(fixture, "gradient_penalty", penalty)
+    for index, features in enumerate(maps):
+        assert list(features.shape) == fixture.outputs[f"feature_map_{index}/shape"].tolist()
+        assert_output(fixture, f"feature_map_{index}/mean_abs", features.abs().mean())
+    assert_gradient_norms(fixture, model, vanishing=tuple(f"layers.{index}.bias" for index in range(3)))
+
+
+@pytest.mark.long
+def test_poke_training_losses():
+    fixture = load("poke_training_losses_64")
+    sources = fixture.config["weights"]
+    model, _ = load_network(make_poke_model(load(sources["model"], with_state=False).config), sources["model"])
+    vgg, _ = load_network(networks.VGG19(), sources["vgg19"])
+    distance = networks.VGGDistance().double()
+    distance.vgg.load_state_dict(vgg.state_dict(), strict=False)  # without the layers that the distance does not read
+    step = PokeStep(
+        model=model,
+        temporal=networks.PokeTemporalDiscriminator(frames=2, width=2).double(),
+        patch=networks.PokePatchDiscriminator(width=2).double(),
+        distance=distance,
+        weights=PokeWeights(),
+    )
+    inputs = tensors(fixture)
+    video, poke = channels_first(inputs["video"]), inputs["poke"]
+    model.frames = video.shape[2] - 1
+    static, (losses, _) = step.static_loss(video[:, :, 0]), step.dynamic_losses(video, poke)
+    assert_output(fixture, "loss/static_reconstruction", static)
+    names = {"perceptual": "perceptual_dynamics", "latent": "latent_dynamics", "loss": "dynamics"}
+    for ours, theirs in names.items():
+        assert_output(fixture, f"loss/{theirs}", losses[ours])
+
+
 @pytest.mark.long
 def test_video_training_losses():
     fixture = load("cvae_training_losses_bair")
@@ -307,3 +376,20 @@ def test_flow_step_lowers_the_loss_and_keeps_the_encoders():
     assert losses[-1] < losses[0]
     assert not parameters_changed(encoder, before[0])
     assert not parameters_changed(images, before[1])
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_poke_step_updates_its_networks(adversarial):
+    torch.manual_seed(0)
+    modules = {
+        "model": networks.PokeModel(32, features=8, min_spatial_size=8, frames=2, narrowest=4),
+        "temporal": networks.PokeTemporalDiscriminator(frames=2, width=2),
+        "patch": networks.PokePatchDiscriminator(width=2),
+    }
+    before = {name: snapshot(module) for name, module in modules.items()}
+    step = PokeStep(**modules, distance=networks.VGGDistance(), weights=PokeWeights(), spatial_frames=2)
+    losses = step(torch.rand(1, 3, 3, 32, 32) * 2 - 1, torch.rand(1, 2, 32, 32), adversarial)
+    assert all(torch.isfinite(value) for value in losses.values())
+    for name, module in modules.items():
+        assert parameters_changed(module, before[name]) == (adversarial or name == "model"), name
+        assert all(parameter.requires_grad for parameter in module.parameters())
