@@ -31,6 +31,14 @@ dnn_version_info { major: 9 minor: 10 patch: 0 }
 runtime_version { major: 12 minor: 9 patch: 0 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
+# libtpu looks for the metadata server of this machine, its type and its neighbors, and for other processes that use the
+# TPU; it complains where there are none. What it compiles for is the topology, whatever these say.
+_NO_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +77,8 @@ def open_topology(name: str) -> Topology:
 
 
 def _tpu(name: str) -> Sequence[jax.Device]:
-    # libtpu looks for a TPU and its metadata server, then for other processes that use the TPU.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    for variable, value in _NO_TPU.items():
+        os.environ.setdefault(variable, value)
     try:
         return topologies.get_topology_desc(platform="tpu", topology_name=name).devices
     except (jax.errors.JaxRuntimeError, ValueError) as error:
