@@ -120,7 +120,8 @@ def _scaling(plans: dict[tuple[str, str, str], "Plan"]) -> list[str]:  # noqa: F
                 for each in (scale(plan, devices, data.frames, data.size) for devices in DEVICES)
             ]  # fmt: skip
             step = " + ".join(plan.steps[-1].updates)
-            tables += [f"## {spec}, {stage} on {plan.card.title}", f"Steps of {step}.", Table(header, tuple(rows)).markdown()]
+            title = f"## {spec}, {stage} on {plan.card.title}"
+            tables += [title, f"Steps of {step}.", Table(header, tuple(rows)).markdown()]
     return tables or ["Nothing is computed yet."]
 
 
