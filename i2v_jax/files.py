@@ -34,7 +34,7 @@ def location(path: PathLike) -> pathlib.Path:
       UserError: `path` is at another URL, or in a bucket and gcsfs is not installed.
     """
     if not is_in_bucket(path):
-        require_local(path)
+        require_local(path, or_bucket=True)
         return pathlib.Path(path)
     _require_gcsfs(path)
     from etils import epath
@@ -191,16 +191,18 @@ def remove_folder(path: pathlib.Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def require_local(path: PathLike, name: str = "") -> None:
+def require_local(path: PathLike, name: str = "", *, or_bucket: bool = False) -> None:
     """Raises UserError if `path` is in a bucket or at another URL: `pathlib` takes gs://BUCKET for a folder `gs:`.
 
     Args:
       path: what was given as a path.
       name: the flag or environment variable that it is the value of.
+      or_bucket: whether it may be in a bucket that `location` takes, for the message.
     """
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", os.fspath(path)):
         given = f"{name}={path}" if name else path
-        raise UserError(f"{given}: only local files and folders can be given here", name.lstrip("-"), str(path))
+        allowed = f"local paths and {_BUCKET}BUCKET/..." if or_bucket else "local files and folders"
+        raise UserError(f"{given}: only {allowed} can be given here", name.lstrip("-"), str(path))
 
 
 def cache_dir() -> pathlib.Path:

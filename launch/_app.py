@@ -83,10 +83,11 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool, buckets: Collectio
     if others and not takes_positional:
         raise UserError(_unexpected(others))
     for name, path in _paths(others):
-        if name.lstrip("-") in buckets and files.is_in_bucket(path):
+        or_bucket = name.lstrip("-") in buckets
+        if or_bucket and files.is_in_bucket(path):
             files.require_bucket(path, name)
         else:
-            files.require_local(path, name)
+            files.require_local(path, name, or_bucket=or_bucket)
     return [program, *others]
 
 
