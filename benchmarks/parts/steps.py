@@ -135,7 +135,9 @@ class Bench:
         return {**timing.alone(run, self._quick), **compile_seconds, **memory}
 
     def _compile(self, module: nn.Module) -> None:
-        torch._functorch.config.donated_buffer = False  # the adaptive weight walks back through one graph three times
+        import torch._functorch.config as functorch
+
+        functorch.donated_buffer = False  # the adaptive weight walks back through one graph three times
         module.compile(backend="aot_eager" if self._quick else "inductor")
 
     def _derive(self, part: str, workload: Workload) -> None:
