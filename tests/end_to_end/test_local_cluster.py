@@ -12,6 +12,7 @@ import pytest
 
 from i2v_jax.training.checkpoint import load_networks
 from i2v_jax.training.writers import read_metrics
+from i2v_jax.workdir import read_workdir
 from tests import compiling
 from tests.end_to_end import runs
 from tests.launch.synthesis import ROOT
@@ -71,18 +72,19 @@ def alone(tmp_path_factory: pytest.TempPathFactory):
 
 def _values(folder: pathlib.Path) -> list[dict[str, float]]:
     """Returns the losses and held-out metrics of a log, without gradient norms, which jump with a ReLU."""
-    return [
-        {name: value for name, value in line.items() if name != "time" and not name.startswith("gradient_norm")}
-        for line in read_metrics(folder)
+    left_out = ("time", "gradient_norm", "system/")
+    lines = [
+        {name: value for name, value in line.items() if not name.startswith(left_out)} for line in read_metrics(folder)
     ]
+    return [line for line in lines if len(line) > 1]  # others have only their step
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("layout", _LAYOUTS, ids="{0[0]}x{0[1]}".format)
 @pytest.mark.parametrize("name", _SPECS)
 def test_processes_train_like_one(name: str, layout: tuple[int, int], alone, tmp_path: pathlib.Path) -> None:
-    """Metrics agree within the float32 that they are written in. Adam moves a parameter by about the learning rate,
-    1e-4 or more, in a step: with a row of the batch missing or twice, parameters would differ by that.
+    """Metrics agree within float32, in which some of them are computed. An optimizer moves a parameter by about the
+    learning rate in each step: with a row of the batch missing or twice, parameters would differ by that.
     """
     stage, one = name.partition("_encoded")[0], alone(name)
     for needed in _NEEDS.get(name, ()):
@@ -95,7 +97,8 @@ def test_processes_train_like_one(name: str, layout: tuple[int, int], alone, tmp
     for line, other in zip(lines, others, strict=True):
         assert other == pytest.approx(line, rel=1e-6, abs=1e-6), line["step"]
     params, other_params = (load_networks(folder / stage)["params"] for folder in (one, tmp_path))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-7), params, other_params)
+    hundredth = read_workdir(one)[stage].optimizer.learning_rate / 100
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=hundredth), params, other_params)
 
 
 @pytest.mark.long
