@@ -18,7 +18,7 @@ NETWORKS, OPTIMIZER, DATA, CONFIG, METRICS = "networks", "optimizer", "data", "c
 IMPORTED = 0  # the step of a checkpoint that was imported
 _NAME = "checksums.json"
 # Orbax writes these again when it commits a checkpoint, after its checksums are written.
-_WRITTEN_LATER = {"_CHECKPOINT_METADATA", "commit_success.txt"}
+_WRITTEN_LATER = {"_CHECKPOINT_METADATA", "commit_success.txt", _NAME}
 _CHUNK = 2**24  # bytes
 
 
