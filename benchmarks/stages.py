@@ -52,7 +52,7 @@ def full_config(data: str, quick: bool) -> ConfigDict:
     """
     config = DATA[data].get_config("size=64" if quick else "")
     if quick and "poke" in config:
-        config.poke.update(batch_size=2)
+        config.poke.update(batch_size=2, reference_batch=2)
         config.poke.model.update(features=16, narrowest=8)
         config.poke.temporal_discriminator.width, config.poke.patch_discriminator.width = 4, 8
         config.poke.loss.perceptual_network = "laplacian"
