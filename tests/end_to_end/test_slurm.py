@@ -130,7 +130,8 @@ def test_a_job_that_is_told_to_stop_queues_again_and_goes_on(slurm: None, tmp_pa
         stopped = runs.checkpoints(folder)[-1]
         assert wanted <= stopped == runs.steps(folder)[-1] < _STEPS
         assert f"image_ae: stopped and saved after step {stopped} of" in _text(log)
-        _tell("scontrol", "update", f"JobId={job}", "StartTime=now")  # it would wait for two minutes
+        # It would wait for two minutes; SLURM refuses one that starts in the second in which it was ended.
+        _tell("scontrol", "update", f"JobId={job}", "StartTime=now+5")
     _wait_until(lambda: _field(job, "JobState") in _ENDED, log)
     assert _field(job, "ExitCode") == "0:0", _text(log)
     assert f"after step {stopped} of {_STEPS}" in _text(log)
@@ -172,7 +173,7 @@ def test_tasks_of_an_array_are_stopped_and_queued_again_alone(slurm: None, tmp_p
     _tell("scancel", "--signal=TERM", "--batch", f"{job}_1")  # its job has the number of the array
     wait_for("saved --flagfile=SWEEP/1.flags")
     _wait_until(lambda: _field(f"{job}_1", "Restarts") == "1", said)
-    _tell("scontrol", "update", f"JobId={job}_1", "StartTime=now")
+    _tell("scontrol", "update", f"JobId={job}_1", "StartTime=now+5")
     wait_for("again --flagfile=SWEEP/1.flags")
     (tmp_path / "end").touch()
     wait_for("finished --flagfile=SWEEP/0.flags")
