@@ -42,6 +42,8 @@ def bytes_of(executed: Executed, program: Program) -> int:
             return 2 * _moved(operands[1])
         case "fusion":
             return _fusion_bytes(instruction, operands, program.computations[instruction.called[0]])
+        case "slice-start":  # its result names the array, the slice and what waits for it
+            return instruction.shapes[len(operands)].bytes + instruction.shapes[len(operands)].moved_bytes
         case "copy-start":  # its result names both arrays
             return _moved(operands[0]) + instruction.shapes[0].moved_bytes
         case "custom-call" if "conv" in instruction.target:  # the last result is the library's work space

@@ -71,3 +71,14 @@ def test_traffic_leaves_out_what_stays_on_the_chip():
     # b is read, to be copied onto the chip; a is read and what it gathers is written; `beside` reads and writes as much
     # as b has; the result is written
     assert traffic.moved_bytes(text.parse(TPU)) == b + a + (b + b) + gathered + b
+
+
+def test_a_slice_that_is_fetched_ahead_moves_only_itself():
+    program = text.parse(
+        "ENTRY %main (a: f32[8,256,128]) -> f32[1,256,128] {\n"
+        "  %a = f32[8,256,128]{2,1,0:T(8,128)} parameter(0)\n"
+        "  %s = ((f32[8,256,128]{2,1,0:T(8,128)}), f32[1,256,128]{2,1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%a)\n"
+        "  ROOT %d = f32[1,256,128]{2,1,0:T(8,128)S(1)} slice-done(%s)\n"
+        "}\n"
+    )
+    assert traffic.moved_bytes(program) == 256 * 128 * 4
