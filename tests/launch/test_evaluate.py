@@ -93,7 +93,7 @@ _COPIES = """
 from i2v_jax.evaluation.evaluated_model import EvaluatedModel
 EvaluatedModel.sample = lambda self, clips, numbers, seed, samples, frames: clips["video"][:, None, 1:1 + frames]
 from launch import _app, evaluate
-_app.run(evaluate.main)
+_app.run(evaluate.main, resumes=True)
 """
 
 
