@@ -147,6 +147,10 @@ class Trainer:
                 evaluates, previews = self._is_due("evaluate_every", done), self._is_due("preview_every", done)
                 if evaluates or previews or self._is_due("checkpoint_every", done) or stopped:
                     seen |= watch.flush()  # so that what follows is not timed with the step
+                logged = {step: values for step, values in seen.items() if self._is_due("log_every", step)}
+                if writer:  # before the checkpoint: a run that continues from it has the lines of all its steps
+                    for step, values in logged.items():
+                        writer.write(step, values)
                 if evaluates:
                     with throughput.aside("evaluate"):
                         held_out = self._run_evaluation(state, done, writer)
@@ -159,9 +163,8 @@ class Trainer:
                     with throughput.aside("save"):
                         self._checkpointer.save(state, iterator.get_state(), self._stage.config, held_out)
                 throughput.end_steps(len(seen))
-                logged = {step: values for step, values in seen.items() if self._is_due("log_every", step)}
                 if writer and logged:
-                    self._log(writer, logged, progress)
+                    self._report(writer, logged, progress)
                 if writer and saving:
                     writer.flush()
                 progress.update()
@@ -169,10 +172,9 @@ class Trainer:
                     return False
         return True
 
-    def _log(self, writer: MetricWriter, metrics: Mapping[int, Mapping[str, float]], progress: tqdm.tqdm) -> None:
-        """Writes the metrics of some steps, and the throughput since those that were written before."""
-        for step, values in metrics.items():
-            writer.write(step, values)
+    def _report(self, writer: MetricWriter, metrics: Mapping[int, Mapping[str, float]], progress: tqdm.tqdm) -> None:
+        """Writes the throughput since the last report, and shows it with the latest of `metrics`, by step."""
+        step, values = max(metrics.items(), key=lambda item: item[0])
         report = self._throughput.report()
         writer.write(step, report, prefix="system/")
         terms = [f"{name}={value:.4g}" for name, value in values.items() if not name.startswith("gradient_norm")]
