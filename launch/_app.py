@@ -47,6 +47,12 @@ def run(
     try:
         runtime.configure_platform()
         app.run(main, flags_parser=functools.partial(_parse_flags, takes_positional=bool(positional), buckets=buckets))
+    except SystemExit as done:
+        if resumes:
+            from i2v_jax.distributed import processes
+
+            processes.leave(done.code)
+        raise
     except UserError as error:
         _end(2, f"error: {error}")
     except KeyboardInterrupt:

@@ -41,6 +41,7 @@ _STATUS = re.compile(r"[A-Z_]+: ")
 
 _numbers = itertools.count()  # of agreements and barriers: the same on all processes, since all go the same way
 _watching, _leaving = threading.Event(), threading.Event()
+_threads: list[threading.Thread] = []  # the one that watches
 _told: list[dict[str, Any]] = []  # what another process said when it failed
 
 
@@ -134,6 +135,18 @@ def end(status: int, message: str) -> NoReturn:
     _exit(status)
 
 
+def leave(status: Any) -> None:
+    """Ends several processes that are done, with the `code` of a SystemExit. A single process only returns.
+
+    It does not wait for Python to take down what others' threads may still use: a process was seen to crash there.
+    """
+    if not _threads:
+        return
+    _stop()
+    jax.distributed.shutdown()
+    _exit(status if isinstance(status, int) else int(status is not None))
+
+
 def end_after(error: Exception) -> None:
     """Ends several processes, with status 1, because of an error in the program of this one. Prints its traceback.
 
@@ -161,9 +174,9 @@ def disconnect() -> None:
 def watch() -> None:
     """Ends this process soon after another one says that it failed, from now on."""
     if _connection().num_processes > 1:
-        watching = threading.Thread(target=_watch, daemon=True)
-        watching.start()
-        atexit.register(_stop, watching)  # which runs before jax ends the connection
+        _threads.append(threading.Thread(target=_watch, daemon=True))
+        _threads[0].start()
+        atexit.register(_stop)  # which runs before jax ends the connection
 
 
 def lost() -> None:
@@ -207,9 +220,10 @@ def _watch() -> None:
                 _exit(failure["status"])
 
 
-def _stop(watching: threading.Thread) -> None:
+def _stop() -> None:
     _leaving.set()
-    watching.join()
+    for thread in _threads:
+        thread.join()
 
 
 def _exit(status: int) -> NoReturn:
