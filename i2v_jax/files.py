@@ -218,7 +218,7 @@ def cache_dir() -> pathlib.Path:
 
 def _require_gcsfs(path: PathLike) -> None:
     if importlib.util.find_spec("gcsfs") is None:
-        raise UserError(f"{path}: paths in a bucket need gcsfs: pip install gcsfs", value=str(path))
+        raise UserError(f"{path}: paths in a bucket need gcsfs: pip install gcsfs", "gcsfs", str(path))
 
 
 def _first_line(error: Exception) -> str:

@@ -138,7 +138,7 @@ def end(status: int, message: str) -> NoReturn:
 def leave(status: Any) -> None:
     """Ends several processes that are done, with the `code` of a SystemExit. A single process only returns.
 
-    It does not wait for Python to take down what others' threads may still use: a process was seen to crash there.
+    It skips Python's own shutdown, during which a process was seen to crash after its work was saved.
     """
     if not _threads:
         return

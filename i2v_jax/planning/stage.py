@@ -78,7 +78,7 @@ def _pipeline(config: ConfigDict, name: str) -> Pipeline:
 
 @dataclasses.dataclass(frozen=True)
 class _NoVideos:
-    """A `VideoSource` of videos that cannot be read."""
+    """A `VideoSource` that only says how many videos there are, and how long they are: a plan reads none of them."""
 
     label_names: tuple[str, ...]
     videos: int

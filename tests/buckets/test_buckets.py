@@ -84,8 +84,9 @@ def test_a_new_folder_in_a_bucket(bucket):
 
 def test_gcsfs_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="gcsfs"):
+    with pytest.raises(UserError) as raised:
         files.location("gs://bucket/run")
+    assert (raised.value.field, raised.value.value) == ("gcsfs", "gs://bucket/run")
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/run", "https://host/run", pathlib.Path("gs://bucket/run")])

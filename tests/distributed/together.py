@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _fail() -> None:
-    raise UserError("no such thing", "thing", 3)
+    raise UserError("invalid value for thing: 3", "thing", 3)
 
 
 if __name__ == "__main__":
