@@ -1,14 +1,17 @@
 """Finding videos in a user's folders, and assigning them to splits."""
 
+import contextlib
 import dataclasses
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import SPLITS
-from i2v_jax.input.videos import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from i2v_jax.input.videos import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_files, natural_key
 
 WHOLE = (0.0, 1.0)
 _SPLIT_FOLDERS = {
@@ -22,25 +25,66 @@ _SPLIT_FOLDERS = {
 _SIDE_FILES = (".txt", ".csv", ".json", ".md", ".xml", ".yaml", ".pkl")
 
 
+class Inside(Protocol):
+    """Where a video is inside a file that holds more than it: a member of an archive, records, a part of a picture.
+
+    Implementations are picklable and have a `repr` that tells their videos apart.
+    """
+
+    def take_out(self, path: Path, folder: Path) -> Path:
+        """Writes the video into a folder.
+
+        Args:
+            path: the file that holds the video.
+            folder: an empty folder.
+
+        Returns:
+            a video file in it, or a folder whose images are the frames, with the files of its labels.
+
+        Raises:
+            UserError: the video cannot be read; the message is the reason.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
 class RawVideo:
     """A video before preparation, or a part of one."""
 
     name: str  # unique: the path below the raw folder; parts of a video append something
-    path: Path  # a video file, or a folder whose images are the frames
+    path: Path  # a video file, a folder whose images are the frames, or the file that the video is inside of
     split: str = "train"  # the split of the authors; `divide` may hold out some videos of "train"
     group: str = ""  # videos of a group are never in different splits; empty: the video is a group
     object: str = ""  # the object that it shows, if several videos show it; empty: its own
     part: tuple[float, float] = WHOLE  # begin and end, as fractions of the frames
+    inside: Inside | None = None  # where in the file `path` the video is; None: `path` is the video
+    root: Path = Path()  # the folder of the raw files
+
+    @contextlib.contextmanager
+    def opened(self, scratch: Path) -> Iterator["RawVideo"]:
+        """Yields the video with its `path` a video file or a folder of frames, taken out of its file if need be.
+
+        Args:
+            scratch: the folder for temporary files.
+
+        Raises:
+            UserError: the video cannot be taken out; the message is the reason.
+        """
+        if self.inside is None:
+            yield self
+            return
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            path = self.inside.take_out(self.path, Path(folder))
+            yield dataclasses.replace(self, path=path, inside=None)
+
+    def identity(self) -> str:
+        """Returns a text that changes when the raw files of the video do."""
+        files = frame_files(self.path) if self.path.is_dir() else [self.path]
+        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return repr((self.name, self.part, self.inside, stats))
 
     def frames(self, total: int) -> range:
         """Returns the frames of the part, if the whole video has `total` frames."""
         return range(*(round(share * total) for share in self.part))
-
-    @property
-    def root(self) -> Path:
-        """The folder that `name` is relative to."""
-        return self.path.parents[len(Path(self.name).parts) - 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +109,8 @@ def find_videos(root: Path) -> tuple[list[RawVideo], list[Skipped]]:
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
         if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES:
-            found.append(RawVideo(name, path, _SPLIT_FOLDERS.get(name.split("/")[0].lower(), "train")))
+            split = _SPLIT_FOLDERS.get(name.split("/")[0].lower(), "train")
+            found.append(RawVideo(name, path, split, root=root))
         elif path.suffix.lower() not in _SIDE_FILES:
             skipped.append(Skipped(name, f"not a video or an image ({path.suffix or 'no suffix'})"))
     return found, skipped

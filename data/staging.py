@@ -49,6 +49,7 @@ class StoreOptions:
     jpeg_quality: int
     max_size: int  # maximum of the shorter side of stored frames in pixels; 0: no maximum
     min_frames: int  # shorter videos are skipped
+    every: int = 1  # stores every n-th frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,19 +85,18 @@ def stage(
     if not path.exists():
         with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             write = _write_encoded if options.store == "video" else _write_frames
-            meta = write(archive, raw, options)
-            if meta["num_frames"] < options.min_frames:
-                raise UserError(f"{meta['num_frames']} frames, fewer than {options.min_frames}")
-            meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(raw)}
+            with raw.opened(folder) as opened:
+                meta = write(archive, opened, options)
+                if meta["num_frames"] < options.min_frames:
+                    raise UserError(f"{meta['num_frames']} frames, fewer than {options.min_frames}")
+                meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(opened)}
             archive.writestr("meta.json", json.dumps(meta))
     with zipfile.ZipFile(path) as archive:
         return StagedVideo(raw, path, json.loads(archive.read("meta.json"))["num_frames"])
 
 
 def _digest(raw: RawVideo, options: StoreOptions) -> str:
-    files = videos.frame_files(raw.path) if raw.path.is_dir() else [raw.path]
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr((raw.name, raw.part, stats, dataclasses.astuple(options))).encode()).hexdigest()[:24]
+    return hashlib.sha256((raw.identity() + repr(options)).encode()).hexdigest()[:24]
 
 
 def _write_encoded(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _encoded_frames(raw: RawVideo, options: StoreOptions) -> Iterator[tuple[byte
     if raw.path.is_dir():
         files = videos.frame_files(raw.path)
         part = raw.frames(len(files))
-        for file in files[part.start : part.stop]:
+        for file in files[part.start : part.stop : options.every]:
             frame = images.read_rgb(file)
             fits = options.max_size == 0 or min(frame.shape[:2]) <= options.max_size
             if fits and images.is_plain_jpeg(file):
@@ -145,11 +145,11 @@ def _encoded_frames(raw: RawVideo, options: StoreOptions) -> Iterator[tuple[byte
             else:
                 yield _encode(frame, options)
     else:
-        frames = videos.iterate_frames(raw.path)
+        start, stop = 0, None
         if raw.part != WHOLE:  # the number of frames is known only after decoding
             part = raw.frames(len(videos.scan_frames(raw.path).times))
-            frames = itertools.islice(frames, part.start, part.stop)
-        for frame in frames:
+            start, stop = part.start, part.stop
+        for frame in itertools.islice(videos.iterate_frames(raw.path), start, stop, options.every):
             yield _encode(frame, options)
 
 

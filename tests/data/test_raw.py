@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,26 @@ def test_finding_videos_in_nested_folders(tmp_path: Path) -> None:
     }
     assert [(item.path, item.reason) for item in skipped] == [("report.pdf", "not a video or an image (.pdf)")]
     assert all(video.root == tmp_path for video in found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A video inside a text file: one of its lines names the frames."""
+
+    number: int
+
+    def take_out(self, path: Path, folder: Path) -> Path:
+        for frame in path.read_text().splitlines()[self.number].split():
+            (folder / f"{frame}.png").touch()
+        return folder
+
+
+def test_a_video_inside_a_file_is_a_folder_of_frames_while_it_is_open(tmp_path: Path) -> None:
+    (tmp_path / "videos.txt").write_text("a b\nc d e\n")
+    videos = [RawVideo(f"{number}", tmp_path / "videos.txt", inside=Line(number)) for number in range(2)]
+    with videos[1].opened(tmp_path) as opened:
+        assert (opened.name, sorted(file.name for file in opened.path.iterdir())) == ("1", ["c.png", "d.png", "e.png"])
+        with opened.opened(tmp_path) as again:
+            assert again == opened
+    assert [path.name for path in tmp_path.iterdir()] == ["videos.txt"]
+    assert len({video.identity() for video in videos}) == 2
