@@ -12,7 +12,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `control` ("none" or "endpoint"), `size`, `stage`, `runlocal`, `devices`."""
+    """Arguments: `control` ("none" or "endpoint"), `size`, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, control="none")
     config = common.base(parsed.size)
     config.control = parsed.control

@@ -12,8 +12,13 @@ _ABLATIONS = {
 }
 
 
+# default: what this package recommends. release: what the authors' released code does, its faults left out. paper: the
+# release, but what the papers say where their text differs.
+PRESETS = ("default", "release", "paper")
+
+
 def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",), **declared: object) -> Arguments:
-    """Returns the parsed arguments of a config: those that all have, from `size` to `devices`, and `declared` ones.
+    """Returns the parsed arguments of a config: those that all have, from `size` to `preset`, and `declared` ones.
 
     Args:
       text: the arguments as a user writes them, like "size=64,runlocal".
@@ -31,6 +36,7 @@ def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",
         ablation="",
         runlocal=False,
         devices=Field(0, at_least=0),
+        preset=Field(PRESETS[0], choices=PRESETS),
         model=Field(models[0], choices=models),
         **declared,
     )
@@ -70,6 +76,8 @@ def finish(config: Config, parsed: Arguments) -> Config:
     """
     _ablate(config, parsed.ablation)
     config.stage = Field("", choices=("", *config.stages)).check("stage", parsed.stage)
+    chosen = Field(parsed.preset, "set by :preset=NAME after the config", choices=(parsed.preset,), may_change=True)
+    config.declare(preset=chosen)  # it decides nothing itself: the fields that it chose do
     if parsed.runlocal:
         small.local(config)
     scaling.scale(config, parsed.devices)

@@ -22,7 +22,7 @@ _TEXTURES = {
 
 def get_config(argument: str | None = "") -> Config:
     """Arguments: `texture`, `model` ("cinn", "poke"), `control` ("none", "direction"), `size`, `stage`, `runlocal`,
-    `devices`.
+    `devices`, `preset`.
     """
     texture = Field("clouds", choices=tuple(_TEXTURES))
     parsed = common.arguments(argument, size=128, models=("cinn", "poke"), texture=texture, control="none")

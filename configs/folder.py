@@ -15,7 +15,9 @@ from i2v_jax.errors import UserError
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `model` ("cinn" or "poke"), `demo`, `size` (32, 64 or 128), `stage`, `runlocal`, `devices`."""
+    """Arguments: `model` ("cinn" or "poke"), `demo`, `size` (32, 64 or 128), `stage`, `runlocal`, `devices`,
+    `preset`.
+    """
     parsed = common.arguments(argument, size=64, models=("cinn", "poke"), demo=False)
     config = common.base(parsed.size, parsed.model)
     config.data.name = "folder"

@@ -13,7 +13,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, `devices`."""
+    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, models=("poke",))
     config = common.base(parsed.size, "poke")
     config.data.update(name="human36m", frame_stride=2, crop="center")

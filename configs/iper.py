@@ -12,7 +12,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `model` ("cinn" or "poke"), `size`, `stage`, `runlocal`, `devices`."""
+    """Arguments: `model` ("cinn" or "poke"), `size`, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, models=("cinn", "poke"))
     config = common.base(parsed.size, parsed.model)
     config.data.name = "iper"

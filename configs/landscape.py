@@ -12,7 +12,7 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `size` (64 or 128), `stage`, `runlocal`, `devices`."""
+    """Arguments: `size` (64 or 128), `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=128)
     config = common.base(parsed.size)
     config.data.name = "landscape"

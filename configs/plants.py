@@ -15,7 +15,7 @@ from i2v_jax.configs import common, fields, small
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `model`, `demo`, `size`, `ablation`, `stage`, `runlocal`, `devices`.
+    """Arguments: `model`, `demo`, `size`, `ablation`, `stage`, `runlocal`, `devices`, `preset`.
 
     `model=poke` is the poke model, with one answer to a poke; `model=cinn` is the cINN with the poke as its control.
     """

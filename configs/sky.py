@@ -13,7 +13,7 @@ from i2v_jax.configs import common, small
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `demo`, `size`, `stage`, `runlocal`, `devices`."""
+    """Arguments: `demo`, `size`, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, demo=False)
     config = common.base(32 if parsed.demo else parsed.size)
     config.control = "direction"

@@ -153,4 +153,4 @@ def test_the_resolved_configuration_and_its_sources():
     assert sources["flow.network.depth"] == ("2", "default")
     assert sources.keys() == flat(load("sky:demo").to_dict()).keys()
     table = explain("sky:demo").splitlines()
-    assert len({line.index(" default  ") for line in table if " default  " in line}) == 1
+    assert len({line.rindex(" default  ") for line in table if " default  " in line}) == 1

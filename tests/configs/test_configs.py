@@ -108,6 +108,16 @@ def test_ablations_of_the_decoder():
     assert (raised.value.field, raised.value.value) == ("ablation", "rnn")
 
 
+def test_a_preset_is_an_argument_that_the_configuration_names():
+    assert (load("bair").preset, load("bair:preset=paper").preset) == ("default", "paper")
+    with pytest.raises(UserError) as raised:
+        load("bair:preset=published")
+    assert (raised.value.field, raised.value.value) == ("preset", "published")
+    with pytest.raises(UserError) as raised:  # as a field it would change nothing
+        load("bair", ["preset=release"])
+    assert (raised.value.field, raised.value.value) == ("preset", "release")
+
+
 def test_choices_are_those_of_the_code():
     assert get_args(resnet2d.Depth) == fields.RESNETS
     assert get_args(resnet3d.Depth) == fields.VIDEO_RESNETS
