@@ -3,6 +3,14 @@
 from typing import Any
 
 _TIMEOUT = 60_000  # milliseconds until a process that does not answer counts as gone
+_FOREVER = 30 * 24 * 3600 * 1000  # milliseconds; the service takes no infinity
+
+
+def connection() -> Any:
+    """Returns jax's `client`, `process_id` and `num_processes`, which are known before there are devices."""
+    from jax._src import distributed  # no public function has them; Orbax uses it in the same way
+
+    return distributed.global_state
 
 
 class ChannelError(Exception):
@@ -10,7 +18,10 @@ class ChannelError(Exception):
 
 
 class Channel:
-    """The key-value store that the processes of a job share. It exists after `initialize_distributed`."""
+    """Keys and values in the store that the processes of a job share. It exists after `initialize_distributed`.
+
+    All methods raise ChannelError if the store cannot be reached.
+    """
 
     def __init__(self, name: str) -> None:
         """Opens a channel.
@@ -18,21 +29,30 @@ class Channel:
         Args:
           name: of the channel; the keys of different channels are different.
         """
-        import jax
-        from jax._src import distributed  # JAX has no public access to its store; Orbax uses it in the same way
-
-        self._name, self.index, self.count = name, jax.process_index(), jax.process_count()
-        self._client: Any = distributed.global_state.client
+        joined = connection()
+        self._name, self._client = f"i2v_jax/{name}", joined.client
+        self.index, self.count = joined.process_id, joined.num_processes
 
     def post(self, key: str, value: str) -> None:
-        """Stores a value. A later value of the same key replaces it. Raises ChannelError."""
+        """Stores a value. A later value of the same key replaces it."""
+        self._set(key, value, replace=True)
+
+    def post_first(self, key: str, value: str) -> None:
+        """Stores a value, unless the key has one."""
         try:
-            self._client.key_value_set(f"{self._name}/{key}", value, allow_overwrite=True)
+            self._set(key, value, replace=False)
+        except ChannelError as error:
+            if "ALREADY_EXISTS" not in str(error):
+                raise
+
+    def _set(self, key: str, value: str, *, replace: bool) -> None:
+        try:
+            self._client.key_value_set(f"{self._name}/{key}", value, allow_overwrite=replace)
         except RuntimeError as error:
             raise ChannelError(str(error)) from error
 
     def read(self, key: str) -> str | None:
-        """Returns the value of a key, None if nobody posted it. Raises ChannelError."""
+        """Returns the value of a key, None if nobody posted it."""
         try:
             value: str = self._client.key_value_try_get(f"{self._name}/{key}")
         except RuntimeError as error:
@@ -41,13 +61,27 @@ class Channel:
             raise ChannelError(str(error)) from error
         return value
 
-    def gather(self, key: str, value: str) -> list[str]:
-        """Returns the values that all processes give here, in their order; waits for them. Raises ChannelError."""
-        self.post(f"{key}/{self.index}", value)
+    def wait_for(self, key: str, timeout: int = _FOREVER) -> str:
+        """Returns the value of a key, once somebody has posted it.
+
+        Args:
+          key: of the value.
+          timeout: milliseconds after which nobody will.
+        """
         try:
-            return [
-                self._client.blocking_key_value_get(f"{self._name}/{key}/{index}", _TIMEOUT)
-                for index in range(self.count)
-            ]
+            value: str = self._client.blocking_key_value_get(f"{self._name}/{key}", timeout)
+        except RuntimeError as error:
+            raise ChannelError(str(error)) from error
+        return value
+
+    def gather(self, key: str, value: str) -> list[str]:
+        """Returns the values that all processes give here, in their order; waits for them."""
+        self.post(f"{key}/{self.index}", value)
+        return [self.wait_for(f"{key}/{index}", _TIMEOUT) for index in range(self.count)]
+
+    def meet(self, key: str) -> None:
+        """Waits until all processes are here, however long it takes. A key serves once."""
+        try:
+            self._client.wait_at_barrier(f"{self._name}/{key}", _FOREVER)
         except RuntimeError as error:
             raise ChannelError(str(error)) from error

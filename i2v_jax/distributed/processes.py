@@ -28,14 +28,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from i2v_jax.distributed.channel import Channel, ChannelError, connection
 from i2v_jax.errors import UserError
 
 T = TypeVar("T")
 
 HEARTBEAT = 20  # seconds without a sign of life after which a process counts as gone
 _GRACE = 10  # seconds that a process has to end by itself after another one has failed
-_FAILED = "i2v_jax/failed"  # key under which the first process that fails says why
-_FOREVER = 30 * 24 * 3600 * 1000  # milliseconds; the service takes no infinity
+_NAME = "processes"  # of the channel that this file uses
+_FAILED = "failed"  # key under which the first process that fails says why
 
 _STATUS = re.compile(r"[A-Z_]+: ")
 
@@ -67,7 +68,7 @@ def connect(mesh: Mesh) -> None:
     A group connects at its first operation. On CPUs a process gives up there after 30 seconds without its peers, and in
     a training one process may compile that much longer than another.
     """
-    if _connection().num_processes == 1 or jax.default_backend() != "cpu":
+    if connection().num_processes == 1 or jax.default_backend() != "cpu":
         return
     wait_for_all()
     multihost_utils.sync_global_devices("connected")
@@ -87,17 +88,16 @@ def agree(find_out: Callable[[], T]) -> T:
     Args:
       find_out: returns something that JSON can hold. If it raises a UserError, all processes do.
     """
-    connection = _connection()
-    if connection.num_processes == 1:
+    if connection().num_processes == 1:
         return find_out()
-    key = f"i2v_jax/agreed/{next(_numbers)}"
-    if connection.process_id == 0:
+    channel, key = Channel(_NAME), f"agreed/{next(_numbers)}"
+    if channel.index == 0:
         try:
             said = json.dumps({"value": find_out()})
         except UserError as error:
             said = json.dumps({"error": [str(error), error.field, error.value]}, default=str)
-        connection.client.key_value_set(key, said)
-    found = json.loads(connection.client.blocking_key_value_get(key, _FOREVER))
+        channel.post(key, said)
+    found = json.loads(channel.wait_for(key))
     if "error" in found:
         raise UserError(*found["error"])
     return cast(T, found["value"])
@@ -105,9 +105,8 @@ def agree(find_out: Callable[[], T]) -> T:
 
 def wait_for_all() -> None:
     """Waits until all processes are here, however long it takes."""
-    connection = _connection()
-    if connection.num_processes > 1:
-        connection.client.wait_at_barrier(f"i2v_jax/barrier/{next(_numbers)}", _FOREVER)
+    if connection().num_processes > 1:
+        Channel(_NAME).meet(f"barrier/{next(_numbers)}")
 
 
 def end(status: int, message: str) -> NoReturn:
@@ -115,19 +114,19 @@ def end(status: int, message: str) -> NoReturn:
 
     If process 0 has the same error, it alone prints it.
     """
-    connection = _connection()
-    if connection.num_processes == 1:
+    if connection().num_processes == 1:
         print(message, file=sys.stderr)
         sys.exit(status)
-    index, first = connection.process_id, _failure(connection.client)
+    channel = Channel(_NAME)
+    index, first = channel.index, _failure(channel)
     deadline = time.monotonic() + 2
     while first is None and index > 0 and time.monotonic() < deadline:  # process 0 may have the same error
         time.sleep(0.1)
-        first = _failure(connection.client)
+        first = _failure(channel)
     if first is None:
         claim = {"process": index, "host": socket.gethostname(), "status": status, "message": message}
-        with contextlib.suppress(jax.errors.JaxRuntimeError):  # another process was faster
-            connection.client.key_value_set(_FAILED, json.dumps(claim))
+        with contextlib.suppress(ChannelError):  # process 0, which has the store, is gone
+            channel.post_first(_FAILED, json.dumps(claim))
     if first is None or first["message"] != message:
         print(message if index == 0 else f"process {index}: {message}", file=sys.stderr)
     if index == 0:
@@ -152,7 +151,7 @@ def end_after(error: Exception) -> None:
 
     If the error is but the effect of another process's end, that is what is printed. A single process only returns.
     """
-    if _connection().num_processes == 1:
+    if connection().num_processes == 1:
         return
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
@@ -166,14 +165,14 @@ def end_after(error: Exception) -> None:
 
 def disconnect() -> None:
     """Takes this process for the only one, after it could not join the others."""
-    connection = _connection()
-    connection.client = connection.service = None
-    connection.process_id, connection.num_processes = 0, 1
+    joined = connection()
+    joined.client = joined.service = None
+    joined.process_id, joined.num_processes = 0, 1
 
 
 def watch() -> None:
     """Ends this process soon after another one says that it failed, from now on."""
-    if _connection().num_processes > 1:
+    if connection().num_processes > 1:
         _threads.append(threading.Thread(target=_watch, daemon=True))
         _threads[0].start()
         atexit.register(_stop)  # which runs before jax ends the connection
@@ -185,37 +184,31 @@ def lost() -> None:
         return  # it is the connection that failed
     if not _leaving.is_set() and not _told:
         print(
-            f"process {_connection().process_id}: another process of this job is gone (killed, out of memory, or its "
+            f"process {connection().process_id}: another process of this job is gone (killed, out of memory, or its "
             "machine or network is down): stopping; the same command continues",
             file=sys.stderr,
         )
     _exit(_told[0]["status"] if _told else 1)
 
 
-def _connection() -> Any:
-    """Returns jax's `client`, `process_id` and `num_processes`, which are known before there are devices."""
-    from jax._src import distributed  # no public function has them
-
-    return distributed.global_state
-
-
-def _failure(client: Any) -> dict[str, Any] | None:
+def _failure(channel: Channel) -> dict[str, Any] | None:
     """Returns what the first process that failed said, None if none did."""
     try:
-        return cast("dict[str, Any]", json.loads(client.key_value_try_get(_FAILED)))
-    except jax.errors.JaxRuntimeError:
+        said = channel.read(_FAILED)
+    except ChannelError:
         return None
+    return json.loads(said) if said else None
 
 
 def _watch() -> None:
-    connection = _connection()
+    channel = Channel(_NAME)
     _watching.set()
     while not _leaving.wait(1):
-        failure = _failure(connection.client)
-        if failure and failure["process"] != connection.process_id:
+        failure = _failure(channel)
+        if failure and failure["process"] != channel.index:
             _told.append(failure)
             if not _leaving.wait(_GRACE):
-                if connection.process_id == 0:
+                if channel.index == 0:
                     print(f"process {failure['process']} on {failure['host']}: {failure['message']}", file=sys.stderr)
                 _exit(failure["status"])
 
