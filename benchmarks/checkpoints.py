@@ -22,8 +22,9 @@ import numpy as np
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
-from i2v_jax.training.checkpoint import Checkpointer, load_networks
+from i2v_jax.training.checkpoint import Checkpointer
 from i2v_jax.training.integrity import damage, write_checksums
+from i2v_jax.training.saved_networks import load_networks
 from i2v_jax.training.state import TrainState
 
 _ARRAYS = 64  # of each part of the state

@@ -7,7 +7,7 @@ from absl import flags
 from i2v_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from i2v_jax.training.checkpoint import Choice
+    from i2v_jax.training.saved_networks import Choice
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint",

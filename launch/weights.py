@@ -59,7 +59,7 @@ def _import_run(name: str, workdir: pathlib.Path) -> pathlib.Path:
     import jax
     import jax.numpy as jnp
 
-    from i2v_jax.training.checkpoint import averaged_variables, load_networks
+    from i2v_jax.training.saved_networks import averaged_variables, load_networks
     from i2v_jax.workdir import read_workdir
 
     config = read_workdir(workdir)

@@ -20,7 +20,7 @@ from i2v_jax.evaluation.clips import Batch
 from i2v_jax.evaluation.records import ModelIdentity
 from i2v_jax.sampling.generator import Generator, LatentGenerator
 from i2v_jax.sampling.load import load_generator
-from i2v_jax.training.checkpoint import Choice, load_networks
+from i2v_jax.training.saved_networks import Choice, load_networks
 from i2v_jax.workdir import read_workdir
 
 Array = NDArray[np.float32]

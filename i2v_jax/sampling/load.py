@@ -23,7 +23,7 @@ from i2v_jax.tasks import control as controls
 from i2v_jax.tasks import registry
 from i2v_jax.tasks.base import Networks
 from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
-from i2v_jax.training.checkpoint import Choice, averaged_variables, load_config, load_networks
+from i2v_jax.training.saved_networks import Choice, averaged_variables, load_config, load_networks
 from i2v_jax.workdir import read_workdir
 
 Trained = Mapping[str, Mapping[str, Any]]  # stage -> network -> variables

@@ -1,6 +1,6 @@
 """Saves and restores checkpoints: state, data position and resolved configuration, complete or not at all.
 
-No other file uses Orbax.
+No other file but `saved_networks.py`, which reads them, uses Orbax.
 """
 
 import json
@@ -11,26 +11,18 @@ import os
 import pathlib
 import traceback
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
 from i2v_jax import files
-from i2v_jax.commands import command
 from i2v_jax.errors import UserError
-from i2v_jax.logs import logger
-from i2v_jax.training.integrity import CONFIG, IMPORTED, METRICS, NETWORKS, damage, set_damaged_aside, write_checksums
+from i2v_jax.training.integrity import IMPORTED, write_checksums
+from i2v_jax.training.saved_networks import SCORE, checkpoints_folder, first_line, scores
 from i2v_jax.training.state import TrainState, split
-
-# The best checkpoint has the highest value of this metric. Training derives it from the metric that it selects by, with
-# the sign changed if low values are better.
-_SCORE = "score"
-Choice = Literal["latest", "best"] | int  # one of a stage's checkpoints; a number is a step
 
 
 class _WithoutTracebacks(logging.Filter):
@@ -53,12 +45,12 @@ class Checkpointer:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int, best: str, highest: bool = False) -> None:
-        self._folder = _root(folder)
+        self._folder = checkpoints_folder(folder)
         self._best, self._sign = best, 1 if highest else -1
         self._saving = -1  # the step whose checkpoint is being written
         for name in ("absl", "asyncio"):
             logging.getLogger(name).addFilter(_WITHOUT_TRACEBACKS)
-        by_score = operator.itemgetter(_SCORE)
+        by_score = operator.itemgetter(SCORE)
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -74,7 +66,7 @@ class Checkpointer:
                 async_options=_in_background(lambda: _add_checksums(self._folder, self._saving)),
             ),
         )
-        self._highest_score = max(_scores(folder).values(), default=-math.inf)
+        self._highest_score = max(scores(folder).values(), default=-math.inf)
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
@@ -107,7 +99,7 @@ class Checkpointer:
         )
         score = self._score(metrics)
         self._highest_score = max(self._highest_score, score)
-        scored = {**metrics, _SCORE: score} if math.isfinite(score) else None
+        scored = {**metrics, SCORE: score} if math.isfinite(score) else None
         try:
             self._manager.wait_until_finished()
             self._saving = int(state.step)
@@ -142,7 +134,7 @@ class Checkpointer:
                     other,
                 ) from error
             raise UserError(
-                f"checkpoint {path} cannot be restored ({_first_line(error)}): "
+                f"checkpoint {path} cannot be restored ({first_line(error)}): "
                 "delete that folder to continue from the previous one, or use another --workdir",
                 "workdir",
                 str(path),
@@ -170,7 +162,7 @@ class Checkpointer:
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(
-            f"cannot write a checkpoint to {self._folder} ({_first_line(error)}): earlier checkpoints are intact; "
+            f"cannot write a checkpoint to {self._folder} ({first_line(error)}): earlier checkpoints are intact; "
             f"{files.remedy(error)}, then the same command continues",
             "workdir",
             str(self._folder),
@@ -206,7 +198,7 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
     """
     params, model_state = split(variables)
     networks = {"step": 0, "params": params, "model_state": model_state, "ema": {}}
-    root = _root(folder)
+    root = checkpoints_folder(folder)
     args = ocp.args.Composite(
         networks=ocp.args.PyTreeSave(networks), config=ocp.args.JsonSave(json.loads(config.to_json_best_effort()))
     )
@@ -215,7 +207,7 @@ def save_imported(folder: str | os.PathLike[str], variables: dict[str, Any], con
         with ocp.CheckpointManager(root, options=options) as manager:
             manager.save(IMPORTED, args=args)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write a checkpoint to {root} ({_first_line(error)})", "workdir", str(root)) from error
+        raise UserError(f"cannot write a checkpoint to {root} ({first_line(error)})", "workdir", str(root)) from error
 
 
 def _in_background(before_commit: Callable[[], None]) -> ocp.AsyncOptions:
@@ -234,117 +226,6 @@ def _add_checksums(root: pathlib.Path, step: int) -> None:
     write_checksums(path)
 
 
-def latest_intact_step(folder: str | os.PathLike[str]) -> int:
-    """Returns the step of a stage's newest checkpoint whose checksums fit, 0 if there is none.
-
-    Damaged ones are moved to `folder/damaged`.
-
-    Raises:
-      UserError: a damaged checkpoint cannot be moved.
-    """
-    return set_damaged_aside(_root(folder), saved_steps(folder))
-
-
-def saved_steps(folder: str | os.PathLike[str]) -> list[int]:
-    """Returns the steps of a stage's complete checkpoints, in order. It waits for no other process."""
-    root = _root(folder)
-    return sorted(ocp.utils.checkpoint_steps(root)) if root.is_dir() else []
-
-
-def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") -> dict[str, Any]:
-    """Returns the networks of a stage's checkpoint as NumPy arrays, on any number of devices.
-
-    Args:
-      folder: a stage's folder in a work directory.
-      step: the latest checkpoint, the best by the metric that training selected by, or that of a step.
-    Returns:
-      "step", and "params", "model_state", "ema": network name -> nested dict.
-    Raises:
-      UserError: there is no complete checkpoint, or not that one.
-    """
-    checkpoint = _checkpoint_folder(folder, step)
-    path = _intact(checkpoint, NETWORKS)
-    try:
-        with ocp.PyTreeCheckpointer() as reader:
-            saved = reader.metadata(path).item_metadata.tree
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
-            return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    except (ValueError, KeyError, OSError, AttributeError) as error:
-        raise _read_error(checkpoint, _first_line(error)) from error
-
-
-def _intact(checkpoint: pathlib.Path, item: str) -> pathlib.Path:
-    """Returns the folder of an item of a checkpoint. Raises UserError if its checksums do not fit."""
-    if found := damage(checkpoint, item):
-        raise _read_error(checkpoint, found)
-    return checkpoint / item
-
-
-def _read_error(checkpoint: pathlib.Path, problem: str) -> UserError:
-    return UserError(
-        f"checkpoint {checkpoint} is damaged ({problem}): choose another one, or run {command('train')} with its "
-        "--workdir, which moves damaged checkpoints aside and continues from the one before",
-        "workdir",
-        str(checkpoint),
-    )
-
-
-def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns the resolved configuration of a stage's latest checkpoint. Raises the errors of `load_networks`."""
-    checkpoint = _checkpoint_folder(folder, "latest")
-    path = _intact(checkpoint, CONFIG)
-    try:
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-            return reader.restore(path)
-    except (ValueError, OSError) as error:
-        raise _read_error(checkpoint, _first_line(error)) from error
-
-
-def _root(folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Returns the folder of a stage's checkpoints, absolute as Orbax wants it."""
-    root = files.location(folder) / "checkpoints"
-    return root if files.is_in_bucket(root) else root.absolute()
-
-
-def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathlib.Path:
-    root, steps = _root(folder), saved_steps(folder)
-    if not steps:
-        message = f"no complete checkpoint in {folder}: train that stage with {command('train')}"
-        raise UserError(message, "workdir", str(folder))
-    there = ", ".join(map(str, steps))
-    if choice == "latest":
-        return root / str(steps[-1])
-    if choice == "best":
-        scores = _scores(folder)
-        if not scores:
-            message = f"no checkpoint in {folder} was evaluated: use the latest, or one of {there}"
-            raise UserError(message, "checkpoint", choice)
-        return root / str(max(scores, key=scores.__getitem__))
-    if choice not in steps:
-        raise UserError(f"no checkpoint {choice} in {folder}: there are {there}", "checkpoint", choice)
-    return root / str(choice)
-
-
-def _scores(folder: str | os.PathLike[str]) -> dict[int, float]:
-    """Returns step -> score of a stage's checkpoints that have one."""
-    scores = {}
-    for step in saved_steps(folder):
-        path = _root(folder) / str(step) / METRICS / "metrics"
-        try:
-            scores[step] = float(json.loads(path.read_bytes())[_SCORE])
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            logger.warning(f"{path} cannot be read ({_first_line(error)}): checkpoint {step} counts as not evaluated")
-    return scores
-
-
-def averaged_variables(networks: dict[str, Any]) -> dict[str, Any]:
-    """Returns network name -> variables of `load_networks`, with averaged parameters where they are kept."""
-    params = {**networks["params"], **networks["ema"]}
-    return {name: {"params": tree, **networks["model_state"].get(name, {})} for name, tree in params.items()}
-
-
 def _divide(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns what sampling needs, and the rest. As two items, the first can be read alone."""
     networks = {"step": state.step, "params": state.params, "model_state": state.model_state, "ema": state.ema}
@@ -353,7 +234,3 @@ def _divide(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _restore_args(abstract: dict[str, Any]) -> ocp.args.PyTreeRestore:
     return ocp.args.PyTreeRestore(item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from i2v_jax import files
 from i2v_jax.errors import UserError
+from i2v_jax.training.json_lines import read_json_lines
 
 _FILE = "events.jsonl"
 
@@ -20,8 +21,9 @@ _FILE = "events.jsonl"
 def record(folder: str | os.PathLike[str], event: str, **details: Any) -> None:
     """Appends a line {"time", "event", name: detail, ...} to the events of a stage. Raises UserError if it cannot."""
     path = files.location(folder) / _FILE
-    before = path.read_text() if path.is_file() else ""
-    files.write_text(path, before + json.dumps({"time": round(time.time(), 3), "event": event, **details}) + "\n")
+    before = path.read_bytes() if path.is_file() else b""
+    line = json.dumps({"time": round(time.time(), 3), "event": event, **details}) + "\n"
+    files.write_bytes(path, before + line.encode())
 
 
 def record_start(folder: str | os.PathLike[str], step: int, steps: int, mesh: Mesh) -> None:
@@ -50,6 +52,5 @@ def recording_failures(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def read_events(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Returns the events of a stage in order."""
-    path = files.location(folder) / _FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """Returns the events of a stage in order, without damaged lines, of which a warning tells."""
+    return read_json_lines(files.location(folder) / _FILE, "event", str)

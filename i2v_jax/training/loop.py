@@ -23,13 +23,14 @@ from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.logs import logger
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
 from i2v_jax.training import events
-from i2v_jax.training.checkpoint import Checkpointer, load_networks
+from i2v_jax.training.checkpoint import Checkpointer
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.overview import parameter_table
 from i2v_jax.training.prefetch import DevicePrefetch
 from i2v_jax.training.profile import Profiler
 from i2v_jax.training.programs import Programs
 from i2v_jax.training.sample_metric import SampleMetric
+from i2v_jax.training.saved_networks import load_networks
 from i2v_jax.training.state import TrainState, join
 from i2v_jax.training.streams import Stream
 from i2v_jax.training.throughput import Throughput, summary

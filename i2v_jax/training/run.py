@@ -22,9 +22,9 @@ from i2v_jax.logs import logger
 from i2v_jax.tasks import control, perceptual_loss, registry
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.training import latents, memory, preflight
-from i2v_jax.training.checkpoint import averaged_variables, latest_intact_step, load_networks, saved_steps
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import StageRun, Trainer
+from i2v_jax.training.saved_networks import averaged_variables, latest_intact_step, load_networks, saved_steps
 from i2v_jax.workdir import claim_workdir, lock_workdir
 
 Clips = tuple[Pipeline, Pipeline]  # to train on, and held out

@@ -13,7 +13,7 @@ import numpy as np
 
 from i2v_jax import charts, files, media
 from i2v_jax.errors import UserError
-from i2v_jax.logs import logger
+from i2v_jax.training.json_lines import read_json_lines
 
 _FPS = 8
 _WORDS = {  # labels of the vertical axis; other metrics have their names in the log
@@ -87,25 +87,8 @@ class MetricWriter:
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Returns the lines that a `MetricWriter` wrote, without damaged ones, of which a warning tells.
-
-    Nothing tells of a last line that a crash cut short.
-    """
-    path = files.location(folder) / "metrics.jsonl"
-    written = path.read_bytes().split(b"\n") if path.is_file() else []
-    lines = [_parsed(line) for line in written]
-    if damaged := [index + 1 for index, line in enumerate(lines[:-1]) if line is None]:
-        logger.warning(f"{path}: left out {len(damaged)} damaged lines, the first of which is line {damaged[0]}")
-    return [line for line in lines if line is not None]
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Returns a line of the log, None if it is damaged."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return None
-    return fields if isinstance(fields, dict) and isinstance(fields.get("step"), int) else None
+    """Returns the lines that a `MetricWriter` wrote, without damaged ones, of which a warning tells."""
+    return read_json_lines(files.location(folder) / "metrics.jsonl", "step", int)
 
 
 def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:

@@ -19,7 +19,7 @@ from i2v_jax.evaluation.state import State
 from i2v_jax.input.sources import open_source
 from i2v_jax.metrics.accumulators import ClipTable
 from i2v_jax.reports.comparison import compare_runs, read_runs, write_comparison
-from i2v_jax.training.checkpoint import load_config, load_networks, saved_steps
+from i2v_jax.training.saved_networks import load_config, load_networks, saved_steps
 from i2v_jax.training.writers import MetricWriter, read_metrics
 from i2v_jax.workdir import claim_workdir, lock_workdir, read_workdir
 from tests.evaluation.protocol_of_fvd import FVD

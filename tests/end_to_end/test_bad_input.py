@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from i2v_jax.configs import sky
-from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.saved_networks import load_networks
 from tests import compiling
 from tests.compiling import HANG
 from tests.end_to_end import runs

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from i2v_jax.input.procedural import sky
-from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.saved_networks import load_networks
 from tests.end_to_end.runs import checkpoints, losses, train
 from tests.launch.synthesis import frames_of, launch
 from tests.torch_interop.releases import release_files

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from i2v_jax.training.checkpoint import load_networks
 from i2v_jax.training.interrupt import INTERRUPTED
+from i2v_jax.training.saved_networks import load_networks
 from tests.end_to_end import runs
 
 # Batch norm, spectral norm, a discriminator and averaged parameters are all in this stage.

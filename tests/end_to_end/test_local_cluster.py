@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.saved_networks import load_networks
 from i2v_jax.training.writers import read_metrics
 from i2v_jax.workdir import read_workdir
 from tests import compiling

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 import pytest
 
-from i2v_jax.training.checkpoint import load_networks
 from i2v_jax.training.integrity import damage
 from i2v_jax.training.interrupt import INTERRUPTED
+from i2v_jax.training.saved_networks import load_networks
 from i2v_jax.training.writers import read_metrics
 from tests.end_to_end import runs, tiny_job
 from tests.end_to_end.tiny_job import FIRST, FIRST_STEPS, SECOND

@@ -16,7 +16,8 @@ from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint
 from i2v_jax.sampling.load import GENERATORS, GeneratorKind, assemble, describe, load_generator, load_stages, register
-from i2v_jax.training.checkpoint import Checkpointer, Choice, load_networks
+from i2v_jax.training.checkpoint import Checkpointer
+from i2v_jax.training.saved_networks import Choice, load_networks
 from i2v_jax.training.state import TrainState
 from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.training.checkpoint import latest_intact_step, load_config, load_networks
-from i2v_jax.training.events import read_events
+from i2v_jax.training.events import read_events, record
+from i2v_jax.training.saved_networks import latest_intact_step, load_config, load_networks
 from i2v_jax.training.writers import read_metrics
 from tests.training.tiny import tiny_trainer
 
@@ -122,3 +122,12 @@ def test_a_damaged_line_of_the_log_is_the_only_one_that_is_left_out(tmp_path: pa
     lines[2] = bad
     (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2, 4, 5]
+
+
+@pytest.mark.parametrize("bad", [b"\x00\xff", b"{", b"[]", b'{"event": 2}'])
+def test_a_damaged_event_is_the_only_one_that_is_left_out(tmp_path: pathlib.Path, bad):
+    record(tmp_path, "started")
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(bad + b"\n")
+    record(tmp_path, "stopped")
+    assert [line["event"] for line in read_events(tmp_path)] == ["started", "stopped"]

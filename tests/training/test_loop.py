@@ -14,9 +14,10 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.metrics.registry import METRICS
-from i2v_jax.training.checkpoint import Checkpointer, averaged_variables, load_networks, save_imported
+from i2v_jax.training.checkpoint import Checkpointer, save_imported
 from i2v_jax.training.events import read_events
 from i2v_jax.training.interrupt import Interruption
+from i2v_jax.training.saved_networks import averaged_variables, load_networks
 from i2v_jax.training.watch import NonFiniteError
 from i2v_jax.training.writers import MetricWriter, read_metrics, series, write_curves
 from tests.metrics.stand_ins import SquaredError, in_place_of

@@ -6,7 +6,7 @@ import pytest
 
 from i2v_jax import logs
 from i2v_jax.training import watchdog
-from i2v_jax.training.checkpoint import load_networks
+from i2v_jax.training.saved_networks import load_networks
 from tests.compiling import HANG
 from tests.training.tiny import tiny_trainer
 
