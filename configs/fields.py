@@ -261,6 +261,7 @@ def poke(data: Config) -> Fields:
         remat=_remat("decoder", "all"),
         adversarial_step=_field(4000, "first step with adversarial terms, of reference batches", at_least=0),
         single_stage=_field(False, "update all networks together instead of autoencoder and dynamics in turn"),
+        static_decoder_decays=_field(True, "whether the decoder's rate decays in static updates; in the release, not"),
         model=_poke_model(),
         temporal_discriminator={"width": _count(32), "spectral_norm": True},
         patch_discriminator=_patch_discriminator("instance", spectral_norm=False),

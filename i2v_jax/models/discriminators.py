@@ -82,6 +82,7 @@ class PatchTemporalDiscriminator(nn.Module):
             blocks=(2,) * len(stride_t),
             max_pool=True,
             spectral_norm="all" if self.spectral_norm else "none",
+            kernel_init=nn.initializers.orthogonal(),
             remat=self.remat,
             dtype=self.dtype,
             name="trunk",

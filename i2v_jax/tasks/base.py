@@ -39,6 +39,7 @@ class Update:
       every: it runs only at steps that are multiples of this.
       monitor: the metric that a plateau schedule watches, of this update or of one before it.
       optimizer: a name for its optimizer. Updates with the same name share a network's moments and step count.
+      constant_rate: those of `networks` whose learning rate stays as it is at the start.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Update:
     every: int = 1
     monitor: str = ""
     optimizer: str = ""
+    constant_rate: tuple[str, ...] = ()
 
     def opt_state_key(self, network: str) -> str:
         """Returns the key of the optimizer's state for a network in `TrainState.opt_state`."""

@@ -58,7 +58,10 @@ class Poke:
             stage.loss.perceptual_network, config.dtype, "poke.loss.perceptual_network"
         )
         start = scaled_step(stage.adversarial_step, stage)
-        static = Update("static", ("object_encoder", "decoder"), self.static_loss, optimizer="static")
+        constant = () if stage.static_decoder_decays else ("decoder",)
+        static = Update(
+            "static", ("object_encoder", "decoder"), self.static_loss, optimizer="static", constant_rate=constant
+        )
         trained = MODEL if stage.single_stage else MODEL[1:]
         self.updates: tuple[Update, ...] = (
             *(() if stage.single_stage else (static,)),

@@ -1,19 +1,41 @@
 """Optimizers from the config: Adam as PyTorch's default loops use it, or Muon; with step decay or plateau halving."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import optax
 from ml_collections import ConfigDict
 
+from i2v_jax.tasks.base import Update
 from i2v_jax.tasks.scaling import rate_factor
 
 OPTIMIZERS = ("adam", "amsgrad", "muon")
 _SMALLEST_RATE = 1e-8  # of the plateau schedule, spec of the image autoencoder
 
 
+def make_optimizers(
+    updates: Sequence[Update], config: ConfigDict, steps_per_epoch: int, batch_ratio: float = 1.0
+) -> dict[str, optax.GradientTransformationExtraArgs]:
+    """Returns the optimizer of every `Update.opt_state_key` of a task; the other arguments are as in `make_optimizer`.
+
+    An optimizer counts its own steps. The epochs of its schedule count from the first one in which it takes any.
+    """
+    first: dict[str, int] = {}
+    constant: dict[str, bool] = {}
+    for update in updates:
+        for name in update.networks:
+            key = update.opt_state_key(name)
+            first[key] = min(update.first_step, first.get(key, update.first_step))
+            constant[key] = name in update.constant_rate
+    return {
+        key: make_optimizer(config, steps_per_epoch, batch_ratio, step % steps_per_epoch, decays=not constant[key])
+        for key, step in first.items()
+    }
+
+
 def make_optimizer(
-    config: ConfigDict, steps_per_epoch: int, batch_ratio: float = 1.0
+    config: ConfigDict, steps_per_epoch: int, batch_ratio: float = 1.0, missed: int = 0, *, decays: bool = True
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer of one network.
 
@@ -21,8 +43,10 @@ def make_optimizer(
       config: the fields of `optimizer` in configs/fields.py.
       steps_per_epoch: steps per epoch of the schedule.
       batch_ratio: size of the batch over that of the batch that the learning rate is for, see `tasks/scaling.py`.
+      missed: steps of the schedule's first epoch before the first one of the optimizer.
+      decays: whether the rate follows the schedule; otherwise it stays as it is at the start.
     """
-    schedule = learning_rate_schedule(config, steps_per_epoch, batch_ratio)
+    schedule = learning_rate_schedule(config, steps_per_epoch, batch_ratio, missed, decays=decays)
     mu_dtype = config.mu_dtype or None
     parts: list[optax.GradientTransformation] = []
     if config.clip_norm > 0:
@@ -105,14 +129,20 @@ def _kernel_axes(name: str, rank: int) -> optax.contrib.MuonDimensionNumbers:
     return optax.contrib.MuonDimensionNumbers(tuple(range(first, last)), rank - 1)
 
 
-def learning_rate_schedule(config: ConfigDict, steps_per_epoch: int, batch_ratio: float = 1.0) -> optax.Schedule:
+def learning_rate_schedule(
+    config: ConfigDict, steps_per_epoch: int, batch_ratio: float = 1.0, missed: int = 0, *, decays: bool = True
+) -> optax.Schedule:
     """Returns step -> learning rate, without the plateau's factor. It decays at the milestones, or else regularly.
 
     The arguments are those of `make_optimizer`.
     """
     rate = config.learning_rate * rate_factor(config.scaling, batch_ratio)
+    if not decays:
+        return optax.constant_schedule(rate)
     if config.milestones:
-        return optax.piecewise_constant_schedule(
+        schedule = optax.piecewise_constant_schedule(
             rate, {epoch * steps_per_epoch: config.decay for epoch in config.milestones}
         )
-    return optax.exponential_decay(rate, config.decay_epochs * steps_per_epoch, config.decay, staircase=True)
+    else:
+        schedule = optax.exponential_decay(rate, config.decay_epochs * steps_per_epoch, config.decay, staircase=True)
+    return lambda step: schedule(step + missed)

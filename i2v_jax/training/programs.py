@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from i2v_jax.distributed import mesh as meshes
 from i2v_jax.tasks.base import Batch, Networks, Task, Update
 from i2v_jax.tasks.scaling import batch_ratio, scaled_decay
-from i2v_jax.training.optimizers import make_optimizer
+from i2v_jax.training.optimizers import make_optimizers
 from i2v_jax.training.state import TrainState, split, state_sharding
 from i2v_jax.training.step import make_step
 from i2v_jax.training.streams import Stream
@@ -43,8 +43,7 @@ class Programs:
         self._task, self._config, self._mesh = task, config, mesh
         fields = config[stage]
         self._accumulate, self._decay = fields.accumulate, scaled_decay(config.train.ema, fields)
-        optimizer = make_optimizer(fields.optimizer, steps_per_epoch, batch_ratio(fields))
-        self._optimizers = dict.fromkeys(task.modules, optimizer)
+        self._optimizers = make_optimizers(task.updates, fields.optimizer, steps_per_epoch, batch_ratio(fields))
         self.replicated, self.over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
         shapes = jax.eval_shape(self._init_state, task.frozen, batch)
         self._sharding = state_sharding(mesh, shapes, config.mesh)
@@ -93,7 +92,7 @@ class Programs:
             networks = jax.tree.map(_in_double, networks)
         params, model_state = split({name: networks[name] for name in task.modules})
         users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
-        opt_state = {key: self._optimizers[name].init(params[name]) for key, name in users.items()}
+        opt_state = {key: self._optimizers[key].init(params[name]) for key, name in users.items()}
         keep_average = self._config.train.ema > 0
         ema = {name: params[name] for name in task.ema_networks if keep_average}
         return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, ema)

@@ -37,7 +37,7 @@ def make_step(
     Args:
       task: what is learned.
       updates: those of its updates to perform, in order.
-      optimizers: by network.
+      optimizers: by `Update.opt_state_key`.
       ema_decay: of the averaged parameters.
       seed: of the random numbers of all steps.
       accumulate: the number of parts of the batch. They follow each other, in the memory of one part, and each update
@@ -59,9 +59,9 @@ def make_step(
             metrics.update(terms)
             networks = merge_collections(networks, changed)
             for name in update.networks:
-                optimizer, params, key = optimizers[name], networks[name]["params"], update.opt_state_key(name)
+                key, params = update.opt_state_key(name), networks[name]["params"]
                 value = metrics[update.monitor] if update.monitor else jnp.zeros(())
-                delta, opt_state[key] = optimizer.update(grads[name], opt_state[key], params, value=value)
+                delta, opt_state[key] = optimizers[key].update(grads[name], opt_state[key], params, value=value)
                 networks = replace_params(networks, {name: optax.apply_updates(params, delta)})
                 metrics[f"gradient_norm/{name}"] = optax.global_norm(grads[name])
         params, model_state = split({name: networks[name] for name in state.params})

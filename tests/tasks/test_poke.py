@@ -43,6 +43,7 @@ def configuration(perceptual_network, **stage):
                 "reference_batch": 2,
                 "adversarial_step": 3,
                 "single_stage": False,
+                "static_decoder_decays": True,
                 **stage,
                 "loss": {**LOSS, "perceptual_network": perceptual_network},
             },
@@ -165,15 +166,15 @@ def test_updates_come_in_order_and_the_adversarial_ones_late(small):
 def test_a_step_moves_each_network_with_the_optimizer_of_each_update(small):
     """The decoder has two optimizers, each with its own moments: its parameters move twice."""
     task, networks, batch = small
-    optimizers = dict.fromkeys(task.modules, optax.with_extra_args_support(optax.adam(1e-3)))
     users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
     assert set(users) == {
         *("object_encoder_static", "decoder_static"),
         *("poke_encoder_dynamic", "dynamics_dynamic", "decoder_dynamic"),
         *DISCRIMINATORS,
     }
+    optimizers = dict.fromkeys(users, optax.with_extra_args_support(optax.adam(1e-3)))
     params, model_state = split(networks)
-    opt_state = {key: optimizers[name].init(params[name]) for key, name in users.items()}
+    opt_state = {key: optimizers[key].init(params[name]) for key, name in users.items()}
     state = TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, {})
     active = [update for update in task.updates if update.runs_at(3)]
     new, metrics = jax.jit(make_step(task, active, optimizers, 0.0, 0))(state, {}, batch)
@@ -212,11 +213,9 @@ def test_the_updates_of_a_batch_in_parts_are_those_of_the_batch():
         task, batch = Poke(configuration("laplacian"), modules), make_batch(4, 2, 16)
         networks = drawn(jax.eval_shape(task.init_variables, jax.random.key(0), batch))
         params, model_state = split(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), networks))
-        optimizers = dict.fromkeys(modules, optax.with_extra_args_support(optax.sgd(1.0)))
-        opt_state = {
-            update.opt_state_key(name): optimizers[name].init(params[name])
-            for update in task.updates for name in update.networks
-        }  # fmt: skip
+        users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}
+        optimizers = dict.fromkeys(users, optax.with_extra_args_support(optax.sgd(1.0)))
+        opt_state = {key: optimizers[key].init(params[name]) for key, name in users.items()}
         state = TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state, {})
         active = [update for update in task.updates if update.runs_at(0)]
         assert [update.name for update in active] == ["static", "dynamic"]

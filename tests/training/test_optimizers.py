@@ -9,7 +9,8 @@ import pytest
 
 from i2v_jax.config import Config
 from i2v_jax.configs import common, fields, plants, sky
-from i2v_jax.training.optimizers import learning_rate_schedule, make_optimizer
+from i2v_jax.tasks.base import Update
+from i2v_jax.training.optimizers import learning_rate_schedule, make_optimizer, make_optimizers
 
 
 def test_muon_moves_all_directions_of_a_kernel_alike_and_vectors_as_adam():
@@ -142,6 +143,31 @@ def test_the_rate_falls_at_milestones():
     schedule = learning_rate_schedule(config, steps_per_epoch=4)
     rates = [float(schedule(step)) for step in (0, 39, 40, 99, 100, 199, 200, 10_000)]
     np.testing.assert_allclose(rates, 1e-4 * np.array([1, 1, 0.3, 0.3, 0.09, 0.09, 0.027, 0.027]), rtol=1e-5)
+
+
+def test_epochs_of_a_schedule_count_from_the_first_one_in_which_a_network_trains():
+    """As in the release: discriminators that start in step 4000, in the second of epochs of 3000 steps."""
+    static = Update("static", ("encoder", "decoder"), loss=None, optimizer="static", constant_rate=("decoder",))
+    dynamic = Update("dynamic", ("decoder",), loss=None, last_step=4000, optimizer="dynamic")
+    later = Update("later", ("decoder",), loss=None, first_step=4000, optimizer="dynamic")
+    critics = Update("critics", ("critic",), loss=None, first_step=4000)
+    config = optimizer_config(learning_rate=1.0, milestones=(2,), decay=0.3)
+    optimizers = make_optimizers([static, dynamic, later, critics], config, steps_per_epoch=3000)
+    falls = {"encoder_static": 6000, "decoder_static": None, "decoder_dynamic": 6000, "critic": 9000 - 4000}
+    assert set(optimizers) == set(falls)
+    params = {"w": jnp.ones(())}
+    for key, fall in falls.items():
+        update = jax.jit(optimizers[key].update)
+
+        def rate(step, optimizer=optimizers[key], update=update):
+            state = optimizer.init(params)
+            counted = jax.tree.map(
+                lambda leaf: jnp.full_like(leaf, step) if jnp.issubdtype(leaf.dtype, jnp.integer) else leaf, state
+            )
+            return -float(update(params, counted, params)[0]["w"])
+
+        before, after = (rate((fall or 6000) + offset) for offset in (-1, 0))
+        assert after / before == pytest.approx(0.3 if fall else 1.0, rel=1e-2), key
 
 
 def test_the_rate_falls_in_steps():
