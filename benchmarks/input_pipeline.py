@@ -25,9 +25,9 @@ from i2v_jax.data.raw import RawVideo, find_videos
 from i2v_jax.data.registry import open_split
 from i2v_jax.data.staging import StoreOptions
 from i2v_jax.data.video_builder import SplitOptions, prepare
-from i2v_jax.input import images, videos
 from i2v_jax.input.pipeline import BatchIterator, make_pipeline
 from i2v_jax.input.procedural import sky
+from i2v_jax.media import images, paths, videos
 
 RAW_DIR = flags.DEFINE_string("raw_dir", "", "Videos or folders of frames to use instead of generated ones.")
 SIZE = flags.DEFINE_integer("size", 64, "Side of the frames in a batch.")
@@ -43,7 +43,7 @@ def read_source_frames(video: RawVideo | int) -> list[np.ndarray]:
     """Returns the frames of a user's video, or of a generated one given its number."""
     if isinstance(video, RawVideo):
         if video.path.is_dir():
-            return [images.read_rgb(file) for file in videos.frame_files(video.path)]
+            return [images.read_rgb(file) for file in paths.frame_files(video.path)]
         return list(videos.iterate_frames(video.path))
     noise = np.random.default_rng(video).normal(0.0, 4.0, (HEIGHT, WIDTH, 3))  # as compressible as camera footage
     drawn = sky.render("train", video, 256, range(33))
@@ -94,7 +94,7 @@ def decode_for(kind: str, root: Path, seconds: float, seed: int, clock: Clock = 
     cv2.setNumThreads(0)
     rng = np.random.default_rng(seed)
     paths = sorted((root / kind).iterdir())
-    encoded = [[f.read_bytes() for f in videos.frame_files(p)] for p in paths] if kind == "jpeg" else []
+    encoded = [[f.read_bytes() for f in paths.frame_files(p)] for p in paths] if kind == "jpeg" else []
     start, clips = clock(), 0
     while clock() - start < seconds:
         if kind == "jpeg":

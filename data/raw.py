@@ -11,7 +11,7 @@ import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import SPLITS
-from i2v_jax.input.videos import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_files, natural_key
+from i2v_jax.media.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_files, natural_key
 
 WHOLE = (0.0, 1.0)
 _SPLIT_FOLDERS = {

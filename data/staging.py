@@ -21,7 +21,8 @@ import numpy as np
 from i2v_jax import files
 from i2v_jax.data.raw import WHOLE, RawVideo
 from i2v_jax.errors import UserError
-from i2v_jax.input import images, transforms, videos
+from i2v_jax.input import transforms
+from i2v_jax.media import images, paths, videos
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -105,8 +106,8 @@ def _write_encoded(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOption
         raise UserError(
             "--store=video stores whole files, but this is a part of a video: use --store=frames", "store", "video"
         )
-    if path.suffix.lower() not in videos.SEEKABLE_SUFFIXES:
-        suffixes = ", ".join(videos.SEEKABLE_SUFFIXES)
+    if path.suffix.lower() not in paths.SEEKABLE_SUFFIXES:
+        suffixes = ", ".join(paths.SEEKABLE_SUFFIXES)
         raise UserError(f"--store=video stores only {suffixes} files: use --store=frames", "store", "video")
     table = videos.scan_frames(path)
     archive.write(path, "video")
@@ -135,7 +136,7 @@ def _write_frames(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions
 def _encoded_frames(raw: RawVideo, options: StoreOptions) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Yields each frame as JPEG bytes with its (height, width)."""
     if raw.path.is_dir():
-        files = videos.frame_files(raw.path)
+        files = paths.frame_files(raw.path)
         part = raw.frames(len(files))
         for file in files[part.start : part.stop : options.every]:
             frame = images.read_rgb(file)

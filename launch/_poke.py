@@ -10,9 +10,10 @@ from absl import flags
 
 from i2v_jax import media
 from i2v_jax.errors import UserError
-from i2v_jax.input import images
 from i2v_jax.input.coordinates import Scaling, numbers
 from i2v_jax.launch import _synthesis
+from i2v_jax.media import images
+from i2v_jax.media.paths import unique_names
 
 if TYPE_CHECKING:
     from i2v_jax.sampling.generator import Description
@@ -80,7 +81,7 @@ def requested(paths: Sequence[str], start_frames: np.ndarray, about: "Descriptio
         more = " or --correlation=x,y" if about.deterministic else ""
         raise UserError(f"this model needs a poke: give --poke=x,y,dx,dy{more}", field="poke")
     found = []
-    for name, path, start_frame in zip(images.unique_names(paths), paths, start_frames, strict=True):
+    for name, path, start_frame in zip(unique_names(paths), paths, start_frames, strict=True):
         height, width = images.read_rgb(Path(path)).shape[:2]
         scaling = Scaling(width, height, about.size, crop)
         pairs = [scaling.poke(*numbers("--poke", text, "x,y,dx,dy"), impulse=about.impulse) for text in POKE.value]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from absl import flags
 
-from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _poke, _synthesis
 from i2v_jax.launch._app import run
+from i2v_jax.media.paths import unique_names
 
 if TYPE_CHECKING:
     from i2v_jax.sampling.generator import Chain, Description
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     control = (NONE if about.pokes else about.control).request(_synthesis.requested_controls(), about.size)
     start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop)
     poked = _poke.requested(IMAGE.value, start_frames, about, crop) if about.pokes else []
-    named = zip(images.unique_names(IMAGE.value), start_frames, strict=True)
+    named = zip(unique_names(IMAGE.value), start_frames, strict=True)
     rows: Sequence[_synthesis.Row] = [_synthesis.Row(name, frame) for name, frame in named]
     output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, about.size)
 

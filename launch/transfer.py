@@ -17,6 +17,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _synthesis
 from i2v_jax.launch._app import run
+from i2v_jax.media.paths import unique_names
 from i2v_jax.tasks import control as controls
 
 CLIP = flags.DEFINE_string(
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
             _synthesis.WORKDIR.value,
         )
     clip = images.read_clip(CLIP.value, about.frames + 1, about.size, crop, start=START.value, stride=STRIDE.value)
-    names = images.unique_names(IMAGE.value or [CLIP.value])
+    names = unique_names(IMAGE.value or [CLIP.value])
     start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop) if IMAGE.value else clip[:1]
     own = own_control(about.control, clip)
     new = about.control.request(_synthesis.named_control("--set", SET.value), about.size) if SET.value else own

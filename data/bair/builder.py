@@ -8,7 +8,7 @@ from typing import Any
 from i2v_jax.data import raw
 from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.errors import UserError
-from i2v_jax.input.videos import frame_files
+from i2v_jax.media.paths import frame_files
 
 _POSITIONS = "endeffector_positions.csv"
 

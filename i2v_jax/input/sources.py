@@ -14,8 +14,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
-from i2v_jax.input import images, videos
 from i2v_jax.input.labels import Label, get_label
+from i2v_jax.media import images, paths, videos
 
 SPLITS = ("train", "eval", "test")
 
@@ -69,7 +69,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
     if (root / "dataset_info.json").is_file():
         return root
     for folder in (root / name, root / name.replace("_", "/", 1)):
-        versions = sorted(folder.glob("*/dataset_info.json"), key=videos.natural_key)
+        versions = sorted(folder.glob("*/dataset_info.json"), key=paths.natural_key)
         if versions:
             return versions[-1].parent
     raise UserError(

@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from i2v_jax import media
 from i2v_jax.errors import UserError
-from i2v_jax.input import images
+from i2v_jax.input.images import to_start_frame
+from i2v_jax.media import images
 from i2v_jax.sampling.arrays import Array
 from i2v_jax.serving import metrics as metrics_module
 from i2v_jax.serving.answers import CONTENT_TYPES, MAX_PIXELS, MAX_SCALE, Clip, Mark, encode, enlargement
@@ -83,7 +84,7 @@ class Api:
         crop = Fields(values, ("crop",)).choice("crop", self.model.crop, CROPS)
 
         def fitted() -> bytes:
-            return media.png_bytes(images.to_start_frame(pixels, self.model.size, crop))
+            return media.png_bytes(to_start_frame(pixels, self.model.size, crop))
 
         return _picture(await anyio.to_thread.run_sync(fitted, limiter=self.pictures), pixels)
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from i2v_jax.errors import UserError
-from i2v_jax.input import images
+from i2v_jax.media import images
 from i2v_jax.serving.examples import Example
 
 # Of a video that a client sends to be saved, after many pokes; if frames are large, a file holds fewer.

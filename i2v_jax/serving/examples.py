@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from i2v_jax import media
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input import images, videos
+from i2v_jax.input.images import to_start_frame
+from i2v_jax.media import images, paths
 
 MAX_EXAMPLES = 12
 
@@ -24,7 +25,7 @@ class Example:
 
     def thumbnail(self, size: int, crop: str) -> bytes:
         """Returns a PNG of the image as the model sees it."""
-        return media.png_bytes(images.to_start_frame(self.pixels, size, crop))
+        return media.png_bytes(to_start_frame(self.pixels, size, crop))
 
 
 def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
@@ -32,10 +33,10 @@ def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:
     path = Path(folder)
     if not path.is_dir():
         raise UserError(f"--examples={folder} does not exist: give a folder of images", "examples", str(folder))
-    files = videos.frame_files(path)[:MAX_EXAMPLES]
+    files = paths.frame_files(path)[:MAX_EXAMPLES]
     if not files:
         raise UserError(f"--examples={folder} has no images", "examples", str(folder))
-    named = zip(images.unique_names(files), files, strict=True)
+    named = zip(paths.unique_names(files), files, strict=True)
     return {name: Example(name, images.read_rgb(file)) for name, file in named}
 
 

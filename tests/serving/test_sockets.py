@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from i2v_jax.input import images
+from i2v_jax.media import images
 from i2v_jax.serving.sockets import HEADER
 from tests.compiling import HANG
 from tests.serving import stand_ins

@@ -1,0 +1,42 @@
+"""Names of video and image files: which there are in a folder, their order, and names for what is made of them."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from i2v_jax.errors import UserError
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".webm", ".mkv", ".gif", ".m4v")
+SEEKABLE_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
+    """Returns a sort key that orders numbers in names by value: frame9 before frame10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Returns the images of a folder in natural order, without hidden files."""
+    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    return sorted(files, key=lambda p: natural_key(p.name))
+
+
+def check_file(path: Path) -> None:
+    """Raises UserError if a file is missing or empty."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file", "file", str(path))
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty", "file", str(path))
+
+
+def unique_names(paths: Sequence[str | Path]) -> list[str]:
+    """Returns the file names without suffix, with a number appended to those that repeat."""
+    names: list[str] = []
+    for path in paths:
+        stem = Path(path).stem
+        numbered = (f"{stem}~{number}" for number in itertools.count(2))
+        names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
+    return names
