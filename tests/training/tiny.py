@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from i2v_jax import files
 from i2v_jax.configs import common
@@ -92,3 +93,8 @@ def tiny_trainer(folder, steps, *, devices=1, task=None, config=None, interrupti
     ]
     run = StageRun("video_vae", task or MeanColor(), *pipelines, steps, config, files.location(folder), **stage)
     return Trainer(run, mesh, interruption or Interruption())
+
+
+def assert_same(a, b):
+    """Checks that two trees have the same numbers."""
+    jax.tree.map(np.testing.assert_array_equal, a, b)
