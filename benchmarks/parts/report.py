@@ -9,6 +9,7 @@ from i2v_jax import files
 _NAMES = {
     "jax_bfloat16": "ours, bfloat16",
     "jax_float32": "ours, float32",
+    "jax_float32_highest": "ours, float32 without TF32",
     "eager_float32": "PyTorch eager, TF32",
     "eager_bfloat16": "PyTorch eager, bfloat16 autocast",
     "compiled_float32": "torch.compile, TF32",

@@ -49,7 +49,10 @@ class Worker:
         self._likelihoods = {metric.table: metric for metric in metrics if isinstance(metric, LogLikelihood)}
         self._extractors = [
             _Extractor(
-                metric, metric.weights_sha256(), jax.device_put(metric.load(), everywhere), jax.jit(metric.extract)
+                metric,
+                metric.weights_sha256(),
+                jax.device_put(metric.load(), everywhere),
+                jax.jit(metric.extract_in_float32),
             )
             for metric in metrics
             if metric.reads is not Reads.LIKELIHOOD

@@ -1,8 +1,9 @@
 """One object per metric: what it reads, how it sees frames, what it keeps of each clip, and the value that results.
 
-An evaluation calls `extract` on batches of clips, on devices and under `jax.jit`. What it returns for each clip goes
-into a state by `update`. States of several processes and of several runs are put together by `merge`, and `compute`
-turns a state into a value. A state maps a part ("real", "spare", or the number of a repeat) to an accumulator.
+An evaluation calls `extract_in_float32` on batches of clips, on devices and under `jax.jit`. What it returns for each
+clip goes into a state by `update`. States of several processes and of several runs are put together by `merge`, and
+`compute` turns a state into a value. A state maps a part ("real", "spare", or the number of a repeat) to an
+accumulator.
 
 A new metric is a subclass of `Metric`, or of one of the classes in `metrics.kinds` and `metrics.frechet_metrics`; an
 instance of it is added with `metrics.registry.register`.
@@ -150,6 +151,15 @@ class Metric(abc.ABC):
             variables: the result of `load`. They are an argument so that no program contains them.
             *videos: depend on `reads`.
         """
+
+    def extract_in_float32(self, variables: Any, *videos: jax.Array) -> jax.Array:
+        """Returns `extract` with products of full float32 precision on every device.
+
+        By default a GPU rounds their factors to TensorFloat-32 and a TPU to bfloat16, which no published value was
+        computed with.
+        """
+        with jax.default_matmul_precision("highest"):
+            return self.extract(variables, *videos)
 
     def init(self) -> State:
         """Returns the state of no clips."""

@@ -44,10 +44,10 @@ class SampleMetric:
         """Returns what `value` needs of each clip of a batch. Traced by `jax.jit`."""
         real, made = self._task.preview(networks, batch, rng)[:2]
         if self._metric.reads is Reads.SETS:
-            return tuple(self._metric.extract(weights, clips) for clips in (real, made))
+            return tuple(self._metric.extract_in_float32(weights, clips) for clips in (real, made))
         if real.shape[1] > 1:  # the start frame is given
             real, made = real[:, 1:], made[:, 1:]
-        return (self._metric.extract(weights, real, made),)
+        return (self._metric.extract_in_float32(weights, real, made),)
 
     def value(self, features: tuple[NDArray[Any], ...]) -> float:
         """Returns the metric of all clips, each [N, ...]. Raises UserError for fewer than two clips."""

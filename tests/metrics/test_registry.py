@@ -3,6 +3,7 @@
 import dataclasses
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from i2v_jax.errors import UserError
 from i2v_jax.metrics import base
 from i2v_jax.metrics.base import NO_WEIGHTS, Reads
+from i2v_jax.metrics.kinds import PairMetric
 from i2v_jax.metrics.paired import psnr_per_frame
 from i2v_jax.metrics.registry import METRICS, register
 from i2v_jax.pretrained.networks.i3d import I3DFeatures
 from i2v_jax.pretrained.resize import resize
+from tests.metrics.stand_ins import NoWeights
 
 _FRAMES = np.random.default_rng(0).uniform(-1, 1, (2, 3, 16, 16, 3)).astype(np.float32)
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -113,3 +116,23 @@ def test_people_read_words_and_units():
     assert (METRICS["psnr"].full_name, METRICS["psnr"].unit) == ("Peak signal-to-noise ratio", "dB")
     assert all(metric.title and metric.full_name for metric in METRICS.values())
     assert {metric.reads for metric in METRICS.values()} == set(Reads)
+
+
+class Products(NoWeights, PairMetric):
+    """Has one product of matrices and one convolution."""
+
+    def extract(self, variables, *videos):
+        real, made = videos
+        blurred = jax.lax.conv(real[:, 0], jnp.ones((1, 16, 3, 3)), (1, 1), "SAME")
+        return jnp.sum(real[:, :, 0, :, 0] @ made[:, :, 0, :, 0].mT, axis=-1) + jnp.sum(blurred)
+
+
+@pytest.mark.parametrize("name", ["extract", "extract_in_float32"])
+def test_products_are_precise_on_accelerators(name):
+    metric = Products(name="products", title="", full_name="")
+    precise = [
+        equation.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2
+        for equation in jax.make_jaxpr(getattr(metric, name))({}, _FRAMES, _FRAMES).eqns
+        if "precision" in equation.params
+    ]
+    assert precise == [name == "extract_in_float32"] * 2
