@@ -44,7 +44,7 @@ def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",
     return parsed
 
 
-def base(size: int, model: str = "cinn") -> Config:
+def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
     """Returns the base configuration of a model ("cinn", "poke" or "classifier") for square frames of `size` pixels."""
     config = Config(fields.run(size))
     match model:
@@ -54,6 +54,9 @@ def base(size: int, model: str = "cinn") -> Config:
             config.declare(poke=fields.poke(config.data))
             config.data.update(frames=11, flip=0.0)
             config.data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15)
+            if preset == "release":
+                config.poke.static_decoder_decays = False
+                config.poke.optimizer.b2 = 0.999  # PyTorch's default; the paper writes 0.99
         case "classifier":
             config.declare(stages=("classifier",), classifier=fields.classifier(config.data))
         case _:

@@ -2,7 +2,7 @@
 
 Command:   python -m launch.train --config=configs/dtdb.py:texture=clouds --workdir=RUN --config.data.dir=PREPARED
            textures: clouds, fire, vegetation, waterfall; clouds with `control=direction` follow a requested direction.
-           `:texture=vegetation,model=poke` trains the poke model: add --flow=dis to launch.prepare.
+           `:texture=vegetation,model=poke` trains the poke model: add --flow=dis --flow_distance=20 to launch.prepare.
 Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md.
 Time:      video_vae 60 epochs, image_ae 60 to 200 by texture, flow 31; not timed here on a GPU.
 Metric:    paper, Table 3, DTFVD: fire 0.79, vegetation 0.52, waterfall 2.52, clouds 0.73; not reproduced here.
@@ -27,10 +27,12 @@ def get_config(argument: str | None = "") -> Config:
     texture = Field("clouds", choices=tuple(_TEXTURES))
     parsed = common.arguments(argument, size=128, models=("cinn", "poke"), texture=texture, control="none")
     clips, image_epochs, norm = _TEXTURES[parsed.texture]
-    config = common.base(parsed.size, parsed.model)
+    config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.name = f"dtdb_{parsed.texture}"
     config.data.clips_per_video.update(train=clips, eval=5, test=6)
     if parsed.model == "poke":
+        config.data.frame_stride = 2
+        config.data.clips_per_video.train = 0
         config.data.poke.flow = "stored"
         return common.finish(config, parsed)
     config.control = parsed.control

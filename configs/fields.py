@@ -76,7 +76,10 @@ def data(size: int) -> Fields:
         "frames": _count(17, "including the start frame"),
         "frame_stride": _count(1, "every n-th frame of a video"),
         "size": _count(size, "height and width in pixels"),
-        "clips_per_video": {split: _count(1) for split in ("train", "eval", "test")},
+        "clips_per_video": {
+            split: _field(1, "0: one for each frame, from which it starts", at_least=0)
+            for split in ("train", "eval", "test")
+        },
         "flip": _probability(0.5, "of mirroring a clip"),
         "jitter": {name: _weight(0.0) for name in ("brightness", "contrast", "saturation", "hue")},
         "crop": _field("resize", "resize: to a square, as the release", choices=("resize", "center", "random")),
@@ -96,6 +99,7 @@ def poke_data(size: int) -> Fields:
             choices=("dis", "stored", "exact"),
         ),
         "poke_size": _count(5 if size > 64 else 3, "side of the square of the poke map that holds the displacement"),
+        "flow_frames": _field(0, "frames from the start frame to the end of a poke's flow; 0: to the last", at_least=0),
         "fill": _field("value", "patch: the flow instead of one displacement", choices=("value", "patch")),
         "zeropoke_amount": _field(8, "one poke in n is on the background; 0: none", at_least=0),
         "normalize": _field("none", "impulse: directions, as long as the motion", choices=("none", "impulse")),
@@ -106,7 +110,7 @@ def poke_data(size: int) -> Fields:
         "geometry": {
             "probability": _probability(0.8),
             "rotation": _weight(15.0, "degrees"),
-            "shift": _probability(0.1, "frame widths"),
+            "shift": _probability(0.05, "frame widths"),
         },
     }  # fmt: skip
 

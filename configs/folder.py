@@ -19,9 +19,9 @@ def get_config(argument: str | None = "") -> Config:
     `preset`.
     """
     parsed = common.arguments(argument, size=64, models=("cinn", "poke"), demo=False)
-    config = common.base(parsed.size, parsed.model)
+    config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.name = "folder"
-    config.data.clips_per_video.update(train=10, eval=5, test=5)
+    config.data.clips_per_video.update(train=10 if parsed.model == "cinn" else 0, eval=5, test=5)
     if parsed.model == "cinn":
         config.data.jitter.update(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
         config.video_vae.loss.kl = 1e-6

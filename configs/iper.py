@@ -2,7 +2,8 @@
 
 Command:   python -m launch.train --config=configs/iper.py --workdir=RUN --config.data.dir=PREPARED
 Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md.
-           `:model=poke` trains the poke model: add --flow=dis to launch.prepare, which stores the optical flow.
+           `:model=poke` trains the poke model: add --flow=dis --flow_distance=10 to launch.prepare, which stores the
+           optical flow (9 for `preset=release` at 64x64, which predicts 9 frames).
 Time:      video_vae 100 epochs, image_ae 140, flow 31; poke 1000; not timed here on a GPU.
 Metric:    cINN paper, Table 2: FVD 132.9; poke paper, Table 1: FVD 144.92; not reproduced here.
 """
@@ -14,11 +15,15 @@ from i2v_jax.configs import common
 def get_config(argument: str | None = "") -> Config:
     """Arguments: `model` ("cinn" or "poke"), `size`, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, models=("cinn", "poke"))
-    config = common.base(parsed.size, parsed.model)
+    config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.name = "iper"
     config.data.clips_per_video.update(train=60, eval=15, test=15)
     if parsed.model == "poke":
+        config.data.clips_per_video.train = 0
         config.data.poke.flow = "stored"
+        if parsed.preset == "release":
+            config.poke.batch_size = 8 if parsed.size <= 64 else 9
+            config.data.frames = 10 if parsed.size <= 64 else 11
         return common.finish(config, parsed)
     config.data.jitter.update(brightness=0.2, contrast=0.2, saturation=0.2)
     config.video_vae.epochs = 100

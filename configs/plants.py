@@ -21,7 +21,7 @@ def get_config(argument: str | None = "") -> Config:
     """
     parsed = common.arguments(argument, size=64, models=("poke", "cinn"), demo=False)
     size = 32 if parsed.demo else parsed.size
-    config = common.base(size, parsed.model)
+    config = common.base(size, parsed.model, parsed.preset)
     config.data.name = "plants"
     config.data.num_clips.update(train=4000, eval=64, test=64)
     if parsed.model == "cinn":

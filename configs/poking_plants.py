@@ -1,7 +1,9 @@
 """PokingPlants (Blattmann et al. 2021), 64x64 or 128x128: 27 videos of 13 pot plants that are pushed and swing.
 
+At 128x128 clips take every second frame: there it is --flow_distance=20.
+
 Commands:  python -m launch.prepare --dataset=poking_plants --raw_dir=RAW --data_dir=PREPARED --max_size=128 \
-               --flow=dis --flow_distance=20
+               --flow=dis --flow_distance=10
            python -m launch.train --config=configs/poking_plants.py --workdir=RUN --config.data.dir=PREPARED
 Hardware:  one 80 GB GPU; `:devices=N` adapts it to N devices, see docs/scaling.md.
 Time:      not timed here on a GPU.
@@ -15,8 +17,10 @@ from i2v_jax.configs import common
 def get_config(argument: str | None = "") -> Config:
     """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, models=("poke",))
-    config = common.base(parsed.size, "poke")
-    config.data.update(name="poking_plants", frame_stride=2)
-    config.data.clips_per_video.update(train=100, eval=10, test=20)
-    config.data.poke.update(flow="stored", object_weighting=True)
+    config = common.base(parsed.size, "poke", parsed.preset)
+    config.data.update(name="poking_plants", frame_stride=1 if parsed.size <= 64 else 2)
+    config.data.clips_per_video.update(train=0, eval=10, test=20)
+    config.data.poke.update(flow="stored", object_weighting=parsed.preset == "default")
+    if parsed.preset == "release":
+        config.poke.batch_size = 8 if parsed.size <= 64 else 9
     return common.finish(config, parsed)

@@ -15,8 +15,12 @@ from i2v_jax.configs import common
 def get_config(argument: str | None = "") -> Config:
     """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, models=("poke",))
-    config = common.base(parsed.size, "poke")
+    config = common.base(parsed.size, "poke", parsed.preset)
     config.data.update(name="taichi", frame_stride=2)
-    config.data.clips_per_video.update(train=4, eval=1, test=1)
+    config.data.clips_per_video.train = 0
     config.data.poke.flow = "stored"
+    if parsed.preset == "release":
+        config.poke.batch_size = 9
+        if parsed.size <= 64:
+            config.poke.loss.temporal = 10.0
     return common.finish(config, parsed)

@@ -5,7 +5,7 @@ This code runs in the worker processes that read data.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -50,7 +50,7 @@ class ClipOrder:
 class WeightedOrder(ClipOrder):
     """Training clips that are drawn with replacement, so that every object is equally likely."""
 
-    objects: tuple[tuple[int, ...], ...]  # the clips of each object
+    objects: tuple[np.ndarray, ...]  # the clips of each object
 
     def at(self, position: int) -> tuple[int, int, bool]:
         """Returns (epoch, clip, valid) of a position."""
@@ -90,8 +90,8 @@ class RawClip:
 class ReadClip:
     """Maps a position to one clip of a batch, a dict of arrays.
 
-    Clip c belongs to video c // clips_per_video. In training its start is random; in evaluation the clips of a video
-    are evenly spaced.
+    The clips of a video follow each other. In training each has a random start; in evaluation they are evenly spaced.
+    With `clips_per_video=0` there is one clip for each frame of a video, which starts there, or as late as it can.
     """
 
     source: VideoSource
@@ -132,7 +132,9 @@ class ReadClip:
     def raw_clip(self, epoch: int, clip: int) -> RawClip:
         """Reads a clip. Its start and its crop are drawn from (seed, epoch, clip)."""
         rng = np.random.default_rng([self.order.seed, epoch, clip, _CLIP])
-        video, index = self.videos[clip // self.clips_per_video], clip % self.clips_per_video
+        place = int(np.searchsorted(self._ends, clip, side="right"))
+        video = self.videos[place]
+        index = clip - (int(self._ends[place - 1]) if place else 0)
         start = self._start(video, index, float(rng.random()))
         indices = range(start, start + self.span, self.stride)
         labels = self.source.labels(video, indices)
@@ -146,8 +148,15 @@ class ReadClip:
         """The number of frames of the video from the first to the last frame of the clip."""
         return (self.frames - 1) * self.stride + 1
 
+    @functools.cached_property
+    def _ends(self) -> np.ndarray:
+        """For each of `videos`, the number of clips up to its last one."""
+        return np.cumsum(clip_counts(self.source, self.videos, self.clips_per_video))
+
     def _start(self, video: int, index: int, draw: float) -> int:
         room = self.source.num_frames(video) - self.span
+        if self.clips_per_video == 0:
+            return min(index, room)
         if self.order.train:
             return int(draw * (room + 1))
         return round(room * index / (self.clips_per_video - 1)) if self.clips_per_video > 1 else 0
@@ -163,6 +172,11 @@ class ReadClip:
             mirrors = {name: get_label(name).mirror for name in labels}
             labels = {name: mirror(labels[name]) for name, mirror in mirrors.items() if mirror}
         return transforms.jitter(pixels, self.augmentation.jitter, rng), labels
+
+
+def clip_counts(source: VideoSource, videos: Sequence[int], clips_per_video: int) -> np.ndarray:
+    """Returns the number of clips of each video, int [V]: `clips_per_video`, or that of its frames if it is 0."""
+    return np.array([clips_per_video or source.num_frames(video) for video in videos], np.int64)
 
 
 def long_enough(source: VideoSource, span: int) -> tuple[int, ...]:

@@ -14,9 +14,10 @@ With `data.poke` (`input/poke_reader.py`) and T > 1 there are, instead of the la
 
     poke               float32 [B, H, W, 2], (dx, dy) in pixels in a square around the poked pixel, zero elsewhere
     poke_position      int32 [B, 2], (x, y)
-    poke_displacement  float32 [B, 2], (dx, dy) of the poked pixel's contents from the first to the last frame
+    poke_displacement  float32 [B, 2], (dx, dy) of the poked pixel's contents from the first to the last frame, or to
+                       the one that `data.poke.flow_frames` names
     is_background      bool [B]; if True, the video is the start frame repeated
-    flow               float32 [B, H, W, 2], from the first to the last frame of `video`, in evaluation
+    flow               float32 [B, H, W, 2], between the same frames, in evaluation
     mask               int32 [B, H, W], objects in the first frame (0: background), in evaluation, if they are known
 
 The position in the data is the global step. The contents of a step depend only on (seed, step) and the configuration,
@@ -38,7 +39,7 @@ from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import sources, transforms, workers
-from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, long_enough
+from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, clip_counts, long_enough
 from i2v_jax.input.flow import FlowStore, stored_folder
 from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
 from i2v_jax.logs import logger
@@ -202,11 +203,19 @@ def make_pipeline(
         logger.info(f"{data.name}/{split}: left out {left_out} videos shorter than {span} frames")
     # a single frame, which the image autoencoder trains on, has no motion to poke
     settings = PokeSettings.of(data.poke) if "poke" in data and data.frames > 1 else None
+    if settings and settings.flow_frames >= data.frames:
+        flow_frames = settings.flow_frames
+        raise UserError(
+            f"invalid value for data.poke.flow_frames: {flow_frames} (must be less than data.frames={data.frames})",
+            "data.poke.flow_frames",
+            flow_frames,
+        )
     store = _open_flows(data, source, settings) if settings else None
     if store is not None:
         videos = _with_flow(data, source, videos, store)
     clips_per_video = data.clips_per_video[split]
-    order = ClipOrder(len(videos) * clips_per_video, batch_size, seed, train)
+    counts = clip_counts(source, videos, clips_per_video)
+    order = ClipOrder(int(counts.sum()), batch_size, seed, train)
     if order.num_clips == 0 or order.steps_per_epoch == 0:
         raise UserError(
             f"{data.name}/{split} has {order.num_clips} clips, but {field} is {batch_size}: lower {field}, or raise "
@@ -215,7 +224,7 @@ def make_pipeline(
             batch_size,
         )
     if settings and train and data.poke.object_weighting:
-        order = _weighted(order, source, videos, clips_per_video)
+        order = _weighted(order, [source.object_name(video) for video in videos], counts)
     clips = ReadClip(
         source=source,
         videos=videos,
@@ -233,13 +242,10 @@ def make_pipeline(
     return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)
 
 
-def _weighted(order: ClipOrder, source: sources.VideoSource, videos: Sequence[int], clips_per_video: int) -> ClipOrder:
-    """Returns an order in which every object is equally likely."""
-    clips: dict[str, list[int]] = {}
-    for index, video in enumerate(videos):
-        first = index * clips_per_video
-        clips.setdefault(source.object_name(video), []).extend(range(first, first + clips_per_video))
-    objects = tuple(tuple(members) for members in clips.values())
+def _weighted(order: ClipOrder, shown: Sequence[str], counts: np.ndarray) -> ClipOrder:
+    """Returns an order in which every object is equally likely; `shown` and `counts` are those of the videos."""
+    of_clips = np.repeat(np.asarray(shown), counts)
+    objects = tuple(np.flatnonzero(of_clips == name) for name in dict.fromkeys(shown))
     return WeightedOrder(order.num_clips, order.batch_size, order.seed, order.train, objects)
 
 
@@ -251,7 +257,7 @@ def _open_flows(data: ConfigDict, source: sources.VideoSource, settings: PokeSet
         return None
     if not isinstance(source, sources.RecordSource):
         raise _flow_error(data, f"{data.name!r} is not stored on disk: choose exact or dis")
-    distance = (data.frames - 1) * data.frame_stride
+    distance = (settings.flow_frames or data.frames - 1) * data.frame_stride
     folder = stored_folder(source.folder, source.split, distance)
     if files.is_in_bucket(folder):
         raise _flow_error(data, f"{folder} is in a bucket, where flows cannot be read: copy the data, or choose dis")

@@ -39,6 +39,7 @@ class PokeSettings:
     """The fields of `data.poke`, except those on which the order of clips depends."""
 
     flow: str  # "dis": estimated while reading; "stored": by launch.prepare; "exact": known by the data set
+    flow_frames: int  # frames from the start frame to the end of the flow; 0: to the last one of the clip
     poke_size: int  # height and width of the square in the poke map, in pixels
     fill: str  # the square contains one "value", or a "patch" of the flow
     zeropoke_amount: int  # one in this many pokes is on the background; 0: none, 1: all
@@ -63,7 +64,16 @@ class PokeSettings:
             check(field, poke[field] in choices, f"one of {', '.join(choices)}")
         check("poke_size", poke.poke_size >= 1 and poke.poke_size % 2 == 1, "odd, like 3 at 64x64 and 5 at 128x128")
         check("zeropoke_amount", poke.zeropoke_amount >= 0, "0 for no background pokes, or n for one in n pokes")
-        shared = ("flow", "poke_size", "fill", "zeropoke_amount", "normalize", "impulse_motion", "min_motion")
+        shared = (
+            "flow",
+            "flow_frames",
+            "poke_size",
+            "fill",
+            "zeropoke_amount",
+            "normalize",
+            "impulse_motion",
+            "min_motion",
+        )
         return cls(
             **{field: poke[field] for field in (*shared, "color_probability")},
             geometry_probability=poke.geometry.probability,
@@ -86,10 +96,10 @@ class ClipPokes:
         return self.draw(self.flow(raw), self.mask(raw), self.impulse(raw), rng)
 
     def flow(self, raw: RawClip) -> np.ndarray:
-        """Returns the flow from the first to the last frame, float32 [size, size, 2]."""
+        """Returns the flow from the first frame to the last or to `flow_frames`, float32 [size, size, 2]."""
         if self.store is not None:
             return optical_flow.fit(self.store.read(raw.video, raw.indices[0]), self.size, raw.crop, raw.crop_offset)
-        return self._between(raw, 0, len(raw.indices) - 1)
+        return self._between(raw, 0, self.settings.flow_frames or len(raw.indices) - 1)
 
     def _between(self, raw: RawClip, first: int, second: int) -> np.ndarray:
         source = self.source

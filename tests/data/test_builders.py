@@ -140,7 +140,10 @@ def test_videos_of_one_plant_share_its_probability(tmp_path: Path, prepared: Pre
     data = load("poking_plants", ["data.frames=3", "data.poke.flow=dis"]).data
     data.dir = str(tmp_path / "out")
     order = pipeline.make_pipeline(open_split(data, "train"), data, batch_size=3, seed=0, train=True).reader.order
-    clips = [order.at(position)[1] // data.clips_per_video.train for position in range(3000)]
+    assert data.clips_per_video.train == 0
+    frames = sum(source.num_frames(video) for video in range(3))
+    assert order.num_clips == frames
+    clips = [order.at(position)[1] * 3 // frames for position in range(3000)]  # videos of equal length
     drawn = {name: sum(source.object_name(video) == name for video in clips) / 3000 for name in ("fern", "palm")}
     assert drawn == pytest.approx({"fern": 0.5, "palm": 0.5}, abs=0.05)
 

@@ -16,7 +16,7 @@ from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, pipeline
-from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, long_enough
+from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, clip_counts, long_enough
 from i2v_jax.input.procedural import sky
 from tests.input.helpers import frame_numbers, numbered_frames
 
@@ -89,6 +89,17 @@ def test_training_clips_start_anywhere_they_fit() -> None:
     read = reader(NumberedSource((6,)), train=True)
     starts = {numbers(read(position))[0] for position in range(100)}
     assert starts == {0, 1, 2, 3}
+
+
+def test_a_clip_for_each_frame_starts_there_or_as_late_as_it_can() -> None:
+    """As the poke release: an epoch visits every frame, so long videos count more."""
+    source = NumberedSource((6, 4))
+    read = reader(source, train=True, clips_per_video=0)
+    read = dataclasses.replace(read, order=ClipOrder(10, 10, 0, True))
+    starts = [0, 1, 2, 3, 3, 3, 10, 11, 11, 11]
+    assert [frame_numbers(read.raw_clip(0, clip).pixels)[0] for clip in range(10)] == starts
+    assert sorted(numbers(read(position))[0] for position in range(10)) == starts
+    assert clip_counts(source, (0, 1), 0).tolist() == [6, 4]
 
 
 def test_short_videos_are_left_out() -> None:

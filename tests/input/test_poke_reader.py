@@ -20,6 +20,7 @@ from tests.input.helpers import flow_of
 
 POKE = {
     "flow": "exact",
+    "flow_frames": 0,
     "poke_size": 3,
     "fill": "value",
     "zeropoke_amount": 8,
@@ -195,9 +196,9 @@ def test_videos_without_motion() -> None:
 
 
 def test_objects_are_equally_likely() -> None:
-    order = pipeline._weighted(ClipOrder(30, 2, 0, True), Still(3), (0, 1, 2), 10)
+    order = pipeline._weighted(ClipOrder(30, 2, 0, True), ("a", "b", "b"), np.full(3, 10))
     assert isinstance(order, WeightedOrder)
-    assert order.objects == (tuple(range(10)), tuple(range(10, 30)))
+    assert [clips.tolist() for clips in order.objects] == [list(range(10)), list(range(10, 30))]
     clips = np.array([order.at(position)[1] for position in range(3000)])
     assert abs((clips < 10).sum() - 1500) < 4 * np.sqrt(750)
     assert len(np.unique(clips)) == 30
@@ -227,3 +228,20 @@ def test_exact_flow_of_a_data_set_that_has_none() -> None:
     with pytest.raises(UserError) as raised:
         pipeline.make_pipeline(open_split(data, "train"), data, batch_size=2, seed=0, train=True)
     assert (raised.value.field, raised.value.value) == ("data.poke.flow", "exact")
+
+
+def test_the_flow_of_a_poke_may_end_before_the_clip() -> None:
+    whole, half = (poked_reader(flow_frames=frames) for frames in (0, 5))
+    raw = whole.clips.raw_clip(0, 0)
+    found = half._pokes.flow(raw)
+    np.testing.assert_array_equal(found, raw_flow(whole, 0, 5))
+    assert np.abs(found - whole._pokes.flow(raw)).max() > 0.1
+    with pytest.raises(UserError) as raised:
+        plants_pipeline(flow_frames=11)
+    assert (raised.value.field, raised.value.value) == ("data.poke.flow_frames", 11)
+
+
+def raw_flow(reader: poke_reader.ReadPokedClip, video: int, frame: int) -> np.ndarray:
+    source = reader.clips.source
+    assert isinstance(source, poke_reader.KnownMotion)
+    return source.true_flow(video, 0, frame)
