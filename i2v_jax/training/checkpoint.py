@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
@@ -23,6 +24,10 @@ from i2v_jax.errors import UserError
 from i2v_jax.training.integrity import IMPORTED, write_checksums
 from i2v_jax.training.saved_networks import SCORE, checkpoints_folder, first_line, scores
 from i2v_jax.training.state import TrainState, split
+
+# A checkpoint that is no longer kept is moved to this folder, and removed from there while the next one is written: a
+# process that is killed while it removes files leaves no part of a checkpoint among the others.
+_DELETED = "deleted"
 
 
 class _WithoutTracebacks(logging.Filter):
@@ -63,9 +68,11 @@ class Checkpointer:
                 ),
                 best_fn=by_score,  # without it, metrics are not written, and a resumed run forgets the best
                 cleanup_tmp_directories=True,  # that a killed process left
-                async_options=_in_background(lambda: _add_checksums(self._folder, self._saving)),
+                todelete_subdir=_DELETED,
+                async_options=_in_background(self._before_commit),
             ),
         )
+        self._empty_deleted()  # a killed process may have left some
         self._highest_score = max(scores(folder).values(), default=-math.inf)
 
     def latest_step(self) -> int | None:
@@ -159,6 +166,17 @@ class Checkpointer:
             self.wait()
         finally:
             self._manager.close()
+            self._empty_deleted()
+
+    def _before_commit(self) -> None:
+        """Runs on process 0 in the background, when a checkpoint is written but not yet listed."""
+        self._empty_deleted()
+        _add_checksums(self._folder, self._saving)
+
+    def _empty_deleted(self) -> None:
+        """Removes the files of checkpoints that are no longer listed."""
+        if jax.process_index() == 0 and not files.is_in_bucket(self._folder):
+            files.remove_folder(self._folder / _DELETED)
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(

@@ -4,9 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.training.checkpoint import Checkpointer, save_imported
-from i2v_jax.training.saved_networks import averaged_variables, load_networks
+from i2v_jax.training.integrity import damage
+from i2v_jax.training.saved_networks import averaged_variables, load_networks, saved_steps
 from tests.training.tiny import assert_same, tiny_config, tiny_trainer
 
 
@@ -115,3 +117,20 @@ def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
         trainer.run()
     assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path / "checkpoints"))
     assert load_networks(tmp_path)["step"] == 3
+
+
+def test_a_checkpoint_that_is_removed_by_half_is_not_among_the_others(tmp_path, monkeypatch):
+    root = tmp_path / "checkpoints"
+
+    def remove_half(folder):
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        for path in paths[::2]:
+            path.unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "remove_folder", remove_half)
+        tiny_trainer(tmp_path, 12).run()
+    assert any((root / "deleted").iterdir())
+    assert not any(damage(root / str(step)) for step in saved_steps(tmp_path))
+    tiny_trainer(tmp_path, 15).run()
+    assert not (root / "deleted").exists() and saved_steps(tmp_path)[-1] == 15
