@@ -18,8 +18,9 @@ import av
 import cv2
 import numpy as np
 from absl import app, flags, logging
-from ml_collections import ConfigDict
 
+from i2v_jax.config import Config
+from i2v_jax.configs import fields
 from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.raw import RawVideo, find_videos
 from i2v_jax.data.registry import open_split
@@ -111,21 +112,10 @@ def time_opencv(kind: str, root: Path, pool: multiprocessing.pool.Pool, processe
 
 
 def open_pipeline(data_dir: Path, workers: int, prefetch: int = 2) -> BatchIterator:
-    data = ConfigDict(
-        {
-            "name": "folder",
-            "dir": str(data_dir),
-            "frames": FRAMES,
-            "frame_stride": 1,
-            "size": SIZE.value,
-            "clips_per_video": {"train": 10},
-            "flip": 0.5,
-            "jitter": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.15},
-            "crop": "resize",
-            "workers": workers,
-            "prefetch": prefetch,
-        }
-    )
+    data = Config(fields.data(SIZE.value))
+    data.update(name="folder", dir=str(data_dir), frames=FRAMES, workers=workers, prefetch=prefetch)
+    data.clips_per_video.train = 10
+    data.jitter.update(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.15)
     iterator = make_pipeline(
         open_split(data, "train"), data, batch_size=BATCH_SIZE.value, seed=0, train=True
     ).iterator()

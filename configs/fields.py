@@ -81,8 +81,19 @@ def data(size: int) -> Fields:
             for split in ("train", "eval", "test")
         },
         "flip": _probability(0.5, "of mirroring a clip"),
-        "jitter": {name: _weight(0.0) for name in ("brightness", "contrast", "saturation", "hue")},
+        "jitter": {
+            **{name: _weight(0.0) for name in ("brightness", "contrast", "saturation")},
+            "hue": _weight(0.0, "largest turn in either direction, of a full circle"),
+            "hue_forward": _weight(0.0, "largest turn from red to green, if it is more than `hue`"),
+            "kind": _field("affine", "what the numbers mean: see docs/data.md", choices=("affine", "kornia")),
+        },
         "crop": _field("resize", "resize: to a square, as the release", choices=("resize", "center", "random")),
+        "crop_margin": _field(
+            0, "pixels: training frames are resized to `size` + this, and a random square is cut out", at_least=0
+        ),
+        "resize": _field("area", "area: averaged; release: bilinear without averaging", choices=("area", "release")),
+        "eval_starts": _field("even", "where held-out clips start in training", choices=("first", "even", "random")),
+        "repeats": _field(True, "videos count as often as the authors' lists have them (iPER: free motion twice)"),
         "workers": _free(2, "processes that read and augment; 0: threads", at_least=0),
         "prefetch": _free(2, "batches", at_least=0),
         "num_clips": {split: _field(0, "of embedded data sets", at_least=0) for split in ("train", "eval", "test")},
@@ -147,6 +158,7 @@ def stage(name: str, data: Config, *, batch_size: int, epochs: int, **fields: An
         "reference_batch": _field(0, "the batch size that the other fields are for, by default that of the config file",
                                   at_least=0),
         "accumulate": _free(1, "parts of a batch that follow each other, to save memory", at_least=1),
+        "drop_last": _field(True, "drop the clips of an epoch that do not fill a batch; else others fill it"),
         "epochs": _free(epochs, at_least=1),
         "steps": _free(0, "0: the number of steps of `epochs`", at_least=0),
         "data": Overrides(data, f"{name}.data", without=("size",)),  # all networks are built for one size

@@ -58,6 +58,11 @@ class DataSet(abc.ABC):
             UserError: the data set was not prepared, or has no such split.
         """
 
+    def repeats(self, name: str, split: str) -> int:
+        """Returns how often the video of a name counts in an epoch of a split, as the authors' lists have it."""
+        del name, split
+        return 1
+
     def describe(self, data: ConfigDict) -> str:
         """Returns the name, and the fields of `data` that change what the clips show, for records."""
         del data

@@ -11,9 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from i2v_jax.errors import UserError
-
-# Where the clips of a video start. first: at its beginning. even: spread evenly over it. random: drawn from it.
-StartRule = Literal["first", "even", "random"]
+from i2v_jax.input.clips import StartRule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,3 +91,11 @@ def open_split(data: ConfigDict, split: str) -> VideoSource:
     if "classified" in data and data.classified:
         source = ClassifiedSource(source, class_names(opened.open(data, "train")))
     return source
+
+
+def repeats(data: ConfigDict, source: VideoSource) -> tuple[int, ...]:
+    """Returns how often each video of a split counts in an epoch, for `make_pipeline`; empty: all once."""
+    if not data.repeats:
+        return ()
+    opened = data_set(data.name)
+    return tuple(opened.repeats(source.name(video), source.split) for video in range(len(source)))

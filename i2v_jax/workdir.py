@@ -153,10 +153,15 @@ def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: M
 
 
 def _with_later_fields(fields: Any) -> Any:
-    """Adds the fields that stages have got since a configuration was written, with the values that change nothing."""
+    """Adds the fields that there are since a configuration was written, with the values that change nothing."""
+    if "data" in fields:
+        of_jitter = {"hue_forward": 0.0, "kind": "affine"}
+        of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False}
+        data = of_data | fields["data"]
+        fields["data"] = data | {"jitter": of_jitter | data.get("jitter", {})}
     for stage in fields.get("stages", ()):
         section = fields.get(stage, {})
-        of_stage = {"reference_batch": section.get("batch_size", 0), "accumulate": 1}
+        of_stage = {"reference_batch": section.get("batch_size", 0), "accumulate": 1, "drop_last": True}
         if stage in _WITH_REMAT:
             of_stage["remat"] = "none"
         of_optimizer = {"scaling": "none", "mu_dtype": ""}

@@ -103,8 +103,9 @@ def test_plugins_of_a_work_directory_are_imported(tmp_path):
 
 
 def test_a_run_from_before_a_field_is_continued(tmp_path):
-    """Its stages had the batch that their fields were for, in one part."""
-    overrides = ["video_vae.batch_size=12", "video_vae.reference_batch=12"]
+    """Its stages had the batch that their fields were for, in one part; its clips were read as they were then."""
+    of_data = ("crop_margin", "resize", "eval_starts", "repeats")
+    overrides = ["video_vae.batch_size=12", "video_vae.reference_batch=12", "data.repeats=false"]
     config = load("landscape", overrides)
     claim_workdir(config, tmp_path)
     written = json.loads((tmp_path / "config.json").read_text())
@@ -113,11 +114,16 @@ def test_a_run_from_before_a_field_is_continued(tmp_path):
             written[stage].pop(name, None)
         for name in ("scaling", "mu_dtype"):
             written[stage]["optimizer"].pop(name)
+        del written[stage]["drop_last"]
+    for name in of_data:
+        del written["data"][name]
+    for name in ("hue_forward", "kind"):
+        del written["data"]["jitter"][name]
     (tmp_path / "config.json").write_text(json.dumps(written))
     checkpoint(tmp_path, "video_vae", 100)
     assert read_workdir(tmp_path).to_dict() == config.to_dict()
     reference = ("video_vae.reference_batch", 7)
-    assert refused(load("landscape", overrides[:1]), tmp_path) == reference
+    assert refused(load("landscape", [overrides[0], overrides[2]]), tmp_path) == reference
     claim_workdir(config, tmp_path)
 
 

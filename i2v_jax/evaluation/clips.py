@@ -30,6 +30,7 @@ class ClipReader:
     videos: Mapping[str, int]  # name -> index in the source
     size: int
     crop: str
+    resize: str = "area"
     pokes: ClipPokes | None = None  # for models that answer to pokes
     poke_frames: int = 0  # a poke goes from x0 to the last of this many frames
 
@@ -60,13 +61,13 @@ class ClipReader:
         """Reads a clip, x0 first; its `rng` depends only on the clip."""
         clip = self.clip(example_id)
         video = self.videos[clip.video]
-        pixels = self.source.read(video, clip.indices, self.size)
+        pixels = self.source.read(video, clip.indices, transforms.least_size(self.size, self.resize))
         crop = transforms.eval_crop(self.crop)
         digest = hashlib.sha256(f"{clip.video}/{clip.start}".encode()).digest()
         return RawClip(
             video=video,
             indices=clip.indices,
-            pixels=transforms.fit(pixels, self.size, crop),
+            pixels=transforms.fit(pixels, self.size, crop, kind=self.resize),
             labels=self.source.labels(video, clip.indices),
             crop=crop,
             crop_offset=(0.5, 0.5),
@@ -102,7 +103,7 @@ def open_clips(
     names = [(source.name(video), source.num_frames(video)) for video in range(len(source))]
     listed = clip_list(protocol, names, seed, paired, limit)
     videos = {name: video for video, (name, _) in enumerate(names)}
-    return ClipReader(source, listed, videos, data.size, data.crop, _pokes(data, source), poke_frames)
+    return ClipReader(source, listed, videos, data.size, data.crop, data.resize, _pokes(data, source), poke_frames)
 
 
 def _pokes(data: ConfigDict, source: VideoSource) -> ClipPokes | None:

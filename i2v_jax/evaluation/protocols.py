@@ -6,9 +6,10 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from i2v_jax.data.protocol import POKE, Protocol, StartRule
+from i2v_jax.data.protocol import POKE, Protocol
 from i2v_jax.data.registry import DATA_SETS
 from i2v_jax.errors import UserError
+from i2v_jax.input.clips import StartRule
 
 
 def protocols() -> dict[str, Protocol]:

@@ -6,16 +6,20 @@ This code runs in the worker processes that read data.
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms
+from i2v_jax.input.colors import Jitter
 from i2v_jax.input.labels import get_label
 from i2v_jax.input.sources import VideoSource
 from i2v_jax.pixels import from_levels
+
+# Where the clips of a video start. first: at its beginning. even: spread evenly over it. random: drawn from it.
+StartRule = Literal["first", "even", "random"]
 
 # Streams of random numbers. The draws of a clip depend only on (seed, epoch, clip).
 _ORDER, _CLIP = 1, 2
@@ -25,24 +29,27 @@ _ORDER, _CLIP = 1, 2
 class ClipOrder:
     """The infinite sequence of clips that all hosts share; `position // batch_size` is the step.
 
-    In training every epoch is a new permutation, truncated to whole batches. In evaluation the clips are in order, and
-    the last batch is padded with clips that are marked as not valid.
+    In training every epoch is a new permutation, truncated to whole batches, or without `drop_last` extended to whole
+    batches by its first clips. In evaluation the clips are in order, and the last batch is padded with clips that are
+    marked as not valid.
     """
 
     num_clips: int
     batch_size: int  # over all hosts
     seed: int
     train: bool
+    drop_last: bool = True  # in training
 
     @property
     def steps_per_epoch(self) -> int:
-        return self.num_clips // self.batch_size if self.train else -(-self.num_clips // self.batch_size)
+        whole = self.num_clips // self.batch_size
+        return whole if self.train and self.drop_last else -(-self.num_clips // self.batch_size)
 
     def at(self, position: int) -> tuple[int, int, bool]:
         """Returns (epoch, clip, valid) of a position."""
         epoch, index = divmod(position, self.steps_per_epoch * self.batch_size)
         if self.train:
-            return epoch, int(_permutation(self.seed, epoch, self.num_clips)[index]), True
+            return epoch, int(_permutation(self.seed, epoch, self.num_clips)[index % self.num_clips]), True
         return epoch, index % self.num_clips, index < self.num_clips
 
 
@@ -50,7 +57,7 @@ class ClipOrder:
 class WeightedOrder(ClipOrder):
     """Training clips that are drawn with replacement, so that every object is equally likely."""
 
-    objects: tuple[np.ndarray, ...]  # the clips of each object
+    objects: tuple[np.ndarray, ...] = ()  # the clips of each object
 
     def at(self, position: int) -> tuple[int, int, bool]:
         """Returns (epoch, clip, valid) of a position."""
@@ -67,10 +74,11 @@ def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training clips are augmented, see `transforms`."""
+    """How training clips are augmented."""
 
     flip: float  # probability of a horizontal flip
-    jitter: Mapping[str, float]
+    jitter: Jitter
+    margin: int = 0  # pixels, of `transforms.fit`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,12 +98,12 @@ class RawClip:
 class ReadClip:
     """Maps a position to one clip of a batch, a dict of arrays.
 
-    The clips of a video follow each other. In training each has a random start; in evaluation they are evenly spaced.
+    The clips of a video follow each other. In training each has a random start; in evaluation `starts` says where.
     With `clips_per_video=0` there is one clip for each frame of a video, which starts there, or as late as it can.
     """
 
     source: VideoSource
-    videos: tuple[int, ...]  # those that are long enough
+    videos: tuple[int, ...]  # those that are long enough, each as often as it counts
     order: ClipOrder
     clips_per_video: int
     frames: int
@@ -103,6 +111,8 @@ class ReadClip:
     size: int
     crop: str
     augmentation: Augmentation
+    resize: str = "area"
+    starts: StartRule = "even"  # in evaluation
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -138,9 +148,10 @@ class ReadClip:
         start = self._start(video, index, float(rng.random()))
         indices = range(start, start + self.span, self.stride)
         labels = self.source.labels(video, indices)
-        pixels = self.source.read(video, indices, self.size)
+        margin = self.augmentation.margin if self.order.train else 0
+        pixels = self.source.read(video, indices, transforms.least_size(self.size + margin, self.resize))
         crop_offset = (float(rng.random()), float(rng.random()))
-        pixels = transforms.fit(pixels, self.size, self._crop(), crop_offset)
+        pixels = transforms.fit(pixels, self.size, self._crop(), crop_offset, kind=self.resize, margin=margin)
         return RawClip(video, indices, pixels, labels, self._crop(), crop_offset, rng)
 
     @property
@@ -157,9 +168,12 @@ class ReadClip:
         room = self.source.num_frames(video) - self.span
         if self.clips_per_video == 0:
             return min(index, room)
-        if self.order.train:
-            return int(draw * (room + 1))
-        return round(room * index / (self.clips_per_video - 1)) if self.clips_per_video > 1 else 0
+        match "random" if self.order.train else self.starts:
+            case "random":
+                return int(draw * (room + 1))
+            case "even" if self.clips_per_video > 1:
+                return round(room * index / (self.clips_per_video - 1))
+        return 0
 
     def _crop(self) -> str:
         return self.crop if self.order.train else transforms.eval_crop(self.crop)
@@ -171,7 +185,7 @@ class ReadClip:
             pixels = pixels[:, :, ::-1]
             mirrors = {name: get_label(name).mirror for name in labels}
             labels = {name: mirror(labels[name]) for name, mirror in mirrors.items() if mirror}
-        return transforms.jitter(pixels, self.augmentation.jitter, rng), labels
+        return self.augmentation.jitter(pixels, rng), labels
 
 
 def clip_counts(source: VideoSource, videos: Sequence[int], clips_per_video: int) -> np.ndarray:

@@ -40,6 +40,7 @@ from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import sources, transforms, workers
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, clip_counts, long_enough
+from i2v_jax.input.colors import Jitter
 from i2v_jax.input.flow import FlowStore, stored_folder
 from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
 from i2v_jax.logs import logger
@@ -79,7 +80,7 @@ class Pipeline:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The number of batches in an epoch. Training drops an incomplete last batch, evaluation pads it."""
+        """The number of batches in an epoch. Evaluation fills up an incomplete last batch, training by choice."""
         return self.reader.order.steps_per_epoch
 
     @property
@@ -176,6 +177,8 @@ def make_pipeline(
     seed: int,
     train: bool,
     num_epochs: int | None = None,
+    drop_last: bool = True,
+    repeats: Sequence[int] = (),
     field: str = "batch_size",
 ) -> Pipeline:
     """Builds the pipeline of one split of any data set.
@@ -184,15 +187,17 @@ def make_pipeline(
         source: the split, from `i2v_jax.data.registry.open_split`.
         data: the `data` part of a configuration.
         batch_size: B over all hosts.
-        seed: of order and augmentation; not used in evaluation.
-        train: True: clips are shuffled and augmented, and an epoch is cut to whole batches. False: clips are evenly
-            spaced, in order and not augmented, and the last batch is filled up (see `valid`).
+        seed: of order and augmentation, and of random starts.
+        train: True: clips are shuffled and augmented, and start anywhere. False: clips start by `data.eval_starts`, are
+            in order and not augmented, and the last batch is filled up (see `valid`).
         num_epochs: how often to go through the clips; None: without end in training, once in evaluation.
+        drop_last: whether training drops the clips of an epoch that do not fill a batch; else further clips fill it.
+        repeats: how often each video of the source counts; empty: once.
         field: the field of the configuration that `batch_size` comes from, for messages.
 
     Raises:
-        UserError: the crop is unknown, no video is long enough, the flow that `data.poke.flow` names is missing, or
-            in training a batch is larger than the split.
+        UserError: the crop is unknown or does not fit pokes, no video is long enough, the flow that `data.poke.flow`
+            names is missing, or in training a batch is larger than the split.
     """
     transforms.check_crop(data.crop)
     split = source.split
@@ -213,9 +218,13 @@ def make_pipeline(
     store = _open_flows(data, source, settings) if settings else None
     if store is not None:
         videos = _with_flow(data, source, videos, store)
+    if settings and data.crop_margin:
+        raise UserError("pokes do not move with a crop: set data.crop_margin=0", "data.crop_margin", data.crop_margin)
+    if repeats:
+        videos = tuple(video for video in videos for _ in range(repeats[video]))
     clips_per_video = data.clips_per_video[split]
     counts = clip_counts(source, videos, clips_per_video)
-    order = ClipOrder(int(counts.sum()), batch_size, seed, train)
+    order = ClipOrder(int(counts.sum()), batch_size, seed, train, drop_last)
     if order.num_clips == 0 or order.steps_per_epoch == 0:
         raise UserError(
             f"{data.name}/{split} has {order.num_clips} clips, but {field} is {batch_size}: lower {field}, or raise "
@@ -234,7 +243,9 @@ def make_pipeline(
         stride=data.frame_stride,
         size=data.size,
         crop=data.crop,
-        augmentation=Augmentation(flip=data.flip, jitter=dict(data.jitter)),
+        augmentation=Augmentation(flip=data.flip, jitter=Jitter(**data.jitter), margin=data.crop_margin),
+        resize=data.resize,
+        starts=data.eval_starts,
     )
     reader: Reader = ReadPokedClip(clips, settings, store) if settings else clips
     epochs = num_epochs if num_epochs is not None else (None if train else 1)
@@ -246,7 +257,7 @@ def _weighted(order: ClipOrder, shown: Sequence[str], counts: np.ndarray) -> Cli
     """Returns an order in which every object is equally likely; `shown` and `counts` are those of the videos."""
     of_clips = np.repeat(np.asarray(shown), counts)
     objects = tuple(np.flatnonzero(of_clips == name) for name in dict.fromkeys(shown))
-    return WeightedOrder(order.num_clips, order.batch_size, order.seed, order.train, objects)
+    return WeightedOrder(**vars(order), objects=objects)
 
 
 def _open_flows(data: ConfigDict, source: sources.VideoSource, settings: PokeSettings) -> FlowStore | None:

@@ -230,5 +230,5 @@ class ReadPokedClip:
             pixels, flow = geometry.pixels(np.ascontiguousarray(pixels)), geometry.flow(flow)
             mask = None if mask is None else geometry.labels(mask)
         if rng.random() < self.settings.color_probability:
-            pixels = transforms.jitter(pixels, self.clips.augmentation.jitter, rng)
+            pixels = self.clips.augmentation.jitter(pixels, rng)
         return pixels, flow, mask

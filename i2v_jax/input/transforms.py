@@ -1,7 +1,6 @@
-"""Resizing, cropping and augmentation of clips. Every random choice is made once per clip and shared by its frames."""
+"""Resizing, cropping and moving clips. Every random choice is made once per clip and shared by its frames."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -9,10 +8,7 @@ import numpy as np
 from i2v_jax.errors import UserError
 
 CROPS = ("resize", "center", "random")
-
-# Luma and two color axes (YIQ). With hue as a turn of the color plane, all four changes are affine in RGB.
-_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+RESIZES = ("area", "release")
 
 
 def check_crop(crop: str) -> None:
@@ -27,22 +23,48 @@ def eval_crop(crop: str) -> str:
     return "resize" if crop == "resize" else "center"
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes an image [h, w, 3] to [height, width, 3], by area when it shrinks and bilinearly otherwise."""
+def resize(image: np.ndarray, height: int, width: int, kind: str = "area") -> np.ndarray:
+    """Resizes an image.
+
+    Args:
+        image: uint8 [h, w, 3].
+        height, width: of the result.
+        kind: "area" averages where the image shrinks, and is bilinear otherwise. "release" is bilinear in both cases,
+            as the authors' releases resize: where the image shrinks by more than 2, some of its pixels do not count.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
     if image.shape[:2] == (height, width):
         return image
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    averages = kind == "area" and image.shape[0] >= height and image.shape[1] >= width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averages else cv2.INTER_LINEAR)
 
 
-def fit(frames: np.ndarray, size: int, crop: str, crop_offset: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
+def least_size(size: int, kind: str) -> int:
+    """Returns the size to which frames may be reduced while they are decoded, before `resize`; 0: as stored."""
+    return size if kind == "area" else 0
+
+
+def fit(
+    frames: np.ndarray,
+    size: int,
+    crop: str,
+    crop_offset: tuple[float, float] = (0.5, 0.5),
+    *,
+    kind: str = "area",
+    margin: int = 0,
+) -> np.ndarray:
     """Makes frames square.
 
     Args:
         frames: uint8 [T, h, w, 3].
         size: height and width of the result.
         crop: "resize" squeezes the whole frame; "center" and "random" crop the largest square first.
-        crop_offset: offset (vertical, horizontal) of a "random" square, as fractions of the largest possible offset.
+        crop_offset: offset (vertical, horizontal) of a "random" square and of the square within the margin, as
+            fractions of the largest possible offset.
+        kind: see `resize`.
+        margin: frames are resized to `size` + `margin` pixels, of which a square of `size` is cut out.
 
     Returns:
         uint8 [T, size, size, 3].
@@ -53,36 +75,11 @@ def fit(frames: np.ndarray, size: int, crop: str, crop_offset: tuple[float, floa
         vertical, horizontal = crop_offset if crop == "random" else (0.5, 0.5)
         top, left = round(vertical * (height - side)), round(horizontal * (width - side))
         frames = frames[:, top : top + side, left : left + side]
-    if frames.shape[1:3] == (size, size):
-        return frames
-    return np.stack([resize(frame, size, size) for frame in frames])
-
-
-def jitter_matrix(strength: Mapping[str, float], rng: np.random.Generator, mean_luma: float) -> np.ndarray:
-    """Draws a color augmentation as an affine map of RGB in [0, 255]: float32 [3, 4].
-
-    Brightness scales all values, contrast the distance to the clip's mean luma, saturation the distance to the pixel's
-    luma, each by a factor in [1 - s, 1 + s]. Hue rotates the colors by up to `s` of a full circle.
-    """
-    brightness, contrast, saturation = (
-        rng.uniform(max(0.0, 1.0 - strength[name]), 1.0 + strength[name])
-        for name in ("brightness", "contrast", "saturation")
-    )
-    turn = 2.0 * np.pi * rng.uniform(-strength["hue"], strength["hue"])
-    cos, sin = saturation * np.cos(turn), saturation * np.sin(turn)
-    colors = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
-    linear = brightness * contrast * (_FROM_YIQ @ colors @ _TO_YIQ)
-    offset = brightness * (1.0 - contrast) * mean_luma
-    return np.concatenate([linear, np.full((3, 1), offset)], axis=1).astype(np.float32)
-
-
-def jitter(frames: np.ndarray, strength: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Augments the colors of a clip, uint8 [T, h, w, 3]; see `jitter_matrix`."""
-    if not any(strength.values()):
-        return frames
-    pixels = np.ascontiguousarray(frames).reshape(1, -1, 3)
-    mean_luma = float(pixels.reshape(-1, 3).mean(0) @ _TO_YIQ[0])
-    return cv2.transform(pixels, jitter_matrix(strength, rng, mean_luma)).reshape(frames.shape)
+    side = size + margin
+    if frames.shape[1:3] != (side, side):
+        frames = np.stack([resize(frame, side, side, kind) for frame in frames])
+    top, left = (min(int(offset * (margin + 1)), margin) for offset in crop_offset)
+    return frames[:, top : top + size, left : left + size]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.config import stage_data
-from i2v_jax.data.registry import open_split
+from i2v_jax.data.registry import open_split, repeats
 from i2v_jax.distributed import compile_cache, processes
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
@@ -157,16 +157,19 @@ def _open_clips(config: ConfigDict, name: str) -> Clips:
     """Returns the clips of a stage. Raises UserError if it cannot be trained on them, or not on this machine."""
     data, stage = stage_data(config, name), registry.get(name)
     sizes = {"train": config[name].batch_size, "eval": _evaluation_batch(config, name)}
+    sources = {split: open_split(data, split) for split in sizes}
     train, evaluation = (
         make_pipeline(
-            open_split(data, split),
+            source,
             data,
-            batch_size=batch_size,
+            batch_size=sizes[split],
             seed=config.seed,
             train=split == "train",
+            drop_last=config[name].drop_last,
+            repeats=repeats(data, source),
             field=f"{name}.batch_size",
         )
-        for split, batch_size in sizes.items()
+        for split, source in sources.items()
     )
     if stage.controlled:
         preflight.check_control(config, train)

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from i2v_jax.configs import common
-from i2v_jax.data.registry import open_split
+from i2v_jax.configs import common, plants
+from i2v_jax.data.registry import open_split, repeats
 from i2v_jax.errors import UserError
-from i2v_jax.input import directions, pipeline
+from i2v_jax.input import directions, pipeline, transforms
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, clip_counts, long_enough
+from i2v_jax.input.colors import Jitter
 from i2v_jax.input.procedural import sky
 from tests.input.helpers import frame_numbers, numbered_frames
 
-NO_JITTER = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+NO_JITTER = Jitter()
 
 
 def sky_data(**changes: object) -> ConfigDict:
@@ -85,6 +86,16 @@ def test_evaluation_clips_are_evenly_spaced() -> None:
     assert numbers(reader(NumberedSource((9,)), stride=2, clips_per_video=1)(0)) == [0, 2, 4]
 
 
+def test_held_out_clips_may_start_first_or_at_random() -> None:
+    videos = NumberedSource((9, 40))
+    assert [numbers(reader(videos, starts="first")(p)) for p in range(3)] == [[0, 1, 2]] * 3
+    read = reader(videos, starts="random", clips_per_video=20)
+    starts = [numbers(read(position))[0] for position in range(40)]
+    assert set(starts[:20]) <= set(range(7))
+    assert len(set(starts[20:])) > 10
+    assert starts == [numbers(read(position))[0] for position in range(40)]  # the same at every evaluation
+
+
 def test_training_clips_start_anywhere_they_fit() -> None:
     read = reader(NumberedSource((6,)), train=True)
     starts = {numbers(read(position))[0] for position in range(100)}
@@ -125,6 +136,71 @@ def test_endpoint_is_that_of_the_last_frame_and_absent_under_flips() -> None:
     assert "endpoint" in reader(source, train=True).spec
     assert "endpoint" not in reader(source, train=True, flip=0.5)(0)
     assert "endpoint" not in reader(source, train=True, flip=0.5).spec
+
+
+def test_an_epoch_may_keep_the_clips_that_do_not_fill_a_batch() -> None:
+    order = ClipOrder(num_clips=11, batch_size=4, seed=0, train=True, drop_last=False)
+    assert order.steps_per_epoch == 3
+    for epoch in range(2):
+        clips = [order.at(12 * epoch + index) for index in range(12)]
+        assert {(number, valid) for number, _, valid in clips} == {(epoch, True)}
+        assert sorted(clip for _, clip, _ in clips[:11]) == list(range(11))
+        assert clips[11] == clips[0]
+
+
+def test_videos_count_as_often_as_they_are_said_to() -> None:
+    data = sky_data(num_clips={"train": 3, "eval": 6, "test": 3})
+    data.clips_per_video.train = 2
+    made = pipeline.make_pipeline(open_split(data, "train"), data, batch_size=1, seed=0, train=True, repeats=(1, 2, 1))
+    assert made.num_clips == 8
+    assert isinstance(made.reader, ReadClip)
+    assert [made.reader.raw_clip(0, clip).video for clip in range(8)] == [0, 0, 1, 1, 1, 1, 2, 2]
+
+
+def test_iper_counts_free_motion_twice_but_not_in_the_test_split() -> None:
+    def counts(split: str, chosen: bool = True) -> tuple[int, ...]:
+        return repeats(sky_data(name="iper", repeats=chosen), NamedSource(split))
+
+    assert counts("train") == counts("eval") == (1, 2, 2)
+    assert counts("test") == (1, 1, 1)
+    assert counts("train", chosen=False) == ()
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedSource:
+    split: str
+    names: tuple[str, ...] = ("001_12_1.mp4", "clips/001_12_2.mp4", "002_2_2")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, video: int) -> str:
+        return self.names[video]
+
+
+def test_a_margin_is_cut_off_in_training_only() -> None:
+    changes = {"size": 24, "crop_margin": 8, "flip": 0.0, "jitter": {"brightness": 0.0}}
+    data = sky_data(**changes)
+    data.jitter.update(Jitter().__dict__)
+    source = sky.SkySource("train", 1, data.frames, 32)
+
+    def clip(train: bool) -> np.ndarray:
+        made = pipeline.make_pipeline(source, data, batch_size=1, seed=0, train=train)
+        return made.reader(0)["video"]
+
+    stored, cut = source.read(0, range(data.frames)), (clip(True) + 1) * 127.5
+    places = itertools.product(range(9), repeat=2)
+    found = [p for p in places if np.allclose(cut, stored[:, p[0] : p[0] + 24, p[1] : p[1] + 24], atol=0.01)]
+    assert len(found) == 1
+    assert np.allclose((clip(False) + 1) * 127.5, transforms.fit(stored, 24, "resize"), atol=0.01)
+
+
+def test_pokes_have_no_margin() -> None:
+    data = plants.get_config("demo").data
+    data.crop_margin = 16
+    with pytest.raises(UserError) as raised:
+        pipeline.make_pipeline(open_split(data, "train"), data, batch_size=1, seed=0, train=True)
+    assert (raised.value.field, raised.value.value) == ("data.crop_margin", 16)
 
 
 def test_an_epoch_shows_every_clip_at_most_once_and_epochs_differ() -> None:

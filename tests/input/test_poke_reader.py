@@ -14,6 +14,7 @@ from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import pipeline, poke_reader
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
+from i2v_jax.input.colors import Jitter
 from i2v_jax.input.procedural import plants
 from i2v_jax.pixels import from_levels
 from tests.input.helpers import flow_of
@@ -124,10 +125,9 @@ def test_background_pokes_leave_everything_still() -> None:
 
 def poked_reader(train: bool = True, source: Any = None, **changes: object) -> poke_reader.ReadPokedClip:
     source = source or plants.PlantsSource("train", 4, 11, 32)
-    jitter = dict.fromkeys(("brightness", "contrast", "saturation", "hue"), 0.0)
     clips = ReadClip(
         source, tuple(range(len(source))), ClipOrder(len(source), 2, 0, train), 1, 11, 1, 32, "resize",
-        Augmentation(0.0, jitter),
+        Augmentation(0.0, Jitter()),
     )  # fmt: skip
     return poke_reader.ReadPokedClip(clips, poke_reader.PokeSettings.of(ConfigDict(POKE | changes)))
 

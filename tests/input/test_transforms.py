@@ -1,12 +1,8 @@
-import colorsys
-
 import numpy as np
 import pytest
 
 from i2v_jax.input import transforms
 from i2v_jax.pixels import from_levels
-
-NO_JITTER = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 
 
 @pytest.fixture
@@ -17,16 +13,6 @@ def frames(rng: np.random.Generator) -> np.ndarray:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
-
-
-class FixedDraws:
-    """Draws the end of every interval, upper where `share` is 1."""
-
-    def __init__(self, share: float):
-        self.share = share
-
-    def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * self.share
 
 
 def test_to_float_maps_the_ends_of_the_range() -> None:
@@ -47,39 +33,38 @@ def test_crops_cut_squares_where_they_should(frames: np.ndarray) -> None:
     assert transforms.fit(frames, 12, "resize").shape == (3, 12, 12, 3)
 
 
-def test_no_jitter_changes_nothing(frames: np.ndarray) -> None:
-    assert np.array_equal(transforms.jitter(frames, NO_JITTER, np.random.default_rng(0)), frames)
+def bilinear(image: np.ndarray, side: int) -> np.ndarray:
+    """Half-pixel centers, no averaging: the weights of each output row and column, in float64."""
+
+    def weights(length: int) -> np.ndarray:
+        at = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
+        return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(length)))
+
+    return np.einsum("ih,jw,hwc->ijc", weights(image.shape[0]), weights(image.shape[1]), image.astype(float))
 
 
-def test_brightness_scales_values() -> None:
-    matrix = transforms.jitter_matrix(NO_JITTER | {"brightness": 0.5}, FixedDraws(1.0), mean_luma=100.0)
-    assert matrix @ [10, 20, 30, 1] == pytest.approx([15, 30, 45], rel=1e-5)
+@pytest.mark.parametrize("shape", [(64, 64), (256, 256), (90, 160), (20, 31)])
+def test_the_release_resizes_without_averaging(shape: tuple[int, int], rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    resized = transforms.fit(image[None], 32, "resize", kind="release")[0]
+    assert np.abs(resized - bilinear(image, 32)).max() < 0.75  # rounded to bytes, with weights of 11 bits
 
 
-def test_contrast_moves_values_away_from_the_mean_luma() -> None:
-    matrix = transforms.jitter_matrix(NO_JITTER | {"contrast": 0.5}, FixedDraws(0.0), mean_luma=100.0)
-    assert matrix @ [100, 100, 200, 1] == pytest.approx([100, 100, 150], rel=1e-5)
+def test_at_a_quarter_of_the_size_the_release_takes_the_middle_pixels(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    middle = image.reshape(4, 4, 4, 4, 3)[:, 1:3, :, 1:3].astype(float).mean((1, 3))
+    assert np.abs(transforms.fit(image[None], 4, "resize", kind="release")[0] - middle).max() <= 0.5
+    assert np.abs(transforms.fit(image[None], 4, "resize")[0] - middle).max() > 5  # averages areas
 
 
-def test_saturation_zero_is_gray() -> None:
-    matrix = transforms.jitter_matrix(NO_JITTER | {"saturation": 1.0}, FixedDraws(0.0), mean_luma=0.0)
-    luma = 0.299 * 200 + 0.587 * 40 + 0.114 * 90
-    assert matrix @ [200, 40, 90, 1] == pytest.approx([luma] * 3, rel=1e-4)
+def test_a_square_is_cut_out_of_the_margin(frames: np.ndarray) -> None:
+    whole = transforms.fit(frames, 28, "resize")
+    offsets = [(share, top) for share, top in ((0.0, 0), (0.5, 8), (0.999, 16), (1.0, 16))]
+    for (down, top), (right, left) in zip(offsets, offsets[::-1], strict=True):
+        cut = transforms.fit(frames, 12, "resize", (down, right), margin=16)
+        assert np.array_equal(cut, whole[:, top : top + 12, left : left + 12])
 
 
-def test_hue_turns_colors_and_keeps_luma_and_gray() -> None:
-    matrix = transforms.jitter_matrix(NO_JITTER | {"hue": 0.1}, FixedDraws(1.0), mean_luma=0.0)
-    assert matrix @ [90, 90, 90, 1] == pytest.approx([90] * 3, rel=1e-3)
-    before = np.array([180.0, 80.0, 60.0])
-    after = matrix[:, :3] @ before
-    assert after @ [0.299, 0.587, 0.114] == pytest.approx(before @ [0.299, 0.587, 0.114], rel=1e-3)
-    turn = colorsys.rgb_to_hsv(*after / 255)[0] - colorsys.rgb_to_hsv(*before / 255)[0]
-    assert 0.03 < abs((turn + 0.5) % 1 - 0.5) < 0.2
-
-
-def test_jitter_is_the_same_for_all_frames(rng: np.random.Generator) -> None:
-    frame = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    strength = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.15}
-    changed = transforms.jitter(np.stack([frame, frame]), strength, rng)
-    assert np.array_equal(changed[0], changed[1])
-    assert not np.array_equal(changed[0], frame)
+def test_frames_are_reduced_while_decoding_only_where_they_are_averaged() -> None:
+    assert transforms.least_size(64, "area") == 64
+    assert transforms.least_size(64, "release") == 0
