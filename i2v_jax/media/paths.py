@@ -7,9 +7,13 @@ from pathlib import Path
 
 from i2v_jax.errors import UserError
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".webm", ".mkv", ".gif", ".m4v")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mov", ".webm", ".mkv", ".gif", ".m4v", ".3gp", ".3g2", ".qt", ".mpg", ".mpeg", ".m2v", ".vob"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".mxf", ".y4m", ".dv"),
+)
 SEEKABLE_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+PAGED_SUFFIXES = (".png", ".apng", ".webp", ".tif", ".tiff", ".avif")  # of images that may hold a whole video
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".bmp", *PAGED_SUFFIXES)
 
 
 def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
@@ -24,12 +28,19 @@ def frame_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda p: natural_key(p.name))
 
 
+def printable(path: Path | str) -> str:
+    """Returns a path as text; bytes of its name that are not UTF-8 are taken as Latin-1, which most of them were."""
+    text = str(path)
+    return "".join(chr(ord(c) - 0xDC00) if "\udc80" <= c <= "\udcff" else c for c in text)
+
+
 def check_file(path: Path) -> None:
     """Raises UserError if a file is missing or empty."""
+    name = printable(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file", "file", str(path))
+        raise UserError(f"{name}: no such file", "file", name)
     if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty", "file", str(path))
+        raise UserError(f"{name}: the file is empty", "file", name)
 
 
 def unique_names(paths: Sequence[str | Path]) -> list[str]:

@@ -1,0 +1,115 @@
+"""Damage inside of videos that decoders conceal: where it is, and what is whole before and after it.
+
+FFmpeg conceals damage: it repeats parts of earlier frames, and says so in its log at most. A packet counts as damaged
+if decoding it fails, writes an error to the log, or gives a frame that is marked as corrupt. All frames up to the next
+key frame may refer to it, so they are left out with it. Some damage decodes to other pictures without any error (VP8
+and VP9 have no checks, and some codes of H.264 remain valid): no reader can see that.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+
+import av
+import numpy as np
+from av.logging import Capture
+from av.video.codeccontext import VideoCodecContext
+
+from i2v_jax.errors import UserError
+
+
+class DamagedVideo(UserError):
+    """A part of a video file is damaged."""
+
+
+_LOG = logging.getLogger("libav")  # where PyAV sends what nobody captures
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
+_lock = threading.Lock()
+_listeners = 0
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+    """Turns on FFmpeg's log in its context, for `captured`: it is off otherwise."""
+    global _listeners  # noqa: PLW0603
+    with _lock:
+        _listeners += 1
+        av.logging.set_level(av.logging.ERROR)
+        av.logging.set_skip_repeated(False)
+    try:
+        yield
+    finally:
+        with _lock:
+            _listeners -= 1
+            if not _listeners:
+                av.logging.set_level(None)
+
+
+class Packets:
+    """The packets of a stream as they were decoded, and which of them are damaged."""
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+        self._starts: list[int] = []  # the packets that are key frames
+        self._damaged: set[int] = set()
+        self._frames: list[int | None] = []
+        self._corrupt: list[int] = []
+
+    @property
+    def any_damage(self) -> bool:
+        """Whether any damage was found so far."""
+        return bool(self._damaged or self._corrupt)
+
+    def decode(self, context: VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
+        """Returns the frames that a packet gives; without a packet, those that the decoder kept."""
+        number = len(self._times)
+        if packet is not None:
+            time = packet.pts if packet.pts is not None else packet.dts
+            self._times.append(number if time is None else time)
+            if packet.is_keyframe:
+                self._starts.append(number)
+        with Capture() as errors:
+            try:
+                frames = context.decode(packet)
+            except av.FFmpegError:
+                frames = []
+                self._damaged.add(number)
+        if errors:
+            self._damaged.add(number)
+        for frame in frames:
+            self._frames.append(frame.pts)
+            if frame.is_corrupt and frame.pts is not None:
+                self._corrupt.append(frame.pts)
+        return frames
+
+    def cut(self) -> None:
+        """Notes that the file ends in the middle."""
+        self._damaged.add(len(self._times))
+
+    def whole(self) -> list[range]:
+        """Returns the ranges of frames that no damage reaches, after all of them were decoded."""
+        times = np.asarray(self._times)
+        shown = np.asarray([-1 if time is None else time for time in self._frames])
+        bad = np.zeros(len(shown), bool)
+        for first, last in self._intervals(times):
+            bad |= (shown >= first) & (shown < last)
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], bad, [True]]).astype(int)))
+        return [range(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+    def _intervals(self, times: np.ndarray) -> Iterator[tuple[float, float]]:
+        """Yields the intervals of time that damage reaches."""
+        starts = np.asarray(self._starts, int)
+        shown = set(self._frames)
+        for packet in self._damaged:
+            after = starts[starts > packet]
+            stop = int(after[0]) if len(after) else len(times)
+            # Decoders with several frames in work tell later: the frames that never came are damaged too.
+            before = starts[starts < packet]
+            missing = [t for t in times[int(before[-1]) if len(before) else 0 : stop] if t not in shown]
+            own = times[min(packet, len(times) - 1) : stop]
+            yield min([*own, *missing], default=np.inf), times[stop] if stop < len(times) else np.inf
+        for time in self._corrupt:
+            later = times[starts][times[starts] > time] if len(starts) else []
+            yield time, min(later, default=np.inf)
