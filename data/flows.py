@@ -1,4 +1,4 @@
-"""Stores the optical flow of a prepared data set for training (`input.flow.FlowStore`).
+"""Stores the optical flow of a prepared data set for training and evaluation (`input.flow_store.FlowStore`).
 
 One file contains the flows of one video, from every frame to the frame `distance` later. It has its final name only
 when it is complete, so an interrupted run continues with the next video.
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from i2v_jax import files
 from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
-from i2v_jax.input import flow, transforms
+from i2v_jax.input import flow, flow_store, transforms
 from i2v_jax.input.sources import RecordSource
 
 _CHUNK = 64  # flows to estimate from frames that are read at once
@@ -32,17 +32,28 @@ class FlowOptions:
     size: int  # maximum of the shorter side of a stored flow in pixels
     least_motion: float  # videos in which nothing moves this far are skipped; fraction of the shorter side
     given: Path | None = None  # folder of precomputed files; None: estimate by DIS
+    input_size: int = 0  # shorter side of the frames that flow is estimated from; 0: `size`
 
     @property
     def recorded(self) -> dict[str, object]:
         """The options that the flows depend on, under their names on the command line."""
         given = "dis" if self.given is None else str(self.given.resolve())
-        return {"flow": given, "flow_size": self.size, "flow_motion": self.least_motion}
+        options = {"flow": given, "flow_size": self.size, "flow_motion": self.least_motion}
+        return options | {"flow_input_size": self.input_size}
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Returns (height, width) of the stored flow of frames."""
-        scale = min(1.0, self.size / min(height, width))
-        return max(1, round(height * scale)), max(1, round(width * scale))
+        return _within(height, width, self.size)
+
+    def input_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Returns (height, width) of the frames that the flow is estimated from."""
+        return _within(height, width, self.input_size or self.size)
+
+
+def _within(height: int, width: int, size: int) -> tuple[int, int]:
+    """Returns (height, width) after scaling down to a shorter side of `size`."""
+    scale = min(1.0, size / min(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +85,13 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
             str(options.given),
         )
     source = RecordSource(prepared, split)
-    store = flow.FlowStore(flow.stored_folder(prepared, split, options.distance))
+    store = flow_store.FlowStore(prepared, split)
+    folder = store.folder(options.distance) / split
     with staging.writing_to(prepared):
-        store.folder.mkdir(parents=True, exist_ok=True)
-        for left in store.folder.glob(".*.tmp"):  # by a run that was killed
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.tmp"):  # by a run that was killed
             left.unlink()
-        _claim(store.folder, options)
+        _claim(folder, options)
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             outcomes = pool.map(lambda video: _attempt(source, video, store, options), range(len(source)))
             try:
@@ -88,10 +100,19 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
                 pool.shutdown(cancel_futures=True)
                 raise
         skipped = [raw.Skipped(source.name(video), reason) for video, reason in enumerate(reasons) if reason]
-        files.write_text(
-            store.folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2)
-        )
-    return FlowSummary(store.folder, len(source) - len(skipped), skipped)
+        files.write_text(folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
+    return FlowSummary(folder, len(source) - len(skipped), skipped)
+
+
+def write_statistics(prepared: Path, distance: int) -> None:
+    """Writes the length of the longest vector of all splits, by which impulses are divided (`FlowStore.longest`)."""
+    folder = flow_store.FlowStore(prepared, "").folder(distance)
+    longest = [flow_store.longest_of(path) for path in sorted(folder.glob("*/*.npy"))]
+    names = ("longest_in_frame_sizes", "longest_in_shorter_sides")
+    found = (
+        dict(zip(names, map(max, zip(*longest, strict=True)), strict=True)) if longest else dict.fromkeys(names, 0.0)
+    )
+    files.write_text(folder / "statistics.json", json.dumps(found | {"videos": len(longest)}, indent=2))
 
 
 class StillError(UserError):
@@ -102,6 +123,7 @@ def _claim(folder: Path, options: FlowOptions) -> None:
     """Writes the options of the flows to their folder. Raises UserError if it has flows with other options."""
     path, wanted = folder / "options.json", options.recorded
     there = json.loads(path.read_text()) if path.is_file() else wanted
+    there.setdefault("flow_input_size", 0)  # not an option of earlier versions
     different = [name for name in wanted if there[name] != wanted[name]]
     if different:
         first = different[0]
@@ -113,15 +135,16 @@ def _claim(folder: Path, options: FlowOptions) -> None:
     files.write_text(path, json.dumps(wanted))
 
 
-def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: FlowOptions) -> str:
+def _attempt(source: RecordSource, video: int, store: flow_store.FlowStore, options: FlowOptions) -> str:
     """Stores the flows of one video. Returns the reason if it is skipped, otherwise an empty string."""
-    if video in store:
+    path = store.path(video, options.distance)
+    if path.is_file():
         return ""
-    still = store.path(video).with_suffix(".still")
+    still = path.with_suffix(".still")
     if still.is_file():
         return still.read_text()
     try:
-        with files.replacing(store.path(video)) as temporary:
+        with files.replacing(path) as temporary:
             _write(source, video, temporary, options)
     except StillError as error:
         still.write_text(str(error))
@@ -132,18 +155,18 @@ def _attempt(source: RecordSource, video: int, store: flow.FlowStore, options: F
 
 
 def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -> None:
-    """Writes float16 [starts, h, w, 2]. Raises UserError if the video cannot be used, StillError if nothing moves."""
+    """Writes one record for each start. Raises UserError if the video cannot be used, StillError if nothing moves."""
     starts = source.num_frames(video) - options.distance
     if starts < 1:
         raise UserError(f"{source.num_frames(video)} frames, but a clip needs {options.distance + 1}")
     frame = source.read(video, [0])[0]
     height, width = options.shape(*frame.shape[:2])
     flows = _given(source, video, frame.shape, options) if options.given else _estimated(source, video, options)
-    stored = np.lib.format.open_memmap(path, "w+", np.float16, (starts, height, width, 2))
+    stored = np.lib.format.open_memmap(path, "w+", flow_store.record(height, width), (starts,))
     furthest = 0.0
     for start, found in enumerate(flows):
-        stored[start] = flow.resize(found, height, width)
-        furthest = max(furthest, float(np.abs(stored[start]).max()))
+        stored[start] = flow_store.to_record(flow.resize(found, height, width))
+        furthest = max(furthest, float(stored[start]["longest"][1]) * min(height, width))
     stored.flush()
     if furthest < options.least_motion * min(height, width):
         raise StillError(f"no motion: at most {furthest:.2f} pixels at {width}x{height}")
@@ -153,8 +176,8 @@ def _estimated(source: RecordSource, video: int, options: FlowOptions) -> Iterat
     total = source.num_frames(video)
     for begin in range(0, total - options.distance, _CHUNK):
         end = min(begin + _CHUNK + options.distance, total)
-        frames = source.read(video, range(begin, end), options.size)
-        small = [transforms.resize(frame, *options.shape(*frame.shape[:2])) for frame in frames]
+        frames = source.read(video, range(begin, end), options.input_size or options.size)
+        small = [transforms.resize(frame, *options.input_shape(*frame.shape[:2])) for frame in frames]
         for start in range(len(small) - options.distance):
             yield flow.estimate(small[start], small[start + options.distance])
 

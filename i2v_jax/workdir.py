@@ -166,6 +166,8 @@ def _with_later_fields(fields: Any) -> Any:
             of_stage["remat"] = "none"
         of_optimizer = {"scaling": "none", "mu_dtype": ""}
         fields[stage] = of_stage | section | {"optimizer": of_optimizer | section.get("optimizer", {})}
+    if "poke" in fields.get("data", {}):
+        fields["data"]["poke"] = {"largest_flow": 0.0} | fields["data"]["poke"]
     return fields
 
 

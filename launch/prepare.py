@@ -17,7 +17,7 @@ from absl import flags, logging
 
 from i2v_jax.config_files import import_plugins
 from i2v_jax.data.data_set import PreparedDataSet
-from i2v_jax.data.flows import FlowOptions, store_flows
+from i2v_jax.data.flows import FlowOptions, store_flows, write_statistics
 from i2v_jax.data.registry import DATA_SETS, data_set
 from i2v_jax.data.staging import StoreOptions
 from i2v_jax.data.video_builder import SplitOptions, VideoBuilder, is_prepared, prepare, prepared_folder
@@ -57,6 +57,9 @@ FLOW_DISTANCE = flags.DEFINE_multi_integer(
     "flow_distance", [10], "Frames between the first and the last frame of a clip.", 1
 )
 FLOW_SIZE = flags.DEFINE_integer("flow_size", 128, "Shorter side of stored flows in pixels, at most.", 8)
+FLOW_INPUT_SIZE = flags.DEFINE_integer(
+    "flow_input_size", 0, "Shorter side of the frames that flow is estimated from, at most; 0: --flow_size.", 0
+)
 FLOW_MOTION = flags.DEFINE_float(
     "flow_motion", 0.008, "Skip videos in which nothing moves further than this fraction of the shorter side.", 0.0
 )
@@ -106,9 +109,10 @@ def _store_flows(folder: Path) -> None:
     given = None if FLOW.value == "dis" else Path(FLOW.value).expanduser()
     splits = json.loads((folder / "metadata.json").read_text())["videos"]
     for distance in FLOW_DISTANCE.value:
-        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given)
+        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value)
         summaries = [store_flows(folder, split, options, THREADS.value) for split in splits]
         print(*summaries, sep="\n")
+        write_statistics(folder, distance)
         if not any(summary.stored for summary in summaries):
             example = summaries[0].skipped[0]
             raise UserError(

@@ -9,13 +9,16 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from i2v_jax.commands import command
 from i2v_jax.data.protocol import Protocol
 from i2v_jax.data.registry import open_split
 from i2v_jax.evaluation.protocols import Clip, ClipList, clip_list, spare_clips
 from i2v_jax.input import transforms
 from i2v_jax.input.clips import RawClip
-from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
-from i2v_jax.input.sources import VideoSource
+from i2v_jax.input.flow_store import FlowStore
+from i2v_jax.input.poke_reader import ClipPokes, PokeSettings, unit_of_impulses
+from i2v_jax.input.sources import RecordSource, VideoSource
+from i2v_jax.logs import logger
 from i2v_jax.pixels import from_levels
 
 Batch = dict[str, NDArray[Any]]
@@ -103,16 +106,25 @@ def open_clips(
     names = [(source.name(video), source.num_frames(video)) for video in range(len(source))]
     listed = clip_list(protocol, names, seed, paired, limit)
     videos = {name: video for video, (name, _) in enumerate(names)}
-    return ClipReader(source, listed, videos, data.size, data.crop, data.resize, _pokes(data, source), poke_frames)
+    pokes = _pokes(data, source, poke_frames)
+    return ClipReader(source, listed, videos, data.size, data.crop, data.resize, pokes, poke_frames)
 
 
-def _pokes(data: ConfigDict, source: VideoSource) -> ClipPokes | None:
-    """Returns pokes of what moves, never of the background.
+def _pokes(data: ConfigDict, source: VideoSource, frames: int) -> ClipPokes | None:
+    """Returns pokes of what moves in clips of `frames` frames, never of the background.
 
-    Flow is stored for training clips only, so "stored" means estimated flow here.
+    Stored flow is used where it was stored, like in training; the flow of other clips is estimated.
     """
     if "poke" not in data:
         return None
-    settings = PokeSettings.of(data.poke)
-    flow = "dis" if settings.flow == "stored" else settings.flow
-    return ClipPokes(source, dataclasses.replace(settings, flow=flow, zeropoke_amount=0), data.size)
+    data = data.copy_and_resolve_references()
+    data.frames = frames
+    settings, store = dataclasses.replace(PokeSettings.of(data.poke), zeropoke_amount=0), None
+    if settings.flow == "stored" and isinstance(source, RecordSource):
+        store, distance = FlowStore(source.folder, source.split), settings.distance(data)
+        if not store.has_any(distance):
+            logger.warning(
+                f"{data.name}/{source.split}: no flow over {distance} frames is stored, so pokes are drawn from flow "
+                f"estimated by DIS: run {command('prepare', '--flow=dis', f'--flow_distance={distance}', '...')}"
+            )
+    return ClipPokes(source, settings, data.size, store, unit_of_impulses(settings, source, store, data))

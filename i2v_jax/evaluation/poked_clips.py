@@ -39,7 +39,8 @@ def held_out(data: ConfigDict, count: int, split: str = "test") -> PokedClips:
     """Returns up to `count` different clips of a split in which something moves, each with a poke drawn as in training.
 
     Clips of `data.frames` frames are taken from all videos in turn, with random starts. If the data set knows its
-    motion, flow and objects are exact. Otherwise the flow is estimated by DIS, and the background is what moves least.
+    motion, flow and objects are exact. Otherwise the flow is the stored one, or estimated by DIS where none was stored,
+    and the background is what moves least.
 
     Args:
         data: the `data` part of the model's configuration, with `data.poke`.
@@ -79,7 +80,7 @@ def _poked(reader: ClipReader, example_id: int) -> dict[str, np.ndarray] | None:
     if not pokes.moves(flow, border, drawer.settings.min_motion):
         return None
     rng = np.random.default_rng(example_id)
-    poke = drawer.draw(flow, mask, drawer.impulse(raw), rng)
+    poke = drawer.draw(flow, mask, rng)
     x, y = poke["poke_position"]
     empty = pokes.background(flow, border, mask)
     return {

@@ -1,10 +1,9 @@
-"""Optical flow between two frames: estimation, reading, storage next to a data set, and resizing.
+"""Optical flow between two frames: estimation, reading, and resizing.
 
 A flow map is float32 [h, w, 2], (dx, dy) in pixels of its own size, y down: the contents of pixel (x, y) of the first
 frame are at (x + dx, y + dy) in the second frame.
 """
 
-import dataclasses
 import functools
 import threading
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.interpolation import linear_weights
 
@@ -141,30 +139,3 @@ def check_size(flow: np.ndarray, height: int, width: int, path: Path) -> None:
             "file",
             str(path),
         )
-
-
-def stored_folder(prepared: Path, split: str, distance: int) -> Path:
-    """Returns the folder of the flows of a prepared data set over `distance` frames."""
-    return prepared / "flow" / f"distance_{distance:04d}" / split
-
-
-@dataclasses.dataclass(frozen=True)
-class FlowStore:
-    """The flows that `launch.prepare --flow` wrote: one array float16 [starts, h, w, 2] for each video."""
-
-    folder: Path  # see `stored_folder`
-
-    def __contains__(self, video: int) -> bool:
-        return self.path(video).is_file()
-
-    def path(self, video: int) -> Path:
-        return self.folder / f"{video:06d}.npy"
-
-    def read(self, video: int, start: int) -> np.ndarray:
-        """Returns the flow from frame `start`, float32 [h, w, 2], without reading the rest of the file."""
-        try:
-            return np.load(self.path(video), mmap_mode="r", allow_pickle=False)[start].astype(np.float32)
-        except (ValueError, OSError, IndexError) as error:
-            raise UserError(
-                f"{self.path(video)} is damaged ({error}): delete it and run {command('prepare')} again"
-            ) from error

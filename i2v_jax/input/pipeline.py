@@ -41,8 +41,8 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import sources, transforms, workers
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, clip_counts, long_enough
 from i2v_jax.input.colors import Jitter
-from i2v_jax.input.flow import FlowStore, stored_folder
-from i2v_jax.input.poke_reader import KnownMotion, PokeSettings, ReadPokedClip
+from i2v_jax.input.flow_store import FlowStore
+from i2v_jax.input.poke_reader import ClipPokes, KnownMotion, PokeSettings, ReadPokedClip, unit_of_impulses
 from i2v_jax.logs import logger
 
 Batch = dict[str, np.ndarray]
@@ -217,7 +217,7 @@ def make_pipeline(
         )
     store = _open_flows(data, source, settings) if settings else None
     if store is not None:
-        videos = _with_flow(data, source, videos, store)
+        videos = _with_flow(data, videos, store, settings.distance(data))
     if settings and data.crop_margin:
         raise UserError("pokes do not move with a crop: set data.crop_margin=0", "data.crop_margin", data.crop_margin)
     if repeats:
@@ -247,7 +247,10 @@ def make_pipeline(
         resize=data.resize,
         starts=data.eval_starts,
     )
-    reader: Reader = ReadPokedClip(clips, settings, store) if settings else clips
+    reader: Reader = clips
+    if settings:
+        unit = unit_of_impulses(settings, source, store, data)
+        reader = ReadPokedClip(clips, ClipPokes(source, settings, data.size, store, unit))
     epochs = num_epochs if num_epochs is not None else (None if train else 1)
     num_steps = _FOREVER if epochs is None else epochs * order.steps_per_epoch
     return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)
@@ -268,28 +271,27 @@ def _open_flows(data: ConfigDict, source: sources.VideoSource, settings: PokeSet
         return None
     if not isinstance(source, sources.RecordSource):
         raise _flow_error(data, f"{data.name!r} is not stored on disk: choose exact or dis")
-    distance = (settings.flow_frames or data.frames - 1) * data.frame_stride
-    folder = stored_folder(source.folder, source.split, distance)
+    store, distance = FlowStore(source.folder, source.split), settings.distance(data)
+    folder = store.folder(distance) / source.split
     if files.is_in_bucket(folder):
         raise _flow_error(data, f"{folder} is in a bucket, where flows cannot be read: copy the data, or choose dis")
-    if not folder.is_dir():
+    if not store.has_any(distance):
         prepare = command("prepare", "--flow=dis", f"--flow_distance={distance}", "...")
         raise _flow_error(data, f"there are no flows in {folder}: run {prepare}, or choose dis")
-    return FlowStore(folder)
+    return store
 
 
 def _flow_error(data: ConfigDict, problem: str) -> UserError:
     return UserError(f"data.poke.flow={data.poke.flow}: {problem}", "data.poke.flow", data.poke.flow)
 
 
-def _with_flow(
-    data: ConfigDict, source: sources.VideoSource, videos: Sequence[int], store: FlowStore
-) -> tuple[int, ...]:
+def _with_flow(data: ConfigDict, videos: Sequence[int], store: FlowStore, distance: int) -> tuple[int, ...]:
     """Returns the videos whose flow was stored; videos without motion have none."""
-    chosen = tuple(video for video in videos if video in store)
+    chosen = tuple(video for video in videos if store.has(video, distance))
     if not chosen:
-        raise UserError(f"{store.folder}: none of the {len(videos)} videos has a flow (see skipped.json there)")
+        folder = store.folder(distance) / store.split
+        raise UserError(f"{folder}: none of the {len(videos)} videos has a flow (see skipped.json there)")
     if len(chosen) < len(videos):
         left_out = len(videos) - len(chosen)
-        logger.info(f"{data.name}/{source.split}: left out {left_out} videos without a stored flow")
+        logger.info(f"{data.name}/{store.split}: left out {left_out} videos without a stored flow")
     return chosen

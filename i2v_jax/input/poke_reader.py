@@ -1,7 +1,6 @@
 """Maps a position in the stream of clips to a clip with a poke: optical flow, poke, augmentation."""
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +12,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
 from i2v_jax.input import pokes, transforms
 from i2v_jax.input.clips import ClipOrder, RawClip, ReadClip
+from i2v_jax.input.flow_store import FlowStore
 from i2v_jax.input.sources import VideoSource
 from i2v_jax.pixels import from_levels
 
@@ -26,6 +26,10 @@ _TRIES = 20  # clips to try until one has motion
 @runtime_checkable
 class KnownMotion(Protocol):
     """A source that knows the exact motion of its videos."""
+
+    @property
+    def largest_flow(self) -> float:
+        """The length of the longest vector of all flows, in frame widths."""
 
     def true_flow(self, video: int, start: int, end: int) -> np.ndarray:
         """Returns the flow from frame `start` to frame `end`, float32 [H, W, 2]."""
@@ -43,8 +47,8 @@ class PokeSettings:
     poke_size: int  # height and width of the square in the poke map, in pixels
     fill: str  # the square contains one "value", or a "patch" of the flow
     zeropoke_amount: int  # one in this many pokes is on the background; 0: none, 1: all
-    normalize: str  # "none", or "impulse": displacements are directions whose length is the clip's amount of motion
-    impulse_motion: float  # mean motion in pixels per frame at which an impulse has length 1
+    normalize: str  # "none", or "impulse": the flow is divided by its largest length in the data set
+    largest_flow: float  # this length in frame widths; 0: that of the stored flow
     min_motion: float  # clips in which nothing moves by this many pixels are not poked
     color_probability: float
     geometry_probability: float
@@ -71,7 +75,7 @@ class PokeSettings:
             "fill",
             "zeropoke_amount",
             "normalize",
-            "impulse_motion",
+            "largest_flow",
             "min_motion",
         )
         return cls(
@@ -81,6 +85,43 @@ class PokeSettings:
             shift=poke.geometry.shift,
         )
 
+    def distance(self, data: ConfigDict) -> int:
+        """Returns how many frames of a video are between the two of the flow, for clips as in `config.data`."""
+        return (self.flow_frames or data.frames - 1) * data.frame_stride
+
+
+def unit_of_impulses(
+    settings: PokeSettings, source: VideoSource, store: FlowStore | None, data: ConfigDict
+) -> float | None:
+    """Returns the length in frame sizes by which flow is divided, None if displacements are not normalized.
+
+    All clips share it, so that impulses keep their relative strengths (poke paper, appendix B.1).
+
+    Args:
+        settings: `normalize` and `largest_flow` decide.
+        source: of the clips; it may know its motion.
+        store: of the stored flow, if there is one.
+        data: the `data` part of a configuration, for the clips and their crop.
+
+    Raises:
+        UserError: the largest length of the data set is not known.
+    """
+    if settings.normalize != "impulse":
+        return None
+    if settings.largest_flow > 0:
+        return settings.largest_flow
+    if isinstance(source, KnownMotion):
+        return source.largest_flow
+    if store is None:
+        raise UserError(
+            "data.poke.normalize=impulse divides the flow by its largest length in the data set, which is known of "
+            "stored flow only: set data.poke.largest_flow, in frame widths, or data.poke.flow=stored",
+            "data.poke.largest_flow",
+            settings.largest_flow,
+        )
+    in_frame_sizes, in_shorter_sides = store.longest(settings.distance(data))
+    return in_frame_sizes if data.crop == "resize" else in_shorter_sides
+
 
 @dataclasses.dataclass(frozen=True)
 class ClipPokes:
@@ -89,49 +130,36 @@ class ClipPokes:
     source: VideoSource
     settings: PokeSettings
     size: int
-    store: optical_flow.FlowStore | None = None  # for flow="stored"
+    store: FlowStore | None = None  # for flow="stored"; other flow is estimated
+    unit: float | None = None  # of impulses, see `unit_of_impulses`
 
     def poke(self, raw: RawClip, rng: np.random.Generator) -> Mapping[str, Any]:
         """Returns the arrays of one poke of a clip without augmentation."""
-        return self.draw(self.flow(raw), self.mask(raw), self.impulse(raw), rng)
+        return self.draw(self.flow(raw), self.mask(raw), rng)
 
     def flow(self, raw: RawClip) -> np.ndarray:
         """Returns the flow from the first frame to the last or to `flow_frames`, float32 [size, size, 2]."""
-        if self.store is not None:
-            return optical_flow.fit(self.store.read(raw.video, raw.indices[0]), self.size, raw.crop, raw.crop_offset)
-        return self._between(raw, 0, self.settings.flow_frames or len(raw.indices) - 1)
-
-    def _between(self, raw: RawClip, first: int, second: int) -> np.ndarray:
-        source = self.source
+        end = self.settings.flow_frames or len(raw.indices) - 1
+        source, first, last = self.source, raw.indices[0], raw.indices[end]
         if self.settings.flow == "exact" and isinstance(source, KnownMotion):
-            return source.true_flow(raw.video, raw.indices[first], raw.indices[second])
-        return optical_flow.estimate(raw.pixels[first], raw.pixels[second])
+            return source.true_flow(raw.video, first, last)
+        if self.store is not None and self.store.has(raw.video, last - first):
+            return optical_flow.fit(self.store.read(raw.video, first, last), self.size, raw.crop, raw.crop_offset)
+        return optical_flow.estimate(raw.pixels[0], raw.pixels[end])
 
     def mask(self, raw: RawClip) -> np.ndarray | None:
         """Returns the objects of the first frame, int32 [size, size], or None if the source does not know them."""
         source = self.source
         return source.true_mask(raw.video, raw.indices[0]) if isinstance(source, KnownMotion) else None
 
-    def impulse(self, raw: RawClip) -> float | None:
-        """Returns the length of an impulse in [0, 1], the mean motion between frames (appendix B, equation 10).
-
-        Returns None if displacements are not normalized.
-        """
-        if self.settings.normalize != "impulse":
-            return None
-        pairs = itertools.pairwise(range(len(raw.indices)))
-        motion = np.mean([pokes.amplitude_of(self._between(raw, first, second)).mean() for first, second in pairs])
-        return min(float(motion) / self.settings.impulse_motion, 1.0)
-
-    def draw(
-        self, flow: np.ndarray, mask: np.ndarray | None, impulse: float | None, rng: np.random.Generator
-    ) -> Mapping[str, Any]:
-        """Returns the arrays of one poke. Its length is `impulse`, or that of the displacement if None."""
+    def draw(self, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator) -> Mapping[str, Any]:
+        """Returns the arrays of one poke; an impulse has a length in [0, 1]."""
         settings = self.settings
         is_background = settings.zeropoke_amount > 0 and rng.random() * settings.zeropoke_amount < 1.0
         poke = pokes.draw_poke(flow, settings.poke_size, is_background, rng, mask)
-        length = float(np.hypot(*poke.displacement))
-        scale = 1.0 if impulse is None or length == 0 else impulse / length
+        scale = 1.0
+        if self.unit is not None:  # estimated flow may be longer than the longest stored one
+            scale = 1.0 / max(self.unit * self.size, float(np.hypot(*poke.displacement)))
         displacement = (scale * poke.displacement).astype(np.float32)
         # The flow around a background poke has no meaning, so its square has one value in either case.
         patch = scale * flow if settings.fill == "patch" and not is_background else None
@@ -152,8 +180,7 @@ class ReadPokedClip:
     """
 
     clips: ReadClip
-    settings: PokeSettings
-    store: optical_flow.FlowStore | None = None  # for flow="stored"
+    pokes: ClipPokes
 
     @property
     def order(self) -> ClipOrder:
@@ -181,11 +208,10 @@ class ReadPokedClip:
         train = self.order.train
         raw, flow, found = self._with_motion(epoch, clip)
         rng = np.random.default_rng([self.order.seed if train else 0, epoch if train else 0, clip, _POKE])
-        mask, impulse = self._pokes.mask(raw), self._pokes.impulse(raw)
-        pixels = raw.pixels
+        mask, pixels = self.pokes.mask(raw), raw.pixels
         if train:
             pixels, flow, mask = self._augment(pixels, flow, mask, rng)
-        poke = self._pokes.draw(flow, mask, impulse, rng)
+        poke = self.pokes.draw(flow, mask, rng)
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
         example = {"video": from_levels(pixels), **poke}
@@ -196,14 +222,14 @@ class ReadPokedClip:
         return example
 
     @property
-    def _pokes(self) -> ClipPokes:
-        return ClipPokes(self.clips.source, self.settings, self.clips.size, self.store)
+    def settings(self) -> PokeSettings:
+        return self.pokes.settings
 
     def _with_motion(self, epoch: int, clip: int) -> tuple[RawClip, np.ndarray, bool]:
         """Returns a clip, its flow, and whether anything moves in it."""
         for attempt in range(_TRIES if self.order.train else 1):
             raw = self.clips.raw_clip(epoch, clip)
-            flow = self._pokes.flow(raw)
+            flow = self.pokes.flow(raw)
             if pokes.moves(flow, self.settings.poke_size, self.settings.min_motion):
                 return raw, flow, True
             rng = np.random.default_rng([self.order.seed, epoch, clip, attempt, _ANOTHER])

@@ -14,7 +14,7 @@ from i2v_jax.data import flows
 from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input import flow, pipeline
+from i2v_jax.input import flow, flow_store, pipeline
 from tests.data.conftest import Prepare
 from tests.input.helpers import write_frames
 from tests.input.test_poke_reader import POKE
@@ -42,37 +42,39 @@ def test_flow_is_estimated_once_per_clip_and_still_videos_are_counted(folder: Pa
     assert summary.stored == 2
     assert [(item.path, item.reason[:9]) for item in summary.skipped] == [("still", "no motion")]
     assert json.loads((summary.folder / "skipped.json").read_text())[0]["path"] == "still"
-    store = flow.FlowStore(flow.stored_folder(folder, "train", 4))
-    assert (0 in store, 2 in store) == (True, False)
-    assert np.load(store.path(0)).shape == (13, 32, 43, 2)
-    inner = store.read(0, 12)[6:-6, 8:-8]
+    store = flow_store.FlowStore(folder, "train")
+    assert (store.has(0, 4), store.has(2, 4)) == (True, False)
+    stored = np.load(store.path(0, 4))
+    assert (stored.shape, stored["flow"].shape) == ((13,), (13, 32, 43, 2))
+    assert np.abs(stored["flow"]).max() <= 1
+    inner = store.read(0, 12, 16)[6:-6, 8:-8]
     assert inner.mean((0, 1)) == pytest.approx([4 * 43 / 64, 0.0], abs=0.15)
 
 
 def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
     first = flows.store_flows(folder, "train", OPTIONS, threads=1)
-    store = flow.FlowStore(first.folder)
-    times = [store.path(video).stat().st_mtime_ns for video in (0, 1)]
-    store.path(1).unlink()
-    (store.folder / ".killed.tmp").write_bytes(b"cut off")
+    store = flow_store.FlowStore(folder, "train")
+    times = [store.path(video, 4).stat().st_mtime_ns for video in (0, 1)]
+    store.path(1, 4).unlink()
+    (first.folder / ".killed.tmp").write_bytes(b"cut off")
     flows.store_flows(folder, "train", OPTIONS, threads=1)
-    assert store.path(0).stat().st_mtime_ns == times[0]
-    assert 1 in store
-    assert not list(store.folder.glob(".*.tmp"))
+    assert store.path(0, 4).stat().st_mtime_ns == times[0]
+    assert store.has(1, 4)
+    assert not list(first.folder.glob(".*.tmp"))
 
 
 def test_flows_of_other_options_are_refused(tmp_path: Path, folder: Path) -> None:
     flows.store_flows(folder, "train", OPTIONS, threads=1)
-    before = flow.FlowStore(flow.stored_folder(folder, "train", 4)).read(0, 0)
+    before = flow_store.FlowStore(folder, "train").read(0, 0, 4)
     given = tmp_path / "given"
     given.mkdir()
-    for changed in ({"given": given}, {"size": 24}, {"least_motion": 0.5}):
+    for changed in ({"given": given}, {"size": 24}, {"least_motion": 0.5}, {"input_size": 48}):
         options = dataclasses.replace(OPTIONS, **changed)
         with pytest.raises(UserError) as raised:
             flows.store_flows(folder, "train", options, threads=1)
         different = {name for name, value in options.recorded.items() if value != OPTIONS.recorded[name]}
         assert ({raised.value.field}, raised.value.value) == (different, options.recorded[raised.value.field])
-    assert np.array_equal(flow.FlowStore(flow.stored_folder(folder, "train", 4)).read(0, 0), before)
+    assert np.array_equal(flow_store.FlowStore(folder, "train").read(0, 0, 4), before)
     flows.store_flows(
         folder, "train", dataclasses.replace(OPTIONS, distance=8, size=24), threads=1
     )  # a folder of its own
@@ -96,9 +98,9 @@ def test_precomputed_files_are_taken_and_bad_ones_are_counted(tmp_path: Path, fo
     reasons = {item.path: item.reason for item in summary.skipped}
     assert "24x32" in reasons["b"] and "64x48" in reasons["b"]
     assert "there is no folder" in reasons["still"]
-    assert np.all(flow.FlowStore(summary.folder).read(0, 2) == 1.5)  # 3 pixels at half the size
+    assert np.all(flow_store.FlowStore(folder, "train").read(0, 2, 6) == 1.5)  # 3 pixels at half the size
     (given / "a" / "007_011.npy").unlink()
-    flow.FlowStore(summary.folder).path(0).unlink()
+    flow_store.FlowStore(folder, "train").path(0, 4).unlink()
     again = flows.store_flows(folder, "train", options, threads=1)
     assert "7_11.npy" in again.skipped[0].reason
     with pytest.raises(UserError) as raised:
@@ -129,6 +131,71 @@ def test_stored_flow_flows_through_the_pipeline(tmp_path: Path, folder: Path) ->
     assert np.median(displacements, 0) == pytest.approx([2.0, 0.0], abs=0.5)
 
 
+def test_a_clip_reads_the_bytes_of_its_flow_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flows.store_flows(folder, "train", OPTIONS, threads=1)
+    store = flow_store.FlowStore(folder, "train")
+    whole = np.load(store.path(1, 4))
+    before = io_bytes()
+    found = store.read(1, 12, 16)
+    assert io_bytes() - before < 2 * whole.dtype.itemsize
+    assert np.array_equal(found, whole[12]["scale"] * whole[12]["flow"].astype(np.float32))
+    for start in (-1, 13):
+        with pytest.raises(UserError):
+            store.read(1, start, start + 4)
+
+
+def io_bytes() -> int:
+    """Returns how many bytes this process has read."""
+    return int(Path("/proc/self/io").read_text().splitlines()[0].split()[1])
+
+
+def test_flow_of_earlier_versions_is_read(folder: Path) -> None:
+    store = flow_store.FlowStore(folder, "train")
+    values = np.random.default_rng(0).standard_normal((13, 8, 6, 2)).astype(np.float16)
+    store.path(0, 4).parent.mkdir(parents=True)
+    np.save(store.path(0, 4), values)
+    assert np.array_equal(store.read(0, 3, 7), values[3])
+    vectors = values.astype(np.float32)
+    assert flow_store.longest_of(store.path(0, 4)) == pytest.approx(
+        (np.hypot(vectors[..., 0] / 6, vectors[..., 1] / 8).max(), np.hypot(*np.moveaxis(vectors, -1, 0)).max() / 6)
+    )
+
+
+def test_records_keep_flow_of_any_length() -> None:
+    for length in (0.0, 1e-6, 3.0, 1e6):
+        flow_map = length * np.random.default_rng(0).standard_normal((5, 7, 2)).astype(np.float32)
+        stored = flow_store.to_record(flow_map)
+        found = stored["scale"] * stored["flow"].astype(np.float32)
+        assert found == pytest.approx(flow_map, abs=2**-24 * length, rel=2**-11)
+
+
+def test_impulses_share_one_unit(tmp_path: Path, folder: Path) -> None:
+    """Flow is divided by its largest length in all splits, so that impulses keep their relative strengths."""
+    data = common.base(32).data
+    data.update(name="folder", dir=str(tmp_path / "out"), frames=5, flip=0.0, workers=0)
+    data.clips_per_video.train = 4
+    data.declare(poke=POKE | {"flow": "stored", "zeropoke_amount": 0, "normalize": "impulse"})
+    data.poke.geometry.probability = 0.0
+    flows.store_flows(folder, "train", OPTIONS, threads=1)
+    source = open_split(data, "train")
+    with pytest.raises(UserError) as raised:
+        pipeline.make_pipeline(source, data, batch_size=8, seed=0, train=True)
+    assert raised.value.field == "data.poke.normalize"
+    flows.write_statistics(folder, 4)
+    iterator = pipeline.make_pipeline(source, data, batch_size=8, seed=0, train=True).iterator()
+    impulses = next(iterator)["poke_displacement"]
+    iterator.close()
+    data.poke.normalize = "none"
+    iterator = pipeline.make_pipeline(source, data, batch_size=8, seed=0, train=True).iterator()
+    pixels = next(iterator)["poke_displacement"]
+    iterator.close()
+    longest, _ = flow_store.FlowStore(folder, "train").longest(4)
+    assert impulses == pytest.approx(pixels / (32 * longest), rel=1e-4)
+    lengths = np.hypot(*impulses.T)
+    assert lengths.max() <= 1.0
+    assert np.ptp(lengths) > 0
+
+
 def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Path) -> None:
     options = ["--dataset=folder", f"--raw_dir={tmp_path / 'raw'}", f"--data_dir={tmp_path / 'out'}"]
     options += ["--flow=dis", "--flow_distance=4", "--flow_distance=8", "--flow_size=24"]
@@ -142,4 +209,9 @@ def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Pa
     )
     assert "already" in done.stdout
     assert done.stdout.count("2 videos, 1 skipped") == 2
-    assert flow.FlowStore(flow.stored_folder(folder, "train", 8)).read(1, 8).shape == (24, 32, 2)
+    store = flow_store.FlowStore(folder, "train")
+    assert store.read(1, 8, 16).shape == (24, 32, 2)
+    lengths = [
+        np.hypot(*np.moveaxis(store.read(video, start, start + 8), -1, 0)) for video in (0, 1) for start in range(9)
+    ]
+    assert store.longest(8)[1] * 24 == pytest.approx(np.max(lengths), rel=1e-3)

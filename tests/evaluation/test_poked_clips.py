@@ -105,7 +105,7 @@ def test_models_of_a_folder_are_measured_as_those_of_plants(data, monkeypatch: p
 def test_models_of_impulses_are_told_impulses(data) -> None:
     plain = held_out(data, 8)
     impulses = data.copy_and_resolve_references()
-    impulses.poke.normalize = "impulse"
+    impulses.poke.update(normalize="impulse", largest_flow=0.2)
     clips = held_out(impulses, 8)
     assert np.array_equal(clips.displacement, plain.displacement)
     lengths = np.hypot(*clips.model_displacement.T)

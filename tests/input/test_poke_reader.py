@@ -26,7 +26,7 @@ POKE = {
     "fill": "value",
     "zeropoke_amount": 8,
     "normalize": "none",
-    "impulse_motion": 1.0,
+    "largest_flow": 0.0,
     "min_motion": 0.5,
     "object_weighting": False,
     "color_probability": 0.8,
@@ -129,23 +129,32 @@ def poked_reader(train: bool = True, source: Any = None, **changes: object) -> p
         source, tuple(range(len(source))), ClipOrder(len(source), 2, 0, train), 1, 11, 1, 32, "resize",
         Augmentation(0.0, Jitter()),
     )  # fmt: skip
-    return poke_reader.ReadPokedClip(clips, poke_reader.PokeSettings.of(ConfigDict(POKE | changes)))
+    settings = poke_reader.PokeSettings.of(ConfigDict(POKE | changes))
+    unit = poke_reader.unit_of_impulses(settings, source, None, plants_data(**changes))
+    return poke_reader.ReadPokedClip(clips, poke_reader.ClipPokes(source, settings, 32, None, unit))
 
 
 def test_one_poke_in_eight_is_on_the_background() -> None:
     reader, rng = poked_reader(), np.random.default_rng(0)
     flow = flow_of(np.random.default_rng(1).random((32, 32)))
-    count = sum(bool(reader._pokes.draw(flow, None, None, rng)["is_background"]) for _ in range(800))
+    count = sum(bool(reader.pokes.draw(flow, None, rng)["is_background"]) for _ in range(800))
     assert abs(count - 100) < 4 * np.sqrt(800 * 7 / 64)
 
 
-def test_impulses_are_as_long_as_the_clip_has_motion() -> None:
-    reader = poked_reader(train=False, normalize="impulse", impulse_motion=2.0, zeropoke_amount=0)
-    clip, plain = reader(0), poked_reader(train=False, zeropoke_amount=0)(0)
-    steps = [np.hypot(*np.moveaxis(plants.plants_flow("train", 0, 32, t, t + 1), -1, 0)).mean() for t in range(10)]
-    assert np.hypot(*clip["poke_displacement"]) == pytest.approx(np.mean(steps) / 2.0, rel=1e-4)
-    unit = plain["poke_displacement"] / np.hypot(*plain["poke_displacement"])
-    assert clip["poke_displacement"] / np.hypot(*clip["poke_displacement"]) == pytest.approx(unit, abs=1e-5)
+def test_impulses_are_displacements_in_units_of_the_largest_flow() -> None:
+    for longest, fill in ((0.5, "value"), (0.5, "patch"), (0.01, "value"), (0.0, "value")):
+        reader = poked_reader(train=False, normalize="impulse", largest_flow=longest, zeropoke_amount=0, fill=fill)
+        clip, plain = reader(0), poked_reader(train=False, zeropoke_amount=0, fill=fill)(0)
+        length = np.hypot(*plain["poke_displacement"])
+        unit = max(32 * (longest or 0.4), length)  # an impulse is never longer than 1
+        assert clip["poke_displacement"] == pytest.approx(plain["poke_displacement"] / unit, rel=1e-5)
+        assert clip["poke"] == pytest.approx(plain["poke"] / unit, rel=1e-5)
+
+
+def test_the_unit_of_impulses_must_be_known() -> None:
+    with pytest.raises(UserError) as raised:
+        poked_reader(source=Still(), flow="dis", normalize="impulse")
+    assert (raised.value.field, raised.value.value) == ("data.poke.largest_flow", 0.0)
 
 
 def test_flow_is_flipped_with_the_frames() -> None:
@@ -233,9 +242,9 @@ def test_exact_flow_of_a_data_set_that_has_none() -> None:
 def test_the_flow_of_a_poke_may_end_before_the_clip() -> None:
     whole, half = (poked_reader(flow_frames=frames) for frames in (0, 5))
     raw = whole.clips.raw_clip(0, 0)
-    found = half._pokes.flow(raw)
+    found = half.pokes.flow(raw)
     np.testing.assert_array_equal(found, raw_flow(whole, 0, 5))
-    assert np.abs(found - whole._pokes.flow(raw)).max() > 0.1
+    assert np.abs(found - whole.pokes.flow(raw)).max() > 0.1
     with pytest.raises(UserError) as raised:
         plants_pipeline(flow_frames=11)
     assert (raised.value.field, raised.value.value) == ("data.poke.flow_frames", 11)

@@ -282,6 +282,11 @@ class PlantsSource(ProceduralSource):
 
     dataset = "plants"
 
+    @property
+    def largest_flow(self) -> float:
+        """The length of the longest vector of `true_flow` over whole clips, in frame widths: 0.393 in 900 clips."""
+        return 0.4
+
     def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
         times = [self._time(frame) for frame in frame_indices]
         return render(self.split, video, self.size, times, self._pulls(video))

@@ -1,0 +1,117 @@
+"""Optical flow that is stored next to a prepared data set, one file for each video and distance between frames.
+
+    DATA/flow/distance_0010/train/000012.npy   video 12: one record for each start frame, see `record`
+    DATA/flow/distance_0010/options.json       the options that the flows of this distance were made with
+    DATA/flow/distance_0010/statistics.json    the longest vector of the data set, see `FlowStore.longest`
+
+All records of a file have the same size, so a clip reads exactly the bytes of its flow. `numpy.load` reads the files,
+too.
+"""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2v_jax.commands import command
+from i2v_jax.errors import UserError
+
+Longest = tuple[float, float]  # in frame sizes (dx / width, dy / height), and in shorter sides of the frame
+
+
+def record(height: int, width: int) -> np.dtype[Any]:
+    """Returns the type of a record: a flow map of `height` x `width` pixels.
+
+    The flow is `scale * flow`, in pixels. The scale is a power of two that brings all values into [-1, 1], where
+    float16 has a relative error of at most 0.05 % and no overflow. `longest` is the length of the longest vector.
+    """
+    return np.dtype([("scale", "<f4"), ("longest", "<f4", (2,)), ("flow", "<f2", (height, width, 2))])
+
+
+def to_record(flow: np.ndarray) -> np.ndarray:
+    """Returns the record of a flow map, float32 [h, w, 2] in pixels."""
+    height, width = flow.shape[:2]
+    dx, dy = flow[..., 0].astype(np.float64), flow[..., 1].astype(np.float64)
+    longest = (np.hypot(dx / width, dy / height).max(), np.hypot(dx, dy).max() / min(height, width))
+    scale = 2.0 ** np.ceil(np.log2(max(np.abs(flow).max(), 2.0**-64)))
+    return np.array((scale, longest, flow / scale), record(height, width))
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowStore:
+    """The flows that `launch.prepare --flow` stored for the videos of a split."""
+
+    prepared: Path  # the prepared data set
+    split: str
+
+    def folder(self, distance: int) -> Path:
+        """Returns the folder of the flows over `distance` frames, for all splits."""
+        return self.prepared / "flow" / f"distance_{distance:04d}"
+
+    def path(self, video: int, distance: int) -> Path:
+        return self.folder(distance) / self.split / f"{video:06d}.npy"
+
+    def has(self, video: int, distance: int) -> bool:
+        """Returns whether the flow of a video was stored; of videos without motion it was not."""
+        return self.path(video, distance).is_file()
+
+    def has_any(self, distance: int) -> bool:
+        """Returns whether flow over this distance was stored for the split."""
+        return (self.folder(distance) / self.split).is_dir()
+
+    def read(self, video: int, first: int, second: int) -> np.ndarray:
+        """Returns the flow from frame `first` to frame `second`, float32 [h, w, 2] in pixels of its own size.
+
+        Raises:
+            UserError: it was not stored, or the file is damaged.
+        """
+        path = self.path(video, second - first)
+        try:
+            offset, dtype, count = _layout(path)
+            if not 0 <= first < count:
+                raise ValueError(f"it has no flow from frame {first}")
+            with path.open("rb") as file:
+                file.seek(offset + first * dtype.itemsize)
+                stored = np.frombuffer(file.read(dtype.itemsize), dtype)[0]
+        except (ValueError, OSError, IndexError) as error:
+            raise UserError(f"{path} is damaged ({error}): delete it and run {command('prepare')} again") from error
+        if dtype.names is None:  # written before there were records
+            return stored.astype(np.float32)
+        return stored["scale"] * stored["flow"].astype(np.float32)
+
+    def longest(self, distance: int) -> Longest:
+        """Returns the length of the longest vector of the data set over `distance` frames, in all splits.
+
+        Raises:
+            UserError: it is not known, because the flow was not stored, or by an earlier version.
+        """
+        path = self.folder(distance) / "statistics.json"
+        if not path.is_file():
+            prepare = command("prepare", "--flow=dis", f"--flow_distance={distance}", "...")
+            raise UserError(f"there is no {path}: run {prepare}, which writes it", "data.poke.normalize", str(path))
+        found = json.loads(path.read_text())
+        return found["longest_in_frame_sizes"], found["longest_in_shorter_sides"]
+
+
+def longest_of(path: Path) -> Longest:
+    """Returns the length of the longest vector in the flows of a video."""
+    flows = np.load(path, mmap_mode="r", allow_pickle=False)
+    if flows.dtype.names is None:  # written before there were records
+        flows = np.stack([to_record(np.asarray(flow, np.float32)) for flow in flows])
+    in_frame_sizes, in_shorter_sides = flows["longest"].max(axis=0)
+    return float(in_frame_sizes), float(in_shorter_sides)
+
+
+@functools.lru_cache(maxsize=4096)
+def _layout(path: Path) -> tuple[int, np.dtype[Any], int]:
+    """Returns where the records of a file start, their type, and how many there are."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if dtype.names is None:
+            dtype = np.dtype((dtype, shape[1:]))
+        return file.tell(), dtype, shape[0]
