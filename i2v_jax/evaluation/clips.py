@@ -16,7 +16,7 @@ from i2v_jax.evaluation.protocols import Clip, ClipList, clip_list, spare_clips
 from i2v_jax.input import transforms
 from i2v_jax.input.clips import RawClip
 from i2v_jax.input.flow_store import FlowStore
-from i2v_jax.input.poke_reader import ClipPokes, PokeSettings, unit_of_impulses
+from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
 from i2v_jax.input.sources import RecordSource, VideoSource
 from i2v_jax.logs import logger
 from i2v_jax.pixels import from_levels
@@ -127,4 +127,4 @@ def _pokes(data: ConfigDict, source: VideoSource, frames: int) -> ClipPokes | No
                 f"{data.name}/{source.split}: no flow over {distance} frames is stored, so pokes are drawn from flow "
                 f"estimated by DIS: run {command('prepare', '--flow=dis', f'--flow_distance={distance}', '...')}"
             )
-    return ClipPokes(source, settings, data.size, store, unit_of_impulses(settings, source, store, data))
+    return ClipPokes.of(data, settings, source, store)

@@ -74,5 +74,6 @@ def settings(
         "checkpoint": model.checkpoint_sha256,
         "temperature": model.temperature,
         "condition": model.condition,
+        "pokes": reader.pokes.described if reader.pokes else None,
         "weights": weights_sha256,
     }

@@ -1,7 +1,7 @@
 """Optical flow that is stored next to a prepared data set, one file for each video and distance between frames.
 
     DATA/flow/distance_0010/train/000012.npy   video 12: one record for each start frame, see `record`
-    DATA/flow/distance_0010/options.json       the options that the flows of this distance were made with
+    DATA/flow/distance_0010/train/options.json the options that the flows of the split were made with
     DATA/flow/distance_0010/statistics.json    the longest vector of the data set, see `FlowStore.longest`
 
 All records of a file have the same size, so a clip reads exactly the bytes of its flow. `numpy.load` reads the files,
@@ -61,6 +61,11 @@ class FlowStore:
     def has_any(self, distance: int) -> bool:
         """Returns whether flow over this distance was stored for the split."""
         return (self.folder(distance) / self.split).is_dir()
+
+    def options(self, distance: int) -> dict[str, Any]:
+        """Returns the options that the flows of the split were made with, empty if there are none."""
+        path = self.folder(distance) / self.split / "options.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
 
     def read(self, video: int, first: int, second: int) -> np.ndarray:
         """Returns the flow from frame `first` to frame `second`, float32 [h, w, 2] in pixels of its own size.

@@ -42,7 +42,7 @@ from i2v_jax.input import sources, transforms, workers
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, clip_counts, long_enough
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.flow_store import FlowStore
-from i2v_jax.input.poke_reader import ClipPokes, KnownMotion, PokeSettings, ReadPokedClip, unit_of_impulses
+from i2v_jax.input.poke_reader import ClipPokes, KnownMotion, PokeSettings, ReadPokedClip
 from i2v_jax.logs import logger
 
 Batch = dict[str, np.ndarray]
@@ -216,7 +216,7 @@ def make_pipeline(
             flow_frames,
         )
     store = _open_flows(data, source, settings) if settings else None
-    if store is not None:
+    if settings and store is not None:
         videos = _with_flow(data, videos, store, settings.distance(data))
     if settings and data.crop_margin:
         raise UserError("pokes do not move with a crop: set data.crop_margin=0", "data.crop_margin", data.crop_margin)
@@ -249,8 +249,7 @@ def make_pipeline(
     )
     reader: Reader = clips
     if settings:
-        unit = unit_of_impulses(settings, source, store, data)
-        reader = ReadPokedClip(clips, ClipPokes(source, settings, data.size, store, unit))
+        reader = ReadPokedClip(clips, ClipPokes.of(data, settings, source, store))
     epochs = num_epochs if num_epochs is not None else (None if train else 1)
     num_steps = _FOREVER if epochs is None else epochs * order.steps_per_epoch
     return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)

@@ -132,6 +132,19 @@ class ClipPokes:
     size: int
     store: FlowStore | None = None  # for flow="stored"; other flow is estimated
     unit: float | None = None  # of impulses, see `unit_of_impulses`
+    stored_flow: tuple[tuple[str, Any], ...] = ()  # the options that it was made with
+
+    @classmethod
+    def of(cls, data: ConfigDict, settings: PokeSettings, source: VideoSource, store: FlowStore | None) -> "ClipPokes":
+        """Returns the pokes of clips as in `config.data`. Raises UserError if the unit of impulses is not known."""
+        unit = unit_of_impulses(settings, source, store, data)
+        stored = {} if store is None else store.options(settings.distance(data))
+        return cls(source, settings, data.size, store, unit, tuple(stored.items()))
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """All that the pokes of a clip depend on besides its pixels, as JSON."""
+        return {**dataclasses.asdict(self.settings), "unit": self.unit, "stored_flow": dict(self.stored_flow)}
 
     def poke(self, raw: RawClip, rng: np.random.Generator) -> Mapping[str, Any]:
         """Returns the arrays of one poke of a clip without augmentation."""

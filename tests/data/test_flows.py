@@ -12,8 +12,10 @@ import pytest
 from i2v_jax.configs import common
 from i2v_jax.data import flows
 from i2v_jax.data.folder.builder import Folder
+from i2v_jax.data.protocol import Protocol
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
+from i2v_jax.evaluation.clips import open_clips
 from i2v_jax.input import flow, flow_store, pipeline
 from tests.data.conftest import Prepare
 from tests.input.helpers import write_frames
@@ -215,3 +217,23 @@ def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Pa
         np.hypot(*np.moveaxis(store.read(video, start, start + 8), -1, 0)) for video in (0, 1) for start in range(9)
     ]
     assert store.longest(8)[1] * 24 == pytest.approx(np.max(lengths), rel=1e-3)
+
+
+def test_evaluation_reads_stored_flow(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pokes of an evaluation come from the flow that was stored for its split; another flow is another evaluation."""
+    data = common.base(32).data
+    data.update(name="folder", dir=str(tmp_path / "out"), frames=5)
+    data.declare(poke=POKE | {"flow": "stored"})
+    protocol = Protocol("poke", 4, False, "random", clips=4, stride=1)
+    described = open_clips(data, protocol, "train").pokes.described
+    flows.store_flows(folder, "train", OPTIONS, threads=1)
+    reader = open_clips(data, protocol, "train")
+    assert reader.pokes.described != described
+    moving = [index for index in range(4) if reader.clip(index).video != "still"]
+    store = flow_store.FlowStore(folder, "train")
+    monkeypatch.setattr(flow, "estimate", lambda *frames: pytest.fail("estimated"))
+    for index in moving:
+        raw = reader.raw_clip(index)
+        stored = store.read(raw.video, raw.indices[0], raw.indices[-1])
+        assert np.array_equal(reader.pokes.flow(raw), flow.fit(stored, 32, "resize"))
+    assert moving and len(reader.read(moving)["poke"]) == len(moving)
