@@ -220,7 +220,7 @@ def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Pa
 
 
 def test_evaluation_reads_stored_flow(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pokes of an evaluation come from the flow that was stored for its split; another flow is another evaluation."""
+    """The pokes of an evaluation come from the flow that was stored for its split, which tells evaluations apart."""
     data = common.base(32).data
     data.update(name="folder", dir=str(tmp_path / "out"), frames=5)
     data.declare(poke=POKE | {"flow": "stored"})
