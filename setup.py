@@ -42,7 +42,7 @@ setup(
     },
     python_requires=">=3.11",
     packages=find_packages(include=["i2v_jax*"]),  # configs, data and launch are links in it
-    package_data={"i2v_jax.serving": ["static/*"]},
+    package_data={"i2v_jax.serving": ["static/*"], "i2v_jax.data": ["NOTICE.md", "*/*.txt"]},
     entry_points={"console_scripts": ["i2v = i2v_jax.launch.__main__:main"]},
     install_requires=[
         "absl-py>=2.3",

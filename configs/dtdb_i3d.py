@@ -1,6 +1,6 @@
 """The dynamic-texture classifier (DTI3D) whose features DTFVD compares: I3D, 18 classes, clips of 16 or 32 frames.
 
-Commands:  python -m launch.prepare --dataset=folder --raw_dir=DTDB --data_dir=PREPARED     (DTDB/CLASS/VIDEO.mp4)
+Commands:  python -m launch.prepare --dataset=dtdb --raw_dir=DTDB --data_dir=PREPARED       (DTDB/CLASS/VIDEO.mp4)
            python -m launch.train --config=configs/dtdb_i3d.py:frames=32 --workdir=RUN --config.data.dir=PREPARED
            python -m launch.weights --import i3d_dynamic_textures_32=RUN                    (then DTFVD uses it)
 Embedded:  python -m launch.train --config=configs/dtdb_i3d.py:embedded --workdir=RUN      (six motions, on a CPU)
@@ -21,7 +21,7 @@ def get_config(argument: str | None = "") -> Config:
     parsed = Arguments(argument, frames=frames, size=0, embedded=False, stage=stage, runlocal=False, devices=devices)
     config = common.base(parsed.size or 224, "classifier")
     config.stage = parsed.stage
-    config.data.update(name="folder", frames=parsed.frames, flip=0.5, classified=True)
+    config.data.update(name="dtdb", frames=parsed.frames, flip=0.5, classified=True)
     config.data.clips_per_video.update(train=10, eval=2, test=2)
     config.data.jitter.update(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.15)
     config.train.evaluate_clips = 0

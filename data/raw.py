@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from i2v_jax.data import archives
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import SPLITS
 from i2v_jax.media.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_files, natural_key
@@ -84,7 +85,7 @@ class RawVideo:
 
     def frames(self, total: int) -> range:
         """Returns the frames of the part, if the whole video has `total` frames."""
-        return range(*(round(share * total) for share in self.part))
+        return range(*(int(share * total) for share in self.part))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,8 @@ class Skipped:
 def find_videos(root: Path) -> tuple[list[RawVideo], list[Skipped]]:
     """Returns all video files and all folders of images below `root` in natural order, and the files it skipped.
 
-    The split of a video is the name of its top folder if that is train, eval (val, valid, validation) or test.
+    An archive counts as a folder of its name. The split of a video is the name of its top folder, or of its top folder
+    in the archive, if that is train, eval (val, valid, validation) or test.
 
     Raises:
         UserError: `root` is not a folder.
@@ -109,11 +111,69 @@ def find_videos(root: Path) -> tuple[list[RawVideo], list[Skipped]]:
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
         if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES:
-            split = _SPLIT_FOLDERS.get(name.split("/")[0].lower(), "train")
-            found.append(RawVideo(name, path, split, root=root))
+            found.append(RawVideo(name, path, split_of(name.split("/")[0]) or "train", root=root))
+        elif archives.stem(path):
+            inside, refused = _in_archive(path, root)
+            found += inside
+            skipped += refused
+        elif first := archives.whole(path):
+            if not first.is_file():
+                skipped.append(Skipped(name, f"a part of {first.name}, which is missing"))
         elif path.suffix.lower() not in _SIDE_FILES:
             skipped.append(Skipped(name, f"not a video or an image ({path.suffix or 'no suffix'})"))
     return found, skipped
+
+
+def split_of(folder: str) -> str:
+    """Returns the split that a folder has the name of; empty if it is none."""
+    return _SPLIT_FOLDERS.get(folder.lower(), "")
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFile:
+    """A file, or one inside an uncompressed tar file: `size` bytes of `path` from `begin`."""
+
+    name: str  # the path below the raw folder
+    path: Path
+    begin: int
+    size: int
+
+
+def find_files(root: Path, suffix: str) -> list[RawFile]:
+    """Returns all files of a suffix below `root` in natural order, also those in uncompressed tar files."""
+    found = []
+    for path in _walk(root):
+        name = path.relative_to(root).as_posix()
+        if path.suffix.lower() == suffix:
+            found.append(RawFile(name, path, 0, path.stat().st_size))
+        elif path.suffix.lower() == ".tar":
+            found += [
+                RawFile(f"{name.removesuffix('.tar')}/{inner}", path, extent.begin, extent.size)
+                for inner, extent in archives.extents(path).items()
+                if inner.endswith(suffix)
+            ]
+    return sorted(found, key=lambda file: natural_key(file.name))
+
+
+def _in_archive(path: Path, root: Path) -> tuple[list[RawVideo], list[Skipped]]:
+    """Returns the videos of an archive, and the files in it that are not videos."""
+    name = path.relative_to(root).as_posix()
+    try:
+        videos, others = archives.videos_in(path)
+        problem = archives.opened(path).problem
+    except UserError as error:
+        return [], [Skipped(name, str(error))]
+    folder = path.with_name(archives.stem(path)).relative_to(root).as_posix()
+    found = []
+    for inner, member in videos.items():
+        split = split_of(folder.split("/")[0]) or split_of(inner.split("/")[0]) or "train"
+        found.append(RawVideo(f"{folder}/{inner}", path, split, inside=member, root=root))
+    skipped = [
+        Skipped(f"{name}/{other}", f"not a video or an image ({Path(other).suffix or 'no suffix'})")
+        for other in others
+        if Path(other).suffix.lower() not in _SIDE_FILES
+    ]
+    return found, [*([Skipped(name, problem)] if problem else []), *skipped]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -128,16 +188,29 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield entry
 
 
+def without_duplicates(videos: Iterable[RawVideo]) -> tuple[list[RawVideo], list[Skipped]]:
+    """Returns the first video of each name, and the others."""
+    first: dict[str, RawVideo] = {}
+    duplicates = []
+    for video in videos:
+        if first.setdefault(video.name, video) is not video:
+            duplicates.append(Skipped(video.name, f"twice: {video.path}, but {first[video.name].path} is taken"))
+    return list(first.values()), duplicates
+
+
 def divide(
-    videos: Iterable[RawVideo], eval_fraction: float, test_fraction: float, seed: int
+    videos: Iterable[RawVideo], eval_fraction: float, test_fraction: float, seed: int, eval_is_test: bool = False
 ) -> dict[str, list[RawVideo]]:
     """Divides videos into splits. The authors' splits are kept, and a missing eval or test split is held out of train.
 
     Whole groups are held out: at least one, as long as one remains. The choice depends only on the names and the seed.
+    With `eval_is_test`, if the authors have one of the splits eval and test, it is both.
     """
     splits: dict[str, list[RawVideo]] = {split: [] for split in SPLITS}
     for video in videos:
         splits[video.split].append(video)
+    if eval_is_test and (shared := splits["eval"] or splits["test"]):
+        splits["eval"], splits["test"] = splits["eval"] or shared, splits["test"] or shared
     rng = np.random.default_rng(seed)
     groups = sorted({video.group or video.name for video in splits["train"]}, key=natural_key)
     order = [groups[i] for i in rng.permutation(len(groups))]

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.data.bair.spec import BAIR
 from i2v_jax.data.data_set import DataSet
-from i2v_jax.data.dtdb.spec import CLOUDS, FIRE, VEGETATION, WATERFALL
+from i2v_jax.data.dtdb.spec import CLASSES, CLOUDS, FIRE, VEGETATION, WATERFALL
 from i2v_jax.data.folder.spec import FOLDER
 from i2v_jax.data.human36m.spec import HUMAN36M
 from i2v_jax.data.iper.spec import IPER
@@ -22,6 +22,7 @@ from i2v_jax.input.sources import SPLITS, VideoSource
 
 DATA_SETS: dict[str, DataSet] = {
     "bair": BAIR,
+    "dtdb": CLASSES,
     "dtdb_clouds": CLOUDS,
     "dtdb_fire": FIRE,
     "dtdb_vegetation": VEGETATION,

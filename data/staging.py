@@ -60,6 +60,7 @@ class StagedVideo:
     raw: RawVideo
     path: Path
     num_frames: int
+    labels: frozenset[str]  # that it has
 
     def example(self) -> dict[str, Any]:
         """Returns the features of `video_builder`."""
@@ -93,7 +94,8 @@ def stage(
                 meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(opened)}
             archive.writestr("meta.json", json.dumps(meta))
     with zipfile.ZipFile(path) as archive:
-        return StagedVideo(raw, path, json.loads(archive.read("meta.json"))["num_frames"])
+        meta = json.loads(archive.read("meta.json"))
+        return StagedVideo(raw, path, meta["num_frames"], frozenset(meta["labels"]))
 
 
 def _digest(raw: RawVideo, options: StoreOptions) -> str:

@@ -25,6 +25,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input.labels import get_label
 
 _VERSION = "1.0.0"
+EVERY_PRESET = ("default", "release", "paper")
 
 
 class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -32,9 +33,12 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     VERSION = tfds.core.Version(_VERSION)
     LABELS: ClassVar[tuple[str, ...]] = ()
+    EVAL_IS_TEST: ClassVar[tuple[str, ...]] = ()  # the presets with which a missing eval or test split is the other one
 
     def __init__(self, *, splits: dict[str, list[staging.StagedVideo]], stored_as: str, **kwargs: Any):
         self._splits, self._stored_as = splits, stored_as
+        videos = [video for chosen in splits.values() for video in chosen]
+        self._labels = tuple(name for name in self.LABELS if all(name in video.labels for video in videos))
         super().__init__(file_format="array_record", **kwargs)
 
     @classmethod
@@ -43,8 +47,16 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         return raw.find_videos(raw_dir)
 
     @classmethod
+    def leave_out(cls, video: raw.RawVideo, preset: str) -> str:
+        """Returns why a preset leaves a video out; empty if it does not."""
+        return ""
+
+    @classmethod
     def read_labels(cls, video: raw.RawVideo) -> dict[str, Any]:
-        """Returns the values of `LABELS`, in the shapes that `input/labels.py` says are stored."""
+        """Returns the values of `LABELS`, in the shapes that `input/labels.py` says are stored.
+
+        If a video lacks a label, no clip of the data set has it.
+        """
         return {}
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -61,7 +73,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             "name": tfds.features.Text(),
             "size": tfds.features.Tensor(shape=(2,), dtype=np.int64),
             **store,
-            **{name: tfds.features.Tensor(shape=get_label(name).stored, dtype=np.float32) for name in self.LABELS},
+            **{name: tfds.features.Tensor(shape=get_label(name).stored, dtype=np.float32) for name in self._labels},
         }
         listing = {
             split: {
@@ -71,7 +83,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             }
             for split, chosen in self._splits.items()
         }
-        metadata = {"stored_as": self._stored_as, "labels": list(self.LABELS), "videos": listing}
+        metadata = {"stored_as": self._stored_as, "labels": list(self._labels), "videos": listing}
         return tfds.core.DatasetInfo(
             builder=self,
             description=f"Videos for image-to-video synthesis ({self.name}), frames stored as {self._stored_as}.",
@@ -89,7 +101,8 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         for key, video in enumerate(self._splits[split]):
             staged = video.example()
-            example = {name: staged[name] for name in ("name", "size")} | staged["labels"]
+            example = {name: staged[name] for name in ("name", "size")}
+            example |= {name: staged["labels"][name] for name in self._labels}
             if self._stored_as == "video":
                 example |= {name: staged[name] for name in ("video", "times", "keyframes")}
             else:
@@ -144,6 +157,7 @@ def prepare(
     options: staging.StoreOptions,
     split_options: SplitOptions,
     threads: int,
+    preset: str = "default",
 ) -> Summary:
     """Stages every video, then writes the TFDS data set. Continues an interrupted run.
 
@@ -154,16 +168,29 @@ def prepare(
     staging_dir = folder.parent / "staging"
     with staging.writing_to(data_dir):
         staging_dir.mkdir(parents=True, exist_ok=True)
-        found, skipped = builder_class.find(raw_dir)
+        found, skipped = find(builder_class, raw_dir, preset)
         staged, unusable = _stage_all(found, options, builder_class, staging_dir, threads)
         skipped = [*skipped, *unusable]
         _require_some(staged, skipped, raw_dir)
-        splits = _divide(staged, split_options)
+        splits = _divide(staged, split_options, preset in builder_class.EVAL_IS_TEST)
         builder = builder_class(splits=splits, stored_as=options.store, data_dir=str(data_dir))
         _write(builder, staged, folder)
         files.write_text(folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
         shutil.rmtree(staging_dir)
     return Summary(folder, {split: len(chosen) for split, chosen in splits.items()}, skipped)
+
+
+def find(builder_class: type[VideoBuilder], raw_dir: Path, preset: str) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
+    """Returns the videos that a preset has, each once, and what is skipped.
+
+    Raises:
+        UserError: `raw_dir` is not a folder of this data set.
+    """
+    found, skipped = builder_class.find(raw_dir)
+    reasons = {video.name: builder_class.leave_out(video, preset) for video in found}
+    left_out = [raw.Skipped(name, reason) for name, reason in reasons.items() if reason]
+    videos, duplicates = raw.without_duplicates(video for video in found if not reasons[video.name])
+    return videos, [*skipped, *left_out, *duplicates]
 
 
 def _stage_all(
@@ -215,9 +242,13 @@ def _require_some(staged: list[staging.StagedVideo], skipped: list[raw.Skipped],
     )
 
 
-def _divide(staged: list[staging.StagedVideo], options: SplitOptions) -> dict[str, list[staging.StagedVideo]]:
+def _divide(
+    staged: list[staging.StagedVideo], options: SplitOptions, eval_is_test: bool
+) -> dict[str, list[staging.StagedVideo]]:
     by_name = {video.raw.name: video for video in staged}
-    divided = raw.divide([video.raw for video in staged], options.eval_fraction, options.test_fraction, options.seed)
+    divided = raw.divide(
+        [video.raw for video in staged], options.eval_fraction, options.test_fraction, options.seed, eval_is_test
+    )
     return {split: [by_name[video.name] for video in chosen] for split, chosen in divided.items()}
 
 

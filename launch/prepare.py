@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import flags, logging
 
 from i2v_jax.config_files import import_plugins
+from i2v_jax.configs.common import PRESETS
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.flows import FlowOptions, store_flows, write_statistics
 from i2v_jax.data.registry import DATA_SETS, data_set
@@ -39,6 +40,10 @@ STORE = flags.DEFINE_enum(
 JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of frames that are encoded.", 1, 100)
 MAX_SIZE = flags.DEFINE_integer(
     "max_size", 0, "Scale frames down so that the shorter side has at most this many pixels; 0 keeps the size.", 0
+)
+EVERY = flags.DEFINE_integer("every", 1, "Store every n-th frame.", 1)
+PRESET = flags.DEFINE_enum(
+    "preset", PRESETS[0], PRESETS, "`release` leaves out the videos that the authors' release leaves out."
 )
 MIN_FRAMES = flags.DEFINE_integer("min_frames", 17, "Skip videos with fewer frames.", 2)
 EVAL_FRACTION = flags.DEFINE_float(
@@ -85,9 +90,10 @@ def main(argv: Sequence[str]) -> None:
             builder,
             Path(RAW_DIR.value).expanduser(),
             data_dir,
-            options=StoreOptions(STORE.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value),
+            options=StoreOptions(STORE.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value, EVERY.value),
             split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
             threads=THREADS.value,
+            preset=PRESET.value,
         )
         print(summary)
     if FLOW.value:

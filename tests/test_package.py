@@ -58,7 +58,12 @@ def test_the_wheel_installs_one_package(site_packages):
     (metadata,) = site_packages.glob("*.dist-info")
     assert {path.name for path in site_packages.iterdir()} == {"i2v_jax", "bin", metadata.name}
     assert (metadata / "top_level.txt").read_text().split() == ["i2v_jax"]
-    for folder, pattern in (("i2v_jax", "**/*.py"), ("i2v_jax/serving/static", "*")):
+    for folder, pattern in (
+        ("i2v_jax", "**/*.py"),
+        ("i2v_jax/serving/static", "*"),
+        ("i2v_jax/data", "NOTICE.md"),
+        ("i2v_jax/data", "*/*.txt"),
+    ):
         expected = {path.relative_to(ROOT / folder) for path in (ROOT / folder).glob(pattern)}
         installed = {path.relative_to(site_packages / folder) for path in (site_packages / folder).glob(pattern)}
         assert expected and expected <= installed

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from i2v_jax.data.data_set import PreparedDataSet
-from i2v_jax.data.dtdb.builder import DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall, Texture
+from i2v_jax.data.dtdb.builder import Dtdb, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall, Texture
 from i2v_jax.data.protocol import DIVERSITY, LIKELIHOOD, QUALITY, Protocol
 
 # The authors' script drops the last true frame instead of x0.
@@ -31,3 +31,4 @@ CLOUDS = _texture(DtdbClouds)
 FIRE = _texture(DtdbFire)
 VEGETATION = _texture(DtdbVegetation, {"poke": {"dataset": "VegetationDataset"}})
 WATERFALL = _texture(DtdbWaterfall)
+CLASSES = PreparedDataSet(builder=Dtdb, config="dtdb_i3d")

@@ -1,0 +1,284 @@
+"""Archives as folders of videos: zip files, also in parts, and tar files, read without unpacking them.
+
+A video is taken out of its archive for as long as it is converted. Compressed tar files can only be read from their
+beginning: each thread reads them forward, so videos are best taken out in their order.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import lzma
+import os
+import shutil
+import struct
+import tarfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from i2v_jax.errors import UserError
+from i2v_jax.media.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+
+_COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_SUFFIXES = (".zip", ".zip.001", ".tar", *_COMPRESSED_TARS)
+_LABEL_SUFFIXES = (".csv",)
+_END = struct.Struct("<4sHHHHIIH")  # the end of a zip file: its signature, the number of its part, ...
+_END_SIGNATURE = b"PK\x05\x06"
+
+
+def stem(path: Path) -> str:
+    """Returns the name of an archive without its suffixes; empty if `path` is not an archive."""
+    suffix = max((s for s in _SUFFIXES if path.name.lower().endswith(s)), key=len, default="")
+    return path.name[: -len(suffix)] if suffix else ""
+
+
+def whole(path: Path) -> Path | None:
+    """Returns the file by which a zip file in parts is opened, if `path`, `NAME.z01` or `NAME.zip.002`, is a part."""
+    suffix = path.suffix.lower()
+    if suffix[:2] == ".z" and suffix[2:].isdecimal():
+        return path.with_suffix(".zip")
+    return path.with_suffix(".001") if path.stem.lower().endswith(".zip") and suffix[1:].isdecimal() else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A video in an archive, see `raw.Inside`: one video file, or the files of one folder of frames."""
+
+    files: tuple[str, ...]
+
+    def take_out(self, path: Path, folder: Path) -> Path:
+        opened(path).copy(self.files, folder)
+        is_video = Path(self.files[0]).suffix.lower() in VIDEO_SUFFIXES
+        return folder / Path(self.files[0]).name if is_video else folder
+
+
+def videos_in(path: Path) -> tuple[dict[str, Member], list[str]]:
+    """Returns the videos of an archive by their names in it, in natural order, and its other files.
+
+    Raises:
+        UserError: the archive cannot be read; the message is the reason.
+    """
+    folders: dict[str, list[str]] = {}
+    videos, others = {}, []
+    for name in opened(path).names():
+        parts, suffix = name.split("/"), Path(name).suffix.lower()
+        if any(part.startswith((".", "__MACOSX")) for part in parts):
+            continue
+        if suffix in VIDEO_SUFFIXES:
+            videos[name] = Member((name,))
+        elif suffix in (*IMAGE_SUFFIXES, *_LABEL_SUFFIXES):
+            folders.setdefault("/".join(parts[:-1]), []).append(name)
+        else:
+            others.append(name)
+    with_videos = {name.rpartition("/")[0] for name in videos}  # images beside videos are not frames
+    for folder, files in folders.items():
+        if folder not in with_videos and any(Path(file).suffix.lower() in IMAGE_SUFFIXES for file in files):
+            videos[folder] = Member(tuple(files))
+    return {name: videos[name] for name in sorted(videos, key=natural_key)}, others
+
+
+class Archive(Protocol):
+    """An open archive. Several threads may use it.
+
+    Attributes:
+        problem: why some of its files cannot be read; empty if all can.
+    """
+
+    problem: str
+
+    def names(self) -> list[str]:
+        """Returns the paths of its files."""
+
+    def copy(self, names: Sequence[str], folder: Path) -> None:
+        """Writes files into a folder, without the folders of their paths. Raises UserError if one is damaged."""
+
+
+def opened(path: Path) -> Archive:
+    """Returns an archive, which stays open. Raises UserError if it cannot be read; the message is the reason."""
+    with _readable(path):
+        return _opened(path, path.stat().st_mtime_ns, os.getpid())  # processes must not share positions in files
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(path: Path, modified: int, process: int) -> Archive:
+    del modified, process
+    if path.name.lower().endswith(_COMPRESSED_TARS):
+        return _CompressedTar(path)
+    return _Tar(path) if path.suffix.lower() == ".tar" else _Zip(path)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"the archive is damaged, truncated or encrypted ({error}): download it again", "raw_dir", str(path)
+        ) from error
+    except KeyError as error:
+        raise UserError(f"{error} is not in the archive", "raw_dir", str(path)) from error
+
+
+class _Zip:
+    problem = ""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        parts = _parts(path)
+        _check_number(parts)
+        self._archive = zipfile.ZipFile(io.BufferedReader(_Joined(parts)))
+        _place_members(self._archive, [part.stat().st_size for part in parts])
+
+    def names(self) -> list[str]:
+        return [info.filename for info in self._archive.infolist() if not info.is_dir()]
+
+    def copy(self, names: Sequence[str], folder: Path) -> None:
+        with _readable(self._path):
+            for name in names:
+                with self._archive.open(name) as source, (folder / Path(name).name).open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _parts(path: Path) -> list[Path]:
+    """Returns the files that a zip file consists of, in order."""
+    others = sorted(part for part in path.parent.iterdir() if part != path and whole(part) == path)
+    return [path, *others] if path.suffix == ".001" else [*others, path]
+
+
+def _check_number(parts: Sequence[Path]) -> None:
+    """Raises BadZipFile if the last part says that there are more."""
+    with parts[-1].open("rb") as file:
+        file.seek(-min(parts[-1].stat().st_size, 2**16 + _END.size), io.SEEK_END)
+        tail = file.read()
+    at = tail.rfind(_END_SIGNATURE)
+    if at >= 0 and (number := _END.unpack_from(tail, at)[1] + 1) > len(parts):
+        raise zipfile.BadZipFile(f"it has {number} parts, but there are {len(parts)}")
+
+
+def _place_members(archive: zipfile.ZipFile, sizes: Sequence[int]) -> None:
+    """Corrects where members begin: a zip file in parts (`zip -s`) counts from the beginning of each part."""
+    members = archive.infolist()
+    if len(sizes) == 1 or not any(info.volume for info in members):
+        return
+    begins = [sum(sizes[:part]) for part in range(len(sizes))]
+    # `zipfile` took all offsets to be in the part of the directory.
+    directory = max(begin for begin in begins if begin <= archive.start_dir)
+    for info in members:
+        info.header_offset += begins[info.volume] - directory
+        if hasattr(info, "_end_offset"):
+            info._end_offset = None
+
+
+class _Joined(io.RawIOBase):
+    """Files that are read as one."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._files: list[BinaryIO] = [path.open("rb") for path in paths]
+        sizes = [path.stat().st_size for path in paths]
+        self._begins = [sum(sizes[:part]) for part in range(len(sizes) + 1)]
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._begins[-1]}[whence]
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._position >= self._begins[-1]:
+            return 0
+        part = max(part for part, begin in enumerate(self._begins[:-1]) if begin <= self._position)
+        self._files[part].seek(self._position - self._begins[part])
+        count = self._files[
+            part
+        ].readinto(  # type: ignore[attr-defined]
+            memoryview(buffer)[: self._begins[part + 1] - self._position]
+        )
+        self._position += count
+        return count
+
+
+def _members(path: Path, mode: Literal["r:", "r|*"]) -> tuple[list[tarfile.TarInfo], str]:
+    """Returns the members of a tar file before the place where it is truncated, and that it is."""
+    members: list[tarfile.TarInfo] = []
+    try:
+        with tarfile.open(path, mode) as archive:
+            for info in archive:
+                if mode == "r:" and info.offset_data + info.size > path.stat().st_size:
+                    raise EOFError
+                members.append(info)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
+        if not members:
+            raise
+        return members, f"damaged or truncated after {len(members)} files: download it again"
+    return members, ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """Where a file is in another one, uncompressed: from `begin`, `size` bytes."""
+
+    begin: int
+    size: int
+
+
+class _Tar:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        members, self.problem = _members(path, "r:")
+        self.extents = {_name(info): Extent(info.offset_data, info.size) for info in members if info.isreg()}
+
+    def names(self) -> list[str]:
+        return list(self.extents)
+
+    def copy(self, names: Sequence[str], folder: Path) -> None:
+        with _readable(self._path), self._path.open("rb") as file:
+            for name in names:
+                extent = self.extents[name]
+                file.seek(extent.begin)
+                (folder / Path(name).name).write_bytes(file.read(extent.size))
+
+
+def _name(info: tarfile.TarInfo) -> str:
+    return info.name.removeprefix("./")
+
+
+class _CompressedTar:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        members, self.problem = _members(path, "r|*")
+        self._order = {_name(info): number for number, info in enumerate(members) if info.isreg()}
+
+    def names(self) -> list[str]:
+        return list(self._order)
+
+    def copy(self, names: Sequence[str], folder: Path) -> None:
+        with _readable(self._path):
+            wanted = {self._order[name] for name in names}
+            if not hasattr(self._local, "archive") or self._local.next > min(wanted):
+                self._local.archive, self._local.next = tarfile.open(self._path, "r|*"), 0  # noqa: SIM115, stays open
+            while wanted:
+                info = self._local.archive.next()
+                if info is None:
+                    raise EOFError("it ends too early")
+                if self._local.next in wanted:
+                    source = self._local.archive.extractfile(info)
+                    with (folder / Path(info.name).name).open("wb") as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
+                    wanted.remove(self._local.next)
+                self._local.next += 1
+
+
+def extents(path: Path) -> dict[str, Extent]:
+    """Returns where the files of an uncompressed tar file are in it. Raises UserError if it cannot be read."""
+    archive = opened(path)
+    return archive.extents if isinstance(archive, _Tar) else {}
