@@ -278,8 +278,13 @@ def poke(data: Config) -> Fields:
         adversarial_step=_field(4000, "first step with adversarial terms, of reference batches", at_least=0),
         single_stage=_field(False, "update all networks together instead of autoencoder and dynamics in turn"),
         static_decoder_decays=_field(True, "whether the decoder's rate decays in static updates; in the release, not"),
+        static_epochs=_field(0, "static updates stop after this epoch; 0: never", at_least=0),
         model=_poke_model(),
-        temporal_discriminator={"width": _count(32), "spectral_norm": True},
+        temporal_discriminator={
+            "scores": _field("patches", "patches of the whole clip, or single frames", choices=("patches", "frames")),
+            "width": _count(32),
+            "spectral_norm": True,
+        },
         patch_discriminator=_patch_discriminator("instance", spectral_norm=False),
         loss={
             "perceptual": _weight(5.0),
@@ -289,6 +294,7 @@ def poke(data: Config) -> Fields:
             "feature_matching": _weight(10.0),
             "spatial_penalty": _weight(1e-4),
             "temporal_penalty": _weight(0.1),
+            "window": _field(0, "frames in a row that the temporal discriminator sees; 0: all", at_least=0),
             "spatial_frames": _count(16, "frames of a reference batch that the patch discriminator sees"),
             "perceptual_network": _perceptual_network("vgg19"),
         },

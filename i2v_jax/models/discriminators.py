@@ -91,6 +91,36 @@ class PatchTemporalDiscriminator(nn.Module):
         return at_least_float32(logits), features
 
 
+class FrameTemporalDiscriminator(nn.Module):
+    """[B, T, H, W, 3] in [-1, 1] -> (logits [B, T, 1] float32, one per frame, the outputs of all stages).
+
+    A 3D ResNet that keeps all frames, with two blocks in each stage and all convolutions spectrally normalized; each
+    frame is averaged over its positions. The release of the poke model trains its sequence model with it.
+    """
+
+    width: int = 32
+    spectral_norm: bool = True
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        features = ResNet3D(
+            tuple(factor * self.width for factor in (2, 2, 4, 4, 8)),
+            stride_t=(1, 1, 1, 1),
+            stride_s=(1, 1, 2, 2),
+            stem_strides=(1, 2, 2),
+            max_pool=True,
+            spectral_norm="all" if self.spectral_norm else "none",
+            kernel_init=nn.initializers.orthogonal(),
+            remat=self.remat,
+            dtype=self.dtype,
+            name="trunk",
+        )(video, train)
+        pooled = jnp.mean(at_least_float32(features[-1]), axis=(2, 3))
+        return Linear(1, use_bias=False, name="logits")(pooled), features
+
+
 class PatchDiscriminator(nn.Module):
     """[B, H, W, 3] in [-1, 1] -> logits [B, h, w, 1] float32, one per overlapping patch.
 

@@ -9,7 +9,12 @@ from i2v_jax.config import Field
 from i2v_jax.errors import UserError
 from i2v_jax.models import poke_model
 from i2v_jax.models.biggan import SIZES, smallest_code
-from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator, TemporalDiscriminator
+from i2v_jax.models.discriminators import (
+    FrameTemporalDiscriminator,
+    PatchDiscriminator,
+    PatchTemporalDiscriminator,
+    TemporalDiscriminator,
+)
 from i2v_jax.models.flow import ConditionalFlow
 from i2v_jax.models.image_autoencoder import ImageDecoder, ImageEncoder
 from i2v_jax.models.resnet3d import VideoEncoder
@@ -78,10 +83,10 @@ def poke(config: ConfigDict, dtype: Any) -> Modules:
             "poke.model.poke_over_time",
             stage.model.poke_over_time,
         )
+    temporal = dict(stage.temporal_discriminator)
+    kind = {"patches": PatchTemporalDiscriminator, "frames": FrameTemporalDiscriminator}[temporal.pop("scores")]
     return {
         **poke_model.build(size=config.data.size, **stage.model, remat=stage.remat, dtype=dtype),
-        "temporal_discriminator": PatchTemporalDiscriminator(
-            **stage.temporal_discriminator, remat=stage.remat == "all", dtype=dtype
-        ),
+        "temporal_discriminator": kind(**temporal, remat=stage.remat == "all", dtype=dtype),
         "patch_discriminator": PatchDiscriminator(**stage.patch_discriminator, dtype=dtype),
     }

@@ -1,5 +1,6 @@
 """The poke model: an image reacts to the displacement of one of its pixels (poke paper, section 3)."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,10 +31,11 @@ class Response:
 
 @struct.dataclass
 class Draws:
-    """The frames that the patch discriminator sees in one step, drawn independently."""
+    """The frames that the discriminators see in one step."""
 
-    real: jax.Array  # [N] int32 into the B * T frames
+    real: jax.Array  # [N] int32 into the B * T frames: for the patch discriminator, drawn independently
     fake: jax.Array  # [N] int32
+    window: jax.Array  # [] int32: the first frame for the temporal discriminator
 
 
 class Poke:
@@ -48,7 +50,7 @@ class Poke:
     best = "perceptual"
     preview_rows: tuple[str, ...] = ("truth", "response")
 
-    def __init__(self, config: ConfigDict, modules: dict[str, Any]) -> None:
+    def __init__(self, config: ConfigDict, modules: dict[str, Any], steps_per_epoch: int) -> None:
         """`config` is the whole configuration, `modules` are those of this stage (tasks.registry.build)."""
         stage = config.poke
         self.modules = modules
@@ -60,7 +62,12 @@ class Poke:
         start = scaled_step(stage.adversarial_step, stage)
         constant = () if stage.static_decoder_decays else ("decoder",)
         static = Update(
-            "static", ("object_encoder", "decoder"), self.static_loss, optimizer="static", constant_rate=constant
+            "static",
+            ("object_encoder", "decoder"),
+            self.static_loss,
+            last_step=stage.static_epochs * steps_per_epoch or math.inf,
+            optimizer="static",
+            constant_rate=constant,
         )
         trained = MODEL if stage.single_stage else MODEL[1:]
         self.updates: tuple[Update, ...] = (
@@ -134,12 +141,12 @@ class Poke:
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
         """Adds the terms of both discriminators and the feature matching of the temporal one."""
-        response, target = self.respond(networks, batch), self.target(batch)
+        response, target, draws = self.respond(networks, batch), self.target(batch), self.draws(batch, rng)
         loss, metrics = self._dynamic_terms(networks, response, target)
         discriminator, variables = self.modules["temporal_discriminator"], networks["temporal_discriminator"]
-        _, real_features = discriminator.apply(variables, target)
-        temporal_logits, fake_features = discriminator.apply(variables, response.video)
-        frames = drawn_rows(fold_time(response.video), self.draws(batch, rng).fake)
+        _, real_features = discriminator.apply(variables, self._windowed(target, draws))
+        temporal_logits, fake_features = discriminator.apply(variables, self._windowed(response.video, draws))
+        frames = drawn_rows(fold_time(response.video), draws.fake)
         patch_logits = self.modules["patch_discriminator"].apply(networks["patch_discriminator"], frames)
         added, terms = adversarial_terms(self.weights, patch_logits, temporal_logits, real_features, fake_features)
         loss = loss + added
@@ -153,7 +160,7 @@ class Poke:
         fake = jax.lax.stop_gradient(self.respond(networks, batch).video)
         weights = self.weights
         temporal, temporal_changed, temporal_terms = self._discriminator_loss(
-            networks, "temporal", real, fake, weights.temporal_penalty
+            networks, "temporal", self._windowed(real, draws), self._windowed(fake, draws), weights.temporal_penalty
         )
         spatial, spatial_changed, spatial_terms = self._discriminator_loss(
             networks,
@@ -186,7 +193,17 @@ class Poke:
     def draws(self, batch: Batch, rng: jax.Array) -> Draws:
         clips, frames = batch["video"].shape[0], batch["video"].shape[1] - 1
         shape = (2, drawn_frames(self.weights.spatial_frames, clips, self.stage))
-        return Draws(*jax.random.randint(jax.random.fold_in(rng, Stream.DISCRIMINATORS), shape, 0, clips * frames))
+        key = jax.random.fold_in(rng, Stream.DISCRIMINATORS)
+        spatial = jax.random.randint(key, shape, 0, clips * frames)
+        starts = max(1, frames - self.weights.window + 1) if self.weights.window else 1
+        return Draws(spatial[0], spatial[1], jax.random.randint(jax.random.fold_in(key, 1), (), 0, starts))
+
+    def _windowed(self, video: jax.Array, draws: Draws) -> jax.Array:
+        """Returns the frames of clips [B, T, H, W, 3] that the temporal discriminator sees."""
+        window = self.weights.window
+        if not 0 < window < video.shape[1]:
+            return video
+        return jax.lax.dynamic_slice_in_dim(video, draws.window, window, axis=1)
 
     def evaluate(self, networks: Networks, batch: Batch, rng: jax.Array) -> Metrics:
         video, target = self.respond(networks, batch).video, self.target(batch)

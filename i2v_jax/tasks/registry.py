@@ -104,7 +104,7 @@ _STAGES: dict[str, Stage] = {
     "poke": Stage(
         "poke",
         networks.poke,
-        lambda given: Poke(given.config, given.modules["poke"]),
+        lambda given: Poke(given.config, given.modules["poke"], given.steps_per_epoch),
         perceptual_network="vgg16",
         next_command=("sample", "--image=IMAGE", "--poke=X,Y,DX,DY", "--out=OUT"),
     ),

@@ -66,7 +66,7 @@ class Trainer:
         self._programs = Programs(stage.name, task, config, mesh, train.batch_spec, train.steps_per_epoch)
         self._replicated, self._over_devices = self._programs.replicated, self._programs.over_devices
         self.frozen = jax.device_put(task.frozen, self._replicated)
-        self._steps: dict[tuple[str, ...], Any] = {}
+        self._steps: dict[Any, Any] = {}
         self._throughput = Throughput(stage.train.global_batch_size, mesh)
         self._watchdog = Watchdog(stage.name, config.train.hang_seconds)
         self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
@@ -224,17 +224,24 @@ class Trainer:
         return self._programs.adopt()(adopted)
 
     def compiled_step(self, step: int, state: TrainState, batch: Batch) -> Any:
-        """Returns the compiled program (state, frozen, batch) -> (state, metrics) of the updates that run at `step`."""
+        """Returns the compiled program (state, frozen, batch) -> (state, metrics) of the updates that run at `step`.
+
+        There is one for each set of updates and each length of clips.
+        """
         active = [update for update in self._stage.task.updates if update.runs_at(step)]
-        key = tuple(update.name for update in active)
+        names = tuple(update.name for update in active)
+        shapes = {name: array.shape for name, array in batch.items()}
+        key = names, tuple(shapes.items())
         if key not in self._steps:
             began = time.monotonic()
             self._steps[key] = self._programs.lower_step(active, state, self.frozen, batch).compile()
             self._throughput.compiled(self._steps[key], time.monotonic() - began)
             memory = self._steps[key].memory_analysis()
             used = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries" if memory else ""
-            names = " + ".join(key)
-            logger.info(f"{self._stage.name}: compiled {names} in {time.monotonic() - began:.1f} s{used}")
+            longest = {name: array.shape for name, array in self._stage.train.batch_spec.items()}
+            shorter = f" for clips of {shapes['video'][1]} frames" if shapes != longest else ""
+            took = f"{' + '.join(names)}{shorter} in {time.monotonic() - began:.1f} s"
+            logger.info(f"{self._stage.name}: compiled {took}{used}")
         return self._steps[key]
 
     def _networks(self, state: TrainState, frozen: Networks) -> Networks:

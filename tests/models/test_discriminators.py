@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2v_jax.models.discriminators import PatchDiscriminator, PatchTemporalDiscriminator, TemporalDiscriminator
+from i2v_jax.models.discriminators import (
+    FrameTemporalDiscriminator,
+    PatchDiscriminator,
+    PatchTemporalDiscriminator,
+    TemporalDiscriminator,
+)
 from tests.models.random_variables import random_variables
 
 RNG = np.random.default_rng(0)
@@ -58,6 +63,20 @@ def test_only_the_first_block_of_a_stage_has_spectral_norm():
     trunk = shapes["spectral"]["trunk"]
     assert set(trunk) == {f"stage{stage}_block0" for stage in range(4)}
     assert all(set(block) == {"conv1", "conv2", "shortcut"} for block in trunk.values())
+
+
+def test_single_frames_of_a_window_are_scored():
+    discriminator = FrameTemporalDiscriminator(width=4)
+    (logits, features), variables = jax.eval_shape(
+        discriminator.init_with_output, jax.random.key(0), jnp.zeros((2, 5, 64, 64, 3))
+    )
+    assert logits.shape == (2, 5, 1)
+    assert [map_.shape for map_ in features] == [
+        (2, 5, 16, 16, 8), (2, 5, 16, 16, 16), (2, 5, 8, 8, 16), (2, 5, 4, 4, 32),
+    ]  # fmt: skip
+    convolutions = [name for name in variables["params"]["trunk"] if "norm" not in name]
+    assert set(variables["spectral"]["trunk"]) == set(convolutions)
+    assert set(variables["params"]["logits"]) == {"kernel"}
 
 
 @pytest.mark.parametrize("size", [64, 128])

@@ -30,6 +30,7 @@ LOSS = {
     "feature_matching": 10.0,
     "spatial_penalty": 1e-4,
     "temporal_penalty": 0.1,
+    "window": 0,
     "spatial_frames": 4,
 }
 
@@ -44,6 +45,7 @@ def configuration(perceptual_network, **stage):
                 "adversarial_step": 3,
                 "single_stage": False,
                 "static_decoder_decays": True,
+                "static_epochs": 0,
                 **stage,
                 "loss": {**LOSS, "perceptual_network": perceptual_network},
             },
@@ -69,7 +71,7 @@ def small():
         "temporal_discriminator": PatchTemporalDiscriminator(width=4),
         "patch_discriminator": PatchDiscriminator(width=4, layers=2, norm="instance", spectral_norm=False),
     }
-    task, batch = Poke(configuration("laplacian"), modules), make_batch(2, 2, 16)
+    task, batch = Poke(configuration("laplacian"), modules, 10), make_batch(2, 2, 16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layers, "convolve", plain_convolution.direct)
         yield task, drawn(jax.eval_shape(task.init_variables, jax.random.key(0), batch)), batch
@@ -95,7 +97,7 @@ def _objective():
         patch.setattr(perceptual_loss.weights, "load", {"vgg19": vgg_variables}.__getitem__)
         config = configuration("vgg19")
         config.dtype = "float64"
-        task = Poke(config, {name: getattr(module, name).clone(dtype=jnp.float64) for name in MODEL})
+        task = Poke(config, {name: getattr(module, name).clone(dtype=jnp.float64) for name in MODEL}, 10)
     assert fixture.config["vgg_dyn_weight"] == LOSS["perceptual"]
     assert fixture.config["latent_dynamics_weight"] == LOSS["latent"]
     networks = {**{name: {"params": variables["params"][name]} for name in MODEL}, **task.frozen}
@@ -159,8 +161,26 @@ def test_updates_come_in_order_and_the_adversarial_ones_late(small):
     ]
     assert [update.name for update in after] == ["static", "dynamic_adversarial", "discriminators"]
     assert after[-1].networks == DISCRIMINATORS
-    single = Poke(configuration("laplacian", single_stage=True), task.modules)
+    single = Poke(configuration("laplacian", single_stage=True), task.modules, 10)
     assert [update.networks for update in single.updates if update.runs_at(0)] == [MODEL]
+
+
+def test_static_updates_stop_and_the_temporal_discriminator_sees_a_window(small):
+    """As the release trains its sequence model."""
+    config = configuration("laplacian", static_epochs=2)
+    config.poke.loss.window = 2
+    task = Poke(config, small[0].modules, 10)
+    assert [{update.name for update in task.updates if update.runs_at(step)} for step in (19, 20)] == [
+        {"static", "dynamic_adversarial", "discriminators"}, {"dynamic_adversarial", "discriminators"},
+    ]  # fmt: skip
+    batch, video = make_batch(2, 5, 16), jnp.arange(6.0)[None, 1:, None, None, None]
+    windows = set()
+    for seed in range(40):
+        draws = task.draws(batch, jax.random.key(seed))
+        windows.add(tuple(np.ravel(task._windowed(video, draws)).tolist()))
+    assert windows == {(1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0)}
+    assert task._windowed(video[:, :2], draws).shape[1] == 2
+    np.testing.assert_array_equal(small[0]._windowed(video, small[0].draws(batch, jax.random.key(0))), video)
 
 
 def test_a_step_moves_each_network_with_the_optimizer_of_each_update(small):
@@ -210,7 +230,7 @@ def test_the_updates_of_a_batch_in_parts_are_those_of_the_batch():
             "temporal_discriminator": PatchTemporalDiscriminator(4),
             "patch_discriminator": PatchDiscriminator(4),
         }
-        task, batch = Poke(configuration("laplacian"), modules), make_batch(4, 2, 16)
+        task, batch = Poke(configuration("laplacian"), modules, 10), make_batch(4, 2, 16)
         networks = drawn(jax.eval_shape(task.init_variables, jax.random.key(0), batch))
         params, model_state = split(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), networks))
         users = {update.opt_state_key(name): name for update in task.updates for name in update.networks}

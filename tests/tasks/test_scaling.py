@@ -46,7 +46,7 @@ def test_tasks_draw_in_proportion():
     assert draws.frame_indices.shape == (80,)
     overrides = ["poke.batch_size=40", "poke.loss.perceptual_network=laplacian"]
     config = load("poking_plants", overrides)
-    task = Poke(config, networks.poke(config, jnp.float32))
+    task = Poke(config, networks.poke(config, jnp.float32), 10)
     assert jax.eval_shape(task.draws, batch, jax.random.key(0)).real.shape == (64,)
     assert [update.first_step for update in task.updates] == [0, 0, 1000, 1000]
 
