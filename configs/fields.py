@@ -73,6 +73,12 @@ def data(size: int) -> Fields:
     return {
         "name": _field("", "the data set"),
         "dir": _free("", "the folder that launch.prepare wrote"),
+        "mixture": {
+            "names": _field((), "more data sets to train on, besides `name`", items=str),
+            "dirs": _free((), "the folders that launch.prepare wrote for them; none: `dir`", items=str),
+            "weights": _field((), "of `name` and of each of them in training; none: as many clips as each has",
+                              items=numbers.Real, at_least=0),
+        },
         "frames": _count(17, "including the start frame"),
         "frame_stride": _count(1, "every n-th frame of a video"),
         "size": _count(size, "height and width in pixels"),

@@ -156,19 +156,32 @@ def _with_later_fields(fields: Any) -> Any:
     """Adds the fields that there are since a configuration was written, with the values that change nothing."""
     if "data" in fields:
         of_jitter = {"hue_forward": 0.0, "kind": "affine"}
-        of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False}
-        data = of_data | fields["data"]
-        fields["data"] = data | {"jitter": of_jitter | data.get("jitter", {})}
+        of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False, "jitter": of_jitter}
+        of_data["mixture"] = {"names": (), "dirs": (), "weights": ()}
+        if "poke" in fields["data"]:
+            of_data["poke"] = {"flow_frames": 0, "largest_flow": 0.0}
+        fields["data"] = _completed(fields["data"], of_data)
     for stage in fields.get("stages", ()):
         section = fields.get(stage, {})
         of_stage = {"reference_batch": section.get("batch_size", 0), "accumulate": 1, "drop_last": True}
         if stage in _WITH_REMAT:
             of_stage["remat"] = "none"
-        of_optimizer = {"scaling": "none", "mu_dtype": ""}
-        fields[stage] = of_stage | section | {"optimizer": of_optimizer | section.get("optimizer", {})}
-    if "poke" in fields.get("data", {}):
-        fields["data"]["poke"] = {"largest_flow": 0.0} | fields["data"]["poke"]
+        if stage == "poke":
+            of_stage |= {"static_decoder_decays": True, "static_epochs": 0, "loss": {"window": 0}}
+            of_stage["temporal_discriminator"] = {"scores": "patches"}
+        of_stage["optimizer"] = {"scaling": "none", "mu_dtype": ""}
+        fields[stage] = _completed(section, of_stage)
     return fields
+
+
+def _completed(fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `fields` and those of `defaults` that they lack, in all sections."""
+    sections = {
+        name: _completed(fields.get(name, {}), default)
+        for name, default in defaults.items()
+        if isinstance(default, Mapping)
+    }
+    return {**defaults, **fields, **sections}
 
 
 def _tuples(value: Any) -> Any:

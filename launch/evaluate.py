@@ -57,13 +57,16 @@ CONTROL = flags.DEFINE_enum(
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips per batch; does not change the results.", lower_bound=1)
 SAVE_EVERY = flags.DEFINE_integer("save_every", 10, "Batches between two saves of the progress.", lower_bound=1)
+DATASET = flags.DEFINE_string(
+    "dataset", "", "Data set of the clips: one that the model was trained on besides data.name, or any other one."
+)
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the prepared data; by default as in training.")
 NAME = flags.DEFINE_string("name", "", "Name of the model in tables; by default that of the work directory.")
 SAMPLES = flags.DEFINE_integer("samples", 5, "Protocol targets: samples per poke of a cINN.", lower_bound=2)
 BESIDE = flags.DEFINE_string(
     "beside", "", "Protocol targets: work directory of a poke model to evaluate on the same pokes."
 )
-OUT = flags.DEFINE_string("out", "", "Folder for the results; by default RUN/evaluations/PROTOCOL.")
+OUT = flags.DEFINE_string("out", "", "Folder for the results; by default RUN/evaluations/PROTOCOL[_DATASET].")
 SHOWN = flags.DEFINE_integer(
     "shown", 4, "Number of best and of worst samples on the page; 0 writes no page.", lower_bound=0
 )
@@ -81,12 +84,22 @@ def main(argv: Sequence[str], interruption: Interruption) -> None:
 
     with _processes.joined(interruption) as first:
         config = read_workdir(WORKDIR.value)
-        config.data.dir = DATA_DIR.value or config.data.dir
+        _choose_clips(config.data)
         name = PROTOCOL.value or _default_protocol(config)
         if name == "targets":
             _evaluate_targets(config, first)
         else:
             _evaluate(name, first)
+
+
+def _choose_clips(data: ConfigDict) -> None:
+    """Makes the `data` part of a configuration that of the clips to evaluate."""
+    from i2v_jax.input.mixture import part_of
+
+    if DATASET.value:
+        part = part_of(data, DATASET.value)
+        data.name, data.dir = part.name, part.dir
+    data.dir = DATA_DIR.value or data.dir
 
 
 def _default_protocol(config: ConfigDict) -> str:
@@ -104,7 +117,8 @@ def _default_protocol(config: ConfigDict) -> str:
 
 def _folder(protocol: str) -> pathlib.Path:
     """Returns the folder of the results."""
-    return files.location(OUT.value or files.location(WORKDIR.value) / "evaluations" / protocol)
+    name = f"{protocol}_{DATASET.value}" if DATASET.value else protocol
+    return files.location(OUT.value or files.location(WORKDIR.value) / "evaluations" / name)
 
 
 def _evaluate(name: str, first: bool) -> None:
@@ -123,7 +137,7 @@ def _evaluate(name: str, first: bool) -> None:
         checkpoint=_checkpoint.chosen(),
     )
     data = model.config.data
-    data.dir = DATA_DIR.value or data.dir
+    _choose_clips(data)
     request, folder = _request(name, data), _folder(name)
     earlier_records(folder)  # fails now rather than after hours if results cannot be added to this folder
     measured = measure(model, request, folder, batch_size=BATCH_SIZE.value, save_every=SAVE_EVERY.value, progress=first)

@@ -51,6 +51,7 @@ class StageRun:
     config: ConfigDict  # the whole configuration
     folder: pathlib.Path
     classes: tuple[str, ...] = ()  # names of the rows of matrices among the metrics
+    others: Mapping[str, Pipeline] = dataclasses.field(default_factory=dict)  # held-out clips of further data sets
     profile_steps: range = range(0)  # to trace, counted from 1, the first step that is taken
 
 
@@ -271,8 +272,7 @@ class Trainer:
         assert self._sample_metric is not None
         return self._sample_metric.features(weights, self._networks(state, frozen), batch, rng), batch["valid"]
 
-    def _evaluation_batches(self, clips: int) -> Any:
-        pipeline = self._stage.evaluation
+    def _evaluation_batches(self, pipeline: Pipeline, clips: int) -> Any:
         count = pipeline.steps_per_epoch
         if clips:
             count = min(count, -(-clips // pipeline.global_batch_size))
@@ -284,12 +284,26 @@ class Trainer:
             iterator.close()
 
     def _run_evaluation(self, state: TrainState, step: int, writer: MetricWriter | None) -> dict[str, float]:
-        """Returns means over the held-out clips, with the same clips and random numbers every time."""
+        """Returns means over the held-out clips; those of further data sets are in the log only."""
+        metrics = self._evaluate_clips(self._stage.evaluation, "", state, step, writer)
+        for name, pipeline in self._stage.others.items():
+            self._evaluate_clips(pipeline, name, state, step, writer)
+        if writer:
+            write_curves(self._stage.folder)
+        return metrics
+
+    def _evaluate_clips(
+        self, pipeline: Pipeline, other: str, state: TrainState, step: int, writer: MetricWriter | None
+    ) -> dict[str, float]:
+        """Returns means over held-out clips, with the same clips and random numbers every time.
+
+        `other` is the name of their data set if it is not that of `evaluation`.
+        """
         totals: dict[str, Any] = {}
         count = 0
         features: list[tuple[np.ndarray, ...]] = []
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.EVALUATE)
-        for index, batch in enumerate(self._evaluation_batches(self._stage.config.train.evaluate_clips)):
+        for index, batch in enumerate(self._evaluation_batches(pipeline, self._stage.config.train.evaluate_clips)):
             self._watchdog.doing(f"evaluating batch {index + 1} after step {step}")
             rng = jax.random.fold_in(key, index)
             sums, valid = self._evaluate(state, self.frozen, batch, rng)
@@ -305,18 +319,18 @@ class Trainer:
             metrics[self._sample_metric.name] = self._sample_metric.value(whole)
         metrics = processes.agree(lambda: metrics)  # they decide on checkpoints, and processors may round differently
         if writer:
-            writer.write(step, metrics, prefix="eval/")
-            write_curves(self._stage.folder)
+            writer.write(step, metrics, prefix=f"eval/{other}/" if other else "eval/")
             for name, matrix in matrices.items():
                 write_matrix(self._stage.folder, step, name, matrix, self._stage.classes)
         summary = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        logger.info(f"{self._stage.name}: step {step}, {count} held-out clips: {summary}")
+        of = f" of {other}" if other else ""
+        logger.info(f"{self._stage.name}: step {step}, {count} held-out clips{of}: {summary}")
         return metrics
 
     def _write_preview(self, state: TrainState, step: int) -> None:
         key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.PREVIEW)
         self._watchdog.doing(f"making the preview of step {step}")
-        (batch,) = self._evaluation_batches(1)
+        (batch,) = self._evaluation_batches(self._stage.evaluation, 1)
         rows = jax.device_get(self._preview(state, self.frozen, batch, key))
         if jax.process_index() == 0:
             write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, rows, strict=True)))

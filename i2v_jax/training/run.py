@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -16,6 +17,7 @@ from i2v_jax.data.registry import open_split, repeats
 from i2v_jax.distributed import compile_cache, processes
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.errors import UserError
+from i2v_jax.input import mixture
 from i2v_jax.input.classes import ClassifiedSource
 from i2v_jax.input.pipeline import Pipeline, make_pipeline
 from i2v_jax.logs import logger
@@ -27,7 +29,13 @@ from i2v_jax.training.loop import StageRun, Trainer
 from i2v_jax.training.saved_networks import averaged_variables, latest_intact_step, load_networks, saved_steps
 from i2v_jax.workdir import claim_workdir, lock_workdir
 
-Clips = tuple[Pipeline, Pipeline]  # to train on, and held out
+
+class Clips(NamedTuple):
+    """The clips of a stage."""
+
+    train: Pipeline
+    evaluation: Pipeline  # held out
+    others: Mapping[str, Pipeline]  # held out, of each further data set of a mixture
 
 
 def train_stages(
@@ -108,7 +116,7 @@ def _train_stage(
     profile_steps: range,
 ) -> bool:
     """Trains one stage. Returns False if the interruption stopped it."""
-    train, evaluation = clips
+    train = clips.train
     steps = config[name].steps or config[name].epochs * train.steps_per_epoch
     done = processes.agree(lambda: latest_intact_step(folder / name))
     if done >= steps:
@@ -121,7 +129,18 @@ def _train_stage(
         logger.info(f"{name}: {perceptual_loss.description(distance, field, recommended)}")
     if config[name].get("encode_once", False) and isinstance(task, latents.EncodesClips):
         train = latents.encoded_pipeline(task, train, mesh, seed=config.seed)
-    stage = StageRun(name, task, train, evaluation, steps, config, folder / name, _class_names(config), profile_steps)
+    stage = StageRun(
+        name,
+        task,
+        train,
+        clips.evaluation,
+        steps,
+        config,
+        folder / name,
+        classes=_class_names(config),
+        others=clips.others,
+        profile_steps=profile_steps,
+    )
     finished = Trainer(stage, mesh, interruption).run()
     if not finished and jax.process_index() == 0:
         saved = max(saved_steps(folder / name))
@@ -155,22 +174,20 @@ def _saved_steps(folder: pathlib.Path) -> list[int]:
 
 def _open_clips(config: ConfigDict, name: str) -> Clips:
     """Returns the clips of a stage. Raises UserError if it cannot be trained on them, or not on this machine."""
-    data, stage = stage_data(config, name), registry.get(name)
-    sizes = {"train": config[name].batch_size, "eval": _evaluation_batch(config, name)}
-    sources = {split: open_split(data, split) for split in sizes}
-    train, evaluation = (
-        make_pipeline(
-            source,
-            data,
-            batch_size=sizes[split],
+    stage, batch_size = registry.get(name), config[name].batch_size
+    data, *more = parts = mixture.parts(stage_data(config, name))
+    if more:
+        train = mixture.mixed(
+            [_pipeline(config, name, part, "train", 1) for part in parts],
+            stage_data(config, name).mixture.weights,
+            batch_size=batch_size,
             seed=config.seed,
-            train=split == "train",
             drop_last=config[name].drop_last,
-            repeats=repeats(data, source),
             field=f"{name}.batch_size",
         )
-        for split, source in sources.items()
-    )
+    else:
+        train = _pipeline(config, name, data, "train", batch_size)
+    held_out = {part.name: _pipeline(config, name, part, "eval", _evaluation_batch(config, name)) for part in parts}
     if stage.controlled:
         preflight.check_control(config, train)
     if not stage.needs and jax.default_backend() == "cpu" and jax.process_count() == 1:
@@ -184,7 +201,22 @@ def _open_clips(config: ConfigDict, name: str) -> Clips:
             },
             memory.machine_memory(),
         )
-    return train, evaluation
+    return Clips(train, held_out.pop(data.name), held_out)
+
+
+def _pipeline(config: ConfigDict, name: str, data: ConfigDict, split: str, batch_size: int) -> Pipeline:
+    """Returns the clips that a stage takes from a split of one data set."""
+    source = open_split(data, split)
+    return make_pipeline(
+        source,
+        data,
+        batch_size=batch_size,
+        seed=config.seed,
+        train=split == "train",
+        drop_last=config[name].drop_last,
+        repeats=repeats(data, source),
+        field=f"{name}.batch_size",
+    )
 
 
 def _evaluation_batch(config: ConfigDict, name: str) -> int:

@@ -115,7 +115,7 @@ def test_held_out_clips_come_in_batches_as_large_as_needed(batch_size, accumulat
     config.train.evaluate_clips = clips
     config.video_vae.update(batch_size=batch_size, accumulate=accumulate)
     config.data.num_clips.update(train=64, eval=64)
-    train, evaluation = run._open_clips(config, "video_vae")
+    train, evaluation, _ = run._open_clips(config, "video_vae")
     assert (train.global_batch_size, evaluation.global_batch_size) == (batch_size, expected)
 
 
