@@ -100,7 +100,7 @@ def _scaling(plans: dict[tuple[str, str, str], "Plan"]) -> list[str]:  # noqa: F
     from i2v_jax import config_files
     from i2v_jax.config import stage_data
     from i2v_jax.planning.scaling import scale
-    from i2v_jax.reports.tables import Table
+    from i2v_jax.reports.page import Table
 
     header = ("devices", "hosts", "batch", "step", "of it communication", "clips/s", "efficiency", "cores a host",
               "decoded a host")  # fmt: skip

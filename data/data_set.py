@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from ml_collections import ConfigDict
 
+from i2v_jax.data.expected import Expected
 from i2v_jax.data.protocol import FOLDER
 from i2v_jax.data.protocol import Protocol as EvaluationProtocol
 from i2v_jax.data.video_builder import VideoBuilder
@@ -71,9 +72,18 @@ class DataSet(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PreparedDataSet(DataSet):
-    """A data set whose files the user brings and `launch.prepare` converts; `builder` finds and labels its videos."""
+    """A data set whose files the user brings and `launch.prepare` converts.
+
+    Attributes:
+        builder: finds and labels its videos.
+        expected: what the published data set has; empty if it is not published.
+        license, citation: of the data.
+    """
 
     builder: type[VideoBuilder]
+    expected: tuple[Expected, ...] = ()
+    license: str = "that of the videos"
+    citation: str = ""
 
     @property
     def name(self) -> str:

@@ -3,6 +3,8 @@
     python -m launch.prepare --dataset=folder --raw_dir=CLIPS --data_dir=PREPARED
     python -m launch.prepare --dataset=taichi --raw_dir=RAW --data_dir=PREPARED --max_size=128 --flow=dis
 
+--check compares the prepared data set with the published one, split by split.
+
 Writes ArrayRecord files with the splits train, eval and test. The same command continues an interrupted run.
 --flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, even for a
 data set that is already prepared.
@@ -10,6 +12,7 @@ data set that is already prepared.
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from absl import flags, logging
 from i2v_jax.config_files import import_plugins
 from i2v_jax.configs.common import PRESETS
 from i2v_jax.data.data_set import PreparedDataSet
+from i2v_jax.data.expected import compare
 from i2v_jax.data.flows import FlowOptions, store_flows, write_statistics
 from i2v_jax.data.registry import DATA_SETS, data_set
 from i2v_jax.data.staging import StoreOptions
@@ -30,7 +34,7 @@ DATASET = flags.DEFINE_string(
     "dataset", None, f"Data set of the raw files: {_NAMES}. `folder` takes any videos.", required=True
 )
 PLUGINS = flags.DEFINE_list("plugins", [], "Modules to import that register data sets.")
-RAW_DIR = flags.DEFINE_string("raw_dir", None, "Folder of the raw files as they were downloaded.", required=True)
+RAW_DIR = flags.DEFINE_string("raw_dir", None, "Folder of the raw files as they were downloaded.")
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder for prepared data sets: --config.data.dir in training.", required=True
 )
@@ -44,6 +48,9 @@ MAX_SIZE = flags.DEFINE_integer(
 EVERY = flags.DEFINE_integer("every", 1, "Store every n-th frame.", 1)
 PRESET = flags.DEFINE_enum(
     "preset", PRESETS[0], PRESETS, "`release` leaves out the videos that the authors' release leaves out."
+)
+CHECK = flags.DEFINE_bool(
+    "check", False, "Compare the videos of every split with the published data set; the status is 1 if they differ."
 )
 MIN_FRAMES = flags.DEFINE_integer("min_frames", 17, "Skip videos with fewer frames.", 2)
 EVAL_FRACTION = flags.DEFINE_float(
@@ -82,7 +89,11 @@ def main(argv: Sequence[str]) -> None:
     import_plugins(PLUGINS.value)
     builder, data_dir = _builder(DATASET.value), Path(DATA_DIR.value).expanduser()
     folder = prepared_folder(builder, data_dir)
-    if is_prepared(folder):
+    if is_prepared(folder) and (CHECK.value or FLOW.value) and RAW_DIR.value is None:
+        pass  # what is prepared is enough
+    elif RAW_DIR.value is None:
+        raise UserError("--raw_dir is missing: give it the folder of the raw files", "raw_dir")
+    elif is_prepared(folder):
         print(f"{folder} is already prepared: delete it to prepare it again")
     else:
         logging.set_verbosity(logging.WARNING)
@@ -98,6 +109,8 @@ def main(argv: Sequence[str]) -> None:
         print(summary)
     if FLOW.value:
         _store_flows(folder)
+    if CHECK.value:
+        _check(folder)
 
 
 def _builder(name: str) -> type[VideoBuilder]:
@@ -108,6 +121,19 @@ def _builder(name: str) -> type[VideoBuilder]:
             f"data set {name!r} is drawn while training and needs no files: start training", "dataset", name
         )
     return known.builder
+
+
+def _check(folder: Path) -> None:
+    """Prints how the data set differs from the published one. Exits with status 1 if it does."""
+    known = data_set(DATASET.value)
+    expected = known.expected if isinstance(known, PreparedDataSet) else ()
+    if not expected:
+        raise UserError(f"it is not published what {DATASET.value} has: leave out --check", "check", DATASET.value)
+    listing = json.loads((folder / "metadata.json").read_text())["videos"]
+    rows = compare(expected, {split: videos["names"] for split, videos in listing.items()})
+    print(f"{folder}, compared with the published data set:", *rows, sep="\n")
+    if any(row.difference for row in rows):
+        sys.exit(1)
 
 
 def _store_flows(folder: Path) -> None:

@@ -26,7 +26,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the sweep: it holds t
 def main(argv: Sequence[str]) -> None:
     del argv
     from i2v_jax import sweeps
-    from i2v_jax.reports.tables import Table
+    from i2v_jax.reports.page import Table
 
     swept = dict(item.partition("=")[::2] for item in SWEPT.value)
     runs = sweeps.plan(CONFIG.value, FIELDS.value, swept)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.dtdb.builder import Dtdb, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall, Texture
+from i2v_jax.data.expected import Expected, videos
 from i2v_jax.data.protocol import DIVERSITY, LIKELIHOOD, QUALITY, Protocol
 
 # The authors' script drops the last true frame instead of x0.
@@ -18,12 +19,22 @@ _PROTOCOL = Protocol(
 )
 
 
+_LICENSE = "for research, under the terms of York University's vision lab"
+_CITATION = (
+    "Hadji, Wildes: A New Large Scale Dynamic Texture Dataset with Application to ConvNet Understanding. ECCV 2018"
+)
+
+
 def _texture(builder: type[Texture], poke: Mapping[str, Mapping[str, str]] | None = None) -> PreparedDataSet:
     return PreparedDataSet(
         builder=builder,
         protocol=_PROTOCOL,
         config=f"dtdb:texture={builder.FOLDER}",
         release_fields={"cinn": {"dataset": "DTDB", "texture": builder.FOLDER}, **(poke or {})},
+        # The paper has 150 to 300 videos of each texture, and 90 to 385 test sequences at 5 a video.
+        expected=(videos("train", "eval", least=150, most=300), videos("test", least=18, most=77)),
+        license=_LICENSE,
+        citation=_CITATION,
     )
 
 
@@ -31,4 +42,16 @@ CLOUDS = _texture(DtdbClouds)
 FIRE = _texture(DtdbFire)
 VEGETATION = _texture(DtdbVegetation, {"poke": {"dataset": "VegetationDataset"}})
 WATERFALL = _texture(DtdbWaterfall)
-CLASSES = PreparedDataSet(builder=Dtdb, config="dtdb_i3d")
+
+
+def _class(name: str) -> str:
+    return name.split("/", maxsplit=1)[0]
+
+
+CLASSES = PreparedDataSet(
+    builder=Dtdb,
+    config="dtdb_i3d",
+    expected=(Expected(("train",), 18, 18, count=_class, what="classes"),),
+    license=_LICENSE,
+    citation=_CITATION,
+)

@@ -7,6 +7,8 @@ from pathlib import Path
 from i2v_jax.data import lists, raw
 from i2v_jax.data.video_builder import VideoBuilder
 
+_LISTS = ("train", "val", "test")
+_RELEASED = {"train": "train", "eval": "val", "test": "test"}
 _NAME = re.compile(r"(\d{3})_(\d+)_(\d+)")
 
 
@@ -37,19 +39,20 @@ def _splits(raw_dir: Path) -> tuple[dict[str, str], str]:
 
     The release's list `val.txt` is its eval split. The authors' list `val.txt` is the test split; they have no other.
     """
-    released = {split: lists.published("iper", name) for split, name in _RELEASED.items()}
     own = {path.stem: lists.read(path) for path in (raw_dir / f"{name}.txt" for name in _LISTS) if path.is_file()}
     if not own or "train" not in own:
-        return _by_name(released), "the lists of the release"
+        return _by_name({split: released(split) for split in _RELEASED}), "the lists of the release"
     if "test" in own:
         return _by_name({split: own[name] for split, name in _RELEASED.items() if name in own}), _own_lists(own)
     given = _by_name({"train": own["train"], "test": own.get("val", [])})
-    authors = _by_name(released | {"train": released["train"] + released["eval"], "eval": []})
-    return (_by_name(released), "the lists of the release") if given == authors else (given, _own_lists(own))
+    release = _by_name({split: released(split) for split in _RELEASED})
+    authors = {name: "train" if split == "eval" else split for name, split in release.items()}
+    return (release, "the lists of the release") if given == authors else (given, _own_lists(own))
 
 
-_LISTS = ("train", "val", "test")
-_RELEASED = {"train": "train", "eval": "val", "test": "test"}
+def released(split: str) -> list[str]:
+    """Returns the names of the videos that the release lists for a split."""
+    return list(_by_name({split: lists.published("iper", _RELEASED[split])}))
 
 
 def _own_lists(own: dict[str, list[str]]) -> str:

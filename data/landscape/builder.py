@@ -17,37 +17,33 @@ class Landscape(VideoBuilder):
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
         """Returns the clips of the release's lists. If no clip is listed, all: those of a recording stay together."""
         found, skipped = raw.find_videos(raw_dir)
-        clips = []
+        there = []
         for video in found:
             parts = video.name.split("/")
             at = next((i for i, part in enumerate(parts) if part in _FOLDERS), None)
             if at is not None:
                 split = _FOLDERS[parts[at]][0]
                 group = "/".join(parts[at : at + 2])
-                clips.append(dataclasses.replace(video, name="/".join(parts[at:]), split=split, group=group))
-        if not clips:
+                there.append(dataclasses.replace(video, name="/".join(parts[at:]), split=split, group=group))
+        if not there:
             raise UserError(
                 f"{raw_dir} has no clips in sky_train/ or sky_test/: see data/landscape/README.md",
                 "raw_dir",
                 str(raw_dir),
             )
-        split_of = _listed()
-        listed = [dataclasses.replace(v, split=split_of[v.name]) for v in clips if v.name in split_of]
+        split_of = {name: split for splits in _FOLDERS.values() for split in splits for name in clips(split)}
+        listed = [dataclasses.replace(v, split=split_of[v.name]) for v in there if v.name in split_of]
         if not listed:
-            return clips, skipped
-        names = {video.name for video in clips}
-        skipped += [raw.Skipped(v.name, "in none of the release's lists") for v in clips if v.name not in split_of]
+            return there, skipped
+        names = {video.name for video in there}
+        skipped += [raw.Skipped(v.name, "in none of the release's lists") for v in there if v.name not in split_of]
         skipped += [
             raw.Skipped(name, "in the release's lists, but not found") for name in split_of if name not in names
         ]
         return listed, skipped
 
 
-def _listed() -> dict[str, str]:
-    """Returns the split of each clip that the release lists, by its name below the raw folder."""
-    return {
-        f"{folder}/{clip}": split
-        for folder, splits in _FOLDERS.items()
-        for split in splits
-        for clip in lists.published("landscape", split)
-    }
+def clips(split: str) -> list[str]:
+    """Returns the names of the clips that the release lists for a split, each once."""
+    folder = next(folder for folder, splits in _FOLDERS.items() if split in splits)
+    return list(dict.fromkeys(f"{folder}/{clip}" for clip in lists.published("landscape", split)))

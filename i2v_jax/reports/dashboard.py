@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from i2v_jax import charts, files
-from i2v_jax.reports.exhibits import Figure
-from i2v_jax.reports.page import Part, Section, render
-from i2v_jax.reports.tables import Table
+from i2v_jax.reports.page import Figure, Part, Section, Table, render
 from i2v_jax.reports.training_logs import Run, StageLog, read_runs
 
 _SYSTEM = "system/"

@@ -20,8 +20,8 @@ from i2v_jax.evaluation.results import ranking, values_by_clip
 from i2v_jax.metrics.base import Reads
 from i2v_jax.metrics.registry import get_metric
 from i2v_jax.reports import tables
-from i2v_jax.reports.exhibits import Exhibits, Figure
-from i2v_jax.reports.page import Number, Part, Section, render
+from i2v_jax.reports.exhibits import Exhibits
+from i2v_jax.reports.page import Figure, Number, Part, Section, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Chart

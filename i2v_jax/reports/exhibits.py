@@ -1,6 +1,5 @@
 """The clips and charts that a page shows."""
 
-import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from i2v_jax import charts, media
 from i2v_jax.evaluation import sky_measurements
 from i2v_jax.evaluation.sky_measurements import Floats, HeldOut
+from i2v_jax.reports.page import Figure
 from i2v_jax.sampling.cinn import CinnGenerator
 from i2v_jax.training.writers import series
 
@@ -18,15 +18,6 @@ FPS = 8
 _HELD = 5  # frames of a GIF that show the arrow of the requested direction
 _ARROWS = "→↗↑↖←↙↓↘"
 WHEEL = (135, 90, 45, 180, None, 0, 225, 270, 315)  # row by row around the start frame, degrees
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """A file of the page and its caption."""
-
-    file: str
-    caption: str
-    is_video: bool = True
 
 
 class Exhibits:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from i2v_jax import files
-from i2v_jax.reports.exhibits import Figure
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --ink: #22262b; --soft: #646b74; --rule: #dcd9d3; --card: #fff;
@@ -55,6 +54,36 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--rule
   .row:not(.wheel) { grid-template-columns: repeat(min(var(--columns), 4), minmax(0, 1fr)); }
   figcaption { font-size: .7rem; } h1 { font-size: 1.5rem; } }
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A file of the page and its caption."""
+
+    file: str
+    caption: str
+    is_video: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells of text; `printed` are the indices of rows that come from papers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    printed: frozenset[int] = frozenset()
+
+    def markdown(self) -> str:
+        lines = [self.header, ("---",) + ("--:",) * (len(self.header) - 1), *self.rows]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+    def html(self) -> str:
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
+        body = []
+        for number, row in enumerate(self.rows):
+            kind = ' class="printed"' if number in self.printed else ""
+            body.append(f"<tr{kind}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
+        return f'<div class="wide"><table><tr>{head}</tr>\n' + "\n".join(body) + "</table></div>"
 
 
 @dataclasses.dataclass(frozen=True)

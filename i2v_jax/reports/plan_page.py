@@ -5,8 +5,7 @@ from pathlib import Path
 
 from i2v_jax import files
 from i2v_jax.planning.plan import Plan, StepPlan
-from i2v_jax.reports.page import Number, Part, Section, render
-from i2v_jax.reports.tables import Table
+from i2v_jax.reports.page import Number, Part, Section, Table, render
 
 NOTE = (
     "Programs and memory are the compiler's. Times are what the data sheet allows: arithmetic and memory traffic "

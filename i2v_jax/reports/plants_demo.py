@@ -13,8 +13,8 @@ from i2v_jax.evaluation import poke_measurements
 from i2v_jax.evaluation.poke_measurements import Measured
 from i2v_jax.evaluation.poked_clips import CLIPS, PokedClips, held_out
 from i2v_jax.input.procedural import plants
-from i2v_jax.reports.exhibits import Exhibits, Figure, loss_charts
-from i2v_jax.reports.page import Number, Part, Report, Section
+from i2v_jax.reports.exhibits import Exhibits, loss_charts
+from i2v_jax.reports.page import Figure, Number, Part, Report, Section
 from i2v_jax.sampling.poke import PokeGenerator, likeness
 from i2v_jax.training.writers import read_metrics
 

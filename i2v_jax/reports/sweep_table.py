@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from i2v_jax import files, sweeps
-from i2v_jax.reports.tables import Table
+from i2v_jax.reports.page import Table
 from i2v_jax.training.writers import read_metrics
 
 _HELD_OUT = "eval/"

@@ -1,32 +1,11 @@
 """Tables of results, as Markdown and as HTML."""
 
-import dataclasses
 import html
 from collections.abc import Callable, Mapping, Sequence
 
 from i2v_jax.evaluation.records import Record
 from i2v_jax.metrics.registry import get_metric
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Cells of text; `printed` are the indices of rows that come from papers."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    printed: frozenset[int] = frozenset()
-
-    def markdown(self) -> str:
-        lines = [self.header, ("---",) + ("--:",) * (len(self.header) - 1), *self.rows]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-    def html(self) -> str:
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
-        body = []
-        for number, row in enumerate(self.rows):
-            kind = ' class="printed"' if number in self.printed else ""
-            body.append(f"<tr{kind}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
-        return f'<div class="wide"><table><tr>{head}</tr>\n' + "\n".join(body) + "</table></div>"
+from i2v_jax.reports.page import Table
 
 
 def name(metric: str) -> str:
