@@ -129,6 +129,10 @@ class ReadClip:
             arrays |= {"index": (np.int64, ()), "valid": (np.bool_, ())}
         return {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (dtype, shape) in arrays.items()}
 
+    def in_order(self, order: ClipOrder) -> "ReadClip":
+        """Returns a reader of the same clips in another order."""
+        return dataclasses.replace(self, order=order)
+
     def __call__(self, position: int) -> dict[str, Any]:
         epoch, clip, valid = self.order.at(int(position))
         raw = self.raw_clip(epoch, clip)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -81,6 +81,10 @@ class ReadMixture:
 
     readers: tuple[Reader, ...]
     order: MixedOrder
+
+    def in_order(self, order: ClipOrder) -> "ReadMixture":
+        """Returns a reader of the same clips in another order of several data sets."""
+        return dataclasses.replace(self, order=cast(MixedOrder, order))
 
     @functools.cached_property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:

@@ -63,6 +63,9 @@ class Reader(Protocol):
     def __call__(self, position: int) -> Mapping[str, Any]:
         """Returns the element at a position of the stream."""
 
+    def in_order(self, order: ClipOrder) -> "Reader":
+        """Returns a reader of the same clips in another order."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
@@ -94,6 +97,12 @@ class Pipeline:
         # jax arrays would have 32 bits for 64-bit types; the specification keeps the types of the NumPy arrays.
         batch = self.global_batch_size
         return {name: jax.ShapeDtypeStruct((batch, *item.shape), item.dtype) for name, item in self.reader.spec.items()}
+
+    def keep_last(self) -> "Pipeline":
+        """Returns the pipeline of the same clips whose epochs show all of them: others fill the last batch."""
+        return dataclasses.replace(
+            self, reader=self.reader.in_order(dataclasses.replace(self.reader.order, drop_last=False))
+        )
 
     def iterator(self, start_step: int = 0, process: tuple[int, int] | None = None) -> "BatchIterator":
         """Returns an iterator over this host's part of the batches.

@@ -199,6 +199,10 @@ class ReadPokedClip:
     def order(self) -> ClipOrder:
         return self.clips.order
 
+    def in_order(self, order: ClipOrder) -> "ReadPokedClip":
+        """Returns a reader of the same clips in another order."""
+        return dataclasses.replace(self, clips=self.clips.in_order(order))
+
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
         """The shape and type of every array of a clip."""

@@ -40,12 +40,13 @@ def encoded_pipeline(task: EncodesClips, clips: Pipeline, mesh: Mesh, *, seed: i
 
     program, frozen = jax.jit(encode, out_shardings=everywhere), jax.device_put(task.frozen, everywhere)
     parts: list[dict[str, np.ndarray]] = []
-    with contextlib.closing(clips.iterator()) as iterator:
+    every_clip = clips.keep_last()
+    with contextlib.closing(every_clip.iterator()) as iterator:
         for _ in tqdm.tqdm(
-            range(clips.steps_per_epoch), desc="encoding clips", unit="batch", disable=jax.process_index() > 0
+            range(every_clip.steps_per_epoch), desc="encoding clips", unit="batch", disable=jax.process_index() > 0
         ):
             batch = next(iterator)
             needed = {name: batch[name] for name in ("video", *task.kept_arrays)}
             parts.append(jax.device_get(program(frozen, global_batch(needed, mesh))))
-    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return rows_pipeline(rows, batch_size=clips.global_batch_size, seed=seed)
+    rows = {name: np.concatenate([part[name] for part in parts])[: clips.num_clips] for name in parts[0]}
+    return rows_pipeline(rows, batch_size=clips.global_batch_size, seed=seed, drop_last=clips.reader.order.drop_last)
