@@ -12,7 +12,8 @@ import numpy as np
 from i2v_jax.data import archives
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import SPLITS
-from i2v_jax.media.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_files, natural_key
+from i2v_jax.media import folders
+from i2v_jax.media.paths import frame_files, natural_key, printable
 
 WHOLE = (0.0, 1.0)
 _SPLIT_FOLDERS = {
@@ -107,21 +108,22 @@ def find_videos(root: Path) -> tuple[list[RawVideo], list[Skipped]]:
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: give --raw_dir an existing folder", "raw_dir", str(root))
-    found, skipped = [], []
-    for path in _walk(root):
-        name = path.relative_to(root).as_posix()
-        if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES:
-            found.append(RawVideo(name, path, split_of(name.split("/")[0]) or "train", root=root))
-        elif archives.stem(path):
+    found = folders.find(root)
+    videos = [
+        RawVideo(name, path, split_of(name.split("/")[0]) or "train", root=root) for name, path in found.videos.items()
+    ]
+    skipped = [Skipped(name, reason) for name, reason in found.left_out.items()]
+    for name, path in found.others.items():
+        if archives.stem(path):
             inside, refused = _in_archive(path, root)
-            found += inside
+            videos += inside
             skipped += refused
         elif first := archives.whole(path):
             if not first.is_file():
                 skipped.append(Skipped(name, f"a part of {first.name}, which is missing"))
         elif path.suffix.lower() not in _SIDE_FILES:
             skipped.append(Skipped(name, f"not a video or an image ({path.suffix or 'no suffix'})"))
-    return found, skipped
+    return sorted(videos, key=lambda video: [natural_key(part) for part in video.name.split("/")]), skipped
 
 
 def split_of(folder: str) -> str:
@@ -142,8 +144,7 @@ class RawFile:
 def find_files(root: Path, suffix: str) -> list[RawFile]:
     """Returns all files of a suffix below `root` in natural order, also those in uncompressed tar files."""
     found = []
-    for path in _walk(root):
-        name = path.relative_to(root).as_posix()
+    for name, path in folders.files(root).items():
         if path.suffix.lower() == suffix:
             found.append(RawFile(name, path, 0, path.stat().st_size))
         elif path.suffix.lower() == ".tar":
@@ -157,13 +158,13 @@ def find_files(root: Path, suffix: str) -> list[RawFile]:
 
 def _in_archive(path: Path, root: Path) -> tuple[list[RawVideo], list[Skipped]]:
     """Returns the videos of an archive, and the files in it that are not videos."""
-    name = path.relative_to(root).as_posix()
+    name = printable(path.relative_to(root).as_posix())
     try:
         videos, others = archives.videos_in(path)
         problem = archives.opened(path).problem
     except UserError as error:
         return [], [Skipped(name, str(error))]
-    folder = path.with_name(archives.stem(path)).relative_to(root).as_posix()
+    folder = printable(path.with_name(archives.stem(path)).relative_to(root).as_posix())
     found = []
     for inner, member in videos.items():
         split = split_of(folder.split("/")[0]) or split_of(inner.split("/")[0]) or "train"
@@ -174,18 +175,6 @@ def _in_archive(path: Path, root: Path) -> tuple[list[RawVideo], list[Skipped]]:
         if Path(other).suffix.lower() not in _SIDE_FILES
     ]
     return found, [*([Skipped(name, problem)] if problem else []), *skipped]
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yields folders that contain images, and all files that are not images, except hidden ones."""
-    entries = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_key(p.name))
-    if any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in entries):
-        yield folder
-    for entry in entries:
-        if entry.is_dir():
-            yield from _walk(entry)
-        elif entry.suffix.lower() not in IMAGE_SUFFIXES:
-            yield entry
 
 
 def without_duplicates(videos: Iterable[RawVideo]) -> tuple[list[RawVideo], list[Skipped]]:

@@ -112,6 +112,15 @@ def _upload(file: pathlib.Path, path: pathlib.Path) -> None:
         raise OSError(_first_line(error)) from error
 
 
+def require_writable(folder: PathLike) -> None:
+    """Makes a folder. Raises UserError if nothing can be written there. Call before anything is computed."""
+    folder = location(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_in_bucket(folder):
+            tempfile.TemporaryFile(dir=folder).close()
+
+
 @contextlib.contextmanager
 def writing(path: PathLike) -> Iterator[None]:
     """Turns an OSError of its context into a UserError of one line that names `path`."""

@@ -21,6 +21,7 @@ CONTROL = flags.DEFINE_string(
 )
 CROP = flags.DEFINE_enum("crop", None, ["resize", "center"], "How images are made square; by default as in training.")
 FPS = flags.DEFINE_float("fps", 8, "Frames per second of the videos.", lower_bound=0.1)
+CODEC = flags.DEFINE_enum("codec", media.CODECS[0], media.CODECS, "How mp4 files are encoded.")
 SCALE = flags.DEFINE_integer(
     "scale", 0, "Factor by which videos are enlarged; 0 enlarges them to about 256 pixels.", lower_bound=0
 )
@@ -80,12 +81,13 @@ class Row:
 
 
 class Output:
-    """The folder of results: writes files and says which."""
+    """The folder of results, as the flags say: writes files and says which."""
 
-    def __init__(self, folder: str, fps: float, scale: int, size: int) -> None:
-        self.folder = files.location(folder)
-        self._fps = fps
-        self.scale = scale or media.usual_scale(size)
+    def __init__(self, size: int) -> None:
+        """Makes the folder, for frames of `size` pixels. Raises UserError if nothing can be written there."""
+        self.folder = files.location(OUT.value)
+        self.scale = SCALE.value or media.usual_scale(size)
+        files.require_writable(self.folder)
 
     def video(self, name: str, video: np.ndarray, draw: Draw | None = None) -> None:
         """Writes a video [T, H, W, 3] as NAME.mp4, NAME.gif and NAME_strip.png; `draw` draws on the enlarged frames."""
@@ -94,8 +96,8 @@ class Output:
             return enlarged(video, scale, draw)
 
         whole = drawn(self.scale)
-        media.write_mp4(self.folder / f"{name}.mp4", whole, self._fps)
-        media.write_gif(self.folder / f"{name}.gif", whole, self._fps)
+        media.write_mp4(self.folder / f"{name}.mp4", whole, FPS.value, codec=CODEC.value)
+        media.write_gif(self.folder / f"{name}.gif", whole, FPS.value)
         media.write_png(self.folder / f"{name}_strip.png", media.stills(drawn, self.scale))
         self._say(f"{name}.mp4", f"{name}.gif", f"{name}_strip.png")
 
@@ -106,7 +108,7 @@ class Output:
 
     def overview(self, name: str, video: np.ndarray) -> None:
         """Writes a composed video, already enlarged, as NAME.mp4 and its last frame as NAME.png."""
-        media.write_mp4(self.folder / f"{name}.mp4", video, self._fps)
+        media.write_mp4(self.folder / f"{name}.mp4", video, FPS.value, codec=CODEC.value)
         media.write_png(self.folder / f"{name}.png", video[-1])
         self._say(f"{name}.mp4", f"{name}.png")
 

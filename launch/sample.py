@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     poked = _poke.requested(IMAGE.value, start_frames, about, crop) if about.pokes else []
     named = zip(unique_names(IMAGE.value), start_frames, strict=True)
     rows: Sequence[_synthesis.Row] = [_synthesis.Row(name, frame) for name, frame in named]
-    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, about.size)
+    output = _synthesis.Output(about.size)
 
     generator: Any = load_generator(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen(), progress=True)
     if about.pokes:

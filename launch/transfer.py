@@ -17,7 +17,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import images
 from i2v_jax.launch import _checkpoint, _synthesis
 from i2v_jax.launch._app import run
-from i2v_jax.media.paths import unique_names
+from i2v_jax.media.paths import short_name, unique_names
 from i2v_jax.tasks import control as controls
 
 CLIP = flags.DEFINE_string(
@@ -33,6 +33,8 @@ SET = flags.DEFINE_string(
 START = flags.DEFINE_integer("start", 0, "Index of the first frame of the clip.", lower_bound=0)
 STRIDE = flags.DEFINE_integer("stride", 1, "Take every n-th frame of the clip.", lower_bound=1)
 FRAMES = flags.DEFINE_integer("frames", 16, "Length of the videos.", lower_bound=1)
+
+_LONGEST_LABEL = 60  # characters above a video, which is widened to hold them
 
 
 def main(argv: Sequence[str]) -> None:
@@ -60,16 +62,21 @@ def main(argv: Sequence[str]) -> None:
     start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop) if IMAGE.value else clip[:1]
     own = own_control(about.control, clip)
     new = about.control.request(_synthesis.named_control("--set", SET.value), about.size) if SET.value else own
+    output = _synthesis.Output(about.size)
     generator: Any = load_generator(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen())
     videos = generator.transfer(generator.encode_motion(clip[None], own), start_frames, new, FRAMES.value)
 
-    output = _synthesis.Output(_synthesis.OUT.value, _synthesis.FPS.value, _synthesis.SCALE.value, about.size)
     columns = [("clip", media.enlarge(clip, output.scale))]
     for name, start_frame, video in zip(names, start_frames, videos, strict=True):
         label = f"{name} {SET.value}" if SET.value else name
         whole = media.with_start(start_frame, video)
-        output.video(label.replace(" ", "_").replace("=", "_"), whole)
-        columns.append((label, media.enlarge(whole, output.scale)))
+        output.video(short_name(label.replace(" ", "_").replace("=", "_")), whole)
+        columns.append(
+            (
+                label if len(label) <= _LONGEST_LABEL else f"{label[:_LONGEST_LABEL]}...",
+                media.enlarge(whole, output.scale),
+            )
+        )
     output.overview("comparison", media.side_by_side(columns, pad=8))
 
 

@@ -1,14 +1,13 @@
 """Start frames and clips from the files of a user."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms
-from i2v_jax.media import paths, videos
 from i2v_jax.media.images import read_rgb
+from i2v_jax.media.reading import Reading
 from i2v_jax.pixels import from_levels
 
 
@@ -53,13 +52,8 @@ def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int
     """
     path = Path(path)
     stop = start + (frames - 1) * stride + 1
-    if path.is_dir():
-        files = paths.frame_files(path)
-        found = len(files)
-        chosen = [read_rgb(file) for file in files[start:stop:stride]] if found >= stop else []
-    else:
-        chosen = list(itertools.islice(videos.iterate_frames(path), start, stop, stride))
-        found = start + (len(chosen) - 1) * stride + 1 if chosen else 0
+    chosen = [frame.pixels for frame in Reading(path).frames(start, stop, stride)]
+    found = start + (len(chosen) - 1) * stride + 1 if chosen else 0
     if len(chosen) < frames:
         raise UserError(
             f"{path}: {found} frames, but {stop} are needed to read {frames} from {start} in steps of {stride}",

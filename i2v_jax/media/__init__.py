@@ -23,11 +23,12 @@ from i2v_jax.media.drawing import (
     usual_scale,
     with_start,
 )
-from i2v_jax.media.writing import gif_bytes, mp4_bytes, png_bytes, write_gif, write_mp4, write_png
+from i2v_jax.media.writing import CODECS, gif_bytes, mp4_bytes, png_bytes, write_gif, write_mp4, write_png
 
 __all__ = [
     "ACCENT",
     "BACKGROUND",
+    "CODECS",
     "Color",
     "Pixels",
     "arrow",

@@ -1,5 +1,6 @@
 """Names of video and image files: which there are in a folder, their order, and names for what is made of them."""
 
+import hashlib
 import itertools
 import re
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ VIDEO_SUFFIXES = (
 SEEKABLE_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv")
 PAGED_SUFFIXES = (".png", ".apng", ".webp", ".tif", ".tiff", ".avif")  # of images that may hold a whole video
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".bmp", *PAGED_SUFFIXES)
+_LONGEST = 200  # bytes of a name, of the 255 that file systems allow: suffixes are appended
 
 
 def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
@@ -43,11 +45,20 @@ def check_file(path: Path) -> None:
         raise UserError(f"{name}: the file is empty", "file", name)
 
 
+def short_name(name: str) -> str:
+    """Returns a name to which suffixes can be appended: a long one is cut, and a digest tells it from its like."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    return f"{encoded[: _LONGEST - 9].decode(errors='ignore').rstrip()}~{digest}"
+
+
 def unique_names(paths: Sequence[str | Path]) -> list[str]:
-    """Returns the file names without suffix, with a number appended to those that repeat."""
+    """Returns the file names without suffix, printable and short, with a number appended to those that repeat."""
     names: list[str] = []
     for path in paths:
-        stem = Path(path).stem
+        stem = short_name(printable(Path(path).stem))
         numbered = (f"{stem}~{number}" for number in itertools.count(2))
         names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
     return names

@@ -32,8 +32,14 @@ class Reading:
     """
 
     def __init__(self, path: Path, *, within: range | None = None, fps: float = 0) -> None:
-        """Arguments and errors are those of `media.videos.iterate_frames`; `path` may be a folder or an image, too."""
-        self._path, self._within, self._fps = path, within, fps
+        """Arguments and errors are those of `media.videos.iterate_frames`; they have no effect on folders of images.
+
+        Args:
+            path: a video file, a folder of images, or an image file with several pages.
+            within: the frames to read, of a video file that is damaged elsewhere.
+            fps: frames per second to resample to; 0: each frame once.
+        """
+        self._path, self._fps = path, fps
         self._video = None if path.is_dir() or is_paged(path) else VideoFile(path, within=within, fps=fps)
         self._notes: set[str] = set()
 
@@ -42,21 +48,17 @@ class Reading:
         """Words that complete "3 videos ...", after the last frame."""
         return self._notes | (self._video.notes if self._video else set())
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Yields the frames. Raises UserError if one of them cannot be read."""
+    def frames(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """Yields some of the frames, all by default. Raises UserError if one of them cannot be read."""
         if self._video:
-            yield from (Frame(pixels) for pixels in self._video)
+            yield from itertools.islice((Frame(pixels) for pixels in self._video), start, stop, step)
         elif self._path.is_dir():
-            yield from self._files()
+            files = frame_files(self._path)
+            white = self._white(images.read_levels(file) for file in files)
+            for file in files[start:stop:step]:
+                yield Frame(images.read_rgb(file, white), file)
         else:
-            yield from self._pages()
-
-    def _files(self) -> Iterator[Frame]:
-        files = frame_files(self._path)
-        chosen = files if self._within is None else files[self._within.start : self._within.stop]
-        white = self._white(images.read_levels(file) for file in files)
-        for file in chosen:
-            yield Frame(images.read_rgb(file, white), file)
+            yield from itertools.islice(self._pages(), start, stop, step)
 
     def _pages(self) -> Iterator[Frame]:
         white = self._white(levels for levels, _ in _pages(self._path))

@@ -1,5 +1,6 @@
 """Files are read back and compared with what was written; pictures are compared pixel by pixel."""
 
+import io
 import pathlib
 
 import av
@@ -20,28 +21,48 @@ def drifting() -> np.ndarray:
     return np.moveaxis(video, 2, 0).astype(np.float32)
 
 
-def _read(path: pathlib.Path) -> tuple[np.ndarray, float, str]:
+def _read(path: pathlib.Path) -> tuple[np.ndarray, float, list[int]]:
+    """Returns the frames of a video, its rate, and its tags: matrix, range, primaries and transfer function."""
     with av.open(path) as container:
         stream = container.streams.video[0]
-        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+        decoded = list(container.decode(stream))
         assert stream.average_rate is not None
-        return frames, float(stream.average_rate), stream.codec_context.pix_fmt or ""
+        assert {frame.format.name for frame in decoded} == {"yuv420p"}
+        tags = [decoded[0].colorspace, decoded[0].color_range, decoded[0].color_primaries, decoded[0].color_trc]
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in decoded]), float(stream.average_rate), tags
 
 
-@pytest.mark.parametrize("fps", [8, 12.5, 25])
-def test_mp4_round_trip(tmp_path: pathlib.Path, drifting: np.ndarray, fps: float) -> None:
-    media.write_mp4(tmp_path / "clip.mp4", drifting, fps)
-    frames, rate, pixel_format = _read(tmp_path / "clip.mp4")
+@pytest.mark.parametrize("codec", media.CODECS)
+@pytest.mark.parametrize("fps", [8, 12.5])
+def test_mp4_round_trip(tmp_path: pathlib.Path, drifting: np.ndarray, codec: str, fps: float) -> None:
+    media.write_mp4(tmp_path / "clip.mp4", drifting, fps, codec=codec)
+    frames, rate, tags = _read(tmp_path / "clip.mp4")
     assert frames.shape == drifting.shape
     assert rate == pytest.approx(fps)
-    assert pixel_format == "yuv420p"
+    assert tags == [1, 1, 1, 1]  # BT.709, limited range
     difference = frames.astype(float) - to_uint8(drifting)
     assert 10 * np.log10(255**2 / np.mean(difference**2)) > 32  # dB; a wrong channel order or range gives below 15
 
 
-def test_mp4_of_odd_size_and_one_frame(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
-    media.write_mp4(tmp_path / "odd.mp4", drifting[:1, :31, :33])
-    assert _read(tmp_path / "odd.mp4")[0].shape == (1, 32, 34, 3)
+@pytest.mark.parametrize("codec", media.CODECS)
+@pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (30, 60, 200)])
+def test_mp4_keeps_colors(codec: str, color: tuple[int, int, int]) -> None:
+    """With the matrix of BT.601, pure green would be 17 off."""
+    content = media.mp4_bytes(np.full((3, 32, 32, 3), color, np.uint8), codec=codec)
+    with av.open(io.BytesIO(content)) as container:
+        shown = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(shown.astype(int) - color).max() <= 5
+
+
+@pytest.mark.parametrize("codec", media.CODECS)
+@pytest.mark.parametrize(("frames", "height", "width"), [(1, 31, 33), (1, 1, 1), (3, 8, 9), (1000, 16, 16)])
+def test_mp4_of_any_size_and_length(tmp_path: pathlib.Path, codec: str, frames: int, height: int, width: int) -> None:
+    path = tmp_path / "été, 雲 & clouds.mp4"
+    video = np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None], (frames, height, width, 3))
+    media.write_mp4(path, video, codec=codec)
+    decoded = _read(path)[0]
+    least = 16 if codec == "av1" else 2
+    assert decoded.shape == (frames, max(least, height + height % 2), max(least, width + width % 2), 3)
 
 
 def test_mp4_scale_repeats_pixels(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
@@ -58,6 +79,23 @@ def test_gif_round_trip(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:
         image.seek(11)
         last = np.asarray(image.convert("RGB"), float)
     assert np.abs(last - media.enlarge(drifting[11], 2)).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "total"), [(1, 8, 120), (16, 8, 2000), (30, 25, 1200), (7, 1, 7000), (50, 90, 1000)]
+)
+def test_gif_of_still_content_keeps_its_frames(frames: int, fps: float, total: int) -> None:
+    """No frame is shorter than 20 ms: browsers show shorter ones for 100 ms."""
+    content = media.gif_bytes(np.full((frames, 5, 7, 3), 90, np.uint8), fps)
+    with Image.open(io.BytesIO(content)) as image:
+        durations = []
+        for index in range(frames):
+            image.seek(index)
+            durations.append(image.info["duration"])
+            assert np.abs(np.asarray(image.convert("RGB"), int) - 90).max() <= 1
+        assert image.n_frames == frames
+    assert sum(durations) == pytest.approx(total, abs=10)
+    assert min(durations) >= 20
 
 
 def test_png_round_trip_is_exact(tmp_path: pathlib.Path, drifting: np.ndarray) -> None:

@@ -4,20 +4,8 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.media import paths, videos
-from tests.input.helpers import frame_numbers, numbered_frames, write_frames, write_video
-
-
-def test_natural_order() -> None:
-    names = ["frame10.jpg", "frame9.jpg", "Frame2.jpg", "frame9b.jpg", "a.jpg"]
-    assert sorted(names, key=paths.natural_key) == ["a.jpg", "Frame2.jpg", "frame9.jpg", "frame9b.jpg", "frame10.jpg"]
-
-
-def test_frame_files_ignore_hidden_and_other_files(tmp_path: Path) -> None:
-    write_frames(tmp_path, numbered_frames(12), first=99)
-    (tmp_path / ".frame1.png").touch()
-    (tmp_path / "positions.csv").touch()
-    assert [p.name for p in paths.frame_files(tmp_path)] == [f"frame{n}.png" for n in range(99, 111)]
+from i2v_jax.media import videos
+from tests.input.helpers import frame_numbers, numbered_frames, write_video
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".webm"])
@@ -86,8 +74,3 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         list(videos.iterate_frames(path))
     assert raised.value.value == str(path)
-
-
-def test_names_do_not_collide() -> None:
-    assert paths.unique_names(["x/a.jpg", "y/a.png", "b.png", "z/a.gif"]) == ["a", "a~2", "b", "a~3"]
-    assert paths.unique_names(["a.png", "a~3.png", "x/a.png", "y/a.png"]) == ["a", "a~3", "a~2", "a~4"]

@@ -1,0 +1,122 @@
+"""Finding the videos below a folder: video files, folders of images, and image files with several pages."""
+
+import dataclasses
+import itertools
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from i2v_jax.media.paths import IMAGE_SUFFIXES, PAGED_SUFFIXES, VIDEO_SUFFIXES, natural_key, printable
+from i2v_jax.media.reading import is_paged
+
+_LOOKED_INTO = 64  # images of a folder that are opened to learn whether any has several pages
+
+
+@dataclasses.dataclass
+class Found:
+    """What is below a folder, in natural order. Names are printable paths relative to it, each of them unique."""
+
+    videos: dict[str, Path]
+    others: dict[str, Path]  # files that are neither videos nor images
+    left_out: dict[str, str]  # names of files and folders, and why
+
+
+def find(root: Path) -> Found:
+    """Returns the videos below a folder, without hidden files.
+
+    The images of a folder are one video, unless there are videos beside them or they are named like videos: thumbnails
+    and covers are no frames. If one of them has several pages, each that has is a video. A folder is visited once and a
+    file is taken once, whatever links lead there.
+    """
+    found, reasons = _files_below(root)
+    videos = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
+    stems, with_videos = {path.stem for path in videos}, {path.parent for path in videos}
+    pictures: dict[Path, list[Path]] = defaultdict(list)
+    others = []
+    for path in found:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            pictures[path.parent].append(path)
+        elif path.suffix.lower() not in VIDEO_SUFFIXES:
+            others.append(path)
+    for folder, images in pictures.items():
+        paged = _paged(images)
+        own = [path for path in paged if path.stem not in stems]
+        videos += own
+        if folder in with_videos or paged:
+            if len(images) > len(own):
+                reasons[folder] = "images beside videos are no frames of a video"
+        elif all(path.stem in stems for path in images):
+            reasons[folder] = "images that are named like videos are no frames of a video"
+        else:
+            videos.append(folder)
+    names = _names(root, [*videos, *others, *reasons])
+    shown, rest = set(videos), set(others)
+    return Found(
+        {name: path for path, name in names.items() if path in shown},
+        {name: path for path, name in names.items() if path in rest},
+        {name: reasons[path] for path, name in names.items() if path in reasons},
+    )
+
+
+def files(root: Path) -> dict[str, Path]:
+    """Returns all files below a folder, without hidden ones, by printable names relative to it, in natural order."""
+    found, _ = _files_below(root)
+    return {name: path for path, name in _names(root, found).items()}
+
+
+def _files_below(root: Path) -> tuple[list[Path], dict[Path, str]]:
+    """Returns the files below a folder, and what was left out and why. What is no link comes before links to it."""
+    folders, real_files = [root], list[Path]()
+    linked_folders, linked_files = list[Path](), list[Path]()
+    seen: dict[str, Path] = {}
+    left_out: dict[Path, str] = {}
+
+    def is_new(path: Path) -> bool:
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first != path:
+            left_out[path] = f"a link to {printable(first.relative_to(root))}, which is read already"
+        return first == path
+
+    while folders or linked_folders:
+        folder = folders.pop() if folders else linked_folders.pop(0)
+        if not is_new(folder):
+            continue
+        try:
+            entries = sorted(
+                (e for e in folder.iterdir() if not e.name.startswith(".")), key=lambda entry: natural_key(entry.name)
+            )
+        except OSError as error:
+            left_out[folder] = f"cannot be read: {error.strerror}"
+            continue
+        for entry in entries:
+            kinds = (linked_folders, linked_files) if entry.is_symlink() else (folders, real_files)
+            kinds[0 if entry.is_dir() else 1].append(entry)
+    kept = []
+    for path in [*real_files, *linked_files]:
+        if not path.exists():
+            left_out[path] = "a broken link"
+        elif path.suffix.lower() not in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) or is_new(path):
+            kept.append(path)
+    return kept, left_out
+
+
+def _paged(images: Sequence[Path]) -> list[Path]:
+    """Returns the images of a folder that have several pages. Of many images, some are looked into first."""
+    candidates = [path for path in images if path.suffix.lower() in PAGED_SUFFIXES]
+    step = max(1, len(candidates) // _LOOKED_INTO)
+    if not any(is_paged(path) for path in candidates[::step]):
+        return []
+    return [path for path in candidates if is_paged(path)]
+
+
+def _names(root: Path, paths: Sequence[Path]) -> dict[Path, str]:
+    """Returns printable names of paths in natural order; names that would be the same get a number."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in sorted(set(paths), key=lambda path: [natural_key(part) for part in path.relative_to(root).parts]):
+        name = printable(path.relative_to(root).as_posix())
+        numbered = itertools.chain([name], (f"{name}~{number}" for number in itertools.count(2)))
+        names[path] = next(candidate for candidate in numbered if candidate not in taken)
+        taken.add(names[path])
+    return names
