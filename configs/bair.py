@@ -14,12 +14,15 @@ from i2v_jax.configs import common
 def get_config(argument: str | None = "") -> Config:
     """Arguments: `control` ("none" or "endpoint"), `size`, `stage`, `runlocal`, `devices`, `preset`."""
     parsed = common.arguments(argument, size=64, control="none")
-    config = common.base(parsed.size)
+    config = common.base(parsed.size, preset=parsed.preset)
     config.control = parsed.control
     config.data.name = "bair"
     config.data.flip = {"endpoint": 0.0}.get(parsed.control, 0.5)  # mirroring moves the endpoint
     config.data.jitter.update(brightness=0.1, contrast=0.1, saturation=0.1)
+    config.image_ae.data.jitter.update(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1)
     config.video_vae.epochs = 55
     config.image_ae.epochs = 60
     config.flow.optimizer.decay_epochs = 7
+    if parsed.preset != "default":
+        config.train.evaluate_metric = "pfvd"
     return common.finish(config, parsed)

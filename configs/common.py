@@ -53,10 +53,11 @@ def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
             config.data.declare(poke=fields.poke_data(size))
             config.declare(poke=fields.poke(config.data))
             config.data.update(frames=11, flip=0.0)
-            config.data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15)
+            config.data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15, hue_forward=0.3)
             if preset == "release":
                 config.poke.static_decoder_decays = False
                 config.poke.optimizer.b2 = 0.999  # PyTorch's default; the paper writes 0.99
+                config.data.poke.geometry.whole_pixels = True
         case "classifier":
             config.declare(stages=("classifier",), classifier=fields.classifier(config.data))
         case _:
@@ -69,7 +70,23 @@ def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
                 image_ae=fields.image_ae(size, config.data),
                 flow=fields.flow(config.data),
             )
+            if preset != "default":
+                _train_cinn_as_released(config)
+            if preset == "paper":
+                config.video_vae.loss.window = 16
+    if preset != "default":
+        config.data.resize = "release"
+        config.train.ema = 0.0
+        config.select = "release"
     return config
+
+
+def _train_cinn_as_released(config: Config) -> None:
+    """Sets what the authors' release does with the clips of all its data sets, and how it selects checkpoints."""
+    config.data.jitter.kind = "kornia"
+    config.data.eval_starts = "random"
+    config.flow.drop_last = False
+    config.train.update(evaluate_every=0, evaluate_clips=0)
 
 
 def finish(config: Config, parsed: Arguments) -> Config:

@@ -31,12 +31,19 @@ POKE_NORMS = ("instance", "layer", "none")
 PERCEPTUAL_NETWORKS = ("lpips", "vgg19", "vgg16", "laplacian", "charbonnier")
 OPTIMIZERS = ("adam", "amsgrad", "muon")
 RATE_RULES = ("none", "linear", "sqrt")
+SELECTIONS = ("latest", "best", "release")
 
 
 def run(size: int) -> Fields:
     """Returns the fields that all stages share."""
     return {
         "seed": _field(0, "of initialization, data order and augmentation"),
+        "select": _field(
+            "latest",
+            "checkpoints of earlier stages to train the flow with, and of the last one to use",
+            choices=SELECTIONS,
+            stage="flow",
+        ),
         "stage": _free("", "one of `stages`; empty: all of them in order, skipping those that are finished"),
         "plugins": _free((), "modules to import, which register data sets, metrics, controls or stages", items=str),
         "compile_cache": _free(
@@ -57,7 +64,7 @@ def run(size: int) -> Fields:
             "log_every": _free(20, "steps", at_least=1),
             "preview_every": _free(1000, "steps", at_least=1),
             "checkpoint_every": _free(1000, "steps", at_least=1),
-            "evaluate_every": _free(1000, "steps", at_least=1),
+            "evaluate_every": _free(1000, "steps; 0: once per epoch", at_least=0),
             "evaluate_clips": _free(64, "at most; 0: all clips of the split", at_least=0),
             "evaluate_metric": _free("", "selects the best checkpoint (fvd, lpips, psnr, ...); empty: the task's own"),
             "keep": _free(2, "latest checkpoints, in addition to the best one", at_least=1),
@@ -128,6 +135,7 @@ def poke_data(size: int) -> Fields:
             "probability": _probability(0.8),
             "rotation": _weight(15.0, "degrees"),
             "shift": _probability(0.05, "frame widths"),
+            "whole_pixels": _field(False, "shifts are integers, and pixels are not interpolated"),
         },
     }  # fmt: skip
 

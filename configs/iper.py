@@ -26,9 +26,14 @@ def get_config(argument: str | None = "") -> Config:
             config.data.frames = 10 if parsed.size <= 64 else 11
         return common.finish(config, parsed)
     config.data.jitter.update(brightness=0.2, contrast=0.2, saturation=0.2)
+    config.image_ae.data.clips_per_video.train = 100
+    config.image_ae.data.jitter.update(brightness=0.1, contrast=0.1)
+    config.flow.data.clips_per_video.train = 80
     config.video_vae.epochs = 100
-    config.video_vae.loss.update(perceptual=40.0, kl=1e-4)
+    config.video_vae.loss.update(perceptual=40.0, kl=1e-5 if parsed.preset == "paper" else 1e-4)
     config.image_ae.epochs = 140
     config.image_ae.encoder.z_dim = 128
     config.flow.optimizer.decay_epochs = 7
+    if parsed.preset != "default":
+        config.train.evaluate_metric = "pfvd"
     return common.finish(config, parsed)

@@ -19,13 +19,14 @@ class Protocol:
     """How a set of videos becomes numbers.
 
     A clip is the start frame x0 and the `clip_frames` frames after it. Either each video gives `clips_per_video` clips,
-    or there are `clips` clips in total, taken from the videos in turn.
+    or there are `clips` clips in total: taken from the videos in turn, or with the starts "frames" from all frames of
+    all videos, so that long videos give more clips.
     """
 
     name: str
     frames: int  # generated frames that are scored
     start_frame_scored: bool  # whether x0 is the first frame of both clips in a Fréchet distance between videos
-    starts: StartRule
+    starts: StartRule | Literal["frames"]
     clips_per_video: int = 0
     clips: int = 0  # total number of clips, for distances between sets; 0: given by clips_per_video
     paired_clips: int = 0  # total number of clips for LPIPS, PSNR and SSIM; 0: the same clips
@@ -37,6 +38,11 @@ class Protocol:
     least_frames: int = 0  # minimum of `clip_frames`, for models whose latent needs more frames than are scored
     release_truth_offset: int = 1  # `truth_offset` of the authors' scripts
     release_video_dtype: Literal["float32", "uint8"] = "float32"  # `video_dtype` of the authors' scripts
+    split: str = "test"  # whose videos are scored
+    # Those of the authors' scripts; None: the same.
+    release_starts: StartRule | Literal["frames"] | None = None
+    release_split: str | None = None
+    release_clips: int | None = None
 
     @property
     def clip_frames(self) -> int:
@@ -56,7 +62,13 @@ class Protocol:
     def as_released(self) -> "Protocol":
         """Returns the protocol as the authors' scripts compute it."""
         return dataclasses.replace(
-            self, release=True, truth_offset=self.release_truth_offset, video_dtype=self.release_video_dtype
+            self,
+            release=True,
+            truth_offset=self.release_truth_offset,
+            video_dtype=self.release_video_dtype,
+            starts=self.release_starts or self.starts,
+            split=self.release_split or self.split,
+            clips=self.release_clips or self.clips,
         )
 
     def of_whole_videos(self, frames: int) -> "Protocol":
@@ -105,7 +117,8 @@ LIKELIHOOD = ("log_likelihood", "bits_per_dimension")
 
 # For videos of any kind.
 FOLDER = Protocol("folder", 16, True, "even", clips_per_video=5, metrics=(*QUALITY, *DIVERSITY, *LIKELIHOOD))
-# For models that answer to pokes, on any data set. The authors' release stores the videos of its FVD as bytes.
+# For models that answer to pokes, on any data set. The authors' release stores the videos of its FVD as bytes, of 61
+# whole batches of 16 clips.
 POKE = Protocol(
     "poke",
     10,
@@ -115,4 +128,6 @@ POKE = Protocol(
     paired_clips=8000,
     metrics=(*QUALITY, "fid_per_frame"),
     release_video_dtype="uint8",
+    release_starts="frames",
+    release_clips=976,
 )

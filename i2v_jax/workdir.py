@@ -154,6 +154,7 @@ def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: M
 
 def _with_later_fields(fields: Any) -> Any:
     """Adds the fields that there are since a configuration was written, with the values that change nothing."""
+    fields = {"select": "latest"} | fields
     if "data" in fields:
         of_jitter = {"hue_forward": 0.0, "kind": "affine"}
         of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False, "jitter": of_jitter}

@@ -48,7 +48,12 @@ RELEASE_QUIRKS = flags.DEFINE_bool(
 CLIPS = flags.DEFINE_integer(
     "clips", 0, "Evaluate only the first N clips; 0 evaluates all clips of the protocol.", lower_bound=0
 )
-SPLIT = flags.DEFINE_enum("split", "test", ["test", "eval", "train"], "Split that the clips come from.")
+SPLIT = flags.DEFINE_enum(
+    "split",
+    None,
+    ["test", "eval", "train"],
+    "Split that the clips come from; by default test, or eval where the authors score it (DTDB with --release_quirks).",
+)
 SEED = flags.DEFINE_integer("seed", 0, "Random seed of the clip list and of the samples.", lower_bound=0)
 REPEATS = flags.DEFINE_integer("repeats", 1, "Number of evaluations, each with new samples.", lower_bound=1)
 TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Standard deviation of the residual.", lower_bound=0)
@@ -170,7 +175,7 @@ def _request(name: str, data: ConfigDict) -> "Request":
             logger.info(message)
     if RELEASE_QUIRKS.value:
         metrics = tuple(release_name(metric) for metric in metrics)
-    return Request(protocol, metrics, SPLIT.value, CLIPS.value, SEED.value, REPEATS.value)
+    return Request(protocol, metrics, SPLIT.value or protocol.split, CLIPS.value, SEED.value, REPEATS.value)
 
 
 def _write_page(
@@ -199,6 +204,7 @@ def _evaluate_targets(config: ConfigDict, first: bool) -> None:
     from i2v_jax.sampling.poke import PokeGenerator
 
     about, data, count = describe(config), config.data, CLIPS.value or DEFAULT_CLIPS
+    split = SPLIT.value or "test"
     if not about.pokes:
         raise UserError(
             f"{WORKDIR.value} was not trained with pokes: give another --protocol than targets", "protocol", "targets"
@@ -212,13 +218,13 @@ def _evaluate_targets(config: ConfigDict, first: bool) -> None:
         )
     generator: Any = load_generator(WORKDIR.value, checkpoint=_checkpoint.chosen())
     if about.deterministic:
-        measured = measure(generator, held_out(data, count, SPLIT.value))
+        measured = measure(generator, held_out(data, count, split))
     else:
         measured = measure_samples(
             generator,
             data,
             count,
-            split=SPLIT.value,
+            split=split,
             samples=SAMPLES.value,
             seed=SEED.value,
             temperature=TEMPERATURE.value,

@@ -7,7 +7,8 @@ from i2v_jax.data.dtdb.builder import Dtdb, DtdbClouds, DtdbFire, DtdbVegetation
 from i2v_jax.data.expected import Expected, videos
 from i2v_jax.data.protocol import DIVERSITY, LIKELIHOOD, QUALITY, Protocol
 
-# The authors' script drops the last true frame instead of x0.
+# The authors' script drops the last true frame instead of x0. Their archive has no test split, and their loader starts
+# all clips of a held-out video at its first frame: five samples of one clip.
 _PROTOCOL = Protocol(
     "dtdb",
     16,
@@ -16,6 +17,8 @@ _PROTOCOL = Protocol(
     clips_per_video=5,
     metrics=(*QUALITY, "fid", "dtfvd_16", *DIVERSITY, "diversity_dti3d_16", *LIKELIHOOD),
     release_truth_offset=0,
+    release_starts="first",
+    release_split="eval",
 )
 
 

@@ -19,8 +19,9 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import Batch
 from i2v_jax.evaluation.records import ModelIdentity
 from i2v_jax.sampling.generator import Generator, LatentGenerator
-from i2v_jax.sampling.load import load_generator
-from i2v_jax.training.saved_networks import Choice, load_networks
+from i2v_jax.sampling.load import chosen_checkpoints, described_checkpoints, load_generator
+from i2v_jax.tasks.registry import Selection
+from i2v_jax.training.saved_networks import chosen_step
 from i2v_jax.workdir import read_workdir
 
 Array = NDArray[np.float32]
@@ -37,11 +38,12 @@ class EvaluatedModel:
     config: ConfigDict
     checkpoint_sha256: str
     step: int
+    checkpoints: str = ""  # of all stages, and why they were chosen, for the record
     temperature: float = 1.0
     control_source: ControlSource = "own"
 
     def identity(self, seed: int) -> ModelIdentity:
-        return ModelIdentity(self.name, self.checkpoint_sha256, self.step, seed, self.temperature)
+        return ModelIdentity(self.name, self.checkpoint_sha256, self.step, seed, self.temperature, self.checkpoints)
 
     @property
     def mesh(self) -> Mesh:
@@ -115,7 +117,7 @@ def load_evaluated_model(
     control_source: ControlSource = "own",
     temperature: float = 1.0,
     batch_size: int = 8,
-    checkpoint: Choice = "latest",
+    checkpoint: Selection | None = None,
 ) -> EvaluatedModel:
     """Returns the model of a work directory, on all devices of this process; see `load_generator`."""
     folder = files.location(workdir)
@@ -123,12 +125,14 @@ def load_evaluated_model(
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("clips",), axis_types=(AxisType.Auto,), devices=devices)
     loaded: Any = load_generator(folder, checkpoint=checkpoint)
+    last, chosen = config.stages[-1], chosen_checkpoints(config, checkpoint)
     return EvaluatedModel(
         name=name or folder.resolve().name,
         generator=dataclasses.replace(loaded, chunk=batch_size, mesh=mesh),
         config=config,
         checkpoint_sha256=variables_sha256(loaded.variables),
-        step=int(load_networks(folder / config.stages[-1], step=checkpoint)["step"]),
+        step=chosen_step(folder / last, chosen[last]),
+        checkpoints="; ".join(described_checkpoints(config, folder, checkpoint)),
         temperature=temperature,
         control_source=control_source,
     )

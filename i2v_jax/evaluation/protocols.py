@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from i2v_jax.data.protocol import POKE, Protocol
 from i2v_jax.data.registry import DATA_SETS
@@ -96,7 +96,13 @@ def clip_list(
     total = protocol.clips
     if paired and protocol.paired_clips:
         total = protocol.paired_clips
-    drawn = _in_turn(protocol, rooms, seed, total) if total else _video_by_video(protocol, rooms, seed)
+    drawn: Iterable[tuple[str, int]]
+    if protocol.starts == "frames":
+        drawn = _from_all_frames(rooms, protocol.span, seed, total)
+    elif total:
+        drawn = _in_turn(protocol.starts, rooms, seed, total)
+    else:
+        drawn = _video_by_video(protocol.starts, rooms, seed, protocol.clips_per_video)
     clips = tuple(Clip(name, start, 1 + protocol.clip_frames, protocol.stride) for name, start in drawn)
     return ClipList(clips[: limit or None], tuple(sorted(set(lengths) - set(rooms))))
 
@@ -114,18 +120,27 @@ def spare_clips(protocol: Protocol, videos: Sequence[tuple[str, int]], seed: int
     return ClipList(tuple(more[: len(taken)]) if len(more) >= len(taken) else (), ())
 
 
-def _in_turn(protocol: Protocol, rooms: Mapping[str, int], seed: int, total: int) -> Iterator[tuple[str, int]]:
+def _from_all_frames(rooms: Mapping[str, int], span: int, seed: int, total: int) -> list[tuple[str, int]]:
+    """Returns at most `total` clips, one for each frame in random order; it starts there, or as late as it can."""
+    frames = [(name, frame) for name, room in rooms.items() for frame in range(room + span)]
+    frames.sort(key=lambda item: hashlib.sha256(f"{seed}/{item[0]}/{item[1]}".encode()).digest())
+    return [(name, min(frame, rooms[name])) for name, frame in frames[:total]]
+
+
+def _in_turn(rule: StartRule, rooms: Mapping[str, int], seed: int, total: int) -> Iterator[tuple[str, int]]:
     rounds = -(-total // len(rooms))
-    starts = {name: _starts(protocol.starts, seed, name, room, rounds) for name, room in rooms.items()}
+    starts = {name: _starts(rule, seed, name, room, rounds) for name, room in rooms.items()}
     names = list(rooms)
     for index in range(total):
         name = names[index % len(names)]
         yield name, starts[name][index // len(names)]
 
 
-def _video_by_video(protocol: Protocol, rooms: Mapping[str, int], seed: int) -> Iterator[tuple[str, int]]:
+def _video_by_video(
+    rule: StartRule, rooms: Mapping[str, int], seed: int, clips_per_video: int
+) -> Iterator[tuple[str, int]]:
     for name, room in rooms.items():
-        for start in _starts(protocol.starts, seed, name, room, protocol.clips_per_video):
+        for start in _starts(rule, seed, name, room, clips_per_video):
             yield name, start
 
 

@@ -69,6 +69,7 @@ class ModelIdentity:
     step: int
     seed: int
     temperature: float = 1.0
+    checkpoints: str = ""  # of all stages, and why they were chosen
 
     @property
     def label(self) -> str:

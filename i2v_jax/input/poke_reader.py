@@ -54,6 +54,7 @@ class PokeSettings:
     geometry_probability: float
     rotation: float  # maximum in degrees
     shift: float  # maximum in frame widths
+    whole_pixels: bool  # shifts are integers, and pixels are not interpolated
 
     @classmethod
     def of(cls, poke: ConfigDict) -> "PokeSettings":
@@ -83,6 +84,7 @@ class PokeSettings:
             geometry_probability=poke.geometry.probability,
             rotation=poke.geometry.rotation,
             shift=poke.geometry.shift,
+            whole_pixels=poke.geometry.whole_pixels,
         )
 
     def distance(self, data: ConfigDict) -> int:
@@ -269,7 +271,9 @@ class ReadPokedClip:
             pixels, flow = pixels[:, :, ::-1], flow[:, ::-1] * np.array([-1.0, 1.0], np.float32)
             mask = None if mask is None else mask[:, ::-1]
         if rng.random() < self.settings.geometry_probability:
-            geometry = transforms.draw_geometry(self.settings.rotation, self.settings.shift, rng)
+            settings, size = self.settings, self.clips.size
+            width = size if settings.whole_pixels else 0
+            geometry = transforms.draw_geometry(settings.rotation, settings.shift, rng, width)
             pixels, flow = geometry.pixels(np.ascontiguousarray(pixels)), geometry.flow(flow)
             mask = None if mask is None else geometry.labels(mask)
         if rng.random() < self.settings.color_probability:

@@ -91,16 +91,17 @@ class Geometry:
 
     angle: float  # radians, clockwise on the screen
     shift: tuple[float, float]  # (x, y), frame widths
+    nearest: bool = False  # the nearest pixel instead of an interpolation
 
     def pixels(self, frames: np.ndarray) -> np.ndarray:
-        """Transforms frames, uint8 [T, S, S, 3], with bilinear interpolation."""
+        """Transforms frames, uint8 [T, S, S, 3]."""
         x, y = self._sources(frames.shape[1])
-        return np.stack([cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101) for frame in frames])
+        return np.stack([cv2.remap(frame, x, y, self._kind, None, cv2.BORDER_REFLECT_101) for frame in frames])
 
     def flow(self, flow: np.ndarray) -> np.ndarray:
         """Transforms a flow map, float32 [S, S, 2]; vectors are rotated, and mirrored beyond the border."""
         x, y = self._sources(len(flow))
-        moved = cv2.remap(np.ascontiguousarray(flow), x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101)
+        moved = cv2.remap(np.ascontiguousarray(flow), x, y, self._kind, None, cv2.BORDER_REFLECT_101)
         side = len(flow) - 1
         mirrored = np.stack([np.floor(x / side) % 2 == 1, np.floor(y / side) % 2 == 1], axis=-1)
         on_border = np.stack([x == side, y == side], axis=-1)
@@ -111,6 +112,10 @@ class Geometry:
         x, y = self._sources(len(image))
         moved = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_NEAREST, None, cv2.BORDER_REFLECT_101)
         return moved.astype(np.int32)
+
+    @property
+    def _kind(self) -> int:
+        return cv2.INTER_NEAREST if self.nearest else cv2.INTER_LINEAR
 
     def _rotation(self) -> np.ndarray:
         cos, sin = np.cos(self.angle), np.sin(self.angle)
@@ -124,7 +129,15 @@ class Geometry:
         return old[..., 0].astype(np.float32), old[..., 1].astype(np.float32)
 
 
-def draw_geometry(rotation: float, shift: float, rng: np.random.Generator) -> Geometry:
-    """Draws a rotation of up to `rotation` degrees and a shift of up to `shift` frame widths along each axis."""
-    angle = np.radians(rng.uniform(-rotation, rotation))
-    return Geometry(float(angle), (float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))))
+def draw_geometry(rotation: float, shift: float, rng: np.random.Generator, whole_pixels: int = 0) -> Geometry:
+    """Draws a rotation of up to `rotation` degrees and a shift of up to `shift` frame widths along each axis.
+
+    With `whole_pixels`, the frame's width, it is drawn as by the poke model's authors: shifts are integers from -n to
+    n - 1, n being `shift` of the width, and pixels are not interpolated.
+    """
+    angle = float(np.radians(rng.uniform(-rotation, rotation)))
+    if not whole_pixels:
+        return Geometry(angle, (float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))))
+    reach = int(shift * whole_pixels)
+    x, y = rng.integers(-reach, reach, 2) / whole_pixels if reach else (0.0, 0.0)
+    return Geometry(angle, (float(x), float(y)), nearest=True)

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
+from i2v_jax.logs import logger
 from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.sampling.cinn import CinnGenerator
 from i2v_jax.sampling.cinn_core import CLIP_FRAMES, CinnNetworks
@@ -23,7 +24,8 @@ from i2v_jax.tasks import control as controls
 from i2v_jax.tasks import registry
 from i2v_jax.tasks.base import Networks
 from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
-from i2v_jax.training.saved_networks import Choice, averaged_variables, load_config, load_networks
+from i2v_jax.tasks.registry import Selection
+from i2v_jax.training.saved_networks import Choice, averaged_variables, described_choice, load_config, load_networks
 from i2v_jax.workdir import read_workdir
 
 Trained = Mapping[str, Mapping[str, Any]]  # stage -> network -> variables
@@ -38,13 +40,14 @@ class GeneratorKind:
 
 
 def load_generator(
-    workdir: str | os.PathLike[str], *, checkpoint: Choice = "latest", progress: bool = False
+    workdir: str | os.PathLike[str], *, checkpoint: Selection | None = None, progress: bool = False
 ) -> Generator:
     """Returns the model that was trained in `workdir`, with averaged (EMA) parameters where training kept them.
 
     Args:
         workdir: of `launch.train`.
-        checkpoint: "latest", "best" or a step, of the last stage; it was trained with the latest of the others.
+        checkpoint: "latest", "best", "release" (the one that the authors use) or a step, of the last stage; None: as
+            `select` of the configuration says. Those of the other stages are the ones that it was trained with.
         progress: show a bar while videos are decoded.
 
     Raises:
@@ -84,7 +87,7 @@ def register(stage: str, kind: GeneratorKind) -> None:
 
 
 def load_stages(
-    config: ConfigDict, workdir: str | os.PathLike[str], checkpoint: Choice = "latest"
+    config: ConfigDict, workdir: str | os.PathLike[str], checkpoint: Selection | None = None
 ) -> dict[str, Networks]:
     """Returns stage -> network -> variables of a work directory, averaged where averages were kept.
 
@@ -108,8 +111,25 @@ def load_stages(
                 field="data.size",
                 value=config.data.size,
             )
-    chosen: dict[str, Choice] = {**dict.fromkeys(config.stages, "latest"), config.stages[-1]: checkpoint}
+    chosen = chosen_checkpoints(config, checkpoint)
+    logger.info(f"{folder}: {'; '.join(described_checkpoints(config, folder, checkpoint))}")
     return {stage: averaged_variables(load_networks(folder / stage, step=chosen[stage])) for stage in config.stages}
+
+
+def chosen_checkpoints(config: ConfigDict, checkpoint: Selection | None = None) -> dict[str, Choice]:
+    """Returns stage -> which of its checkpoints a generator is made of; the arguments are those of `load_stages`."""
+    selections = dict.fromkeys(config.stages, config.select)
+    if checkpoint is not None:
+        selections[config.stages[-1]] = checkpoint
+    return {stage: registry.selected(stage, selection) for stage, selection in selections.items()}
+
+
+def described_checkpoints(
+    config: ConfigDict, workdir: str | os.PathLike[str], checkpoint: Selection | None = None
+) -> list[str]:
+    """Returns the checkpoint of each stage, like "flow: step 40, the best by nll"; arguments as of `load_stages`."""
+    chosen, folder = chosen_checkpoints(config, checkpoint), files.location(workdir)
+    return [f"{stage}: {described_choice(folder / stage, choice)}" for stage, choice in chosen.items()]
 
 
 def _kind_of(config: ConfigDict) -> GeneratorKind:

@@ -14,7 +14,7 @@ from i2v_jax.input.images import to_start_frame
 from i2v_jax.input.transforms import eval_crop
 from i2v_jax.sampling.arrays import Array
 from i2v_jax.sampling.generator import Chain, Generator
-from i2v_jax.sampling.load import Choice, load_generator
+from i2v_jax.sampling.load import Selection, load_generator
 from i2v_jax.serving.fields import Fields
 from i2v_jax.tasks import control as controls
 from i2v_jax.workdir import read_workdir
@@ -169,7 +169,7 @@ class ServedModel:
         return self._generator.encode_pokes(position[None], displacement[None])
 
 
-def open_model(workdir: str | os.PathLike[str], checkpoint: Choice = "latest") -> ServedModel:
+def open_model(workdir: str | os.PathLike[str], checkpoint: Selection | None = None) -> ServedModel:
     """Returns the trained model of a work directory; arguments and errors are those of `load.load_generator`."""
     return ServedModel(load_generator(workdir, checkpoint=checkpoint), read_workdir(workdir).data.crop)
 

@@ -7,7 +7,7 @@ reads.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -21,6 +21,10 @@ from i2v_jax.tasks.image_ae import ImageAE
 from i2v_jax.tasks.networks import Modules
 from i2v_jax.tasks.poke import Poke
 from i2v_jax.tasks.video_vae import VideoVAE
+
+Kept = Literal["latest", "best"]  # of a stage's checkpoints
+# Which checkpoint to take: of these, the one that the stage's authors take, or that of a step.
+Selection = Kept | Literal["release"] | int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Stage:
         perceptual_network: the value of `loss.perceptual_network` that comes nearest to the paper's and whose weights
             can be downloaded.
         next_command: words of a command that uses the trained stage, besides `--workdir`; empty if there is none.
+        released: which of its checkpoints the authors use.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Stage:
     controlled: bool = False
     perceptual_network: str = "lpips"
     next_command: tuple[str, ...] = ()
+    released: Kept = "latest"
 
 
 def _flow(given: Ingredients) -> Flow:
@@ -87,6 +93,7 @@ _STAGES: dict[str, Stage] = {
         "video_vae",
         networks.video_vae,
         lambda given: VideoVAE(given.config, given.modules["video_vae"], given.steps_per_epoch),
+        released="best",
     ),
     "image_ae": Stage(
         "image_ae",
@@ -100,6 +107,7 @@ _STAGES: dict[str, Stage] = {
         needs=("video_vae", "image_ae"),
         controlled=True,
         next_command=("sample", "--image=IMAGE", "--out=OUT"),
+        released="best",
     ),
     "poke": Stage(
         "poke",
@@ -126,6 +134,11 @@ def get(name: str) -> Stage:
         known = ", ".join(_STAGES)
         raise UserError(f"unknown stage {name}: there are {known}; a stage of your own needs `plugins`", "stages", name)
     return _STAGES[name]
+
+
+def selected(stage: str, selection: Selection) -> Kept | int:
+    """Returns which checkpoint of a stage a selection means. Raises UserError for an unknown stage."""
+    return get(stage).released if selection == "release" else selection
 
 
 def stages(config: ConfigDict) -> Iterable[Stage]:

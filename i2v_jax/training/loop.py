@@ -183,7 +183,8 @@ class Trainer:
         progress.set_postfix_str(", ".join([*terms[:4], summary(report)]), refresh=False)
 
     def _is_due(self, name: str, step: int) -> bool:
-        return step % self._stage.config.train[name] == 0 or step == self._stage.steps
+        every = self._stage.config.train[name] or self._stage.train.steps_per_epoch
+        return step % every == 0 or step == self._stage.steps
 
     def restore_or_init(self) -> tuple[TrainState, Any]:
         """Returns state and data iterator of the latest checkpoint, or before the first step.

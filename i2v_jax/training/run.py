@@ -26,7 +26,14 @@ from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.training import latents, memory, preflight
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import StageRun, Trainer
-from i2v_jax.training.saved_networks import averaged_variables, latest_intact_step, load_networks, saved_steps
+from i2v_jax.training.saved_networks import (
+    averaged_variables,
+    chosen_step,
+    described_choice,
+    latest_intact_step,
+    load_networks,
+    saved_steps,
+)
 from i2v_jax.workdir import claim_workdir, lock_workdir
 
 
@@ -151,25 +158,23 @@ def _train_stage(
 def make_task(config: ConfigDict, name: str, workdir: pathlib.Path, steps_per_epoch: int) -> Task:
     """Returns the task of a stage. Raises UserError if weights or an earlier stage that it needs are missing."""
     stage = registry.get(name)
-    trained = {needed: _trained(workdir, needed, name) for needed in stage.needs}
+    trained = {needed: _trained(config, workdir, needed, name) for needed in stage.needs}
     return stage.task(registry.Ingredients(config, registry.build(config), trained, steps_per_epoch))
 
 
-def _trained(workdir: pathlib.Path, needed: str, stage: str) -> Networks:
-    try:
-        steps = _saved_steps(workdir / needed)
-        return averaged_variables(load_networks(workdir / needed, step=steps[-1] if steps else "latest"))
+def _trained(config: ConfigDict, workdir: pathlib.Path, needed: str, stage: str) -> Networks:
+    """Returns the networks of an earlier stage, of the checkpoint that `config.select` says."""
+    folder, choice = workdir / needed, registry.selected(needed, config.select)
+    try:  # as process 0 sees the checkpoints: file systems show files late to others
+        step, described = processes.agree(lambda: (chosen_step(folder, choice), described_choice(folder, choice)))
+        logger.info(f"{stage}: trains on {needed}, {described}")
+        return averaged_variables(load_networks(folder, step=step))
     except UserError as error:
         raise UserError(
             f"stage {stage} needs stage {needed} in {workdir}: train it first (:stage={needed}); {error}",
             "stage",
             stage,
         ) from error
-
-
-def _saved_steps(folder: pathlib.Path) -> list[int]:
-    """Returns the steps of a stage's checkpoints as process 0 sees them: file systems show files late to others."""
-    return processes.agree(lambda: saved_steps(folder))
 
 
 def _open_clips(config: ConfigDict, name: str) -> Clips:

@@ -38,15 +38,15 @@ class SampleMetric:
     @staticmethod
     def fits(name: str, task: Task, batch: Any) -> bool:
         """Returns whether the task makes clips that the metric is defined for; `batch` is a specification."""
-        return len(task.preview_rows) > 1 and get_metric(name).fits(batch["video"].shape[1])
+        return len(task.preview_rows) > 1 and get_metric(name).fits(max(1, batch["video"].shape[1] - 1))
 
     def features(self, weights: Any, networks: Networks, batch: Batch, rng: jax.Array) -> Features:
         """Returns what `value` needs of each clip of a batch. Traced by `jax.jit`."""
         real, made = self._task.preview(networks, batch, rng)[:2]
-        if self._metric.reads is Reads.SETS:
-            return tuple(self._metric.extract_in_float32(weights, clips) for clips in (real, made))
         if real.shape[1] > 1:  # the start frame is given
             real, made = real[:, 1:], made[:, 1:]
+        if self._metric.reads is Reads.SETS:
+            return tuple(self._metric.extract_in_float32(weights, clips) for clips in (real, made))
         return (self._metric.extract_in_float32(weights, real, made),)
 
     def value(self, features: tuple[NDArray[Any], ...]) -> float:

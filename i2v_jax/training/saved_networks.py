@@ -16,7 +16,7 @@ from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.logs import logger
-from i2v_jax.training.integrity import CONFIG, METRICS, NETWORKS, damage, set_damaged_aside
+from i2v_jax.training.integrity import CONFIG, IMPORTED, METRICS, NETWORKS, damage, set_damaged_aside
 
 Choice = Literal["latest", "best"] | int  # one of a stage's checkpoints; a number is a step
 # The best checkpoint has the highest value of this metric. Training derives it from the metric that it selects by, with
@@ -52,7 +52,7 @@ def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") ->
     Raises:
       UserError: there is no complete checkpoint, or not that one.
     """
-    checkpoint = _checkpoint_folder(folder, step)
+    checkpoint = checkpoints_folder(folder) / str(chosen_step(folder, step))
     path = _intact(checkpoint, NETWORKS)
     try:
         with ocp.PyTreeCheckpointer() as reader:
@@ -81,7 +81,7 @@ def _read_error(checkpoint: pathlib.Path, problem: str) -> UserError:
 
 def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns the resolved configuration of a stage's latest checkpoint. Raises the errors of `load_networks`."""
-    checkpoint = _checkpoint_folder(folder, "latest")
+    checkpoint = checkpoints_folder(folder) / str(chosen_step(folder, "latest"))
     path = _intact(checkpoint, CONFIG)
     try:
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
@@ -96,30 +96,54 @@ def checkpoints_folder(folder: str | os.PathLike[str]) -> pathlib.Path:
     return root if files.is_in_bucket(root) else root.absolute()
 
 
-def _checkpoint_folder(folder: str | os.PathLike[str], choice: Choice) -> pathlib.Path:
-    root, steps = checkpoints_folder(folder), saved_steps(folder)
+def chosen_step(folder: str | os.PathLike[str], choice: Choice) -> int:
+    """Returns the step of one of a stage's checkpoints. An imported one is the best as long as none was evaluated.
+
+    Raises:
+      UserError: there is no complete checkpoint, or not that one.
+    """
+    steps = saved_steps(folder)
     if not steps:
         message = f"no complete checkpoint in {folder}: train that stage with {command('train')}"
         raise UserError(message, "workdir", str(folder))
     there = ", ".join(map(str, steps))
-    if choice == "latest":
-        return root / str(steps[-1])
+    if choice == "latest" or (choice == "best" and steps == [IMPORTED]):
+        return steps[-1]
     if choice == "best":
         by_step = scores(folder)
         if not by_step:
             message = f"no checkpoint in {folder} was evaluated: use the latest, or one of {there}"
             raise UserError(message, "checkpoint", choice)
-        return root / str(max(by_step, key=by_step.__getitem__))
+        return max(by_step, key=by_step.__getitem__)
     if choice not in steps:
         raise UserError(f"no checkpoint {choice} in {folder}: there are {there}", "checkpoint", choice)
-    return root / str(choice)
+    return choice
+
+
+def described_choice(folder: str | os.PathLike[str], choice: Choice) -> str:
+    """Returns what `chosen_step` returns and why, like "step 40, the best by nll". Raises the errors of `chosen_step`.
+
+    Of several metrics that have the score of the best checkpoint, the first is named.
+    """
+    step = chosen_step(folder, choice)
+    if choice != "best":
+        return f"step {step}, the latest" if choice == "latest" else f"step {step}"
+    if step == IMPORTED:
+        return "as imported"
+    metrics = json.loads(_metrics_file(folder, step).read_bytes())
+    by = next((name for name, value in metrics.items() if name != SCORE and abs(value) == abs(metrics[SCORE])), "")
+    return f"step {step}, the best by {by}" if by else f"step {step}, the best"
+
+
+def _metrics_file(folder: str | os.PathLike[str], step: int) -> pathlib.Path:
+    return checkpoints_folder(folder) / str(step) / METRICS / "metrics"
 
 
 def scores(folder: str | os.PathLike[str]) -> dict[int, float]:
     """Returns step -> score of a stage's checkpoints that have one."""
     found = {}
     for step in saved_steps(folder):
-        path = checkpoints_folder(folder) / str(step) / METRICS / "metrics"
+        path = _metrics_file(folder, step)
         try:
             found[step] = float(json.loads(path.read_bytes())[SCORE])
         except FileNotFoundError:

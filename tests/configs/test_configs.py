@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
+from i2v_jax.config import stage_data
 from i2v_jax.config_files import load
 from i2v_jax.configs import common, fields
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input import transforms
+from i2v_jax.input import clips, colors, transforms
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.models import bijectors, convgru, discriminators, poke_model, resnet2d, resnet3d
 from i2v_jax.tasks import perceptual_loss, registry
@@ -118,6 +119,54 @@ def test_a_preset_is_an_argument_that_the_configuration_names():
     assert (raised.value.field, raised.value.value) == ("preset", "release")
 
 
+# Of the cINN's release: clips per video and epoch in training and in evaluation, jitter and its order of brightness,
+# contrast, saturation and hue; per stage.
+RELEASED = {
+    "bair": ((1, 1, 1), (1, 1, 1), ((0.1, 0.1, 0.1, 0), (0.2, 0.2, 0.2, 0.1), (0.1, 0.1, 0.1, 0))),
+    "iper": ((60, 100, 80), (15, 15, 15), ((0.2, 0.2, 0.2, 0), (0.1, 0.1, 0.2, 0), (0.2, 0.2, 0.2, 0))),
+    "landscape": ((10, 20, 10), (7, 2, 7), ((0.3, 0.3, 0.3, 0.15), (0.3, 0.3, 0.3, 0.1), (0, 0, 0, 0))),
+    **{
+        texture: ((clips, clips, flow), (5, 5, 5), ((0.3, 0.3, 0.3, 0.15),) * 3)
+        for texture, clips, flow in zip(TEXTURES, (100, 80, 55, 120), (50, 40, 40, 30), strict=True)
+    },
+}
+
+
+@pytest.mark.parametrize("spec", RELEASED)
+def test_every_stage_has_its_own_clips(spec):
+    """The number of clips and their jitter are the release's under every preset; how they are made is its choice."""
+    train, held_out, jitters = RELEASED[spec]
+    colon = "," if ":" in spec else ":"
+    for preset in common.PRESETS:
+        config = load(f"{spec}{colon}preset={preset}")
+        sections = [stage_data(config, stage) for stage in ("video_vae", "image_ae", "flow")]
+        assert tuple(data.clips_per_video.train for data in sections) == train
+        assert tuple(data.clips_per_video.eval for data in sections) == held_out
+        names = ("brightness", "contrast", "saturation", "hue")
+        assert tuple(tuple(data.jitter[name] for name in names) for data in sections) == jitters
+        assert {data.crop_margin for data in sections} == {16 if config.data.size == 128 else 0}
+        assert {data.flip for data in sections} == {0.5}
+        released = preset != "default"
+        starts = ("first" if spec in TEXTURES else "random") if released else "even"
+        assert {data.eval_starts for data in sections} == {starts}
+        assert {data.jitter.kind for data in sections} == {"kornia" if released else "affine"}
+        assert {data.resize for data in sections} == {"release" if released else "area"}
+        assert [config[stage].drop_last for stage in config.stages] == [True, True, not released]
+        assert config.select == ("release" if released else "latest")
+        assert bool(config.train.evaluate_metric) == released
+        assert config.video_vae.loss.window == (16 if preset == "paper" else 12)
+
+
+def test_the_augmentation_of_the_poke_release():
+    config = load("iper:model=poke,preset=release")
+    assert (config.data.jitter.hue, config.data.jitter.hue_forward) == (0.15, 0.3)
+    assert config.data.poke.geometry.to_dict() == {
+        "probability": 0.8, "rotation": 15.0, "shift": 0.05, "whole_pixels": True
+    }  # fmt: skip
+    assert (config.data.resize, config.select, config.train.ema) == ("release", "release", 0.0)
+    assert not load("iper:model=poke").data.poke.geometry.whole_pixels
+
+
 def test_choices_are_those_of_the_code():
     assert get_args(resnet2d.Depth) == fields.RESNETS
     assert get_args(resnet3d.Depth) == fields.VIDEO_RESNETS
@@ -127,6 +176,10 @@ def test_choices_are_those_of_the_code():
     assert fields.OPTIMIZERS == optimizers.OPTIMIZERS
     declared = common.base(32).declared
     assert declared("data.crop").choices == tuple(transforms.CROPS)
+    assert declared("data.resize").choices == transforms.RESIZES
+    assert declared("data.eval_starts").choices == get_args(clips.StartRule)
+    assert declared("data.jitter.kind").choices == colors.KINDS
+    assert (*get_args(registry.Kept), "release") == fields.SELECTIONS
     assert declared("image_ae.encoder.norm").choices == get_args(resnet2d.Norm)
     assert declared("flow.network.scale").choices == get_args(bijectors.Scale)
     assert common.base(32, "poke").declared("poke.model.poke_over_time").choices == get_args(convgru.PokeOverTime)

@@ -25,7 +25,7 @@ def _videos(count: int, frames: int) -> list[tuple[str, int]]:
         ("iper", _videos(40, 1200), 17, 1000, 1000, 16, 992),
         ("landscape", _videos(153, 33), 32, 918, 918, 32, 912),
         ("dtdb", _videos(77, 100), 16, 385, 385, 16, 384),
-        ("poke", _videos(30, 500), 10, 1000, 8000, 10, 992),
+        ("poke", _videos(30, 500), 10, 1000, 8000, 10, 976),
     ],
 )
 def test_numbers_of_the_papers(
@@ -48,6 +48,27 @@ def test_numbers_of_the_papers(
     lengths = dict(videos)
     assert all(clip.start >= 0 and clip.indices[-1] < lengths[clip.video] for clip in listed.clips)
     assert all(len(clip.indices) == max(scored, protocol.least_frames) + 1 for clip in listed.clips)
+
+
+def test_the_release_scores_one_clip_of_a_texture_five_times() -> None:
+    release = get_protocol("dtdb", release_quirks=True)
+    listed = clip_list(release, _videos(18, 40))
+    assert [clip.start for clip in listed.clips] == [0] * 90
+    assert (listed.distinct(90), release.starts, release.split) == (18, "first", "eval")
+    assert {get_protocol(name, True).split for name in protocols()} - {release.split} == {"test"}
+
+
+def test_the_poke_release_draws_frames_of_all_videos() -> None:
+    """Long videos give more clips; a frame whose clip would be too long gives the last clip."""
+    release, videos = get_protocol("poke", release_quirks=True), [("long", 900), ("short", 100), ("none", 10)]
+    listed = clip_list(release, videos)
+    assert (len(listed), listed.too_short) == (976, ("none",))
+    paired = clip_list(release, videos, paired=True)  # of 8000, as many as there are frames
+    assert (len(paired), paired.clips[:976]) == (1000, listed.clips)
+    starts = {name: sorted(c.start for c in paired.clips if c.video == name) for name in ("long", "short")}
+    assert starts == {"long": [*range(889), *[889] * 11], "short": [*range(89), *[89] * 11]}
+    assert clip_list(release, videos, seed=1).clips != listed.clips
+    assert clip_list(release, videos[::-1]) == listed
 
 
 def test_release_quirks() -> None:

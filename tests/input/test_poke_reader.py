@@ -30,7 +30,7 @@ POKE = {
     "min_motion": 0.5,
     "object_weighting": False,
     "color_probability": 0.8,
-    "geometry": {"probability": 0.8, "rotation": 15.0, "shift": 0.1},
+    "geometry": {"probability": 0.8, "rotation": 15.0, "shift": 0.1, "whole_pixels": False},
 }
 
 
@@ -158,7 +158,7 @@ def test_the_unit_of_impulses_must_be_known() -> None:
 
 
 def test_flow_is_flipped_with_the_frames() -> None:
-    reader = poked_reader(geometry={"probability": 0.0, "rotation": 0.0, "shift": 0.0}, zeropoke_amount=0)
+    reader = poked_reader(geometry=POKE["geometry"] | {"probability": 0.0}, zeropoke_amount=0)
     clips = dataclasses.replace(reader.clips, augmentation=Augmentation(1.0, reader.clips.augmentation.jitter))
     reader = dataclasses.replace(reader, clips=clips)
     frames, flow = plants.render("train", 0, 32, range(11)), plants.plants_flow("train", 0, 32)

@@ -106,6 +106,20 @@ def test_nothing_changes_without_rotation_and_shift() -> None:
     assert np.array_equal(still.labels(labels), labels)
 
 
+def test_the_release_shifts_by_whole_pixels() -> None:
+    """From -n to n - 1 pixels with n = int(5 % of 64), without mixing pixels."""
+    rng = np.random.default_rng(0)
+    drawn = [transforms.draw_geometry(0.0, 0.05, rng, whole_pixels=64) for _ in range(200)]
+    assert {round(64 * shift) for geometry in drawn for shift in geometry.shift} == {-3, -2, -1, 0, 1, 2}
+    frames = rng.integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    for geometry in drawn[:20]:
+        x, y = (round(64 * shift) for shift in geometry.shift)
+        padded = np.pad(frames, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="reflect")
+        assert np.array_equal(geometry.pixels(frames), padded[:, 3 - y : 67 - y, 3 - x : 67 - x])
+    turned = transforms.draw_geometry(15.0, 0.05, rng, whole_pixels=64).pixels(frames)
+    assert {*map(tuple, turned.reshape(-1, 3))} <= {*map(tuple, frames.reshape(-1, 3))}
+
+
 def test_augmented_flow_is_the_flow_of_the_augmented_frames() -> None:
     errors, lengths = [], []
     for index in range(6):

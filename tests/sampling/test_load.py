@@ -15,9 +15,19 @@ from i2v_jax.config_files import load
 from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint
-from i2v_jax.sampling.load import GENERATORS, GeneratorKind, assemble, describe, load_generator, load_stages, register
-from i2v_jax.training.checkpoint import Checkpointer
-from i2v_jax.training.saved_networks import Choice, load_networks
+from i2v_jax.sampling.load import (
+    GENERATORS,
+    GeneratorKind,
+    assemble,
+    describe,
+    described_checkpoints,
+    load_generator,
+    load_stages,
+    register,
+)
+from i2v_jax.tasks.registry import Selection
+from i2v_jax.training.checkpoint import Checkpointer, save_imported
+from i2v_jax.training.saved_networks import load_networks, saved_steps
 from i2v_jax.training.state import TrainState
 from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
 
@@ -48,7 +58,7 @@ def test_averaged_parameters_are_loaded(run: pathlib.Path) -> None:
 
 
 def test_a_checkpoint_can_be_chosen_of_the_last_stage(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """The stages before it are the latest, with which it was trained."""
+    """The stages before it are those with which it was trained."""
     copy, config = tmp_path / "run", sky.get_config(ARGUMENT)
     shutil.copytree(run, copy)
     params = load_networks(run / "flow")["params"]
@@ -58,7 +68,9 @@ def test_a_checkpoint_can_be_chosen_of_the_last_stage(run: pathlib.Path, tmp_pat
         state = TrainState(jnp.asarray(step), scaled, {}, {}, {})
         checkpointer.save(state, {"step": step}, config, {"nll": nll})
     checkpointer.close()
-    chosen: tuple[tuple[Choice, int], ...] = (("latest", 8), ("best", 6), (6, 6))
+    chosen: tuple[tuple[Selection | None, int], ...] = (
+        ("latest", 8), ("best", 6), (6, 6), ("release", 6), (None, 8)
+    )  # fmt: skip
     for choice, factor in chosen:
         stages = load_stages(config, copy, choice)
         expected = jax.tree.map(operator.methodcaller("__mul__", factor), params["flow"])
@@ -67,10 +79,40 @@ def test_a_checkpoint_can_be_chosen_of_the_last_stage(run: pathlib.Path, tmp_pat
     with pytest.raises(UserError) as raised:
         load_stages(config, copy, 7)
     assert (raised.value.field, raised.value.value) == ("checkpoint", 7)
+    assert described_checkpoints(config, copy)[-1] == "flow: step 8, the latest"
+    assert described_checkpoints(config, copy, 8)[-1] == "flow: step 8"
 
 
-@pytest.mark.parametrize(("text", "meant"), [("latest", "latest"), ("best", "best"), ("120", 120)])
-def test_the_flag_that_chooses_it(text: str, meant: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_chooses_the_checkpoints_of_all_stages(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The authors take the best of all but the image autoencoder. What was imported is the best there is."""
+    copy, config = tmp_path / "run", sky.get_config(ARGUMENT)
+    shutil.copytree(run, copy)
+    for stage in ("video_vae", "image_ae"):
+        params, (latest,) = load_networks(copy / stage)["params"], saved_steps(copy / stage)
+        checkpointer = Checkpointer(copy / stage, keep=2, best="fvd")
+        for step, fvd in ((latest + 1, 10.0), (latest + 2, 12.5)):
+            state = TrainState(jnp.asarray(step), params, {}, {}, {})
+            checkpointer.save(state, {"step": step}, config, {"fvd": fvd, "psnr": 20.0})
+        checkpointer.close()
+    config.select = "release"
+    (step,) = saved_steps(copy / "flow")
+    assert described_checkpoints(config, copy, step) == [
+        f"video_vae: step {latest + 1}, the best by fvd",
+        f"image_ae: step {latest + 2}, the latest",
+        f"flow: step {step}",
+    ]
+    config.select = "best"
+    assert described_checkpoints(config, copy, step)[1] == f"image_ae: step {latest + 1}, the best by fvd"
+    shutil.rmtree(copy / "flow")
+    save_imported(copy / "flow", stage_variables(config)["flow"], config)
+    assert described_checkpoints(config, copy)[-1] == "flow: as imported"
+    assert load_stages(config, copy).keys() == {"video_vae", "image_ae", "flow"}
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("latest", "latest"), ("best", "best"), ("release", "release"), ("120", 120)]
+)
+def test_the_flag_that_chooses_it(text: str, meant: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_checkpoint, "CHECKPOINT", types.SimpleNamespace(value=text))
     assert _checkpoint.chosen() == meant
     monkeypatch.setattr(_checkpoint, "CHECKPOINT", types.SimpleNamespace(value=f"-{text}"))

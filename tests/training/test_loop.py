@@ -63,6 +63,14 @@ def test_keeps_the_best_by_a_metric_of_samples(tmp_path, monkeypatch, metric, pi
     assert steps == {12, 3 * (1 + int(pick(values)))}
 
 
+def test_evaluation_once_per_epoch(tmp_path):
+    config = tiny_config()
+    config.train.evaluate_every = 0
+    tiny_trainer(tmp_path, 7, config=config).run()
+    steps = [line["step"] for line in read_metrics(tmp_path) if "eval/error" in line]
+    assert steps == [3, 6, 7]  # an epoch has three steps; and at the end
+
+
 def test_the_metric_of_samples_is_that_of_all_held_out_clips(tmp_path):
     config = tiny_config(evaluate_metric="psnr")
     config.train.ema = 0.0
