@@ -105,7 +105,8 @@ def test_plugins_of_a_work_directory_are_imported(tmp_path):
 def test_a_run_from_before_a_field_is_continued(tmp_path):
     """Its stages had the batch that their fields were for, in one part; its clips were read as they were then."""
     of_data = ("crop_margin", "resize", "eval_starts", "repeats")
-    overrides = ["video_vae.batch_size=12", "video_vae.reference_batch=12", "data.repeats=false"]
+    as_before = ["data.repeats=false", "data.crop_margin=0"]
+    overrides = ["video_vae.batch_size=12", "video_vae.reference_batch=12", *as_before]
     config = load("landscape", overrides)
     claim_workdir(config, tmp_path)
     written = json.loads((tmp_path / "config.json").read_text())
@@ -124,7 +125,7 @@ def test_a_run_from_before_a_field_is_continued(tmp_path):
     checkpoint(tmp_path, "video_vae", 100)
     assert read_workdir(tmp_path).to_dict() == config.to_dict()
     reference = ("video_vae.reference_batch", 7)
-    assert refused(load("landscape", [overrides[0], overrides[2]]), tmp_path) == reference
+    assert refused(load("landscape", [overrides[0], *as_before]), tmp_path) == reference
     claim_workdir(config, tmp_path)
 
 

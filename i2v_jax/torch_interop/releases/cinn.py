@@ -135,7 +135,10 @@ def _check(found: Mapping[str, Document]) -> None:
 
 
 def _preset(stage1: Document, stage2: Document) -> Preset:
-    found, arguments = of_release("cinn", stage1.get("Data")), [f"size={stage1.get('Data.img_size')}"]
+    found, arguments = (
+        of_release("cinn", stage1.get("Data")),
+        [f"size={stage1.get('Data.img_size')}"],
+    )
     if stage2.get("Training.control", False):
         if controls.ENDPOINT.name not in found.labels:
             raise UserError(
@@ -143,7 +146,7 @@ def _preset(stage1: Document, stage2: Document) -> Preset:
                 "which the release controls by"
             )
         arguments.append(f"control={controls.ENDPOINT.name}")
-    return Preset.of(found.config, *arguments)
+    return Preset.of(found.config, *arguments, "preset=release")
 
 
 def _configure(config: ConfigDict, found: Mapping[str, Document]) -> ConfigDict:

@@ -82,7 +82,8 @@ def _size(document: Document) -> int:
 
 
 def _preset(document: Document) -> Preset:
-    return Preset.of(of_release("poke", document.get("data")).config, "model=poke", f"size={_size(document)}")
+    known = of_release("poke", document.get("data"))
+    return Preset.of(known.config, "model=poke", f"size={_size(document)}", "preset=release")
 
 
 def configure(config: ConfigDict, document: Document) -> ConfigDict:

@@ -37,7 +37,7 @@ def test_the_imported_model_reproduces_the_fixtures(run):
     assert "flow/flow: 20 x sub_layers.*.norm_layer.initialized []" in said
     (line,) = (line for line in said.splitlines() if "image_ae/decoder, " in line)
     assert "video_vae/temporal_discriminator" in line
-    config = "configs/bair.py:size=64 --config.video_vae.decoder.channel_factor=16"
+    config = "configs/bair.py:size=64,preset=release --config.video_vae.decoder.channel_factor=16"
     assert f"launch.train --config={config} --workdir={workdir}" in said
     generator = load_generator(workdir)
     decoder, flow, encoder = (

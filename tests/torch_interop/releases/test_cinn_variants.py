@@ -48,7 +48,7 @@ def test_textures_at_128_from_the_latest_checkpoints(tmp_path):
         torch_files.write(tmp_path / file, {"epoch": 3, "state_dict": state})
     imported = cinn.read_release(folders)
     assert imported.config.data.name == "dtdb_clouds"
-    assert imported.preset.arguments == ("size=128", "texture=clouds")
+    assert imported.preset.arguments == ("size=128", "preset=release", "texture=clouds")
     assert imported.config.image_ae.encoder.norm == "bn"
     assert {report.file for report in imported.networks} == {file.split("/")[1] for file in states}
     assert not any(report.changed for report in imported.networks)  # each array comes back bit by bit
@@ -75,7 +75,7 @@ def test_control_by_endpoint(tmp_path):
     folders = release_files.write_configs(tmp_path, stage2=stage2)
     found = _found(folders)
     preset = cinn._preset(found["stage1"], found["stage2"])
-    assert preset.arguments == ("size=64", "control=endpoint")
+    assert preset.arguments == ("size=64", "control=endpoint", "preset=release")
     config = cinn._configure(preset.config(), found)
     assert config.control == "endpoint"
     part = cinn._parts(config)["flow/flow"]

@@ -53,7 +53,7 @@ def test_there_and_back_is_bit_equal(release: pathlib.Path):
     imported = poke.read_release(file, release / "config.yaml")
     (report,) = imported.networks
     assert imported.preset.options(imported.config)[:2] == [
-        "--config=configs/iper.py:model=poke,size=64",
+        "--config=configs/iper.py:model=poke,size=64,preset=release",
         "--config.data.frames=6",
     ]
     assert imported.missing() == ["poke/temporal_discriminator", "poke/patch_discriminator"]
@@ -65,7 +65,7 @@ def test_there_and_back_is_bit_equal(release: pathlib.Path):
     written = torch_files.read_state_dict(release / "out" / "reg_ckpt_checkpoint_0.pt", "model")
     assert written.keys() == fixture.state.keys()
     assert all(np.array_equal(written[key], fixture.state[key]) for key in written)
-    back = poke.configure(iper.get_config("model=poke"), documents.read(release / "out" / "config.yaml"))
+    back = poke.configure(iper.get_config("model=poke,preset=release"), documents.read(release / "out" / "config.yaml"))
     assert back.to_dict() == imported.config.to_dict()
 
 
