@@ -48,6 +48,10 @@ class Reading:
         """Words that complete "3 videos ...", after the last frame."""
         return self._notes | (self._video.notes if self._video else set())
 
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields all frames."""
+        return self.frames()
+
     def frames(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
         """Yields some of the frames, all by default. Raises UserError if one of them cannot be read."""
         if self._video:
