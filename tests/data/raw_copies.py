@@ -127,8 +127,10 @@ def split_zip(path: Path, parts: int) -> None:
         path.with_name(name).write_bytes(whole[begin:stop])
 
 
-def human36m(folder: Path, files: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Writes `Videos_S1.tgz` and so on, with the videos of each subject."""
+def human36m(
+    folder: Path, files: Mapping[str, Sequence[str]] | None = None, archive_name: str = "Videos_{}.tgz"
+) -> None:
+    """Writes `Videos_S1.tgz` and so on, with the videos of each subject. Archives of other names have any checksum."""
     chosen = files or {
         "S1": ("Eating 1.54138969", "Eating 1.55011271", "_ALL 1.54138969"),
         "S5": ("Posing.54138969", "Walking 1.54138969"),
@@ -139,7 +141,7 @@ def human36m(folder: Path, files: Mapping[str, Sequence[str]] | None = None) -> 
     for subject, names in chosen.items():
         top = folder / "unpacked"
         _unpacked(top, {f"{subject}/Videos/{name}.mp4": video for name in names})
-        with tarfile.open(folder / f"Videos_{subject}.tgz", "w:gz") as archive:
+        with tarfile.open(folder / archive_name.format(subject), "w:gz") as archive:
             archive.add(top / subject, arcname=subject)
         shutil.rmtree(top)
 
@@ -150,27 +152,34 @@ TAICHI_HEADER = "video_id,start,end,bbox,fps,width,height,partition\n"
 def taichi(folder: Path) -> None:
     """Writes `taichi-metadata.csv` and recordings of twice its size and half its rate; one is missing."""
     rows = [
-        ("aaaaaaaaaaa", 10, 60, "80-20-240-180", 50.0, 320, 240, "train"),
-        ("aaaaaaaaaaa", 60, 96, "0-0-160-160", 50.0, 320, 240, "train"),
-        ("bb-_bbbbbbb", 0, 60, "80-20-240-180", 50.0, 320, 240, "train"),
-        ("ccccccccccc", 0, 80, "80-20-240-180", 50.0, 320, 240, "test"),
-        ("ddddddddddd", 0, 80, "80-20-240-180", 50.0, 320, 240, "train"),
-        ("ddddddddddd", 80, 160, "80-20-240-180", 50.0, 320, 240, "train"),
+        ("aaaaaaaaaaa", 10, 60, "40-10-120-90", 50.0, 160, 120, "train"),
+        ("aaaaaaaaaaa", 60, 96, "0-0-80-80", 50.0, 160, 120, "train"),
+        ("bb-_bbbbbbb", 0, 60, "40-10-120-90", 50.0, 160, 120, "train"),
+        ("ccccccccccc", 0, 80, "40-10-120-90", 50.0, 160, 120, "test"),
+        ("ddddddddddd", 0, 80, "40-10-120-90", 50.0, 160, 120, "train"),
+        ("ddddddddddd", 80, 160, "40-10-120-90", 50.0, 160, 120, "train"),
     ]
     for name in ("aaaaaaaaaaa", "bb-_bbbbbbb", "ccccccccccc"):
-        frames = numbered_frames(50, 480, 640) // 3
-        frames[:, 40:360, 160:480] += 40  # the box of most chunks
+        frames = numbered_frames(50, 240, 320) // 3
+        frames[:, 20:180, 80:240] += 40 + _moving(50, 160)  # the box of most chunks
         write_video(folder / "youtube-taichi" / f"{name}.mp4", frames)
     (folder / "taichi-metadata.csv").write_text(TAICHI_HEADER + "".join(",".join(map(str, row)) + "\n" for row in rows))
 
 
 def _video(folder: Path, frames: int, suffix: str = ".mp4") -> bytes:
-    """Returns a video of gray frames that get brighter from the first to the last."""
-    values = np.linspace(0, 240, frames).astype(np.uint8)
-    path = write_video(folder / f".video{suffix}", np.broadcast_to(values[:, None, None, None], (frames, 64, 64, 3)))
+    """Returns a video of a pattern that moves to the right."""
+    path = write_video(folder / f".video{suffix}", 100 + _moving(frames, 64))
     content = path.read_bytes()
     path.unlink()
     return content
+
+
+def _moving(frames: int, side: int) -> np.ndarray:
+    """Returns uint8 [frames, side, side, 3]: small values of zero mean, modulo 256, that move by a pixel each frame."""
+    x, y = np.meshgrid(np.arange(side), np.arange(side))
+    pattern = 20 * np.sin(2 * np.pi * x * 4 / side) * np.sin(2 * np.pi * y * 4 / side)
+    moved = np.stack([np.roll(pattern, t, axis=1) for t in range(frames)])
+    return np.repeat(np.rint(moved).astype(np.int8).view(np.uint8)[..., None], 3, axis=-1)
 
 
 def _zipped(path: Path, files: Mapping[str, bytes]) -> None:
