@@ -9,7 +9,7 @@ and VP9 have no checks, and some codes of H.264 remain valid): no reader can see
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
@@ -26,6 +26,8 @@ class DamagedVideo(UserError):
 _LOG = logging.getLogger("libav")  # where PyAV sends what nobody captures
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
+_SILENT = ("mpeg1video", "mpeg2video")  # give no frame for a damaged packet, without any error
+_REORDERED = 32  # frames: more than any codec stores in another order than it shows them
 _lock = threading.Lock()
 _listeners = 0
 
@@ -56,11 +58,12 @@ class Packets:
         self._damaged: set[int] = set()
         self._frames: list[int | None] = []
         self._corrupt: list[int] = []
+        self._is_cut = False  # the file ends in the middle
 
     @property
     def any_damage(self) -> bool:
         """Whether any damage was found so far."""
-        return bool(self._damaged or self._corrupt)
+        return bool(self._damaged or self._corrupt or self._is_cut)
 
     def decode(self, context: VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
         """Returns the frames that a packet gives; without a packet, those that the decoder kept."""
@@ -70,6 +73,8 @@ class Packets:
             self._times.append(number if time is None else time)
             if packet.is_keyframe:
                 self._starts.append(number)
+            if packet.is_corrupt:
+                self._damaged.add(number)
         with Capture() as errors:
             try:
                 frames = context.decode(packet)
@@ -78,25 +83,46 @@ class Packets:
                 self._damaged.add(number)
         if errors:
             self._damaged.add(number)
+        if packet is None and context.name in _SILENT and not any(frame.interlaced_frame for frame in frames):
+            self._damaged |= self._missing(frame.pts for frame in frames)
         for frame in frames:
             self._frames.append(frame.pts)
             if frame.is_corrupt and frame.pts is not None:
                 self._corrupt.append(frame.pts)
         return frames
 
-    def cut(self) -> None:
-        """Notes that the file ends in the middle."""
-        self._damaged.add(len(self._times))
+    def _missing(self, last: Iterable[int | None]) -> set[int]:
+        """Returns the packets that gave no frame, but those before the first frame, once all others came."""
+        shown = {time for time in [*self._frames, *last] if time is not None}
+        first = min(shown, default=0)
+        return {number for number, time in enumerate(self._times) if time > first and time not in shown}
+
+    def next_of(self, packets: Iterator[av.Packet]) -> av.Packet | None:
+        """Returns the next packet; None at the end, also where a file is cut off."""
+        with Capture() as errors:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError:
+                if not self._frames:
+                    raise
+                packet, self._is_cut = None, True
+        self._is_cut = self._is_cut or (packet is None and bool(errors))
+        return packet
 
     def whole(self) -> list[range]:
-        """Returns the ranges of frames that no damage reaches, after all of them were decoded."""
-        times = np.asarray(self._times)
-        shown = np.asarray([-1 if time is None else time for time in self._frames])
-        bad = np.zeros(len(shown), bool)
-        for first, last in self._intervals(times):
-            bad |= (shown >= first) & (shown < last)
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], bad, [True]]).astype(int)))
-        return [range(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        """Returns the ranges of frames that no damage reaches or interrupts, after all of them were decoded."""
+        damage = list(self._intervals(np.asarray(self._times)))
+        ranges: list[range] = []
+        last = -np.inf
+        for index, shown in enumerate(self._frames):
+            time = index if shown is None else shown
+            if not any(first <= time < end for first, end in damage):
+                if ranges and ranges[-1].stop == index and not any(last < first <= time for first, _ in damage):
+                    ranges[-1] = range(ranges[-1].start, index + 1)
+                else:
+                    ranges.append(range(index, index + 1))
+            last = time
+        return ranges
 
     def _intervals(self, times: np.ndarray) -> Iterator[tuple[float, float]]:
         """Yields the intervals of time that damage reaches."""
@@ -110,6 +136,11 @@ class Packets:
             missing = [t for t in times[int(before[-1]) if len(before) else 0 : stop] if t not in shown]
             own = times[min(packet, len(times) - 1) : stop]
             yield min([*own, *missing], default=np.inf), times[stop] if stop < len(times) else np.inf
+        if self._is_cut:  # frames may be missing before the last ones, which are stored before them
+            last = np.unique(times)[-_REORDERED:]
+            steps = np.diff(last)
+            gaps = np.flatnonzero(steps > 1.5 * np.median(steps)) if len(steps) else steps
+            yield last[gaps[0] + 1] if len(gaps) else np.inf, np.inf
         for time in self._corrupt:
             later = times[starts][times[starts] > time] if len(starts) else []
             yield time, min(later, default=np.inf)

@@ -131,13 +131,7 @@ class VideoFile:
         context = _decoder(stream)
         packets = (packet for packet in container.demux(stream) if packet.size)
         while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError:
-                if not self.times:
-                    raise
-                self.packets.cut()
-                packet = None
+            packet = self.packets.next_of(packets)
             frames = self.packets.decode(context, packet)
             if self.packets.any_damage and self._within is None:
                 at = f" after {self.times[-1]:.2f} s" if self.times else ""
