@@ -3,7 +3,7 @@
 FFmpeg conceals damage: it repeats parts of earlier frames, and says so in its log at most. A packet counts as damaged
 if decoding it fails, writes an error to the log, or gives a frame that is marked as corrupt. All frames up to the next
 key frame may refer to it, so they are left out with it. Some damage decodes to other pictures without any error (VP8
-and VP9 have no checks, and some codes of H.264 remain valid): no reader can see that.
+has no checks, and some codes of H.264 and VP9 remain valid): no reader can see that.
 """
 
 import contextlib

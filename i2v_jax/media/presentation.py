@@ -44,9 +44,12 @@ class Presentation:
     interlaced: bool = False
 
     @classmethod
-    def of(cls, stream: VideoStream, frame: av.VideoFrame) -> "Presentation":
-        """Returns the presentation of a stream, from its description and its first decoded frame."""
-        transposed, flip_x, flip_y = _orientation(frame)
+    def of(cls, stream: VideoStream, frame: av.VideoFrame, tagged: av.VideoFrame | None = None) -> "Presentation":
+        """Returns the presentation of a stream, from its description and its first decoded frame.
+
+        A frame of another decoder than the stream's own lacks the tags of the container: `tagged` is one that has them.
+        """
+        transposed, flip_x, flip_y = _orientation(tagged or frame)
         aspect = float(stream.sample_aspect_ratio or 1)
         return cls(
             transposed=transposed,

@@ -22,7 +22,7 @@ from i2v_jax.media.presentation import Presentation, is_transparent, present
 from i2v_jax.media.timing import is_variable, resampled, resampled_note
 
 _NO_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave out the alpha channel
+_OTHER_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave out the alpha channel
 _USUAL_RATE = 25  # frames per second of a file that does not say
 
 
@@ -102,6 +102,7 @@ class VideoFile:
         self.packets = Packets()
         self.times: list[float] = []  # of the decoded frames, in seconds
         self._presentation: Presentation | None = None
+        self._tagged: av.VideoFrame | None = None  # the first frame by the stream's own decoder, if there is another
         self._transparent = False
         self._last_seconds = 0.0  # for which the last frame is shown
 
@@ -119,7 +120,7 @@ class VideoFile:
         with listening(), opened(self._path) as (container, stream):
             for frame in self._all(container, stream):
                 if self._presentation is None:
-                    self._presentation = Presentation.of(stream, frame)
+                    self._presentation = Presentation.of(stream, frame, self._tagged or frame)
                     self._transparent = self._presentation.alpha and is_transparent(frame)
                 self._note_time(frame, stream)
                 if len(self.times) > chosen.stop:
@@ -133,6 +134,8 @@ class VideoFile:
         while True:
             packet = self.packets.next_of(packets)
             frames = self.packets.decode(context, packet)
+            if packet and context is not stream.codec_context and not self._tagged:
+                self._tagged = next(iter(Packets().decode(stream.codec_context, packet)), None)
             if self.packets.any_damage and self._within is None:
                 at = f" after {self.times[-1]:.2f} s" if self.times else ""
                 raise DamagedVideo(f"{printable(self._path)}: damaged{at}", "file", printable(self._path))
@@ -174,13 +177,13 @@ class VideoFile:
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
-    """Returns the decoder of a stream, which decodes the alpha channel too."""
+    """Returns the decoder of a stream, which decodes the alpha channel too and sees as much damage as any does."""
     context = stream.codec_context
-    name = _ALPHA_DECODERS.get(context.name, "")
-    if name and stream.metadata.get("alpha_mode") == "1":
-        context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     context.thread_count = 1  # several videos are read at the same time instead, and what is wrong is told in order
     context.options = {"err_detect": "crccheck"}
+    if context.name == "vp9" or (context.name == "vp8" and stream.metadata.get("alpha_mode") == "1"):
+        context = cast(VideoCodecContext, av.CodecContext.create(_OTHER_DECODERS[context.name], "r"))
+        context.thread_count = 1
     return context
 
 

@@ -41,6 +41,7 @@ KINDS = {
     "mpeg2": ("a.mkv", "mpeg2video", {"g": "20"}),
     "mjpeg": ("a.avi", "mjpeg", {}),
     "av1": ("a.mp4", "libsvtav1", {"g": "20", "preset": "10"}),
+    "vp9": ("a.webm", "libvpx-vp9", {"g": "20", "b": "1M", "cpu-used": "8", "lag-in-frames": "0"}),
     "prores": ("a.mov", "prores_ks", {}),
 }
 _FORMATS = {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le"}

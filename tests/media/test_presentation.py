@@ -23,7 +23,7 @@ def shown(path: Path) -> np.ndarray:
     return np.stack([frame.pixels for frame in Reading(path)])
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mov", "libx264"), (".mp4", "libvpx-vp9")])
 @pytest.mark.parametrize(
     ("degrees", "mirrored", "expected"),
     [
@@ -37,9 +37,14 @@ def shown(path: Path) -> np.ndarray:
         (270, True, [0, 2, 1, 3]),
     ],
 )
-def test_orientation(tmp_path: Path, suffix: str, degrees: int, mirrored: bool, expected: list[int]) -> None:
+def test_orientation(
+    tmp_path: Path, suffix: str, codec: str, degrees: int, mirrored: bool, expected: list[int]
+) -> None:
     path = write(
-        tmp_path / f"a{suffix}", marked(), set_up=lambda stream: stream.set_display_rotation(degrees, mirrored, False)
+        tmp_path / f"a{suffix}",
+        marked(),
+        codec,
+        set_up=lambda stream: stream.set_display_rotation(degrees, mirrored, False),
     )
     video = VideoFile(path)
     picture = next(iter(video))
