@@ -54,6 +54,9 @@ def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
             config.declare(poke=fields.poke(config.data))
             config.data.update(frames=11, flip=0.0)
             config.data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15, hue_forward=0.3)
+            if preset != "default":
+                config.data.poke.min_motion = 0.0
+                config.data.poke.zeropoke_amount = {"release": 0, "paper": 10}[preset]
             if preset == "release":
                 config.poke.static_decoder_decays = False
                 config.poke.optimizer.b2 = 0.999  # PyTorch's default; the paper writes 0.99

@@ -126,6 +126,11 @@ def poke_data(size: int) -> Fields:
         "flow_frames": _field(0, "frames from the start frame to the end of a poke's flow; 0: to the last", at_least=0),
         "fill": _field("value", "patch: the flow instead of one displacement", choices=("value", "patch")),
         "zeropoke_amount": _field(8, "one poke in n is on the background; 0: none", at_least=0),
+        "mask": _field(
+            "none", "of what is poked, where the data set does not know it: found by grabcut while reading; or stored",
+            choices=("none", "grabcut", "stored"),
+        ),
+        "mask_size": _field(0, "of the frame in which grabcut finds it; 0: as the network sees it", at_least=0),
         "normalize": _field("none", "impulse: divided by `largest_flow`, so at most 1", choices=("none", "impulse")),
         "largest_flow": _weight(0.0, "frame widths; 0: of the data set, as launch.prepare stored it with the flow"),
         "min_motion": _weight(0.5, "pixels; clips that move less are not poked"),

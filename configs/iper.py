@@ -20,7 +20,7 @@ def get_config(argument: str | None = "") -> Config:
     config.data.clips_per_video.update(train=60, eval=15, test=15)
     if parsed.model == "poke":
         config.data.clips_per_video.train = 0
-        config.data.poke.flow = "stored"
+        config.data.poke.update(flow="stored", mask="grabcut", mask_size=64 if parsed.preset == "default" else 0)
         if parsed.preset == "release":
             config.poke.batch_size = 8 if parsed.size <= 64 else 9
             config.data.frames = 10 if parsed.size <= 64 else 11

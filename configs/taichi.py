@@ -18,7 +18,7 @@ def get_config(argument: str | None = "") -> Config:
     config = common.base(parsed.size, "poke", parsed.preset)
     config.data.update(name="taichi", frame_stride=2)
     config.data.clips_per_video.train = 0
-    config.data.poke.flow = "stored"
+    config.data.poke.update(flow="stored", mask="grabcut", mask_size=64 if parsed.preset == "default" else 0)
     if parsed.preset == "release":
         config.poke.batch_size = 9
         if parsed.size <= 64:

@@ -160,7 +160,7 @@ def _with_later_fields(fields: Any) -> Any:
         of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False, "jitter": of_jitter}
         of_data["mixture"] = {"names": (), "dirs": (), "weights": ()}
         if "poke" in fields["data"]:
-            of_data["poke"] = {"flow_frames": 0, "largest_flow": 0.0}
+            of_data["poke"] = {"flow_frames": 0, "largest_flow": 0.0, "mask": "none", "mask_size": 0}
         fields["data"] = _completed(fields["data"], of_data)
     for stage in fields.get("stages", ()):
         section = fields.get(stage, {})

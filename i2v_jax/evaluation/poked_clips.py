@@ -76,7 +76,7 @@ def _poked(reader: ClipReader, example_id: int) -> dict[str, np.ndarray] | None:
     drawer = reader.pokes
     assert drawer is not None  # the data has pokes
     raw, border = reader.raw_clip(example_id), drawer.settings.poke_size
-    flow, mask = drawer.flow(raw), drawer.mask(raw)
+    flow, mask = drawer.flow(raw), drawer.segmented(drawer.mask(raw), raw.pixels[0])
     if not pokes.moves(flow, border, drawer.settings.min_motion):
         return None
     rng = np.random.default_rng(example_id)

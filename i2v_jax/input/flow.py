@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from i2v_jax.errors import UserError
+from i2v_jax.input import transforms
 from i2v_jax.interpolation import linear_weights
 
 SUFFIXES = (".npy", ".flo")
@@ -77,13 +78,7 @@ def _interpolation(old: int, new: int) -> np.ndarray:
 
 def fit(flow: np.ndarray, size: int, crop: str, crop_offset: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
     """Crops and resizes the flow of whole frames as `transforms.fit` does with frames; the arguments are the same."""
-    if crop != "resize":
-        height, width = flow.shape[:2]
-        side = min(height, width)
-        vertical, horizontal = crop_offset if crop == "random" else (0.5, 0.5)
-        top, left = round(vertical * (height - side)), round(horizontal * (width - side))
-        flow = flow[top : top + side, left : left + side]
-    return resize(flow, size, size)
+    return resize(flow[transforms.seen(flow, crop, crop_offset)], size, size)
 
 
 def read(path: Path) -> np.ndarray:

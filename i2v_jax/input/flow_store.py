@@ -9,7 +9,6 @@ too.
 """
 
 import dataclasses
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
+from i2v_jax.input import record_files
 
 Longest = tuple[float, float]  # in frame sizes (dx / width, dy / height), and in shorter sides of the frame
 
@@ -73,17 +73,8 @@ class FlowStore:
         Raises:
             UserError: it was not stored, or the file is damaged.
         """
-        path = self.path(video, second - first)
-        try:
-            offset, dtype, count = _layout(path)
-            if not 0 <= first < count:
-                raise ValueError(f"it has no flow from frame {first}")
-            with path.open("rb") as file:
-                file.seek(offset + first * dtype.itemsize)
-                stored = np.frombuffer(file.read(dtype.itemsize), dtype)[0]
-        except (ValueError, OSError, IndexError) as error:
-            raise UserError(f"{path} is damaged ({error}): delete it and run {command('prepare')} again") from error
-        if dtype.names is None:  # written before there were records
+        stored = record_files.read(self.path(video, second - first), first)
+        if stored.dtype.names is None:  # written before there were records
             return stored.astype(np.float32)
         return stored["scale"] * stored["flow"].astype(np.float32)
 
@@ -108,15 +99,3 @@ def longest_of(path: Path) -> Longest:
         flows = np.stack([to_record(np.asarray(flow, np.float32)) for flow in flows])
     in_frame_sizes, in_shorter_sides = flows["longest"].max(axis=0)
     return float(in_frame_sizes), float(in_shorter_sides)
-
-
-@functools.lru_cache(maxsize=4096)
-def _layout(path: Path) -> tuple[int, np.dtype[Any], int]:
-    """Returns where the records of a file start, their type, and how many there are."""
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        if dtype.names is None:
-            dtype = np.dtype((dtype, shape[1:]))
-        return file.tell(), dtype, shape[0]

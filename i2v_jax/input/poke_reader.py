@@ -1,6 +1,7 @@
 """Maps a position in the stream of clips to a clip with a poke: optical flow, poke, augmentation."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,18 +9,20 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
-from i2v_jax.input import pokes, transforms
+from i2v_jax.input import masks, pokes, transforms
 from i2v_jax.input.clips import ClipOrder, RawClip, ReadClip
 from i2v_jax.input.flow_store import FlowStore
-from i2v_jax.input.sources import VideoSource
+from i2v_jax.input.sources import RecordSource, VideoSource
 from i2v_jax.pixels import from_levels
 
 FLOWS = ("dis", "stored", "exact")
 FILLS = ("value", "patch")
 NORMALIZATIONS = ("none", "impulse")
-_POKE, _ANOTHER = 3, 4  # streams of random numbers, in addition to those of `clips`
+MASKS = ("none", "grabcut", "stored")
+_POKE, _ANOTHER, _MARKED = 3, 4, 5  # streams of random numbers, in addition to those of `clips`
 _TRIES = 20  # clips to try until one has motion
 
 
@@ -47,6 +50,8 @@ class PokeSettings:
     poke_size: int  # height and width of the square in the poke map, in pixels
     fill: str  # the square contains one "value", or a "patch" of the flow
     zeropoke_amount: int  # one in this many pokes is on the background; 0: none, 1: all
+    mask: str  # "none"; "grabcut": segmented while reading; "stored": by launch.prepare
+    mask_size: int  # of the frame that is segmented; 0: as the network sees it
     normalize: str  # "none", or "impulse": the flow is divided by its largest length in the data set
     largest_flow: float  # this length in frame widths; 0: that of the stored flow
     min_motion: float  # clips in which nothing moves by this many pixels are not poked
@@ -65,22 +70,13 @@ class PokeSettings:
                 name = f"data.poke.{field}"
                 raise UserError(f"invalid value for {name}: {poke[field]!r} (must be {allowed})", name, poke[field])
 
-        for field, choices in (("flow", FLOWS), ("fill", FILLS), ("normalize", NORMALIZATIONS)):
+        for field, choices in (("flow", FLOWS), ("fill", FILLS), ("normalize", NORMALIZATIONS), ("mask", MASKS)):
             check(field, poke[field] in choices, f"one of {', '.join(choices)}")
         check("poke_size", poke.poke_size >= 1 and poke.poke_size % 2 == 1, "odd, like 3 at 64x64 and 5 at 128x128")
         check("zeropoke_amount", poke.zeropoke_amount >= 0, "0 for no background pokes, or n for one in n pokes")
-        shared = (
-            "flow",
-            "flow_frames",
-            "poke_size",
-            "fill",
-            "zeropoke_amount",
-            "normalize",
-            "largest_flow",
-            "min_motion",
-        )
+        shared = {field.name for field in dataclasses.fields(cls)} & set(poke.keys())
         return cls(
-            **{field: poke[field] for field in (*shared, "color_probability")},
+            **{field: poke[field] for field in shared},
             geometry_probability=poke.geometry.probability,
             rotation=poke.geometry.rotation,
             shift=poke.geometry.shift,
@@ -133,15 +129,21 @@ class ClipPokes:
     settings: PokeSettings
     size: int
     store: FlowStore | None = None  # for flow="stored"; other flow is estimated
+    mask_store: masks.MaskStore | None = None  # for mask="stored"
     unit: float | None = None  # of impulses, see `unit_of_impulses`
     stored_flow: tuple[tuple[str, Any], ...] = ()  # the options that it was made with
 
     @classmethod
     def of(cls, data: ConfigDict, settings: PokeSettings, source: VideoSource, store: FlowStore | None) -> "ClipPokes":
-        """Returns the pokes of clips as in `config.data`. Raises UserError if the unit of impulses is not known."""
+        """Returns the pokes of clips as in `config.data`.
+
+        Raises:
+            UserError: the unit of impulses is not known, or there are no stored masks.
+        """
         unit = unit_of_impulses(settings, source, store, data)
+        mask_store = _open_masks(data, source) if settings.mask == "stored" else None
         stored = {} if store is None else store.options(settings.distance(data))
-        return cls(source, settings, data.size, store, unit, tuple(stored.items()))
+        return cls(source, settings, data.size, store, mask_store, unit, tuple(stored.items()))
 
     @property
     def described(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ class ClipPokes:
 
     def poke(self, raw: RawClip, rng: np.random.Generator) -> Mapping[str, Any]:
         """Returns the arrays of one poke of a clip without augmentation."""
-        return self.draw(self.flow(raw), self.mask(raw), rng)
+        return self.draw(self.flow(raw), self.segmented(self.mask(raw), raw.pixels[0]), rng)
 
     def flow(self, raw: RawClip) -> np.ndarray:
         """Returns the flow from the first frame to the last or to `flow_frames`, float32 [size, size, 2]."""
@@ -163,14 +165,30 @@ class ClipPokes:
         return optical_flow.estimate(raw.pixels[0], raw.pixels[end])
 
     def mask(self, raw: RawClip) -> np.ndarray | None:
-        """Returns the objects of the first frame, int32 [size, size], or None if the source does not know them."""
+        """Returns the objects of the first frame, int32 [size, size], or None if they are neither known nor stored."""
         source = self.source
-        return source.true_mask(raw.video, raw.indices[0]) if isinstance(source, KnownMotion) else None
+        if isinstance(source, KnownMotion):
+            return source.true_mask(raw.video, raw.indices[0])
+        if self.mask_store is not None:
+            return masks.fit(self.mask_store.read(raw.video, raw.indices[0]), self.size, raw.crop, raw.crop_offset)
+        return None
 
-    def draw(self, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator) -> Mapping[str, Any]:
+    def segmented(self, mask: np.ndarray | None, frame: np.ndarray) -> np.ndarray | None:
+        """Returns `mask`, or without one the objects that GrabCut finds in a frame, uint8 [size, size, 3], if asked."""
+        if mask is None and self.settings.mask == "grabcut":
+            return masks.grabcut(frame, self.settings.poke_size, self.settings.mask_size)
+        return mask
+
+    @property
+    def masked(self) -> bool:
+        """Whether clips have masks."""
+        return self.settings.mask != "none" or isinstance(self.source, KnownMotion)
+
+    def draw(
+        self, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator, is_background: bool = False
+    ) -> Mapping[str, Any]:
         """Returns the arrays of one poke; an impulse has a length in [0, 1]."""
         settings = self.settings
-        is_background = settings.zeropoke_amount > 0 and rng.random() * settings.zeropoke_amount < 1.0
         poke = pokes.draw_poke(flow, settings.poke_size, is_background, rng, mask)
         scale = 1.0
         if self.unit is not None:  # estimated flow may be longer than the longest stored one
@@ -184,6 +202,20 @@ class ClipPokes:
             "poke_displacement": displacement,
             "is_background": np.bool_(is_background),
         }
+
+
+def _open_masks(data: ConfigDict, source: VideoSource) -> masks.MaskStore:
+    """Returns the stored masks of a split. Raises UserError if there are none."""
+    store = masks.MaskStore(source.folder, source.split) if isinstance(source, RecordSource) else None
+    if store is None or not store.folder.is_dir():
+        where = f"in {store.folder}" if store else f"of {data.name!r}, which is not stored on disk"
+        prepare = command("prepare", "--masks=grabcut", "...")
+        raise UserError(
+            f"data.poke.mask=stored: there are no masks {where}: run {prepare}, or choose grabcut or none",
+            "data.poke.mask",
+            "stored",
+        )
+    return store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +250,7 @@ class ReadPokedClip:
         }
         if not self.order.train:
             arrays |= {"flow": (np.float32, (size, size, 2)), "index": (np.int64, ()), "valid": (np.bool_, ())}
-            if isinstance(self.clips.source, KnownMotion):
+            if self.pokes.masked:
                 arrays["mask"] = (np.int32, (size, size))
         return {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (dtype, shape) in arrays.items()}
 
@@ -230,7 +262,8 @@ class ReadPokedClip:
         mask, pixels = self.pokes.mask(raw), raw.pixels
         if train:
             pixels, flow, mask = self._augment(pixels, flow, mask, rng)
-        poke = self.pokes.draw(flow, mask, rng)
+        mask = self.pokes.segmented(mask, pixels[0])
+        poke = self.pokes.draw(flow, mask, rng, self._on_background(epoch if train else 0, clip))
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
         example = {"video": from_levels(pixels), **poke}
@@ -243,6 +276,13 @@ class ReadPokedClip:
     @property
     def settings(self) -> PokeSettings:
         return self.pokes.settings
+
+    def _on_background(self, epoch: int, clip: int) -> bool:
+        """Returns whether a clip is among those whose poke is on the background: a part of all, drawn each epoch."""
+        order, amount = self.order, self.settings.zeropoke_amount
+        if amount == 0:
+            return False
+        return bool(_ranks(order.seed if order.train else 0, epoch, order.num_clips)[clip] < order.num_clips // amount)
 
     def _with_motion(self, epoch: int, clip: int) -> tuple[RawClip, np.ndarray, bool]:
         """Returns a clip, its flow, and whether anything moves in it."""
@@ -279,3 +319,9 @@ class ReadPokedClip:
         if rng.random() < self.settings.color_probability:
             pixels = self.clips.augmentation.jitter(pixels, rng)
         return pixels, flow, mask
+
+
+@functools.lru_cache(maxsize=4)
+def _ranks(seed: int, epoch: int, length: int) -> np.ndarray:
+    """Returns a permutation for each epoch."""
+    return np.random.default_rng([seed, epoch, 0, _MARKED]).permutation(length)

@@ -25,17 +25,19 @@ class Poke:
     is_background: bool
 
 
-def foreground(flow: np.ndarray, border: int) -> np.ndarray:
+def foreground(flow: np.ndarray, border: int, mask: np.ndarray | None = None, deviations: float = 2.0) -> np.ndarray:
     """Returns the pixels that training pokes, int [N, 2] as (x, y) with N >= 1, of a flow map float32 [H, W, 2].
 
     These are the pixels at least `border` pixels inside the frame whose amplitude, normalized to [0, 1], is above mean
-    + 2 standard deviations; if there are none, above mean + 1; if there are none, above the mean; or else all of them.
+    + `deviations` standard deviations; if there are none, above mean + 1; if there are none, above the mean; or else
+    all of them. With an object mask [H, W] (0 is the background), amplitudes of the background are 0 in the first try.
     """
     inner = _inner(amplitude_of(flow), border)
     spread = np.ptp(inner)
     amplitude = (inner - inner.min()) / (spread if spread > 0 else 1.0)
-    for deviations in (2.0, 1.0, 0.0):
-        chosen = amplitude > amplitude.mean() + deviations * amplitude.std()
+    masked = amplitude if mask is None else amplitude * (_inner(mask, border) != 0)
+    for tried, above in ((masked, deviations), (amplitude, 1.0), (amplitude, 0.0)):
+        chosen = tried > tried.mean() + above * tried.std()
         if chosen.any():
             return _places(chosen, border)
     return _places(np.ones_like(inner, bool), border)
@@ -46,7 +48,7 @@ def background(flow: np.ndarray, border: int, mask: np.ndarray | None = None) ->
 
     With an object mask [H, W] (0 is the background), these are the pixels at least `border` pixels away from all
     objects, so that their pokes differ from pokes of objects; if there are none, all pixels of the background. Without
-    a mask, or without background, they are the pixels with the lowest 5 % of amplitudes.
+    a mask, or without background, they are the pixels below the lowest 5 % of amplitudes, or at it if none is below.
     """
     if mask is not None:
         for margin in (border, 0):
@@ -54,14 +56,19 @@ def background(flow: np.ndarray, border: int, mask: np.ndarray | None = None) ->
             if (outside := _inner(objects, border) == 0).any():
                 return _places(outside, border)
     inner = _inner(amplitude_of(flow), border)
-    return _places(inner <= np.quantile(inner, _LOWEST), border)
+    limit = np.quantile(inner, _LOWEST)
+    below = inner < limit
+    return _places(below if below.any() else inner <= limit, border)
 
 
 def draw_poke(
     flow: np.ndarray, border: int, is_background: bool, rng: np.random.Generator, mask: np.ndarray | None = None
 ) -> Poke:
-    """Draws a pixel of the foreground and its flow; a background poke has this flow at a pixel of the background."""
-    pixels = foreground(flow, border)
+    """Draws a pixel of the foreground and its flow; a background poke has this flow at a pixel of the background.
+
+    What a background poke copies is above the mean by one standard deviation, as in the release, in or out of objects.
+    """
+    pixels = foreground(flow, border, deviations=1.0) if is_background else foreground(flow, border, mask)
     x, y = pixels[rng.integers(len(pixels))]
     displacement = flow[y, x].astype(np.float32)
     if is_background:

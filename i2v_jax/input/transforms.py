@@ -46,6 +46,17 @@ def least_size(size: int, kind: str) -> int:
     return size if kind == "area" else 0
 
 
+def seen(image: np.ndarray, crop: str, crop_offset: tuple[float, float]) -> tuple[slice, slice]:
+    """Returns the rows and columns of an image [h, w, ...] that `fit` keeps; the others are its arguments."""
+    height, width = image.shape[:2]
+    if crop == "resize":
+        return slice(0, height), slice(0, width)
+    side = min(height, width)
+    vertical, horizontal = crop_offset if crop == "random" else (0.5, 0.5)
+    top, left = round(vertical * (height - side)), round(horizontal * (width - side))
+    return slice(top, top + side), slice(left, left + side)
+
+
 def fit(
     frames: np.ndarray,
     size: int,
@@ -69,12 +80,7 @@ def fit(
     Returns:
         uint8 [T, size, size, 3].
     """
-    if crop != "resize":
-        height, width = frames.shape[1:3]
-        side = min(height, width)
-        vertical, horizontal = crop_offset if crop == "random" else (0.5, 0.5)
-        top, left = round(vertical * (height - side)), round(horizontal * (width - side))
-        frames = frames[:, top : top + side, left : left + side]
+    frames = frames[:, *seen(frames[0], crop, crop_offset)]
     side = size + margin
     if frames.shape[1:3] != (side, side):
         frames = np.stack([resize(frame, side, side, kind) for frame in frames])

@@ -17,7 +17,6 @@ from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.procedural import plants
 from i2v_jax.pixels import from_levels
-from tests.input.helpers import flow_of
 
 POKE = {
     "flow": "exact",
@@ -25,6 +24,8 @@ POKE = {
     "poke_size": 3,
     "fill": "value",
     "zeropoke_amount": 8,
+    "mask": "none",
+    "mask_size": 0,
     "normalize": "none",
     "largest_flow": 0.0,
     "min_motion": 0.5,
@@ -131,14 +132,15 @@ def poked_reader(train: bool = True, source: Any = None, **changes: object) -> p
     )  # fmt: skip
     settings = poke_reader.PokeSettings.of(ConfigDict(POKE | changes))
     unit = poke_reader.unit_of_impulses(settings, source, None, plants_data(**changes))
-    return poke_reader.ReadPokedClip(clips, poke_reader.ClipPokes(source, settings, 32, None, unit))
+    return poke_reader.ReadPokedClip(clips, poke_reader.ClipPokes(source, settings, 32, unit=unit))
 
 
 def test_one_poke_in_eight_is_on_the_background() -> None:
-    reader, rng = poked_reader(), np.random.default_rng(0)
-    flow = flow_of(np.random.default_rng(1).random((32, 32)))
-    count = sum(bool(reader.pokes.draw(flow, None, rng)["is_background"]) for _ in range(800))
-    assert abs(count - 100) < 4 * np.sqrt(800 * 7 / 64)
+    reader = poked_reader()
+    reader = dataclasses.replace(reader, clips=dataclasses.replace(reader.clips, order=ClipOrder(804, 2, 0, True)))
+    marked = [[reader._on_background(epoch, clip) for clip in range(804)] for epoch in (0, 0, 1)]
+    assert [sum(clips) for clips in marked] == [100] * 3
+    assert marked[0] == marked[1] != marked[2]
 
 
 def test_impulses_are_displacements_in_units_of_the_largest_flow() -> None:
@@ -221,6 +223,8 @@ def test_objects_are_equally_likely() -> None:
         ("flow", "stored"),
         ("fill", "blur"),
         ("normalize", "max"),
+        ("mask", "u2net"),
+        ("mask", "stored"),
         ("poke_size", 4),
         ("zeropoke_amount", -1),
     ],
