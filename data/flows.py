@@ -1,10 +1,8 @@
 """Stores the optical flow of a prepared data set for training and evaluation (`input.flow_store.FlowStore`).
 
-One file contains the flows of one video, from every frame to the frame `distance` later. It has its final name only
-when it is complete, so an interrupted run continues with the next video.
+One file contains the flows of one video, from every frame to the frame `distance` later.
 """
 
-import concurrent.futures
 import dataclasses
 import json
 import re
@@ -12,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from i2v_jax import files
-from i2v_jax.data import raw, staging
+from i2v_jax.data import sidecars
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow, flow_store, transforms
 from i2v_jax.input.sources import RecordSource
@@ -43,36 +40,14 @@ class FlowOptions:
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Returns (height, width) of the stored flow of frames."""
-        return _within(height, width, self.size)
+        return transforms.within(height, width, self.size)
 
     def input_shape(self, height: int, width: int) -> tuple[int, int]:
         """Returns (height, width) of the frames that the flow is estimated from."""
-        return _within(height, width, self.input_size or self.size)
+        return transforms.within(height, width, self.input_size or self.size)
 
 
-def _within(height: int, width: int, size: int) -> tuple[int, int]:
-    """Returns (height, width) after scaling down to a shorter side of `size`."""
-    scale = min(1.0, size / min(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-@dataclasses.dataclass(frozen=True)
-class FlowSummary:
-    """The result of storing the flows of a split."""
-
-    folder: Path
-    stored: int
-    skipped: list[raw.Skipped]
-
-    def __str__(self) -> str:
-        lines = [f"{self.folder}: flow of {self.stored} videos, {len(self.skipped)} skipped"]
-        lines += [f"  skipped {item.path}: {item.reason}" for item in self.skipped[:10]]
-        if len(self.skipped) > 10:
-            lines.append(f"  and {len(self.skipped) - 10} more, each in {self.folder / 'skipped.json'}")
-        return "\n".join(lines)
-
-
-def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) -> FlowSummary:
+def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) -> sidecars.Summary:
     """Stores the flow of every video of a split that an earlier run did not store.
 
     Raises:
@@ -84,24 +59,15 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
             "flow",
             str(options.given),
         )
-    source = RecordSource(prepared, split)
-    store = flow_store.FlowStore(prepared, split)
-    folder = store.folder(options.distance) / split
-    with staging.writing_to(prepared):
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".*.tmp"):  # by a run that was killed
-            left.unlink()
-        _claim(folder, options)
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            outcomes = pool.map(lambda video: _attempt(source, video, store, options), range(len(source)))
-            try:
-                reasons = list(tqdm(outcomes, total=len(source), unit="video", desc=f"flow, {split}"))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        skipped = [raw.Skipped(source.name(video), reason) for video, reason in enumerate(reasons) if reason]
-        files.write_text(folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
-    return FlowSummary(folder, len(source) - len(skipped), skipped)
+    source, store = RecordSource(prepared, split), flow_store.FlowStore(prepared, split)
+    return sidecars.store(
+        source,
+        store.folder(options.distance) / split,
+        lambda video, path: _write(source, video, path, options),
+        options.recorded,
+        threads=threads,
+        what="flow",
+    )
 
 
 def write_statistics(prepared: Path, distance: int) -> None:
@@ -115,47 +81,8 @@ def write_statistics(prepared: Path, distance: int) -> None:
     files.write_text(folder / "statistics.json", json.dumps(found | {"videos": len(longest)}, indent=2))
 
 
-class StillError(UserError):
-    """Nothing moves in a video. This is stored, because it will not change."""
-
-
-def _claim(folder: Path, options: FlowOptions) -> None:
-    """Writes the options of the flows to their folder. Raises UserError if it has flows with other options."""
-    path, wanted = folder / "options.json", options.recorded
-    there = json.loads(path.read_text()) if path.is_file() else wanted
-    there.setdefault("flow_input_size", 0)  # not an option of earlier versions
-    different = [name for name in wanted if there[name] != wanted[name]]
-    if different:
-        first = different[0]
-        raise UserError(
-            f"{folder} has flows with {first}={there[first]}, not {wanted[first]}: delete it to store them again",
-            first,
-            wanted[first],
-        )
-    files.write_text(path, json.dumps(wanted))
-
-
-def _attempt(source: RecordSource, video: int, store: flow_store.FlowStore, options: FlowOptions) -> str:
-    """Stores the flows of one video. Returns the reason if it is skipped, otherwise an empty string."""
-    path = store.path(video, options.distance)
-    if path.is_file():
-        return ""
-    still = path.with_suffix(".still")
-    if still.is_file():
-        return still.read_text()
-    try:
-        with files.replacing(path) as temporary:
-            _write(source, video, temporary, options)
-    except StillError as error:
-        still.write_text(str(error))
-        return str(error)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
 def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -> None:
-    """Writes one record for each start. Raises UserError if the video cannot be used, StillError if nothing moves."""
+    """Writes one record for each start. Raises UserError if the video cannot be used, for ever if nothing moves."""
     starts = source.num_frames(video) - options.distance
     if starts < 1:
         raise UserError(f"{source.num_frames(video)} frames, but a clip needs {options.distance + 1}")
@@ -169,7 +96,7 @@ def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -
         furthest = max(furthest, float(stored[start]["longest"][1]) * min(height, width))
     stored.flush()
     if furthest < options.least_motion * min(height, width):
-        raise StillError(f"no motion: at most {furthest:.2f} pixels at {width}x{height}")
+        raise sidecars.UnusableError(f"no motion: at most {furthest:.2f} pixels at {width}x{height}")
 
 
 def _estimated(source: RecordSource, video: int, options: FlowOptions) -> Iterator[np.ndarray]:

@@ -6,8 +6,8 @@
 --check compares the prepared data set with the published one, split by split.
 
 Writes ArrayRecord files with the splits train, eval and test. The same command continues an interrupted run.
---flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, even for a
-data set that is already prepared.
+--flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, and --masks
+what may be poked, even for a data set that is already prepared.
 """
 
 import json
@@ -22,11 +22,11 @@ from i2v_jax.config_files import import_plugins
 from i2v_jax.configs.common import PRESETS
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.expected import compare
-from i2v_jax.data.flows import FlowOptions, store_flows, write_statistics
 from i2v_jax.data.registry import DATA_SETS, data_set
 from i2v_jax.data.staging import StoreOptions
 from i2v_jax.data.video_builder import SplitOptions, VideoBuilder, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
+from i2v_jax.launch import _motion
 from i2v_jax.launch._app import run
 
 _NAMES = ", ".join(sorted(name for name, known in DATA_SETS.items() if isinstance(known, PreparedDataSet)))
@@ -60,21 +60,6 @@ TEST_FRACTION = flags.DEFINE_float(
     "test_fraction", 0.1, "Fraction of the training videos to hold out if the data set has no test split.", 0.0, 0.5
 )
 SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Random seed that decides which videos are held out.", 0)
-FLOW = flags.DEFINE_string(
-    "flow",
-    "",
-    "Store optical flow for the poke model: 'dis' estimates it, a folder holds it as VIDEO/FIRST_SECOND.npy or .flo.",
-)
-FLOW_DISTANCE = flags.DEFINE_multi_integer(
-    "flow_distance", [10], "Frames between the first and the last frame of a clip.", 1
-)
-FLOW_SIZE = flags.DEFINE_integer("flow_size", 128, "Shorter side of stored flows in pixels, at most.", 8)
-FLOW_INPUT_SIZE = flags.DEFINE_integer(
-    "flow_input_size", 0, "Shorter side of the frames that flow is estimated from, at most; 0: --flow_size.", 0
-)
-FLOW_MOTION = flags.DEFINE_float(
-    "flow_motion", 0.008, "Skip videos in which nothing moves further than this fraction of the shorter side.", 0.0
-)
 THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Number of videos to read in parallel.", 1)
 
 
@@ -89,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     import_plugins(PLUGINS.value)
     builder, data_dir = _builder(DATASET.value), Path(DATA_DIR.value).expanduser()
     folder = prepared_folder(builder, data_dir)
-    if is_prepared(folder) and (CHECK.value or FLOW.value) and RAW_DIR.value is None:
+    if is_prepared(folder) and (CHECK.value or _motion.requested()) and RAW_DIR.value is None:
         pass  # what is prepared is enough
     elif RAW_DIR.value is None:
         raise UserError("--raw_dir is missing: give it the folder of the raw files", "raw_dir")
@@ -107,8 +92,7 @@ def main(argv: Sequence[str]) -> None:
             preset=PRESET.value,
         )
         print(summary)
-    if FLOW.value:
-        _store_flows(folder)
+    _motion.store(folder, THREADS.value)
     if CHECK.value:
         _check(folder)
 
@@ -134,24 +118,6 @@ def _check(folder: Path) -> None:
     print(f"{folder}, compared with the published data set:", *rows, sep="\n")
     if any(row.difference for row in rows):
         sys.exit(1)
-
-
-def _store_flows(folder: Path) -> None:
-    """Stores the flow of every split over every distance. Raises UserError if no video has a flow."""
-    given = None if FLOW.value == "dis" else Path(FLOW.value).expanduser()
-    splits = json.loads((folder / "metadata.json").read_text())["videos"]
-    for distance in FLOW_DISTANCE.value:
-        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value)
-        summaries = [store_flows(folder, split, options, THREADS.value) for split in splits]
-        print(*summaries, sep="\n")
-        write_statistics(folder, distance)
-        if not any(summary.stored for summary in summaries):
-            example = summaries[0].skipped[0]
-            raise UserError(
-                f"no video has a flow over {distance} frames, for example {example.path}: {example.reason}",
-                "flow_distance",
-                distance,
-            )
 
 
 if __name__ == "__main__":

@@ -41,6 +41,12 @@ def resize(image: np.ndarray, height: int, width: int, kind: str = "area") -> np
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averages else cv2.INTER_LINEAR)
 
 
+def within(height: int, width: int, size: int) -> tuple[int, int]:
+    """Returns (height, width) after scaling down, if needed, until the shorter side has `size` pixels."""
+    scale = min(1.0, size / min(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def least_size(size: int, kind: str) -> int:
     """Returns the size to which frames may be reduced while they are decoded, before `resize`; 0: as stored."""
     return size if kind == "area" else 0

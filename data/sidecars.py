@@ -1,0 +1,107 @@
+"""Files beside a prepared data set, one for each video: optical flow and masks.
+
+A file has its final name only when it is complete, so an interrupted run continues with the next video. The folder says
+which options its files were made with, and holds no others.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from i2v_jax import files
+from i2v_jax.data import raw, staging
+from i2v_jax.errors import UserError
+from i2v_jax.input.sources import RecordSource
+
+_LATER_OPTIONS = {"flow_input_size": 0}  # that folders of earlier versions do not name
+Write = Callable[[int, Path], None]  # (video, path of the file)
+
+
+class UnusableError(UserError):
+    """A video will never have a file. This is stored, because it will not change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The result of storing the files of a split."""
+
+    what: str  # is in them
+    folder: Path
+    stored: int
+    skipped: list[raw.Skipped]
+
+    def __str__(self) -> str:
+        lines = [f"{self.folder}: {self.what} of {self.stored} videos, {len(self.skipped)} skipped"]
+        lines += [f"  skipped {item.path}: {item.reason}" for item in self.skipped[:10]]
+        if len(self.skipped) > 10:
+            lines.append(f"  and {len(self.skipped) - 10} more, each in {self.folder / 'skipped.json'}")
+        return "\n".join(lines)
+
+
+def store(
+    source: RecordSource, folder: Path, write: Write, options: Mapping[str, object], *, threads: int, what: str
+) -> Summary:
+    """Stores a file for every video that an earlier run did not store.
+
+    Args:
+        source: the split.
+        folder: of the files; `NNNNNN.npy` is of video N.
+        write: writes the file of a video. It raises UserError if the video cannot be used.
+        options: that the files depend on, under their names on the command line.
+        threads: how many videos to read at the same time.
+        what: is in the files, for the progress bar and the summary.
+
+    Raises:
+        UserError: there are files with other options, or the disk is full.
+    """
+    with staging.writing_to(source.folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.tmp"):  # by a run that was killed
+            left.unlink()
+        _claim(folder, what, options)
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            outcomes = pool.map(lambda video: _attempt(video, folder / f"{video:06d}.npy", write), range(len(source)))
+            try:
+                reasons = list(tqdm(outcomes, total=len(source), unit="video", desc=f"{what}, {source.split}"))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        skipped = [raw.Skipped(source.name(video), reason) for video, reason in enumerate(reasons) if reason]
+        files.write_text(folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
+    return Summary(what, folder, len(source) - len(skipped), skipped)
+
+
+def _claim(folder: Path, what: str, wanted: Mapping[str, object]) -> None:
+    """Writes the options of the files to their folder. Raises UserError if it has files with other options."""
+    path = folder / "options.json"
+    there = _LATER_OPTIONS | json.loads(path.read_text()) if path.is_file() else wanted
+    for name, value in wanted.items():
+        if there[name] != value:
+            raise UserError(
+                f"{folder} has {what} with {name}={there[name]}, not {value}: delete it to store {what} again",
+                name,
+                value,
+            )
+    files.write_text(path, json.dumps(wanted))
+
+
+def _attempt(video: int, path: Path, write: Write) -> str:
+    """Stores the file of a video. Returns the reason if it is skipped, otherwise an empty string."""
+    if path.is_file():
+        return ""
+    unusable = path.with_suffix(".still")
+    if unusable.is_file():
+        return unusable.read_text()
+    try:
+        with files.replacing(path) as temporary:
+            write(video, temporary)
+    except UnusableError as error:
+        unusable.write_text(str(error))
+        return str(error)
+    except UserError as error:
+        return str(error)
+    return ""

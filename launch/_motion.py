@@ -1,0 +1,63 @@
+"""What `prepare` stores for the poke model beside a data set: optical flow and masks."""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from i2v_jax.data.flows import FlowOptions, store_flows, write_statistics
+from i2v_jax.data.masks import store_masks
+from i2v_jax.errors import UserError
+
+FLOW = flags.DEFINE_string(
+    "flow",
+    "",
+    "Store optical flow for the poke model: 'dis' estimates it, a folder holds it as VIDEO/FIRST_SECOND.npy or .flo.",
+)
+FLOW_DISTANCE = flags.DEFINE_multi_integer(
+    "flow_distance", [10], "Frames between the first and the last frame of a clip.", 1
+)
+FLOW_SIZE = flags.DEFINE_integer("flow_size", 128, "Shorter side of stored flows in pixels, at most.", 8)
+FLOW_INPUT_SIZE = flags.DEFINE_integer(
+    "flow_input_size", 0, "Shorter side of the frames that flow is estimated from, at most; 0: --flow_size.", 0
+)
+FLOW_MOTION = flags.DEFINE_float(
+    "flow_motion", 0.008, "Skip videos in which nothing moves further than this fraction of the shorter side.", 0.0
+)
+MASKS = flags.DEFINE_enum("masks", "", ["", "grabcut"], "Store masks of an upright object in the middle of each frame.")
+MASK_SIZE = flags.DEFINE_integer("mask_size", 128, "Shorter side of stored masks in pixels, at most.", 8)
+
+
+def requested() -> bool:
+    """Returns whether anything is to be stored."""
+    return bool(FLOW.value or MASKS.value)
+
+
+def store(folder: Path, threads: int) -> None:
+    """Stores what the flags request for a prepared data set.
+
+    Raises:
+        UserError: no video has a flow, there are files with other options, or the disk is full.
+    """
+    splits = list(json.loads((folder / "metadata.json").read_text())["videos"])
+    if FLOW.value:
+        _store_flows(folder, splits, threads)
+    if MASKS.value:
+        print(*(store_masks(folder, split, MASK_SIZE.value, threads) for split in splits), sep="\n")
+
+
+def _store_flows(folder: Path, splits: list[str], threads: int) -> None:
+    """Stores the flow of every split over every distance. Raises UserError if no video has a flow."""
+    given = None if FLOW.value == "dis" else Path(FLOW.value).expanduser()
+    for distance in FLOW_DISTANCE.value:
+        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value)
+        summaries = [store_flows(folder, split, options, threads) for split in splits]
+        print(*summaries, sep="\n")
+        write_statistics(folder, distance)
+        if not any(summary.stored for summary in summaries):
+            example = summaries[0].skipped[0]
+            raise UserError(
+                f"no video has a flow over {distance} frames, for example {example.path}: {example.reason}",
+                "flow_distance",
+                distance,
+            )
