@@ -168,9 +168,9 @@ def main(argv: list[str]) -> None:
                 Folder,
                 root / kind,
                 root / f"prepared_{kind}",
-                options=StoreOptions(store, jpeg_quality=95, max_size=0, min_frames=FRAMES),
+                options=StoreOptions(store, min_frames=FRAMES),
                 split_options=SplitOptions(eval_fraction=0.0, test_fraction=0.0, seed=0),
-                threads=2,
+                workers=2,
             )
             print(compare_processor_time(kind, root), flush=True)
             for workers in (1, 2):

@@ -1,7 +1,6 @@
-"""Converts one raw video to one staged file: encoded frames, or the encoded video and the positions of its frames.
+"""Converts one raw video to records: encoded frames, or groups of pictures of the encoded video.
 
-A staged file has its final name only when it is complete, so a run that is killed loses at most the videos that it was
-converting. The name is a digest of the raw files and the options, so a changed video or option is staged again.
+`i2v_jax.input.records` says what a record is; `data/shards.py` writes them.
 """
 
 import contextlib
@@ -9,22 +8,24 @@ import dataclasses
 import errno
 import hashlib
 import itertools
-import json
-import zipfile
-from collections.abc import Callable, Iterator
+import struct
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import cv2
 import numpy as np
 
-from i2v_jax import files
 from i2v_jax.data.raw import WHOLE, RawVideo
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms
-from i2v_jax.media import images, paths, videos
+from i2v_jax.input.records import write_example
+from i2v_jax.media import frames, packets, videos
+from i2v_jax.media.reading import Frame, Reading, is_paged
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+FRAME_FORMATS = ("auto", *frames.FORMATS)
+_MEMORY = 2**26  # bytes of one video's records before they go to a temporary file
 
 
 @contextlib.contextmanager
@@ -44,124 +45,178 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class StoreOptions:
-    """How videos are stored."""
+    """How videos are stored.
 
-    store: str  # "frames": as JPEG; "video": the original file
-    jpeg_quality: int
-    max_size: int  # maximum of the shorter side of stored frames in pixels; 0: no maximum
-    min_frames: int  # shorter videos are skipped
+    JPEG and PNG files whose frames are stored at their size keep their bytes. `frame_format` says how all other frames
+    are encoded: "jpeg" (without chroma subsampling), "png" or "webp" (both lossless), or "auto", which is PNG for what
+    arrives lossless and JPEG for the rest.
+    """
+
+    store: str = "frames"  # or "video": the packets of the original file
+    frame_format: str = "auto"
+    jpeg_quality: int = 95
+    max_size: int = 0  # maximum of the shorter side of stored frames in pixels; 0: no maximum
+    min_frames: int = 17  # shorter videos are skipped
     every: int = 1  # stores every n-th frame
 
 
 @dataclasses.dataclass(frozen=True)
-class StagedVideo:
-    """A video that is ready to be written as a record."""
+class StoredVideo:
+    """What the index of a split holds about a video whose records are written."""
 
-    raw: RawVideo
-    path: Path
+    name: str
+    object: str
     num_frames: int
-    labels: frozenset[str]  # that it has
-
-    def example(self) -> dict[str, Any]:
-        """Returns the features of `video_builder`."""
-        with zipfile.ZipFile(self.path) as archive:
-            example = json.loads(archive.read("meta.json"))
-            example["labels"] = {key: np.asarray(value, np.float32) for key, value in example["labels"].items()}
-            if example["stored_as"] == "video":
-                example["video"] = archive.read("video")
-            else:
-                example["frames"] = [archive.read(f"{i:08d}.jpg") for i in range(self.num_frames)]
-        return example
+    records: int
+    size: tuple[int, int]  # height and width
+    labels: Mapping[str, list[float]]  # flat values
+    encodings: list[str]  # that occur, in alphabetical order
+    scaled: bool
+    sha256: str  # of all records
+    key: str  # what it was made from: see `key`
+    notes: list[str]  # words that complete "3 videos ..."
+    stream: Any = None  # of encoded videos
 
 
-def stage(
-    raw: RawVideo, options: StoreOptions, read_labels: Callable[[RawVideo], dict[str, Any]], folder: Path
-) -> StagedVideo:
-    """Stages a video, unless an earlier run did.
+def key(raw: RawVideo, options: StoreOptions) -> str:
+    """Returns a digest of what the records of a video depend on."""
+    identity = repr((raw.identity(), raw.object, options))
+    return hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:24]
+
+
+class Spool:
+    """The records of one video until all of them are known to be good, in memory or in a temporary file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file: Any = tempfile.SpooledTemporaryFile(_MEMORY, dir=str(folder))  # noqa: SIM115, see __exit__
+        self._digest = hashlib.sha256()
+        self.count = 0
+
+    def write(self, record: bytes) -> None:
+        """Adds a record."""
+        self._file.write(struct.pack("<Q", len(record)))
+        self._file.write(record)
+        self._digest.update(record)
+        self.count += 1
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all records."""
+        return self._digest.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yields the records."""
+        self._file.seek(0)
+        for _ in range(self.count):
+            (length,) = struct.unpack("<Q", self._file.read(8))
+            yield self._file.read(length)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+
+def convert(
+    raw: RawVideo, options: StoreOptions, read_labels: Callable[[RawVideo], dict[str, Any]], spool: Spool, folder: Path
+) -> StoredVideo:
+    """Writes the records of a video to `spool`; `folder` is for temporary files.
 
     Raises:
-        UserError: the video cannot be used; the message is the reason, without the name of the video.
+        UserError: the video cannot be used; the message is the reason.
         OSError: the disk is full.
     """
-    path = folder / f"{_digest(raw, options)}.zip"
-    if not path.exists():
-        with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            write = _write_encoded if options.store == "video" else _write_frames
-            with raw.opened(folder) as opened:
-                meta = write(archive, opened, options)
-                if meta["num_frames"] < options.min_frames:
-                    raise UserError(f"{meta['num_frames']} frames, fewer than {options.min_frames}")
-                meta |= {"name": raw.name, "stored_as": options.store, "labels": read_labels(opened)}
-            archive.writestr("meta.json", json.dumps(meta))
-    with zipfile.ZipFile(path) as archive:
-        meta = json.loads(archive.read("meta.json"))
-        return StagedVideo(raw, path, meta["num_frames"], frozenset(meta["labels"]))
+    with raw.opened(folder) as opened:
+        write = _write_packets if options.store == "video" else _write_frames
+        found = write(opened, options, spool)
+        if found["num_frames"] < options.min_frames:
+            raise UserError(f"{found['num_frames']} frames, fewer than {options.min_frames}")
+        labels = {name: np.asarray(value, np.float32) for name, value in read_labels(opened).items()}
+    flat = {name: (v[:: options.every] if v.ndim else v).ravel().tolist() for name, v in labels.items()}
+    return StoredVideo(
+        name=raw.name,
+        object=raw.object or raw.name,
+        records=spool.count,
+        labels=flat,
+        sha256=spool.sha256,
+        key=key(raw, options),
+        **found,
+    )
 
 
-def _digest(raw: RawVideo, options: StoreOptions) -> str:
-    return hashlib.sha256((raw.identity() + repr(options)).encode()).hexdigest()[:24]
-
-
-def _write_encoded(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions) -> dict[str, Any]:
-    path = raw.path
-    if raw.part != WHOLE:
-        raise UserError(
-            "--store=video stores whole files, but this is a part of a video: use --store=frames", "store", "video"
-        )
-    if path.suffix.lower() not in paths.SEEKABLE_SUFFIXES:
-        suffixes = ", ".join(paths.SEEKABLE_SUFFIXES)
-        raise UserError(f"--store=video stores only {suffixes} files: use --store=frames", "store", "video")
-    table = videos.scan_frames(path)
-    archive.write(path, "video")
-    first = next(videos.iterate_frames(path), None)
-    size = [0, 0] if first is None else list(first.shape[:2])
+def _write_frames(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[str, Any]:
+    size: tuple[int, int] | None = None
+    encodings: set[str] = set()
+    scaled, count = False, 0
+    reading = Reading(raw.path)
+    part = range(2**62)
+    if raw.part != WHOLE:  # the number of frames is known only after all of them were read
+        part = raw.frames(sum(1 for _ in reading))
+    lossless = not _is_lossy_video(raw.path)
+    for shown in itertools.islice(reading, part.start, part.stop, options.every):
+        frame = _encoded(shown, options, lossless)
+        if size is not None and frame.size != size:
+            height, width = frame.size
+            raise UserError(f"frame {count} has {width}x{height} pixels, the frames before it {size[1]}x{size[0]}")
+        size, scaled = frame.size, scaled or frame.scaled
+        encodings.add(frame.encoding)
+        spool.write(write_example(raw.name, number=count, frame=frame.encoded))
+        count += 1
     return {
-        "num_frames": len(table.times),
-        "size": size,
-        "times": table.times.tolist(),
-        "keyframes": table.keyframes.tolist(),
+        "num_frames": count,
+        "size": size or (0, 0),
+        "encodings": sorted(encodings),
+        "scaled": scaled,
+        "notes": sorted(reading.notes),
     }
 
 
-def _write_frames(archive: zipfile.ZipFile, raw: RawVideo, options: StoreOptions) -> dict[str, Any]:
-    size: tuple[int, int] | None = None
-    count = 0
-    for encoded, shape in _encoded_frames(raw, options):
-        if size is not None and shape != size:
-            raise UserError(f"frame {count} has {shape[1]}x{shape[0]} pixels, the frames before it {size[1]}x{size[0]}")
-        size = shape
-        archive.writestr(f"{count:08d}.jpg", encoded)
-        count += 1
-    return {"num_frames": count, "size": list(size or (0, 0))}
+def _is_lossy_video(path: Path) -> bool:
+    return not path.is_dir() and not is_paged(path) and not videos.is_lossless(path)
 
 
-def _encoded_frames(raw: RawVideo, options: StoreOptions) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Yields each frame as JPEG bytes with its (height, width)."""
-    if raw.path.is_dir():
-        files = paths.frame_files(raw.path)
-        part = raw.frames(len(files))
-        for file in files[part.start : part.stop : options.every]:
-            frame = images.read_rgb(file)
-            fits = options.max_size == 0 or min(frame.shape[:2]) <= options.max_size
-            if fits and images.is_plain_jpeg(file):
-                yield file.read_bytes(), frame.shape[:2]
-            else:
-                yield _encode(frame, options)
-    else:
-        start, stop = 0, None
-        if raw.part != WHOLE:  # the number of frames is known only after decoding
-            part = raw.frames(len(videos.scan_frames(raw.path).times))
-            start, stop = part.start, part.stop
-        for frame in itertools.islice(videos.iterate_frames(raw.path), start, stop, options.every):
-            yield _encode(frame, options)
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    encoded: bytes
+    encoding: str
+    size: tuple[int, int]  # height and width
+    scaled: bool = False
 
 
-def _encode(frame: np.ndarray, options: StoreOptions) -> tuple[bytes, tuple[int, int]]:
+def _encoded(shown: Frame, options: StoreOptions, lossless: bool) -> _Frame:
+    """Returns the bytes to store of a frame: those of its file if they can be kept."""
+    fits = options.max_size == 0 or min(shown.pixels.shape[:2]) <= options.max_size
+    if fits and shown.file and (kept := frames.keep(shown.file, shown.pixels)):
+        return _Frame(*kept, shown.pixels.shape[:2])
+    return _encode(shown.pixels, options, lossless and not (shown.file and frames.is_jpeg(shown.file)))
+
+
+def _encode(frame: np.ndarray, options: StoreOptions, lossless: bool) -> _Frame:
     shorter = min(frame.shape[:2])
-    if 0 < options.max_size < shorter:
+    if scaled := 0 < options.max_size < shorter:
         height, width = (max(1, round(side * options.max_size / shorter)) for side in frame.shape[:2])
         frame = transforms.resize(frame, height, width)
-    done, encoded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality])
-    if not done:
-        raise UserError(f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels cannot be stored as JPEG")
-    return encoded.tobytes(), frame.shape[:2]
+    arrived = "png" if lossless else "jpeg"
+    chosen = arrived if options.frame_format == "auto" else options.frame_format
+    return _Frame(*frames.encode(frame, chosen, options.jpeg_quality), frame.shape[:2], scaled)
+
+
+def _write_packets(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[str, Any]:
+    if raw.path.is_dir() or is_paged(raw.path):
+        raise UserError("--store=video stores video files, but these are images: use --store=frames", "store", "video")
+    table = packets.scan(raw.path)
+    part = raw.frames(len(table.frames))[:: options.every]
+    if not part:
+        return {"num_frames": 0, "size": (0, 0), "encodings": [], "scaled": False, "notes": []}
+    chosen, groups = table.part(part)
+    for number, group in enumerate(itertools.islice(packets.read_groups(raw.path), groups.start, groups.stop)):
+        spool.write(write_example(raw.name, number=number, packets=group))
+    return {
+        "num_frames": len(part),
+        "size": next(videos.iterate_frames(raw.path)).shape[:2],
+        "notes": list(table.presentation.notes),
+        "encodings": ["packets as they arrived"],
+        "scaled": False,
+        "stream": chosen.to_json(),
+    }

@@ -23,7 +23,7 @@ from i2v_jax.configs.common import PRESETS
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.expected import compare
 from i2v_jax.data.registry import DATA_SETS, data_set
-from i2v_jax.data.staging import StoreOptions
+from i2v_jax.data.staging import FRAME_FORMATS, StoreOptions
 from i2v_jax.data.video_builder import SplitOptions, VideoBuilder, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _motion
@@ -39,7 +39,14 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder for prepared data sets: --config.data.dir in training.", required=True
 )
 STORE = flags.DEFINE_enum(
-    "store", "frames", ["frames", "video"], "Store JPEG frames, or the original mp4, mov, webm and mkv files."
+    "store", "frames", ["frames", "video"], "Store single frames, or the encoded video of the files."
+)
+FRAME_FORMAT = flags.DEFINE_enum(
+    "frame_format",
+    "auto",
+    FRAME_FORMATS,
+    "Format of frames that are encoded. JPEG and PNG files that are not scaled are stored as they are; auto encodes "
+    "what arrives lossless as PNG and the rest as JPEG. webp is lossless.",
 )
 JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of frames that are encoded.", 1, 100)
 MAX_SIZE = flags.DEFINE_integer(
@@ -60,7 +67,7 @@ TEST_FRACTION = flags.DEFINE_float(
     "test_fraction", 0.1, "Fraction of the training videos to hold out if the data set has no test split.", 0.0, 0.5
 )
 SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Random seed that decides which videos are held out.", 0)
-THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Number of videos to read in parallel.", 1)
+WORKERS = flags.DEFINE_integer("workers", os.cpu_count() or 1, "Number of processes that convert videos.", 1)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -86,13 +93,15 @@ def main(argv: Sequence[str]) -> None:
             builder,
             Path(RAW_DIR.value).expanduser(),
             data_dir,
-            options=StoreOptions(STORE.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value, EVERY.value),
+            options=StoreOptions(
+                STORE.value, FRAME_FORMAT.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value, EVERY.value
+            ),
             split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
-            threads=THREADS.value,
+            workers=WORKERS.value,
             preset=PRESET.value,
         )
         print(summary)
-    _motion.store(folder, THREADS.value)
+    _motion.store(folder, WORKERS.value)
     if CHECK.value:
         _check(folder)
 

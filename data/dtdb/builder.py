@@ -16,7 +16,7 @@ _DIRECTIONS = "directions.csv"
 _MEASURED_FRAMES, _MEASURED_SIZE = 17, 128
 
 
-class Texture(VideoBuilder, skip_registration=True):  # type: ignore[call-arg]
+class Texture(VideoBuilder):
     """Videos or folders of frames in a folder of the texture's name, optionally with train/ and eval/ in it."""
 
     FOLDER: ClassVar[str]

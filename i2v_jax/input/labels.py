@@ -1,7 +1,7 @@
 """The labels of clips: arrays that travel with every batch beside the video, such as what a control is made of."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,28 +21,31 @@ class Label:
             then clips that may be flipped do not have the label.
         stored: shape of the float32 values that `launch.prepare` stores for one video, None for an axis over frames:
             () is one number for the whole video, (None, 3) is three for each frame.
-        read: the label of a clip from the stored record, the fields of a `tf.train.Example`, and the clip's frames.
-            None if the label is not stored.
+        read: the label of a clip from what is stored for its video, a float32 array of the shape `stored`, and the
+            clip's frames. None if the label is not stored.
     """
 
     dtype: type
     shape: tuple[int, ...] = ()
     mirror: Callable[[Any], Any] | None = None
     stored: tuple[int | None, ...] = ()
-    read: Callable[[Mapping[str, Any], Sequence[int]], Any] | None = None
+    read: Callable[[np.ndarray, Sequence[int]], Any] | None = None
+
+    def of_video(self, values: np.ndarray) -> np.ndarray:
+        """Returns the flat values of a video in the shape `stored`."""
+        return values.reshape([-1 if length is None else length for length in self.stored])
 
 
 def _mirror_direction(direction: Any) -> np.int32:
     return np.int32(directions.mirrored_bin(int(direction)))
 
 
-def _read_direction(record: Mapping[str, Any], frame_indices: Sequence[int]) -> np.int32:
-    return np.int32(directions.direction_bin(record["direction"].float_list.value[0]))
+def _read_direction(stored: np.ndarray, frame_indices: Sequence[int]) -> np.int32:
+    return np.int32(directions.direction_bin(float(stored)))
 
 
-def _read_endpoint(record: Mapping[str, Any], frame_indices: Sequence[int]) -> np.ndarray:
-    positions = np.asarray(record["endpoint"].float_list.value, np.float32).reshape(-1, 3)
-    return positions[frame_indices[-1]]
+def _read_endpoint(stored: np.ndarray, frame_indices: Sequence[int]) -> np.ndarray:
+    return stored[frame_indices[-1]]
 
 
 _LABELS: dict[str, Label] = {

@@ -1,6 +1,6 @@
 """Random access to the videos of a data set, decoding only the requested frames."""
 
-import itertools
+import functools
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import tensorflow_datasets as tfds
-from tensorflow_datasets.proto import tf_example_pb2
 
 from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
+from i2v_jax.input import transforms
 from i2v_jax.input.labels import Label, get_label
-from i2v_jax.media import images, paths, videos
+from i2v_jax.input.records import Index, Records, Storage, index_name, shard_name
+from i2v_jax.media import paths
+from i2v_jax.media.frames import decode
+from i2v_jax.media.packets import Table
 
 SPLITS = ("train", "eval", "test")
 
@@ -80,7 +82,7 @@ def find_prepared(data_dir: str, name: str) -> Path:
 
 
 class RecordSource:
-    """Videos that `launch.prepare` wrote as TFDS ArrayRecord: one record of encoded frames per video."""
+    """Videos that `launch.prepare` stored: records of single frames, or of groups of pictures of encoded videos."""
 
     def __init__(self, folder: Path, split: str, labels: Mapping[str, Label] | None = None) -> None:
         """Opens a split.
@@ -91,20 +93,26 @@ class RecordSource:
             labels: those of the data set; by default the registered ones.
 
         Raises:
-            UserError: the folder has no such split, or a label is not registered.
+            UserError: the folder has no such split, an earlier version wrote it, or a label is not registered.
         """
         self.folder, self.split = folder, split
         metadata = json.loads((folder / "metadata.json").read_text())
+        if "stored" not in metadata:
+            raise UserError(
+                f"{folder} was prepared by an earlier version: run {command('prepare')} again", "data.dir", str(folder)
+            )
         if split not in metadata["videos"]:
             raise UserError(
                 f"{folder} has no split {split!r}, only {', '.join(sorted(metadata['videos']))}: prepare more videos",
                 "split",
                 split,
             )
-        self._names: list[str] = metadata["videos"][split]["names"]
-        self._lengths: list[int] = metadata["videos"][split]["num_frames"]
-        self._objects: list[str] | None = metadata["videos"][split].get("objects")  # not in older data sets
-        self._stored_as: str = metadata["stored_as"]
+        listing = metadata["videos"][split]
+        self._names: list[str] = listing["names"]
+        self._lengths: list[int] = listing["num_frames"]
+        self._objects: list[str] = listing["objects"]
+        self.content_sha256: str = listing["sha256"]
+        self.storage = Storage.of(metadata)
         self.label_names = tuple(metadata["labels"])
         self._labels = labels or {name: get_label(name) for name in self.label_names}
         self._local = threading.local()
@@ -123,59 +131,59 @@ class RecordSource:
         return self._names[video]
 
     def object_name(self, video: int) -> str:
-        if self._objects is None:
-            raise UserError(f"{self.folder} was prepared without names of objects: prepare the data set again")
         return self._objects[video]
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
-        record = self._record(video)
+        size, first, name = self._index.sizes[video], int(self._firsts[video]), self.name(video)
+        shrink = _largest_shrink(size, min_size)
         try:
-            shrink = _largest_shrink(_ints(record, "size"), min_size)
-            if self._stored_as == "video":
-                table = videos.FrameTable(_ints(record, "times"), _ints(record, "keyframes"))
-                return videos.decode_at(record["video"].bytes_list.value[0], table, frame_indices, shrink)
-            encoded = record["frames"].bytes_list.value
-            return np.stack([images.decode_frame(encoded[i], shrink) for i in frame_indices])
+            if self.storage.store == "video":
+                table = self._table(video)
+                groups = table.groups(frame_indices)
+                read = self._records.read([first + group for group in groups], name)
+                packets = (record["packets"].bytes_list.value for record in read)
+                return table.decode(groups.start, packets, frame_indices, shrink)
+            read = self._records.read([first + index for index in frame_indices], name)
+            return _stack([decode(record["frame"].bytes_list.value[0], shrink) for record in read])
         except UserError as error:
-            raise UserError(f"{self.folder}, video '{self.name(video)}': {error}") from error
+            if error.field:  # it names the shard
+                raise
+            raise UserError(f"{self.folder}, video '{name}': {error}", "data.dir", str(self.folder)) from error
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
-        record = self._record(video)
-        return {name: label.read(record, frame_indices) for name, label in self._labels.items() if label.read}
+        return {
+            name: label.read(label.of_video(self._index.labels[name][video]), frame_indices)
+            for name, label in self._labels.items()
+            if label.read
+        }
 
-    def _record(self, video: int) -> Mapping[str, Any]:
-        """Returns the record of a video. Each thread caches the last one, for reading labels and then pixels."""
-        local = self._local
-        if getattr(local, "video", None) != video:
-            if not hasattr(local, "records"):
-                builder = tfds.builder_from_directory(self.folder)
-                local.records = builder.as_data_source(
-                    split=self.split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-                )
-            try:
-                example = tf_example_pb2.Example.FromString(local.records[video])
-                if "size" not in example.features.feature:
-                    raise ValueError("an empty record")
-            except Exception as error:  # of many types, from the ArrayRecord library and the file system
-                raise self._unreadable(video, error) from error
-            local.record, local.video = example.features.feature, video
-        return local.record
+    @functools.cached_property
+    def _index(self) -> Index:
+        return Index.load(self.folder / index_name(self.split))
 
-    def _unreadable(self, video: int, error: Exception) -> UserError:
-        """Returns the error for a video that cannot be read, which names the file that it is in."""
-        split = tfds.builder_from_directory(self.folder).info.splits[self.split]
-        ends = itertools.accumulate(split.shard_lengths)
-        path = next(path for path, end in zip(split.filepaths, ends, strict=True) if video < end)
-        problem = f"is damaged ({str(error).strip().splitlines()[0][:200]})" if Path(path).is_file() else "is missing"
-        return UserError(
-            f"{path} {problem}: video '{self.name(video)}' cannot be read; restore the file or prepare the data again",
-            "data.dir",
-            str(path),
-        )
+    @functools.cached_property
+    def _firsts(self) -> np.ndarray:
+        """The first record of each video."""
+        return np.cumsum(self._index.records) - self._index.records
+
+    @functools.cached_property
+    def _records(self) -> Records:
+        lengths = self._index.shards.tolist()
+        data_set = json.loads((self.folder / "dataset_info.json").read_text())["name"]
+        names = (shard_name(data_set, self.split, number, len(lengths)) for number in range(len(lengths)))
+        return Records([self.folder / name for name in names], lengths)
+
+    def _table(self, video: int) -> Table:
+        """Returns the table of an encoded video. Each thread keeps the last one."""
+        if getattr(self._local, "video", None) != video:
+            self._local.table, self._local.video = Table.from_json(self._index.streams[video]), video
+        return self._local.table
 
 
-def _ints(record: Mapping[str, Any], key: str) -> np.ndarray:
-    return np.asarray(record[key].int64_list.value, np.int64)
+def _stack(frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns [T, h, w, 3] of frames some of which may have been decoded at a smaller size."""
+    height, width = min(frame.shape[:2] for frame in frames)
+    return np.stack([transforms.resize(frame, height, width) for frame in frames])
 
 
 def _largest_shrink(stored_size: np.ndarray, min_size: int) -> int:

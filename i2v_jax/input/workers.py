@@ -57,10 +57,11 @@ def set_up(worker_index: int, worker_count: int) -> None:
     cv2.setNumThreads(0)  # the workers share the cores already
     for number in _NOT_FOR_WORKERS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Waits for the parent process to end, then ends this one."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -255,20 +254,6 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.array(image.convert("RGB"))
-
-
-def decode_frame(encoded: bytes, shrink: int = 1) -> np.ndarray:
-    """Decodes a stored JPEG to uint8 [h, w, 3] at 1/shrink (1, 2, 4, 8) of its size, which skips most of the work."""
-    flags = {
-        1: cv2.IMREAD_COLOR_RGB,
-        2: cv2.IMREAD_REDUCED_COLOR_2,
-        4: cv2.IMREAD_REDUCED_COLOR_4,
-        8: cv2.IMREAD_REDUCED_COLOR_8,
-    }
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags[shrink])
-    if image is None:
-        raise UserError("a stored frame is damaged: prepare the data set again")
-    return image if shrink == 1 else np.ascontiguousarray(image[..., ::-1])
 
 
 def is_plain_jpeg(path: Path) -> bool:

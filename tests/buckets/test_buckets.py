@@ -161,9 +161,9 @@ def test_prepared_data_are_read_from_a_bucket(bucket, tmp_path):
         FOLDER.builder,
         tmp_path / "raw",
         tmp_path / "out",
-        options=StoreOptions("frames", jpeg_quality=95, max_size=0, min_frames=17),
+        options=StoreOptions(),
         split_options=SplitOptions(eval_fraction=0.1, test_fraction=0.1, seed=0),
-        threads=2,
+        workers=1,
     )
     upload(tmp_path / "out", f"{bucket}/prepared")
     local, remote = (open_source("folder", str(place), "train") for place in (tmp_path / "out", f"{bucket}/prepared"))

@@ -15,22 +15,17 @@ def prepared(tmp_path: Path) -> Prepare:
     """Prepares `tmp_path/raw` into `tmp_path/out`."""
 
     def run(
-        builder: type[VideoBuilder],
-        store: str = "frames",
-        max_size: int = 0,
-        min_frames: int = 17,
-        every: int = 1,
-        preset: str = "default",
-        **splits: Any,
+        builder: type[VideoBuilder], store: str = "frames", workers: int = 1, preset: str = "default", **given: Any
     ) -> Summary:
-        fractions = {"eval_fraction": 0.1, "test_fraction": 0.1, "seed": 0} | splits
+        fractions = {"eval_fraction": 0.1, "test_fraction": 0.1, "seed": 0}
+        splits = {name: given.pop(name, default) for name, default in fractions.items()}
         return prepare(
             builder,
             tmp_path / "raw",
             tmp_path / "out",
-            options=StoreOptions(store, jpeg_quality=95, max_size=max_size, min_frames=min_frames, every=every),
-            split_options=SplitOptions(**fractions),
-            threads=2,
+            options=StoreOptions(store, **given),
+            split_options=SplitOptions(**splits),
+            workers=workers,
             preset=preset,
         )
 

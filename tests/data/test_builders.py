@@ -101,13 +101,18 @@ def test_dtdb_other_textures_have_no_direction(tmp_path: Path, prepared: Prepare
     assert open_source("dtdb_fire", str(tmp_path / "out"), "train").label_names == ()
 
 
-def test_poking_plants_is_split_inside_each_video(tmp_path: Path, prepared: Prepare) -> None:
+@pytest.mark.parametrize("store", ["frames", "video"])
+def test_poking_plants_is_split_inside_each_video(tmp_path: Path, prepared: Prepare, store: str) -> None:
     write_video(tmp_path / "raw/fern.mp4", numbered_frames(40))
-    write_frames(tmp_path / "raw/palm", numbered_frames(30))
-    summary = prepared(PokingPlants, min_frames=3)
+    if store == "frames":
+        write_frames(tmp_path / "raw/palm", numbered_frames(30))
+    else:
+        write_video(tmp_path / "raw/palm.webm", numbered_frames(30))
+    summary = prepared(PokingPlants, store=store, min_frames=3)
     assert summary.num_videos == {"train": 2, "eval": 2, "test": 2}
     sources = {split: RecordSource(summary.folder, split) for split in ("train", "test")}
-    assert names(sources["test"]) == ["fern.mp4 (test)", "palm (test)"]
+    palm = "palm" if store == "frames" else "palm.webm"
+    assert names(sources["test"]) == ["fern.mp4 (test)", f"{palm} (test)"]
     assert [sources["test"].object_name(video) for video in range(2)] == ["fern", "palm"]
     for video, total in ((0, 40), (1, 30)):
         read = [frame_numbers(source.read(video, range(source.num_frames(video)))) for source in sources.values()]
@@ -147,13 +152,6 @@ def test_a_list_of_plants_that_lacks_something(tmp_path: Path, prepared: Prepare
     with pytest.raises(UserError) as raised:
         prepared(PokingPlants)
     assert (raised.value.field, raised.value.value) == ("objects.txt", value)
-
-
-def test_parts_of_videos_cannot_be_stored_as_files(tmp_path: Path, prepared: Prepare) -> None:
-    write_video(tmp_path / "raw/fern.mp4", numbered_frames(40))
-    with pytest.raises(UserError) as raised:
-        prepared(PokingPlants, store="video")
-    assert raised.value.field == "raw_dir"  # none of its parts can be used
 
 
 def test_taichi_recordings_stay_together(tmp_path: Path, prepared: Prepare) -> None:

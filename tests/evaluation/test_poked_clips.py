@@ -44,8 +44,8 @@ def data(tmp_path_factory: pytest.TempPathFactory):
     for name, speed in (("test/a", SPEED), ("test/b", SPEED), ("test/still", 0.0), ("train/c", SPEED)):
         write_frames(root / "raw" / name, moving(len(name), speed, 2 * FRAMES - 1))
     splits = SplitOptions(eval_fraction=0.0, test_fraction=0.0, seed=0)
-    stored = StoreOptions("frames", jpeg_quality=100, max_size=0, min_frames=3)
-    prepare(Folder, root / "raw", root / "out", options=stored, split_options=splits, threads=1)
+    stored = StoreOptions(jpeg_quality=100, min_frames=3)
+    prepare(Folder, root / "raw", root / "out", options=stored, split_options=splits, workers=1)
     config = folder_config.get_config(f"model=poke,size={SIZE}")
     config.data.dir, config.data.frames, config.data.frame_stride = str(root / "out"), FRAMES, 2
     return config.data

@@ -21,8 +21,8 @@ def test_a_label_of_ones_own_travels_with_the_batches(tmp_path: Path, workers: i
         folder = tmp_path / "raw" / "train" / str(clip)
         write_frames(folder, numbered_frames(18))
         np.savetxt(folder / "wind.csv", [(10 * clip + frame, -1.0) for frame in range(18)], delimiter=",")
-    options, splits = StoreOptions("frames", jpeg_quality=95, max_size=0, min_frames=17), SplitOptions(0.25, 0.0, 0)
-    prepare(WindyClips, tmp_path / "raw", tmp_path, options=options, split_options=splits, threads=1)
+    options, splits = StoreOptions(), SplitOptions(0.25, 0.0, 0)
+    prepare(WindyClips, tmp_path / "raw", tmp_path, options=options, split_options=splits, workers=1)
     fields = ["plugins=tests.extending.toy_label", "data.name=windy_clips", f"data.dir={tmp_path}", "data.flip=1"]
     data = load("folder:size=32", [*fields, f"data.workers={workers}"]).data
     source = open_split(data, "train")

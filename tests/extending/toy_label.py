@@ -1,6 +1,6 @@
 """A label that is added from outside of the package, and a data set that stores it, as `docs/extending.md` shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.input import labels
 
 
-def read_wind(record: Mapping[str, Any], frame_indices: Sequence[int]) -> np.ndarray:
+def read_wind(stored: np.ndarray, frame_indices: Sequence[int]) -> np.ndarray:
     """The wind (x, y) at the last frame of a clip."""
-    stored = np.asarray(record["wind"].float_list.value, np.float32).reshape(-1, 2)
     return stored[frame_indices[-1]]
 
 

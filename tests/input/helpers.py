@@ -18,18 +18,20 @@ def frame_numbers(frames: np.ndarray) -> list[int]:
     return np.rint(frames.mean((1, 2, 3)) / 6).astype(int).tolist()
 
 
-def write_video(path: Path, frames: np.ndarray, key_every: int = 8) -> Path:
-    """Encodes frames; the container and codec follow from the suffix."""
-    codec = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9"}[
-        path.suffix
-    ]
+def write_video(path: Path, frames: np.ndarray, key_every: int = 8, codec: str = "") -> Path:
+    """Encodes frames; the container and, by default, the codec follow from the suffix."""
+    usual = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9"}
+    codec = codec or usual[path.suffix]
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         options = {"crf": "10"} | (
             {"g": str(key_every)} if codec != "libvpx-vp9" else {"cpu-used": "8", "g": str(key_every)}
         )
         stream = container.add_stream(codec, rate=25, options=options)
-        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = (
+            *frames.shape[1:3],
+            "bgr0" if codec == "ffv1" else "yuv420p",
+        )
         stream.bit_rate = 4_000_000
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
-from i2v_jax.media import videos
+from i2v_jax.media import packets, videos
 from tests.input.helpers import frame_numbers, numbered_frames, write_video
 
 
@@ -14,31 +14,9 @@ def test_every_container_is_decoded_in_order(tmp_path: Path, suffix: str) -> Non
     assert frame_numbers(np.stack(list(videos.iterate_frames(path)))) == list(range(20))
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
-@pytest.mark.parametrize("indices", [range(0, 5), range(11, 28), range(2, 40, 9), [39]])
-def test_seeking_finds_the_exact_frames(tmp_path: Path, suffix: str, indices: range) -> None:
-    path = write_video(tmp_path / f"a{suffix}", numbered_frames(40), key_every=8)
-    table = videos.scan_frames(path)
-    assert len(table.times) == 40
-    assert table.keyframes[0] == 0
-    assert len(table.keyframes) >= 4
-    decoded = videos.decode_at(path.read_bytes(), table, indices)
-    assert frame_numbers(decoded) == list(indices)
-    assert videos.decode_at(path.read_bytes(), table, indices, shrink=2).shape == (len(indices), 24, 32, 3)
-
-
 def test_odd_sizes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "odd.avi", numbered_frames(4, height=47, width=61))
     assert next(videos.iterate_frames(path)).shape == (47, 61, 3)
-
-
-def test_damaged_bytes_are_reported(tmp_path: Path) -> None:
-    short, long = (write_video(tmp_path / f"{n}.mp4", numbered_frames(n)) for n in (10, 20))
-    with pytest.raises(UserError) as raised:
-        videos.decode_at(short.read_bytes(), videos.scan_frames(long), range(8, 12))
-    assert (raised.value.field, raised.value.value) == ("frames", 2)
-    with pytest.raises(UserError):
-        videos.decode_at(b"no video" * 99, videos.scan_frames(long), range(8, 12))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no video" * 99])
@@ -46,9 +24,9 @@ def test_bad_files_are_one_clear_line(tmp_path: Path, content: bytes | None) -> 
     path = tmp_path / "bad.mp4"
     if content is not None:
         path.write_bytes(content)
-    for read in (lambda: list(videos.iterate_frames(path)), lambda: videos.scan_frames(path)):
+    for read in (lambda path: list(videos.iterate_frames(path)), packets.scan):
         with pytest.raises(UserError) as raised:
-            read()
+            read(path)
         assert (raised.value.field, raised.value.value) == ("file", str(path))
         assert "\n" not in str(raised.value)
 

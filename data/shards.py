@@ -1,0 +1,235 @@
+"""Writes the shards of a data set, in parallel. A shard that is complete is not written again.
+
+A shard is planned from the raw files alone. Until the data set is complete, its name is a digest of its raw videos and
+of the options; beside it is a JSON file about its videos, which is written last.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Self
+
+from array_record.python import array_record_module
+from tqdm import tqdm
+
+from i2v_jax import files
+from i2v_jax.data import raw, staging
+from i2v_jax.errors import UserError
+from i2v_jax.input import workers
+
+_LEAST, _MOST = 2**24, 2**28  # bytes of a shard, as far as they can be estimated
+_AT_LEAST_SHARDS = 64  # of a data set whose shards have `_LEAST` bytes or more
+_EXPANSION = 16  # bytes of stored frames per byte of a video file, about
+_WRITER = "group_size:1,uncompressed"  # pictures do not get smaller
+
+ReadLabels = Callable[[raw.RawVideo], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A shard that is to be written; it can be pickled."""
+
+    split: str
+    videos: tuple[raw.RawVideo, ...]
+    path: Path
+    options: staging.StoreOptions
+    read_labels: ReadLabels
+    known: Mapping[str, "Known"] = dataclasses.field(default_factory=dict, repr=False)  # by `staging.key`
+
+    @property
+    def about(self) -> Path:
+        """The file about its videos, which exists if and only if the shard is complete."""
+        return self.path.with_suffix(".json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What is in a shard."""
+
+    videos: list[staging.StoredVideo]
+    skipped: list[raw.Skipped]
+
+    @property
+    def records(self) -> int:
+        """The number of records."""
+        return sum(video.records for video in self.videos)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads the file about a shard."""
+        content = json.loads(path.read_text())
+        return cls(
+            [staging.StoredVideo(**{**video, "size": tuple(video["size"])}) for video in content["videos"]],
+            [raw.Skipped(**item) for item in content["skipped"]],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A video whose records are in a shard already."""
+
+    path: Path
+    first: int  # its first record there
+    stored: staging.StoredVideo
+
+    def copy(self, spool: staging.Spool) -> staging.StoredVideo:
+        """Writes its records to `spool`."""
+        reader = array_record_module.ArrayRecordReader(str(self.path), "readahead_buffer_size:0,max_parallelism:0")
+        for number in range(self.first, self.first + self.stored.records):
+            spool.write(reader.read([number])[0])
+        return self.stored
+
+
+def plan(
+    splits: Mapping[str, Sequence[raw.RawVideo]],
+    found: Sequence[raw.RawVideo],
+    options: staging.StoreOptions,
+    read_labels: ReadLabels,
+    folder: Path,
+) -> list[Shard]:
+    """Divides the videos of each split into shards.
+
+    Videos that are near each other in `found` share a shard, whatever else is in their split.
+
+    Args:
+        splits: the videos of each split.
+        found: all videos.
+        options, read_labels: how to convert them.
+        folder: where the shards are written. Videos that are in a shard there already are copied.
+    """
+    portions, there = _portions(found), _known(folder)
+    keys = {video.name: staging.key(video, options) for video in found}
+    shards = []
+    for split, videos in splits.items():
+        for _, group in itertools.groupby(videos, lambda video: portions[video.name]):
+            chosen = tuple(group)
+            digest = hashlib.sha256(repr((split, [keys[video.name] for video in chosen])).encode()).hexdigest()[:24]
+            known = {keys[video.name]: there[keys[video.name]] for video in chosen if keys[video.name] in there}
+            shards.append(Shard(split, chosen, folder / f"{digest}.array_record", options, read_labels, known))
+    return shards
+
+
+def _known(folder: Path) -> dict[str, Known]:
+    """Returns the videos of all complete shards in a folder, by their keys."""
+    found = {}
+    for about in sorted(folder.glob("*.json")):
+        first, path = 0, about.with_suffix(".array_record")
+        for video in Written.load(about).videos if path.is_file() else ():
+            found[video.key] = Known(path, first, video)
+            first += video.records
+    return found
+
+
+def _portions(found: Sequence[raw.RawVideo]) -> dict[str, int]:
+    """Returns for each video which portion of about equal size it is in."""
+    shared = dict.fromkeys({video.path for video in found}, 0)
+    for video in found:
+        shared[video.path] += 1
+    sizes = [_size(video.path) / shared[video.path] for video in found]
+    target = min(max(sum(sizes) / _AT_LEAST_SHARDS, _LEAST), _MOST)
+    ends = itertools.accumulate(sizes)
+    return {video.name: int((end - size) // target) for video, size, end in zip(found, sizes, ends, strict=True)}
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
+    return _EXPANSION * path.stat().st_size
+
+
+def write_all(shards: Sequence[Shard], count: int) -> None:
+    """Writes all shards that are not complete, with `count` processes; 1 is this process.
+
+    Raises:
+        UserError: a process died.
+        OSError: the disk is full.
+    """
+    missing = [shard for shard in shards if not shard.about.is_file()]
+    total, done = sum(len(s.videos) for s in shards), sum(len(s.videos) for s in shards if s not in missing)
+    with tqdm(total=total, initial=done, unit="video", desc="preparing", disable=not missing) as bar:
+        if count == 1 or len(missing) < 2:
+            for shard in missing:
+                _write(shard, bar.update)
+            return
+        _write_in_parallel(missing, min(count, len(missing)), bar)
+
+
+def _write_in_parallel(shards: Sequence[Shard], count: int, bar: tqdm) -> None:
+    context = multiprocessing.get_context("spawn")
+    progress = context.Value("q", 0)
+    with concurrent.futures.ProcessPoolExecutor(count, context, _set_up, (progress,)) as pool:
+        pending = {pool.submit(_write_here, shard) for shard in shards}
+        try:
+            while pending:
+                done, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                bar.update(progress.value - (bar.n - bar.initial))
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process that prepares videos died: if memory ran out, lower --workers; the same command continues",
+                "workers",
+                count,
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_shared: dict[str, Any] = {}  # in a process of the pool
+
+
+def _set_up(progress: Any) -> None:
+    """Sets up a process; `progress` counts the videos that all of them have finished."""
+    _shared["progress"] = progress
+    threading.Thread(target=workers.end_with_parent, daemon=True).start()
+
+
+def _write_here(shard: Shard) -> None:
+    def count() -> None:
+        progress = _shared["progress"]
+        with progress.get_lock():
+            progress.value += 1
+
+    _write(shard, count)
+
+
+def _write(shard: Shard, finished: Callable[[], object]) -> None:
+    """Writes a shard, then the file about it. Calls `finished` after each video."""
+    stored, skipped = [], []
+    with files.replacing(shard.path) as temporary:
+        writer = array_record_module.ArrayRecordWriter(str(temporary), _WRITER)
+        for video in shard.videos:
+            with staging.Spool(shard.path.parent) as spool:
+                outcome = _convert(video, shard, spool)
+                if isinstance(outcome, raw.Skipped):
+                    skipped.append(outcome)
+                else:
+                    stored.append(outcome)
+                    for record in spool:
+                        writer.write(record)
+            finished()
+        writer.close()
+    content = {"videos": list(map(dataclasses.asdict, stored)), "skipped": list(map(dataclasses.asdict, skipped))}
+    files.write_text(shard.about, json.dumps(content))
+
+
+def _convert(video: raw.RawVideo, shard: Shard, spool: staging.Spool) -> staging.StoredVideo | raw.Skipped:
+    try:
+        if known := shard.known.get(staging.key(video, shard.options)):
+            return known.copy(spool)
+        return staging.convert(video, shard.options, shard.read_labels, spool, shard.path.parent)
+    except UserError as error:
+        return raw.Skipped(video.name, str(error).removeprefix(f"{video.path}: "))
+    except OSError as error:
+        if error.errno in staging.DISK_FULL:
+            raise
+        return raw.Skipped(video.name, f"cannot be read: {error.strerror or error}")
