@@ -133,9 +133,7 @@ def find(builder_class: type[VideoBuilder], raw_dir: Path, preset: str) -> tuple
     return videos, [*skipped, *left_out, *duplicates]
 
 
-def _divide(
-    videos: Sequence[raw.RawVideo], options: SplitOptions, eval_is_test: bool
-) -> dict[str, list[raw.RawVideo]]:
+def _divide(videos: Sequence[raw.RawVideo], options: SplitOptions, eval_is_test: bool) -> dict[str, list[raw.RawVideo]]:
     return raw.divide(videos, options.eval_fraction, options.test_fraction, options.seed, eval_is_test)
 
 

@@ -1,10 +1,8 @@
 """Decoding of video files (PyAV)."""
 
 import contextlib
-import dataclasses
-import io
 import itertools
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
