@@ -12,7 +12,6 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".avi", ".mov", ".webm", ".mkv", ".gif", ".m4v", ".3gp", ".3g2", ".qt", ".mpg", ".mpeg", ".m2v", ".vob"),
     *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".mxf", ".y4m", ".dv"),
 )
-SEEKABLE_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv")
 PAGED_SUFFIXES = (".png", ".apng", ".webp", ".tif", ".tiff", ".avif")  # of images that may hold a whole video
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".bmp", *PAGED_SUFFIXES)
 _LONGEST = 200  # bytes of a name, of the 255 that file systems allow: suffixes are appended
