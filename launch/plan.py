@@ -5,7 +5,7 @@
     python -m launch.plan --config=bair --stage=flow --topology=v5e:4x4 --sweep
 
 Says whether each stage fits, the memory and the arithmetic of each device, what they exchange, and how fast the data
-sheet lets it be. Needs no data, weights or accelerator, but the extra plan-tpu or plan-gpu, and minutes for each
+sheet lets it be. Needs no data, weights or accelerator, but the extra plan-tpu or plan-gpu, and up to a minute for each
 program. Writes plan.md, index.html, and a JSON file for each plan; what is in --out is not compiled again.
 """
 
@@ -28,6 +28,7 @@ TOPOLOGY = flags.DEFINE_list(
 BATCH = flags.DEFINE_list("batch", [], "Clips over all devices; by default the batch_size of the stage, rounded up.")
 MESH = flags.DEFINE_multi_string("mesh", [], "Devices along the axes, as --mesh=data=4,fsdp=2; by default config.mesh.")
 SWEEP = flags.DEFINE_bool("sweep", False, "Try meshes and growing batches, and rank them.")
+CODE = flags.DEFINE_bool("code", False, "Let the compilers generate code, too, to know how long they take: minutes.")
 OUT = flags.DEFINE_string("out", "plans", "Folder for the results.")
 
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
 
     folder = pathlib.Path(OUT.value)
     batches = [Field(0, at_least=1).parse("batch", text) for text in BATCH.value]
-    planner = Planner(CONFIG.value, FIELDS.value, folder / "plans")
+    planner = Planner(CONFIG.value, FIELDS.value, folder / "plans", CODE.value)
     topologies = [open_topology(name) for name in TOPOLOGY.value]
     plans = []
     for stage, topology in itertools.product(STAGE.value or planner.config().stages, topologies):

@@ -37,7 +37,8 @@ def bytes_of(executed: Executed, program: Program) -> int:
     instruction, operands = executed.instruction, executed.operands
     match instruction.opcode:
         case "slice" | "dynamic-slice" | "gather":
-            return 2 * _moved(instruction)
+            read = sum(shape.moved_bytes or shape.bytes for shape in instruction.shapes) if _moved(operands[0]) else 0
+            return read + _moved(instruction)
         case "dynamic-update-slice":
             return 2 * _moved(operands[1])
         case "fusion":

@@ -49,11 +49,12 @@ class Card:
 
 
 # A TPU computes products of float32 arrays in one pass of bfloat16, an H100 in TensorFloat-32: both are JAX's default.
-# Memory of TPUs: what libtpu 0.0.42 allocates of. Of a GPU's memory, CUDA, cuDNN and NCCL take a part: 75 GiB are left.
+# Memory of TPUs: what libtpu 0.0.42 allocates of, less half a GiB for the program itself, of which BAIR's first stage
+# takes 0.2 GiB. Of a GPU's memory, CUDA, cuDNN and NCCL take a part: 75 GiB are left.
 CARDS: dict[str, Card] = {
     "v5e": Card(
         title="TPU v5e", platform="tpu", kind="TPU v5 lite", float32=1.0,
-        memory=15.75 * _GIB, bandwidth=819 * _GB, link=200 * _GB, network=3.125 * _GB,
+        memory=15.25 * _GIB, bandwidth=819 * _GB, link=200 * _GB, network=3.125 * _GB,
         per_host=4, pod=256, axes=2, ring=16,
         sources=(
             "docs.cloud.google.com/tpu/docs/v5e: 197 TFLOP/s, 16 GB, 819 GB/s, ICI 400 GB/s in both directions, "
@@ -62,7 +63,7 @@ CARDS: dict[str, Card] = {
     ),
     "v5p": Card(
         title="TPU v5p", platform="tpu", kind="TPU v5", float32=1.0,
-        memory=95.74 * _GIB, bandwidth=2765 * _GB, link=600 * _GB, network=6.25 * _GB,
+        memory=95.24 * _GIB, bandwidth=2765 * _GB, link=600 * _GB, network=6.25 * _GB,
         per_host=4, pod=8960, axes=3, ring=4,
         sources=(
             "docs.cloud.google.com/tpu/docs/v5p: 459 TFLOP/s, 95 GiB, 2765 GB/s, ICI 1200 GB/s in both directions, "
@@ -71,7 +72,7 @@ CARDS: dict[str, Card] = {
     ),
     "v6e": Card(
         title="TPU v6e", platform="tpu", kind="TPU v6 lite", float32=1.0,
-        memory=31.25 * _GIB, bandwidth=1600 * _GB, link=400 * _GB, network=12.5 * _GB,
+        memory=30.75 * _GIB, bandwidth=1600 * _GB, link=400 * _GB, network=12.5 * _GB,
         per_host=4, pod=256, axes=2, ring=16,
         sources=(
             "docs.cloud.google.com/tpu/docs/v6e: 918 TFLOP/s, 32 GB, 1600 GB/s, ICI 3200 Gbit/s, "

@@ -20,7 +20,6 @@ class Memory:
     arguments: float  # those of the above that the program uses, as the compiler stores them
     temporaries: float
     results: float  # that do not replace an argument
-    code: float
 
     @property
     def held(self) -> float:
@@ -30,7 +29,7 @@ class Memory:
 
     @property
     def total(self) -> float:
-        return self.held + self.temporaries + self.results + self.code
+        return self.held + self.temporaries + self.results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +54,7 @@ class StepPlan:
     state_bytes: float  # of them, those of instructions on arrays of the state alone: they do not grow with the batch
     exchanges: tuple[Exchange, ...]
     largest: tuple[tuple[str, float], ...]  # the operations that move most, with their bytes
-    compile_seconds: float
+    compile_seconds: float | None  # None without code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +118,8 @@ class Plan:
 
     def traffic_ratio(self, step: StepPlan, batch: int) -> float:
         """Returns traffic / arithmetic in time, with a batch to which everything grows but the traffic of the state."""
+        if not step.flops:  # of vectors, which a compiler does not multiply as matrices
+            return math.inf
         growth = batch / self.batch
         moved = step.state_bytes + growth * (step.bytes - step.state_bytes)
         return moved / self.card.bandwidth / (growth * step.flops / self.card.flops(self.dtype))

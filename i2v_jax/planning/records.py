@@ -9,8 +9,9 @@ from typing import Any
 
 from i2v_jax import files
 from i2v_jax.errors import UserError
-from i2v_jax.planning.compiling import Request, compiler
+from i2v_jax.planning.compiling import compiler
 from i2v_jax.planning.plan import Exchange, Memory, Plan, StepPlan
+from i2v_jax.planning.programs import Request
 
 _AXES = ("replica", "data", "fsdp")
 
@@ -18,12 +19,12 @@ _AXES = ("replica", "data", "fsdp")
 def path(folder: pathlib.Path, request: Request) -> pathlib.Path:
     """Returns the file of the plan of a request.
 
-    Its name ends with a hash of the configuration and of the compiler's version, but not of the code: delete the file
-    after a change of the networks.
+    Its name ends with a hash of the configuration, of the compiler's version, and of whether it generates code, but
+    not of the networks: delete the file after a change of them.
     """
     config = request.config
     fields = {**config.to_dict(), "data": {**config.data.to_dict(), "dir": ""}}
-    content = json.dumps([fields, compiler(request.topology)], sort_keys=True)
+    content = json.dumps([fields, compiler(request.topology), request.code], sort_keys=True)
     mesh = "-".join(f"{axis}{size}" for axis, size in config.mesh.items() if axis in _AXES)
     name = f"{request.spec}.{request.stage}.{request.topology.name}.{mesh}.batch{request.batch}"
     return folder / f"{re.sub(r'[^a-zA-Z0-9_.=-]+', '-', name)}.{hashlib.sha256(content.encode()).hexdigest()[:8]}.json"

@@ -9,8 +9,9 @@ from i2v_jax import config_files
 from i2v_jax.errors import UserError
 from i2v_jax.logs import logger
 from i2v_jax.planning import records
-from i2v_jax.planning.compiling import Request, compile_plan
+from i2v_jax.planning.compiling import compile_plan
 from i2v_jax.planning.plan import Plan
+from i2v_jax.planning.programs import Request
 from i2v_jax.planning.topology import Topology
 
 _DOUBLINGS = 6  # of the first batch that a search tries
@@ -19,9 +20,9 @@ _DOUBLINGS = 6  # of the first batch that a search tries
 class Planner:
     """Makes plans of one configuration and keeps them in a folder. What is there is not compiled again."""
 
-    def __init__(self, spec: str, overrides: Sequence[str], folder: pathlib.Path) -> None:
-        """`spec` and `overrides` are those of `config_files.load`."""
-        self._spec, self._overrides, self._folder = spec, overrides, folder
+    def __init__(self, spec: str, overrides: Sequence[str], folder: pathlib.Path, code: bool = False) -> None:
+        """`spec` and `overrides` are those of `config_files.load`; `code` is that of `Request`."""
+        self._spec, self._overrides, self._folder, self._code = spec, overrides, folder, code
 
     def config(self, mesh: str = "", *overrides: str) -> ConfigDict:
         """Returns the configuration with a mesh like "data=4,fsdp=2", by default its own. Raises UserError."""
@@ -32,7 +33,7 @@ class Planner:
         """Returns the plan of a stage with batches of `batch` clips, 0: of `first_batch`. Raises UserError."""
         batch = batch or first_batch(self.config(mesh), stage, topology)
         spec = " ".join([self._spec, *(item for item in self._overrides if not item.startswith("dtype="))])
-        request = Request(spec, self.config(mesh, f"{stage}.batch_size={batch}"), stage, topology)
+        request = Request(spec, self.config(mesh, f"{stage}.batch_size={batch}"), stage, topology, self._code)
         file = records.path(self._folder, request)
         kept = records.read(file) if file.is_file() else None
         if kept and kept.complete:

@@ -26,7 +26,8 @@ def summary(plans: Sequence[Plan]) -> Table:
     """Returns one row for each program of each plan."""
     header = (
         "config", "stage", "devices", "mesh", "batch", "step of", "memory of a device", "fits", "largest batch",
-        "arithmetic", "memory traffic", "communication", "share of peak", "clips/s", "compiled in",
+        "arithmetic", "memory traffic", "traffic / arithmetic, with the largest batch", "communication",
+        "share of peak", "clips/s", "compiled in",
     )  # fmt: skip
     return Table(header, tuple(row for plan in plans for row in _rows(plan)))
 
@@ -35,9 +36,9 @@ def _rows(plan: Plan) -> list[tuple[str, ...]]:
     head = (plan.config, plan.stage, plan.topology, _mesh(plan), str(plan.batch))
     rows = [(*head, *_numbers(plan, step)) for step in plan.steps]
     if plan.refusal:
-        rows.append((*head, "the next", "more than there is", "no", *("-",) * 7))
+        rows.append((*head, "the next", "more than there is", "no", *("-",) * 8))
     elif not plan.complete:
-        rows.append((*head, "others", *("not computed",) * 2, *("-",) * 7))
+        rows.append((*head, "others", *("not computed",) * 2, *("-",) * 8))
     return rows
 
 
@@ -50,10 +51,11 @@ def _numbers(plan: Plan, step: StepPlan) -> tuple[str, ...]:
         str(plan.largest_batch),
         _milliseconds(seconds.arithmetic),
         _milliseconds(seconds.memory),
+        f"{plan.traffic_ratio(step, plan.largest_batch):.1f}" if plan.largest_batch else "-",
         _milliseconds(seconds.communication),
         f"{seconds.share_of_peak:.0%}",
         f"{plan.clips_per_second(step):.0f}",
-        f"{step.compile_seconds:.0f} s",
+        f"{step.compile_seconds:.0f} s" if step.compile_seconds else "-",
     )
 
 
@@ -71,7 +73,6 @@ def _memory(plan: Plan) -> Table:
         row("all of these, as they are stored", "held"),
         row("temporaries", "temporaries"),
         row("results that replace nothing", "results"),
-        row("program", "code"),
         row("together", "total"),
     )
     return Table(("GiB of each device", *_titles(plan)), rows)

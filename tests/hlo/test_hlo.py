@@ -51,6 +51,20 @@ def test_convolutions_that_a_library_computes():
     assert traffic.moved_bytes(program) == 3 * (images + kernel + output) + 2 * output
 
 
+def test_a_slice_is_read_from_main_memory_only():
+    def moved(operand, result):
+        lines = [
+            "ENTRY %main (x: f32[64,128]) -> f32[8,128] {",
+            f"  %x = f32[64,128]{operand} parameter(0)",
+            f"  ROOT %part = f32[8,128]{result} slice(%x), slice={{[0:8], [0:128]}}",
+            "}",
+        ]
+        return traffic.moved_bytes(text.parse("\n".join(lines)))
+
+    main, chip, part = "{1,0:T(8,128)}", "{1,0:T(8,128)S(1)}", 8 * 128 * 4
+    assert [moved(main, main), moved(main, chip), moved(chip, main), moved(chip, chip)] == [2 * part, part, part, 0]
+
+
 def test_tiles_are_padded_and_on_chip_memory_is_free():
     shape = text.Shape("f32", (256, 3), "1,0:T(8,128)")
     assert (shape.bytes, shape.moved_bytes) == (256 * 3 * 4, 256 * 128 * 4)

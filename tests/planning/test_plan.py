@@ -18,7 +18,7 @@ GIB = 2**30
 
 
 def plan(batch=32, temporaries=4 * GIB, refusal=""):
-    memory = Memory(1 * GIB, 2 * GIB, 1 * GIB, 0, 0, GIB, 5 * GIB, temporaries, 0, 0)
+    memory = Memory(1 * GIB, 2 * GIB, 1 * GIB, 0, 0, GIB, 5 * GIB, temporaries, 0)
     exchanges = (Exchange("all-reduce", 16, 3, 1e9, 0.01),)
     step = StepPlan(("pretraining",), memory, 197e11, 819e8, 409.5e8, exchanges, (("conv", 5e9),), 60.0)
     return Plan("bair", "video_vae", "v5e:4x4", {"data": 16, "fsdp": 1}, batch, "bfloat16", "jax", (step,), refusal)
@@ -40,7 +40,7 @@ def test_traffic_of_the_state_does_not_grow_with_the_batch():
 
 
 def test_the_largest_batch_fills_the_memory():
-    # 15.75 GiB of a chip less 4 that do not grow; two clips of a chip take 4 + 1: 2 * 11.75 / 5 = 4.7
+    # 15.25 GiB of a chip less 4 that do not grow; two clips of a chip take 4 + 1: 2 * 11.25 / 5 = 4.5
     assert plan().fits
     assert plan().largest_batch == 4 * 16
     assert not plan(temporaries=11 * GIB).fits
@@ -83,7 +83,7 @@ def test_the_page_says_what_the_plan_says(tmp_path):
     markdown = write_plans(tmp_path, [plan(), plan(refusal="Ran out of memory")])
     assert markdown == (tmp_path / "plan.md").read_text()
     for written in (markdown, (tmp_path / "index.html").read_text()):
-        assert "9.00 of 15.75 GiB" in written
+        assert "9.00 of 15.25 GiB" in written
         assert "3 all-reduce" in written
         assert "Ran out of memory" in written
 

@@ -10,7 +10,8 @@ import pytest
 from i2v_jax import config_files
 from i2v_jax.hlo import text
 from i2v_jax.hlo.collectives import collectives
-from i2v_jax.planning.compiling import Request, compile_steps
+from i2v_jax.planning.compiling import compile_steps
+from i2v_jax.planning.programs import Request
 from i2v_jax.planning.topology import open_topology
 
 pytestmark = pytest.mark.long
@@ -41,8 +42,8 @@ def steps(request):
     mesh = ["mesh.data=2", "mesh.fsdp=2", f"mesh.fsdp_min_size={SHARED}"]
     config = config_files.load(spec, ["dtype=bfloat16", f"{stage}.batch_size={BATCH}", *mesh])
     compiled = list(compile_steps(Request(spec, config, stage, open_topology(name))))
-    assert compiled and all(step.compiled for step in compiled)
-    return [(step, text.parse(step.compiled.as_text())) for step in compiled]
+    assert compiled and all(step.compiled.text for step in compiled)
+    return [(step, text.parse(step.compiled.text)) for step in compiled]
 
 
 def test_no_device_gets_the_whole_batch(steps):
