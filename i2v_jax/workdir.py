@@ -146,7 +146,10 @@ def _matters(name: str, config: Config, old: ml_collections.ConfigDict, steps: M
     """Returns whether a stage with checkpoints depends on a field."""
     if name == "stages":
         return not steps.keys() <= set(config.stages)
-    section = _declaration(name, config).stage or name.partition(".")[0]
+    only = _declaration(name, config).stage
+    if only and only not in (*old.stages, *config.stages):
+        return False
+    section = only or name.partition(".")[0]
     stages = {section} & steps.keys() if section in (*old.stages, *config.stages) else steps.keys()
     trained = any(steps[stage] != {"0"} for stage in stages)  # step 0: imported
     return trained or (bool(stages) and bool(_NETWORK_SECTIONS & set(name.split("."))))

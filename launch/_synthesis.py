@@ -53,9 +53,9 @@ def refuse(*names: str, why: str) -> None:
         raise UserError(f"{', '.join(given)}: {why}", given[0].lstrip("-"))
 
 
-def read_start_frames(paths: Sequence[str], size: int, crop: str) -> np.ndarray:
+def read_start_frames(paths: Sequence[str], size: int, crop: str, resize: str) -> np.ndarray:
     """Returns image files as [B, size, size, 3] in [-1, 1]. Raises UserError for a file that is not an image."""
-    return np.stack([images.read_image(path, size, crop) for path in paths])
+    return np.stack([images.read_image(path, size, crop, resize) for path in paths])
 
 
 Draw = Callable[[media.Pixels, int], media.Pixels]  # (enlarged frames, how many times) -> frames

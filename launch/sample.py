@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     about, crop = describe(config), _synthesis.CROP.value or config.data.crop
     _refuse_flags(about)
     control = (NONE if about.pokes else about.control).request(_synthesis.requested_controls(), about.size)
-    start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop)
+    start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop, config.data.resize)
     poked = _poke.requested(IMAGE.value, start_frames, about, crop) if about.pokes else []
     named = zip(unique_names(IMAGE.value), start_frames, strict=True)
     rows: Sequence[_synthesis.Row] = [_synthesis.Row(name, frame) for name, frame in named]

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
             "image",
         )
     config = read_workdir(_synthesis.WORKDIR.value)
-    about, crop = describe(config), _synthesis.CROP.value or config.data.crop
+    about, crop, resize = describe(config), _synthesis.CROP.value or config.data.crop, config.data.resize
     if not about.latent_dimensions:
         raise UserError(
             f"{_synthesis.WORKDIR.value} has no latent motion to transfer: "
@@ -57,9 +57,11 @@ def main(argv: Sequence[str]) -> None:
             "workdir",
             _synthesis.WORKDIR.value,
         )
-    clip = images.read_clip(CLIP.value, about.frames + 1, about.size, crop, start=START.value, stride=STRIDE.value)
+    clip = images.read_clip(
+        CLIP.value, about.frames + 1, about.size, crop, resize=resize, start=START.value, stride=STRIDE.value
+    )
     names = unique_names(IMAGE.value or [CLIP.value])
-    start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop) if IMAGE.value else clip[:1]
+    start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop, resize) if IMAGE.value else clip[:1]
     own = own_control(about.control, clip)
     new = about.control.request(_synthesis.named_control("--set", SET.value), about.size) if SET.value else own
     output = _synthesis.Output(about.size)

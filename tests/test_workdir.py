@@ -49,6 +49,16 @@ def test_fields_of_a_stage_that_has_not_started_may_change(tmp_path):
     claim_workdir(load("sky:demo", [*changes, "image_ae.batch_size=4"]), tmp_path)
 
 
+def test_what_only_the_flow_depends_on_may_change_without_a_flow(tmp_path):
+    config = load("taichi")
+    claim_workdir(config, tmp_path)
+    checkpoint(tmp_path, "poke", 100)
+    claim_workdir(load("taichi", ["select=best"]), tmp_path)
+    checkpoint(tmp_path / "cinn", "flow", 100)
+    claim_workdir(load("sky:demo"), tmp_path / "cinn")
+    assert refused(load("sky:demo", ["select=best"]), tmp_path / "cinn") == ("select", "best")
+
+
 def test_a_trained_stage_stays_in_the_configuration(tmp_path):
     claim_workdir(load("sky:demo"), tmp_path)
     checkpoint(tmp_path, "video_vae", 100)

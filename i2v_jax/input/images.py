@@ -11,13 +11,14 @@ from i2v_jax.media.reading import Reading
 from i2v_jax.pixels import from_levels
 
 
-def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
+def read_image(path: str | Path, size: int, crop: str, resize: str = "area") -> np.ndarray:
     """Reads a start frame.
 
     Args:
         path: an image file.
         size: height and width of the result.
         crop: "resize" squeezes the image to a square; "center" (and "random") crops the central square first.
+        resize: "area" or "release", see `transforms.resize`; a model should see images as it did in training.
 
     Returns:
         float32 [size, size, 3] in [-1, 1].
@@ -25,22 +26,24 @@ def read_image(path: str | Path, size: int, crop: str) -> np.ndarray:
     Raises:
         UserError: see `media.images.read_rgb`.
     """
-    return to_start_frame(read_rgb(Path(path)), size, crop)
+    return to_start_frame(read_rgb(Path(path)), size, crop, resize)
 
 
-def to_start_frame(pixels: np.ndarray, size: int, crop: str) -> np.ndarray:
+def to_start_frame(pixels: np.ndarray, size: int, crop: str, resize: str = "area") -> np.ndarray:
     """Converts an image uint8 [h, w, 3] to a start frame float32 [size, size, 3] in [-1, 1], see `read_image`."""
-    return from_levels(transforms.fit(pixels[None], size, transforms.eval_crop(crop))[0])
+    return from_levels(transforms.fit(pixels[None], size, transforms.eval_crop(crop), kind=resize)[0])
 
 
-def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int = 0, stride: int = 1) -> np.ndarray:
+def read_clip(
+    path: str | Path, frames: int, size: int, crop: str, *, resize: str = "area", start: int = 0, stride: int = 1
+) -> np.ndarray:
     """Reads a clip from a video file or a folder of frames.
 
     Args:
         path: a video file, or a folder whose images are the frames in natural order.
         frames: T, the number of frames to read.
         size: height and width of the result.
-        crop: see `read_image`.
+        crop, resize: see `read_image`.
         start: index of the first frame.
         stride: distance between the frames that are read.
 
@@ -60,5 +63,4 @@ def read_clip(path: str | Path, frames: int, size: int, crop: str, *, start: int
             "frames",
             found,
         )
-    fitted = [transforms.fit(frame[None], size, transforms.eval_crop(crop))[0] for frame in chosen]
-    return from_levels(np.stack(fitted))
+    return np.stack([to_start_frame(frame, size, crop, resize) for frame in chosen])

@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 
 from i2v_jax import media
 from i2v_jax.errors import UserError
-from i2v_jax.input.images import to_start_frame
 from i2v_jax.media import images
 from i2v_jax.sampling.arrays import Array
 from i2v_jax.serving import metrics as metrics_module
@@ -75,7 +74,7 @@ class Api:
         if name not in self.examples:
             return JSONResponse({"error": f"unknown example {name[:40]!r}: see /v1/model"}, 404)
         example = self.examples[name]
-        return _picture(example.thumbnail(self.model.size, self.model.crop), example.pixels)
+        return _picture(media.png_bytes(self.model.start_frame(example.pixels, self.model.crop)), example.pixels)
 
     async def image(self, request: Request) -> Response:
         """Returns an uploaded image as the model sees it, as PNG."""
@@ -84,7 +83,7 @@ class Api:
         crop = Fields(values, ("crop",)).choice("crop", self.model.crop, CROPS)
 
         def fitted() -> bytes:
-            return media.png_bytes(to_start_frame(pixels, self.model.size, crop))
+            return media.png_bytes(self.model.start_frame(pixels, crop))
 
         return _picture(await anyio.to_thread.run_sync(fitted, limiter=self.pictures), pixels)
 

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from i2v_jax import media
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input.images import to_start_frame
 from i2v_jax.media import images, paths
 
 MAX_EXAMPLES = 12
@@ -22,10 +20,6 @@ class Example:
 
     name: str
     pixels: np.ndarray  # uint8 [h, w, 3]
-
-    def thumbnail(self, size: int, crop: str) -> bytes:
-        """Returns a PNG of the image as the model sees it."""
-        return media.png_bytes(to_start_frame(self.pixels, size, crop))
 
 
 def from_folder(folder: str | os.PathLike[str]) -> dict[str, Example]:

@@ -57,10 +57,10 @@ class ServedModel:
     model already form a batch, and the same seed draws the same residuals for every poke.
     """
 
-    def __init__(self, generator: Generator, crop: str) -> None:
-        """`crop`: the configuration's `data.crop`, how training made frames square."""
+    def __init__(self, generator: Generator, crop: str, resize: str = "area") -> None:
+        """`crop` and `resize`: those of the configuration's `data`, how training made frames square."""
         self._generator, self._about = generator, generator.describe()
-        self.size, self.crop = self._about.size, eval_crop(crop)
+        self.size, self.crop, self._resize = self._about.size, eval_crop(crop), resize
         self.name = "poke" if self._about.pokes else "sample"  # the last part of the route
         self.max_batch = MAX_BATCH if self._about.deterministic else 1
 
@@ -90,13 +90,17 @@ class ServedModel:
             "control_input": {"kind": kind, "form": control.form} if control.width else None,
         }
 
+    def start_frame(self, pixels: np.ndarray, crop: str) -> Array:
+        """Returns an image uint8 [h, w, 3] as the model sees it, float32 [size, size, 3] in [-1, 1]."""
+        return to_start_frame(pixels, self.size, crop, self._resize)
+
     def requests(self, values: Mapping[str, Any], pixels: np.ndarray) -> list[VideoRequest]:
         """Returns the requests that parameters describe, of an image, uint8 [h, w, 3]. Raises UserError if invalid."""
         fields, about = Fields(values, self.parameters), self._about
         crop = fields.choice("crop", self.crop, CROPS)
         pokes = self._pokes(fields, pixels, crop) if about.pokes else []
         request = VideoRequest(
-            start_frame=to_start_frame(pixels, self.size, crop),
+            start_frame=self.start_frame(pixels, crop),
             frames=fields.integer("frames", about.frames, 1, MAX_FRAMES),
             control=None,
             batched=about.deterministic,
@@ -171,7 +175,8 @@ class ServedModel:
 
 def open_model(workdir: str | os.PathLike[str], checkpoint: Selection | None = None) -> ServedModel:
     """Returns the trained model of a work directory; arguments and errors are those of `load.load_generator`."""
-    return ServedModel(load_generator(workdir, checkpoint=checkpoint), read_workdir(workdir).data.crop)
+    data = read_workdir(workdir).data
+    return ServedModel(load_generator(workdir, checkpoint=checkpoint), data.crop, data.resize)
 
 
 def _control_names() -> tuple[str, ...]:

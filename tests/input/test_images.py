@@ -27,6 +27,15 @@ def test_gray_is_repeated(tmp_path: Path) -> None:
     assert image == pytest.approx(np.full((8, 8, 3), -0.6), abs=1e-5)
 
 
+def test_an_image_is_resized_as_training_resized(tmp_path: Path) -> None:
+    lines = np.zeros((32, 32, 3), np.uint8)
+    lines[::4] = 255  # between the pixels that count without averaging
+    file = save(tmp_path / "lines.png", lines)
+    averaged, bilinear = (images.read_image(file, 8, "resize", kind)[..., 0] for kind in transforms.RESIZES)
+    assert np.allclose(averaged, 2 * 64 / 255 - 1, atol=0.01)
+    assert np.all(bilinear == -1)
+
+
 def test_a_random_crop_is_the_middle_outside_of_training() -> None:
     assert [transforms.eval_crop(crop) for crop in ("resize", "center", "random")] == ["resize", "center", "center"]
 

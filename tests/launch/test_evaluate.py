@@ -52,6 +52,9 @@ def test_numbers_table_curves_and_page(sky_run: pathlib.Path, tmp_path: pathlib.
     records = {record.protocol.metric: record for record in read_records(tmp_path / "metrics.json")}
     assert records.keys() == {"psnr", "ssim", "log_likelihood", "bits_per_dimension"}
     assert records["psnr"].model.name == "sky_run"
+    assert records["psnr"].model.checkpoints == (
+        "video_vae: step 4, the latest; image_ae: step 4, the latest; flow: step 4, the latest"
+    )
     assert records["psnr"].protocol.protocol == "sky, first 4 clips"
     table = (tmp_path / "metrics.md").read_text()
     assert table.strip() in done.stdout
