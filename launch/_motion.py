@@ -1,12 +1,14 @@
-"""What `prepare` stores for the poke model beside a data set: optical flow and masks."""
+"""What `prepare` stores for the poke model beside a data set, and shows of it: optical flow, masks, pokes."""
 
 import json
 from pathlib import Path
 
 from absl import flags
 
+from i2v_jax import media
 from i2v_jax.data.flows import FlowOptions, store_flows, write_statistics
 from i2v_jax.data.masks import store_masks
+from i2v_jax.data.preview import preview
 from i2v_jax.errors import UserError
 
 FLOW = flags.DEFINE_string(
@@ -24,17 +26,20 @@ FLOW_INPUT_SIZE = flags.DEFINE_integer(
 FLOW_MOTION = flags.DEFINE_float(
     "flow_motion", 0.008, "Skip videos in which nothing moves further than this fraction of the shorter side.", 0.0
 )
+PREVIEW = flags.DEFINE_bool(
+    "preview", False, "Write a picture of flow, masks and pokes of every split, over the first --flow_distance."
+)
 MASKS = flags.DEFINE_enum("masks", "", ["", "grabcut"], "Store masks of an upright object in the middle of each frame.")
 MASK_SIZE = flags.DEFINE_integer("mask_size", 128, "Shorter side of stored masks in pixels, at most.", 8)
 
 
 def requested() -> bool:
-    """Returns whether anything is to be stored."""
-    return bool(FLOW.value or MASKS.value)
+    """Returns whether anything is to be stored or shown."""
+    return bool(FLOW.value or MASKS.value or PREVIEW.value)
 
 
 def store(folder: Path, threads: int) -> None:
-    """Stores what the flags request for a prepared data set.
+    """Stores and shows what the flags request for a prepared data set.
 
     Raises:
         UserError: no video has a flow, there are files with other options, or the disk is full.
@@ -44,6 +49,11 @@ def store(folder: Path, threads: int) -> None:
         _store_flows(folder, splits, threads)
     if MASKS.value:
         print(*(store_masks(folder, split, MASK_SIZE.value, threads) for split in splits), sep="\n")
+    if PREVIEW.value:
+        for split in splits:
+            path = folder / f"preview_{split}.png"
+            media.write_png(path, preview(folder, split, FLOW_DISTANCE.value[0], grabcut=bool(MASKS.value)))
+            print(f"wrote {path}")
 
 
 def _store_flows(folder: Path, splits: list[str], threads: int) -> None:

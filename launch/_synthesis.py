@@ -9,6 +9,8 @@ from absl import flags
 from i2v_jax import files, media
 from i2v_jax.errors import UserError
 from i2v_jax.input import images
+from i2v_jax.input.flow import estimate
+from i2v_jax.pixels import to_uint8
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the videos.", required=True)
@@ -105,6 +107,27 @@ class Output:
         """Writes a picture [H, W, 3] as NAME.png."""
         media.write_png(self.folder / f"{name}.png", image, self.scale)
         self._say(f"{name}.png")
+
+    def flow(self, name: str, videos: np.ndarray, draw: Draw | None = None) -> None:
+        """Writes NAME_flow.png: start, middle and last frame of each video [S, T, H, W, 3], and the flow between.
+
+        The flow from the first to the last frame is estimated by DIS, and shown in the colors of a wheel beside it.
+        """
+        levels = to_uint8(videos)
+        flows = np.stack([estimate(video[0], video[-1]) for video in levels])
+        longest = float(np.hypot(flows[..., 0], flows[..., 1]).max())
+        times = [0, (videos.shape[1] - 1) // 2, videos.shape[1] - 1]
+        rows = []
+        for video, found in zip(levels, flows, strict=True):
+            frames = enlarged(video[times], self.scale, draw)
+            cells = [(f"x_{time}", frame[None]) for time, frame in zip(times, frames, strict=True)]
+            colors = media.enlarge(media.flow_colors(found, longest)[None], self.scale)
+            cells.append((f"flow from x_0 to x_{times[-1]}, up to {longest:.1f} pixels", colors))
+            if not rows:
+                cells.append(("direction", media.flow_wheel(self.scale * videos.shape[2] // 2)[None]))
+            rows.append(("", media.side_by_side(cells)))
+        media.write_png(self.folder / f"{name}_flow.png", media.stack_rows(rows)[0])
+        self._say(f"{name}_flow.png")
 
     def overview(self, name: str, video: np.ndarray) -> None:
         """Writes a composed video, already enlarged, as NAME.mp4 and its last frame as NAME.png."""

@@ -35,6 +35,8 @@ CHAIN = flags.DEFINE_enum(
     "chain", "same_z", ["same_z", "fresh"], "Motion of the parts after the first 16 frames: the same, or drawn anew."
 )
 
+FLOW = flags.DEFINE_bool("flow", False, "Write NAME_flow.png: frames of each video and its optical flow, as colors.")
+
 
 def main(argv: Sequence[str]) -> None:
     import jax
@@ -84,6 +86,8 @@ def _refuse_flags(about: "Description") -> None:
     if about.deterministic:
         why = "the poke model has one answer to a poke: leave this out"
         _synthesis.refuse("num_samples", "seed", "temperature", "chain", why=why)
+    if _poke.IN_TURN.value:
+        _synthesis.refuse("flow", why="--in_turn writes one video of several pokes: leave this out")
     if not about.pokes:
         why = f"{_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, for example with "
         _synthesis.refuse("poke", "correlation", "in_turn", why=f"{why}--config=configs/plants.py")
@@ -100,6 +104,8 @@ def _write(output: _synthesis.Output, rows: Sequence[_synthesis.Row], videos: An
         wholes = [media.with_start(row.start_frame, video) for video in samples]
         for index, video in enumerate(wholes):
             output.video(row.name if about.deterministic else f"{row.name}_{index:02d}", video, row.draw)
+        if FLOW.value:
+            output.flow(row.name, np.stack(wholes), row.draw)
         still = np.repeat(row.start_frame[None], 1 + videos.shape[2], axis=0)
         cells += [_synthesis.enlarged(video, grid_scale, row.draw) for video in (still, *wholes)]
     if not about.deterministic:

@@ -23,6 +23,7 @@ from i2v_jax.media.drawing import (
     usual_scale,
     with_start,
 )
+from i2v_jax.media.flow_colors import flow_colors, flow_wheel
 from i2v_jax.media.writing import CODECS, gif_bytes, mp4_bytes, png_bytes, write_gif, write_mp4, write_png
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "arrow",
     "arrow_between",
     "enlarge",
+    "flow_colors",
+    "flow_wheel",
     "gif_bytes",
     "grid",
     "heat",

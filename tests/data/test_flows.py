@@ -18,6 +18,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import open_clips
 from i2v_jax.input import flow, flow_store, masks, pipeline, transforms
 from i2v_jax.input.sources import open_source
+from i2v_jax.media.images import read_rgb
 from tests.data.conftest import Prepare
 from tests.input.helpers import write_frames
 from tests.input.test_poke_reader import POKE
@@ -202,7 +203,7 @@ def test_impulses_share_one_unit(tmp_path: Path, folder: Path) -> None:
 def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Path) -> None:
     options = ["--dataset=folder", f"--raw_dir={tmp_path / 'raw'}", f"--data_dir={tmp_path / 'out'}"]
     options += ["--flow=dis", "--flow_distance=4", "--flow_distance=8", "--flow_size=24"]
-    options += ["--masks=grabcut", "--mask_size=16"]
+    options += ["--masks=grabcut", "--mask_size=16", "--preview"]
     done = subprocess.run(
         [sys.executable, "-m", "launch.prepare", *options],
         cwd=Path(__file__).parents[2],
@@ -214,6 +215,9 @@ def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Pa
     assert "already" in done.stdout
     assert done.stdout.count("flow of 2 videos, 1 skipped") == 2
     assert "masks of 3 videos, 0 skipped" in done.stdout
+    picture = read_rgb(folder / "preview_train.png")
+    assert picture.shape[0] > 2 * 256  # a row for each video with flow
+    assert picture.shape[1] > 5 * 256
     stored_masks = masks.MaskStore(folder, "train")
     assert stored_masks.read(2, 16).shape == (16, 21)
     frame = open_source("folder", str(tmp_path / "out"), "train").read(2, [16], 16)[0]

@@ -108,10 +108,10 @@ def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
     write_run(tmp_path / "run", plants.get_config("demo,runlocal"))
     done = launch(
         "launch.sample", f"--workdir={tmp_path / 'run'}", f"--image={image}", f"--out={tmp_path / 'out'}",
-        "--poke=20,20,6,0", "--poke=60,10,0,-5", "--correlation=40,20", "--scale=2", "--frames=4",
+        "--poke=20,20,6,0", "--poke=60,10,0,-5", "--correlation=40,20", "--scale=2", "--frames=4", "--flow",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    videos = [f"wide_{index:02d}{end}" for index in range(2) for end in (".mp4", ".gif", "_strip.png")]
+    videos = [f"wide_{index:02d}{end}" for index in range(2) for end in (".mp4", ".gif", "_strip.png", "_flow.png")]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*videos, "wide_correlation_00.png"}
     assert frames_of(tmp_path / "out" / "wide_01.mp4") == [(64, 64)] * 5
 
@@ -119,6 +119,7 @@ def test_two_pokes_and_a_heat_map(image: str, tmp_path: pathlib.Path) -> None:
     for more, names in (
         ((), "--poke=x,y,dx,dy"),
         (("--poke=20,20,6,0", "--chain=fresh", "--seed=0"), "--seed, --chain: "),
+        (("--poke=20,20,6,0", "--in_turn", "--flow"), "--flow: "),
     ):
         done = launch(*arguments, *more)
         assert done.returncode == 2
