@@ -117,7 +117,7 @@ class Output:
         flows = np.stack([estimate(video[0], video[-1]) for video in levels])
         longest = float(np.hypot(flows[..., 0], flows[..., 1]).max())
         times = [0, (videos.shape[1] - 1) // 2, videos.shape[1] - 1]
-        rows = []
+        rows: list[tuple[str, media.Pixels]] = []
         for video, found in zip(levels, flows, strict=True):
             frames = enlarged(video[times], self.scale, draw)
             cells = [(f"x_{time}", frame[None]) for time, frame in zip(times, frames, strict=True)]
