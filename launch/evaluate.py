@@ -144,8 +144,16 @@ def _evaluate(name: str, first: bool) -> None:
     data = model.config.data
     _choose_clips(data)
     request, folder = _request(name, data), _folder(name)
-    earlier_records(folder)  # fails now rather than after hours if results cannot be added to this folder
-    measured = measure(model, request, folder, batch_size=BATCH_SIZE.value, save_every=SAVE_EVERY.value, progress=first)
+    earlier = earlier_records(folder)  # fails now rather than after hours if results cannot be added to this folder
+    measured = measure(
+        model,
+        request,
+        folder,
+        batch_size=BATCH_SIZE.value,
+        save_every=SAVE_EVERY.value,
+        progress=first,
+        earlier=earlier,
+    )
     if first:
         records, refused = records_and_refusals(model, measured)
         print(write_numbers(folder, records))

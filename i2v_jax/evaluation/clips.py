@@ -40,6 +40,15 @@ class ClipReader:
     def __len__(self) -> int:
         return len(self.listed)
 
+    @property
+    def truth(self) -> dict[str, str]:
+        """How the true frames are stored and made square, under the names of `MetricProtocol`."""
+        return {
+            "truth_stored": self.source.stored,
+            "truth_crop": transforms.eval_crop(self.crop),
+            "truth_resize": self.resize,
+        }
+
     def clip(self, example_id: int) -> Clip:
         return self.listed.clips[example_id]
 

@@ -14,6 +14,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.evaluation import request as requests
 from i2v_jax.evaluation.clips import ClipReader
 from i2v_jax.evaluation.evaluated_model import EvaluatedModel
+from i2v_jax.evaluation.records import Record, check_not_replaced
 from i2v_jax.evaluation.request import Request
 from i2v_jax.evaluation.state import State, Tables
 from i2v_jax.evaluation.worker import EXTREMES, Worker
@@ -67,6 +68,7 @@ def measure(
     batch_size: int = 8,
     save_every: int = 10,
     progress: bool = False,
+    earlier: Sequence[Record] = (),
 ) -> Measured:
     """Measures every clip of the protocol, and continues an evaluation of the same settings that was interrupted.
 
@@ -80,12 +82,16 @@ def measure(
         batch_size: clips at a time on each process.
         save_every: batches after which the state is written.
         progress: show a progress bar.
+        earlier: records beside which the results will be written.
 
     Raises:
-        UserError: missing weights or data, too few or too short clips, invalid frames.
+        UserError: an earlier record would be replaced by one of other videos, there is an unfinished evaluation on
+            other data, missing weights or data, too few or too short clips, invalid frames.
     """
     reader = requests.open_reader(model, request)
     requests.check(request, len(reader))
+    setting = {"data": model.data_name, "split": request.split, **reader.truth}
+    check_not_replaced(earlier, model.identity(request.seed), reader.source.content_sha256, setting)
     spare = reader.spare(request.protocol, request.seed, request.spare_clips(len(reader)))
     worker = Worker(model, request, reader, spare, batch_size)
     weights = worker.weights_sha256()

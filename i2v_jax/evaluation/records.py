@@ -18,6 +18,8 @@ from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.metrics.base import Floor
 
+_NOT_RECORDED = "not recorded"  # by the version that wrote the record
+
 
 @dataclasses.dataclass(frozen=True)
 class MetricProtocol:
@@ -52,12 +54,19 @@ class MetricProtocol:
     clip_list_sha256: str
     covariance_ddof: int | None = None  # None: no covariance in this metric
     matrix_square_root: str = "none"
+    truth_stored: str = _NOT_RECORDED  # how the data set stores the true frames: lossless, as JPEG, scaled
+    truth_crop: str = _NOT_RECORDED  # which part of them is seen
+    truth_resize: str = _NOT_RECORDED  # how they get their size
 
     @property
     def sha256(self) -> str:
         """The hash of the fields as JSON with sorted keys and no spaces."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _sha256(dataclasses.asdict(self))
+
+
+def _sha256(fields: Mapping[str, Any]) -> str:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Record:
     values: tuple[float, ...]  # one for each repeat, which has its own seed
     floor: Floor | None = None  # None if the metric does not compare sets
     curve: tuple[float, ...] = ()  # per frame, mean over clips and repeats
+    data_sha256: str = ""  # of the stored videos; empty if they are drawn
 
     def __post_init__(self) -> None:
         """Raises UserError if there is no value, or one that is not finite."""
@@ -125,11 +135,12 @@ class Record:
                 tuple(content["values"]),
                 None if content["floor"] is None else Floor(**content["floor"]),
                 tuple(content["curve"]),
+                content.get("data_sha256", ""),
             )
             stored = content["protocol_sha256"]
         except (KeyError, TypeError) as error:
             raise UserError(f"not a record of a metric: {error}") from error
-        if stored != record.protocol.sha256:
+        if stored != _sha256(content["protocol"]):
             raise UserError(
                 f"the record of {record.protocol.metric} was changed after it was written: its hash differs",
                 "protocol_sha256",
@@ -164,6 +175,28 @@ def check_same_protocol(records: Sequence[Record]) -> None:
                 + "; ".join(f"{name} is {values}" for name, values in differing.items()),
                 "protocol",
                 tuple(differing),
+            )
+
+
+def check_not_replaced(
+    earlier: Sequence[Record], model: ModelIdentity, data_sha256: str, setting: Mapping[str, Any]
+) -> None:
+    """Raises UserError if results would take the place of those of the same model on other videos.
+
+    Args:
+        earlier: the records that are there.
+        model: the model that will be measured.
+        data_sha256: of the videos that it will be measured on.
+        setting: those fields of the protocol that are known before; results on other settings are kept.
+    """
+    for record in earlier:
+        same = record.model == model and all(getattr(record.protocol, name) == value for name, value in setting.items())
+        if same and record.data_sha256 not in ("", data_sha256):
+            raise UserError(
+                f"there are results of {model.name} on other videos of {record.protocol.data} (data_sha256 is "
+                f"{record.data_sha256[:12]}, not {data_sha256[:12]}), which would be replaced: give another --out",
+                "data_sha256",
+                data_sha256,
             )
 
 

@@ -76,4 +76,6 @@ def settings(
         "condition": model.condition,
         "pokes": reader.pokes.described if reader.pokes else None,
         "weights": weights_sha256,
+        **reader.truth,
+        "data_sha256": reader.source.content_sha256,
     }

@@ -77,7 +77,14 @@ def _record(model: EvaluatedModel, measured: Measured, metric: Metric) -> Record
     scores = [metric.compute(state, repeat, model.latent_dimensions) for repeat in range(request.repeats)]
     curve = np.mean([score.curve for score in scores], axis=0).tolist()
     floor = metric.floor(state, measured.scored_clips(metric))
-    return Record(protocol, model.identity(request.seed), tuple(score.value for score in scores), floor, tuple(curve))
+    return Record(
+        protocol,
+        model.identity(request.seed),
+        tuple(score.value for score in scores),
+        floor,
+        tuple(curve),
+        measured.reader.source.content_sha256,
+    )
 
 
 def _check_finite(measured: Measured, metric: Metric) -> None:
@@ -131,4 +138,5 @@ def metric_protocol(model: EvaluatedModel, measured: Measured, metric: Metric) -
         clip_list_sha256=listed.sha256,
         covariance_ddof=metric.covariance_ddof,
         matrix_square_root=metric.matrix_square_root,
+        **measured.reader.truth,
     )

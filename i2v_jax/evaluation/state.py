@@ -11,8 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from i2v_jax import files
+from i2v_jax.errors import UserError
 from i2v_jax.metrics import accumulators
 from i2v_jax.metrics.accumulators import Accumulator, ClipTable, Moments
+
+_SETTINGS = "settings.json"
+# What else the values depend on is chosen by the user; these follow from the data that is there.
+_OF_DATA = ("data", "clips", "data_sha256", "truth_stored", "truth_crop", "truth_resize")
 
 Tables = dict[str, Accumulator]
 
@@ -24,12 +29,15 @@ class State:
         """`settings` is all that the values of a clip depend on, as JSON.
 
         Raises:
-            UserError: the folder cannot be made; its value is the path.
+            UserError: the folder cannot be made, and its value is the path; or there is an unfinished evaluation of
+                the same settings on other data, and its value has the names of those that differ.
         """
         self.key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         self.folder = folder / f"unfinished-{self.key}"
+        _check_data(folder, settings)
         with files.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(self.folder / _SETTINGS, json.dumps(settings, sort_keys=True))
         self._saved: list[str] = []  # names of this process's files in this run, without their kind
         self._moments: Tables = {}
 
@@ -64,3 +72,20 @@ class State:
 
     def remove(self) -> None:
         files.remove_folder(self.folder)
+
+
+def _check_data(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Raises UserError if an evaluation of these settings was begun on other data."""
+    for path in sorted(folder.glob(f"unfinished-*/{_SETTINGS}")):
+        there = json.loads(path.read_text())
+        given = json.loads(json.dumps(settings))  # tuples are lists there
+        differing = [name for name in {**given, **there} if given.get(name) != there.get(name)]
+        of_data = [name for name in differing if name in _OF_DATA]
+        if of_data == differing != [] and any(path.parent.glob("clips-*.npz")):
+            values = "; ".join(f"{name} is {there.get(name)!r}, not {given.get(name)!r}" for name in of_data)
+            raise UserError(
+                f"{path.parent} has an unfinished evaluation on other data ({values}): give another "
+                "--out, or delete it",
+                "data_dir",
+                tuple(of_data),
+            )

@@ -48,6 +48,14 @@ class ClassifiedSource:
     def label_names(self) -> tuple[str, ...]:
         return (*self.source.label_names, "class")
 
+    @property
+    def stored(self) -> str:
+        return self.source.stored
+
+    @property
+    def content_sha256(self) -> str:
+        return self.source.content_sha256
+
     def __len__(self) -> int:
         return len(self.source)
 

@@ -33,6 +33,14 @@ class VideoSource(Protocol):
     def label_names(self) -> tuple[str, ...]:
         """The names of the labels (`input/labels.py`) that every clip has."""
 
+    @property
+    def stored(self) -> str:
+        """What makes its frames differ from the original ones, in words, for the protocol of a metric."""
+
+    @property
+    def content_sha256(self) -> str:
+        """A digest of all frames as they are stored; empty if they are drawn."""
+
     def __len__(self) -> int:
         """Returns the number of videos."""
 
@@ -113,6 +121,7 @@ class RecordSource:
         self._objects: list[str] = listing["objects"]
         self.content_sha256: str = listing["sha256"]
         self.storage = Storage.of(metadata)
+        self.stored = str(self.storage)
         self.label_names = tuple(metadata["labels"])
         self._labels = labels or {name: get_label(name) for name in self.label_names}
         self._local = threading.local()

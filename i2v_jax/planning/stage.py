@@ -84,6 +84,8 @@ class _NoVideos:
     videos: int
     frames: int
     split: str = "train"
+    stored: str = ""
+    content_sha256: str = ""
 
     def __len__(self) -> int:
         return self.videos

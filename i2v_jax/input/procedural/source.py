@@ -23,6 +23,8 @@ class ProceduralSource(abc.ABC):
 
     dataset: ClassVar[str]
     label_names: ClassVar[tuple[str, ...]] = ()
+    stored: ClassVar[str] = "drawn"
+    content_sha256: ClassVar[str] = ""
 
     @abc.abstractmethod
     def draw(self, video: int, frame_indices: Sequence[int]) -> np.ndarray:
