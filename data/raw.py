@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -58,6 +58,7 @@ class RawVideo:
     group: str = ""  # videos of a group are never in different splits; empty: the video is a group
     object: str = ""  # the object that it shows, if several videos show it; empty: its own
     part: tuple[float, float] = WHOLE  # begin and end, as fractions of the frames
+    within: tuple[int, int] | None = None  # begin and end of the frames to read of a damaged file; None: it is whole
     inside: Inside | None = None  # where in the file `path` the video is; None: `path` is the video
     root: Path = Path()  # the folder of the raw files
 
@@ -82,7 +83,23 @@ class RawVideo:
         """Returns a text that changes when the raw files of the video do."""
         files = frame_files(self.path) if self.path.is_dir() else [self.path]
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return repr((self.name, self.part, self.inside, stats))
+        return repr((self.name, self.part, self.within, self.inside, stats))
+
+    def whole_parts(self, ranges: Iterable[Sequence[int]]) -> list["RawVideo"]:
+        """Returns videos of the whole ranges of frames of this video, whose file is damaged elsewhere.
+
+        They are never in different splits.
+        """
+        return [
+            dataclasses.replace(
+                self,
+                name=f"{self.name}#{begin}-{end - 1}",
+                group=self.group or self.name,
+                object=self.object or self.name,
+                within=(begin, end),
+            )
+            for begin, end in ranges
+        ]
 
     def frames(self, total: int) -> range:
         """Returns the frames of the part, if the whole video has `total` frames."""

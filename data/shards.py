@@ -56,6 +56,7 @@ class Written:
 
     videos: list[staging.StoredVideo]
     skipped: list[raw.Skipped]
+    whole: dict[str, list[list[int]]]  # of skipped videos that are damaged: begin and end of what is whole
 
     @property
     def records(self) -> int:
@@ -69,6 +70,7 @@ class Written:
         return cls(
             [staging.StoredVideo(**{**video, "size": tuple(video["size"])}) for video in content["videos"]],
             [raw.Skipped(**item) for item in content["skipped"]],
+            content["whole"],
         )
 
 
@@ -204,12 +206,15 @@ def _write_here(shard: Shard) -> None:
 
 def _write(shard: Shard, finished: Callable[[], object]) -> None:
     """Writes a shard, then the file about it. Calls `finished` after each video."""
-    stored, skipped = [], []
+    stored, skipped, whole = [], [], {}
     with files.replacing(shard.path) as temporary:
         writer = array_record_module.ArrayRecordWriter(str(temporary), _WRITER)
         for video in shard.videos:
             with staging.Spool(shard.path.parent) as spool:
-                outcome = _convert(video, shard, spool)
+                try:
+                    outcome = _convert(video, shard, spool)
+                except staging.PartlyDamaged as error:
+                    outcome, whole[video.name] = raw.Skipped(video.name, str(error)), error.whole
                 if isinstance(outcome, raw.Skipped):
                     skipped.append(outcome)
                 else:
@@ -218,8 +223,8 @@ def _write(shard: Shard, finished: Callable[[], object]) -> None:
                         writer.write(record)
             finished()
         writer.close()
-    content = {"videos": list(map(dataclasses.asdict, stored)), "skipped": list(map(dataclasses.asdict, skipped))}
-    files.write_text(shard.about, json.dumps(content))
+    lists = {"videos": list(map(dataclasses.asdict, stored)), "skipped": list(map(dataclasses.asdict, skipped))}
+    files.write_text(shard.about, json.dumps(lists | {"whole": whole}))
 
 
 def _convert(video: raw.RawVideo, shard: Shard, spool: staging.Spool) -> staging.StoredVideo | raw.Skipped:
@@ -227,6 +232,8 @@ def _convert(video: raw.RawVideo, shard: Shard, spool: staging.Spool) -> staging
         if known := shard.known.get(staging.key(video, shard.options)):
             return known.copy(spool)
         return staging.convert(video, shard.options, shard.read_labels, spool, shard.path.parent)
+    except staging.PartlyDamaged:
+        raise
     except UserError as error:
         return raw.Skipped(video.name, str(error).removeprefix(f"{video.path}: "))
     except OSError as error:

@@ -21,6 +21,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import transforms
 from i2v_jax.input.records import write_example
 from i2v_jax.media import frames, packets, videos
+from i2v_jax.media.damage import DamagedVideo
 from i2v_jax.media.reading import Frame, Reading, is_paged
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -58,6 +59,7 @@ class StoreOptions:
     max_size: int = 0  # maximum of the shorter side of stored frames in pixels; 0: no maximum
     min_frames: int = 17  # shorter videos are skipped
     every: int = 1  # stores every n-th frame
+    fps: float = 0  # frames per second that video files are resampled to; 0: each frame once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,15 @@ class StoredVideo:
     key: str  # what it was made from: see `key`
     notes: list[str]  # words that complete "3 videos ..."
     stream: Any = None  # of encoded videos
+
+
+class PartlyDamaged(UserError):
+    """A part of a video cannot be used."""
+
+    def __init__(self, message: str, whole: list[tuple[int, int]]) -> None:
+        """`whole` has begin and end of the ranges of frames that can be used."""
+        super().__init__(message)
+        self.whole = whole
 
 
 def key(raw: RawVideo, options: StoreOptions) -> str:
@@ -124,12 +135,16 @@ def convert(
     """Writes the records of a video to `spool`; `folder` is for temporary files.
 
     Raises:
+        PartlyDamaged: parts of the video can be used, as videos of their own.
         UserError: the video cannot be used; the message is the reason.
         OSError: the disk is full.
     """
     with raw.opened(folder) as opened:
-        write = _write_packets if options.store == "video" else _write_frames
-        found = write(opened, options, spool)
+        try:
+            write = _write_packets if options.store == "video" else _write_frames
+            found = write(opened, options, spool)
+        except DamagedVideo as error:
+            raise _partly(opened, options) from error
         if found["num_frames"] < options.min_frames:
             raise UserError(f"{found['num_frames']} frames, fewer than {options.min_frames}")
         labels = {name: np.asarray(value, np.float32) for name, value in read_labels(opened).items()}
@@ -145,11 +160,19 @@ def convert(
     )
 
 
+def _partly(raw: RawVideo, options: StoreOptions) -> UserError:
+    """Returns the error for a damaged video, which says what of it is whole."""
+    whole, where = videos.whole_ranges(raw.path)
+    if options.store == "video":
+        return UserError(f"{where}: --store=frames stores the others", "store", "video")
+    return PartlyDamaged(where, [(part.start, part.stop) for part in whole] if raw.part == WHOLE else [])
+
+
 def _write_frames(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[str, Any]:
     size: tuple[int, int] | None = None
     encodings: set[str] = set()
     scaled, count = False, 0
-    reading = Reading(raw.path)
+    reading = Reading(raw.path, within=range(*raw.within) if raw.within else None, fps=options.fps)
     part = range(2**62)
     if raw.part != WHOLE:  # the number of frames is known only after all of them were read
         part = raw.frames(sum(1 for _ in reading))

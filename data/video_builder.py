@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,10 +55,13 @@ class Summary:
     folder: Path
     num_videos: dict[str, int]
     skipped: list[raw.Skipped]
+    notes: Mapping[str, int]  # what was done to how many videos: words that complete "3 videos ..."
 
     def __str__(self) -> str:
         counts = ", ".join(f"{split} {count}" for split, count in self.num_videos.items())
         lines = [f"{self.folder}: {sum(self.num_videos.values())} videos ({counts}), {len(self.skipped)} skipped"]
+        for words, count in sorted(self.notes.items(), key=lambda item: -item[1]):
+            lines.append(f"  {count} video{'s' if count > 1 else ''} {words}")
         reasons = Counter(item.reason for item in self.skipped)
         lines += [f"  skipped {count}: {reason}" for reason, count in reasons.most_common(10)]
         if len(reasons) > 10:
@@ -117,7 +120,8 @@ def prepare(
         about = completion.About(builder_class.name, VERSION, builder_class.LABELS, options)
         completion.complete(staging_dir, folder, about, planned, written, skipped)
     num_videos = Counter(shard.split for shard, there in zip(planned, written, strict=True) for _ in there.videos)
-    return Summary(folder, dict(num_videos), skipped)
+    notes = Counter(words for there in written for video in there.videos for words in video.notes)
+    return Summary(folder, dict(num_videos), skipped, dict(notes))
 
 
 def find(builder_class: type[VideoBuilder], raw_dir: Path, preset: str) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
@@ -148,11 +152,13 @@ def _convert_all(
     """Writes the shards of all splits to `folder`.
 
     Videos that cannot be used are known only afterwards. They are no reason to hold out fewer: the others are divided
-    again, which copies those that change their split.
+    again, which copies those that change their split. Whole parts of damaged videos join them.
     """
-    places = {video.name: place for place, video in enumerate(found)}
+    found = list(found)
+    divided: set[str] = set()  # names of damaged videos
     unusable: dict[str, set[str]] = {}  # names by split: where they were found out, so that their shards are the same
     while True:
+        places = {video.name: place for place, video in enumerate(found)}
         left_out = set().union(*unusable.values())
         usable = [video for video in found if video.name not in left_out]
         splits = divide(usable)
@@ -168,6 +174,9 @@ def _convert_all(
                 unusable.setdefault(shard.split, set()).update(item.path for item in there.skipped)
         if unusable == before:
             return planned, written
+        parts = {name: ranges for there in written for name, ranges in there.whole.items() if name not in divided}
+        divided |= parts.keys()
+        found = [part for video in found for part in (video, *video.whole_parts(parts.get(video.name, ())))]
 
 
 def _require_some(written: Sequence[shards.Written], skipped: list[raw.Skipped], raw_dir: Path) -> None:

@@ -52,6 +52,7 @@ JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of frames 
 MAX_SIZE = flags.DEFINE_integer(
     "max_size", 0, "Scale frames down so that the shorter side has at most this many pixels; 0 keeps the size.", 0
 )
+FPS = flags.DEFINE_float("fps", 0, "Resample video files to this many frames per second; 0 stores each frame once.", 0)
 EVERY = flags.DEFINE_integer("every", 1, "Store every n-th frame.", 1)
 PRESET = flags.DEFINE_enum(
     "preset", PRESETS[0], PRESETS, "`release` leaves out the videos that the authors' release leaves out."
@@ -78,6 +79,12 @@ def main(argv: Sequence[str]) -> None:
             "max_size",
             MAX_SIZE.value,
         )
+    if STORE.value == "video" and FPS.value:
+        raise UserError(
+            "--fps resamples frames, but --store=video stores the original packets: leave out one of them",
+            "fps",
+            FPS.value,
+        )
     import_plugins(PLUGINS.value)
     builder, data_dir = _builder(DATASET.value), Path(DATA_DIR.value).expanduser()
     folder = prepared_folder(builder, data_dir)
@@ -94,7 +101,13 @@ def main(argv: Sequence[str]) -> None:
             Path(RAW_DIR.value).expanduser(),
             data_dir,
             options=StoreOptions(
-                STORE.value, FRAME_FORMAT.value, JPEG_QUALITY.value, MAX_SIZE.value, MIN_FRAMES.value, EVERY.value
+                STORE.value,
+                FRAME_FORMAT.value,
+                JPEG_QUALITY.value,
+                MAX_SIZE.value,
+                MIN_FRAMES.value,
+                EVERY.value,
+                FPS.value,
             ),
             split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
             workers=WORKERS.value,
