@@ -12,14 +12,16 @@ import pytest
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input.pipeline import make_pipeline
+from i2v_jax.metrics.frechet_metrics import FrechetMetric
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.metrics.registry import METRICS
 from i2v_jax.training.events import read_events
 from i2v_jax.training.interrupt import Interruption
+from i2v_jax.training.sample_metric import SampleMetric
 from i2v_jax.training.saved_networks import load_networks
 from i2v_jax.training.watch import NonFiniteError
 from i2v_jax.training.writers import MetricWriter, read_metrics, series, write_curves
-from tests.metrics.stand_ins import SquaredError, in_place_of
+from tests.metrics.stand_ins import NoWeights, SquaredError, in_place_of
 from tests.training.tiny import MeanColor, assert_same, tiny_config, tiny_trainer
 
 
@@ -82,6 +84,26 @@ def test_the_metric_of_samples_is_that_of_all_held_out_clips(tmp_path):
     video = next(pipeline.iterator())["video"]
     assert len(video) == 10
     assert logged == pytest.approx(float(jnp.mean(psnr(video[:, 1:], 0.5 * video[:, 1:] + 0.1 * bias))), rel=1e-5)
+
+
+@pytest.mark.parametrize(("metric", "frames"), [("fvd", 10), ("dtfvd_16_release", 17), ("pfvd", 17)])
+def test_sets_of_clips_are_compared_without_the_start_frame(monkeypatch, metric, frames):
+    """As the release compares reconstructions: 16 of 17 frames, which is all that DTFVD's network takes."""
+    monkeypatch.setitem(METRICS, metric, in_place_of(metric, Brightnesses))
+    video = jnp.arange(frames, dtype=jnp.float32)[None, :, None, None, None] * jnp.ones((2, 1, 4, 4, 3))
+    task = Brightening()
+    assert SampleMetric.fits(metric, task, {"video": video})
+    networks = {"predictor": {"params": {"bias": jnp.zeros(())}}}
+    real, made = SampleMetric(metric, task).features({}, networks, {"video": video}, jax.random.key(0))
+    assert real[0].tolist() == list(range(1, frames))
+    assert made[0].tolist() == [frame / 2 for frame in range(1, frames)]
+
+
+class Brightnesses(NoWeights, FrechetMetric):
+    """The mean of each frame."""
+
+    def extract(self, variables, *videos):
+        return videos[0].mean((2, 3, 4))
 
 
 def test_a_stage_whose_clips_do_not_fit_the_metric_keeps_its_own(tmp_path, capsys):
