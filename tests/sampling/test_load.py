@@ -27,6 +27,7 @@ from i2v_jax.sampling.load import (
 )
 from i2v_jax.tasks.registry import Selection
 from i2v_jax.training.checkpoint import Checkpointer, save_imported
+from i2v_jax.training.run import make_task
 from i2v_jax.training.saved_networks import load_networks, saved_steps
 from i2v_jax.training.state import TrainState
 from tests.sampling.random_run import EMA_FACTOR, stage_variables, write_run
@@ -91,7 +92,8 @@ def test_the_configuration_chooses_the_checkpoints_of_all_stages(run: pathlib.Pa
         params, (latest,) = load_networks(copy / stage)["params"], saved_steps(copy / stage)
         checkpointer = Checkpointer(copy / stage, keep=2, best="fvd")
         for step, fvd in ((latest + 1, 10.0), (latest + 2, 12.5)):
-            state = TrainState(jnp.asarray(step), params, {}, {}, {})
+            of_step = jax.tree.map(lambda leaf, step=step: np.full_like(leaf, step), params)
+            state = TrainState(jnp.asarray(step), of_step, {}, {}, {})
             checkpointer.save(state, {"step": step}, config, {"fvd": fvd, "psnr": 20.0})
         checkpointer.close()
     config.select = "release"
@@ -101,6 +103,10 @@ def test_the_configuration_chooses_the_checkpoints_of_all_stages(run: pathlib.Pa
         f"image_ae: step {latest + 2}, the latest",
         f"flow: step {step}",
     ]
+    frozen = make_task(config, "flow", copy, steps_per_epoch=10).frozen
+    steps = {"video_encoder": latest + 1, "video_decoder": latest + 1, "image_encoder": latest + 2}
+    for network, expected in steps.items():
+        assert {float(leaf.max()) for leaf in jax.tree.leaves(frozen[network]["params"])} == {expected}
     config.select = "best"
     assert described_checkpoints(config, copy, step)[1] == f"image_ae: step {latest + 1}, the best by fvd"
     shutil.rmtree(copy / "flow")
