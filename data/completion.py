@@ -98,6 +98,7 @@ def _write_metadata(folder: Path, about: About, contents: dict[str, list[shards.
         jpeg_quality=about.options.jpeg_quality,
         max_size=about.options.max_size,
         every=about.options.every,
+        fps=about.options.fps,
         encodings=tuple(sorted({encoding for video in videos for encoding in video.encodings})),
         scaled=any(video.scaled for video in videos),
     )

@@ -46,6 +46,7 @@ class Storage:
     every: int  # only every n-th frame is stored
     encodings: tuple[str, ...]  # that occur, in alphabetical order
     scaled: bool  # whether a frame was larger than `max_size`
+    fps: float = 0  # frames per second that video files were resampled to; 0: each frame once
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Self:
@@ -59,6 +60,8 @@ class Storage:
             parts.append(f"shorter side {self.max_size}")
         if self.every > 1:
             parts.append(f"every {self.every} frames")
+        if self.fps:
+            parts.append(f"{self.fps:g} frames per second")
         return ", ".join(parts)
 
 

@@ -26,6 +26,7 @@ class DamagedVideo(UserError):
 _LOG = logging.getLogger("libav")  # where PyAV sends what nobody captures
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
+_HARMLESS = ("EXIF", "APP fields", "SEI", "Dolby Vision", "mmco: unref short failure")  # errors beside the pictures
 _SILENT = ("mpeg1video", "mpeg2video")  # give no frame for a damaged packet, without any error
 _REORDERED = 32  # frames: more than any codec stores in another order than it shows them
 _lock = threading.Lock()
@@ -81,7 +82,7 @@ class Packets:
             except av.FFmpegError:
                 frames = []
                 self._damaged.add(number)
-        if errors:
+        if any(not any(words in message for words in _HARMLESS) for _, _, message in errors):
             self._damaged.add(number)
         if packet is None and context.name in _SILENT and not any(frame.interlaced_frame for frame in frames):
             self._damaged |= self._missing(frame.pts for frame in frames)

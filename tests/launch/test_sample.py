@@ -1,6 +1,9 @@
 """`python -m launch.sample` as a user runs it, on a work directory of untrained networks."""
 
 import pathlib
+import shutil
+
+import av
 
 from tests.launch.synthesis import frames_of, last_line, launch
 
@@ -18,6 +21,22 @@ def test_two_images_with_a_direction_and_chaining(work: pathlib.Path, tmp_path: 
     assert len(frames_of(tmp_path / "out" / "grid.mp4")) == 21
     for name in names:
         assert name in done.stdout
+
+
+def test_a_name_to_which_nothing_fits_and_another_codec(work: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Generators name images after their prompts: 251 bytes and the suffix are a legal name."""
+    prompt = ("a calm lake at dawn, été, 35mm, " * 8)[:247]
+    image = tmp_path / f"{prompt}.png"
+    shutil.copy(work / "a.png", image)
+    done = launch(
+        "launch.sample", f"--workdir={work / 'run'}", f"--image={image}", f"--out={tmp_path / 'out'}",
+        "--num_samples=1", "--direction=90", "--scale=2", "--codec=vp9",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (written,) = [path for path in (tmp_path / "out").glob("*.mp4") if path.name != "grid.mp4"]
+    assert written.name.startswith(prompt[:150])
+    with av.open(written) as container:
+        assert container.streams.video[0].codec_context.name == "vp9"
 
 
 def test_bad_input_is_one_line_and_writes_nothing(work: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -1,11 +1,15 @@
 """Damage inside of videos: no damaged frame is read without a word, and what is whole is known."""
 
 import contextlib
+import fractions
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from i2v_jax.media import videos
 from i2v_jax.media.damage import DamagedVideo
@@ -93,6 +97,21 @@ def test_no_damaged_frame_is_read(tmp_path: Path, encoded: Callable[[str], Path]
 def test_whole_videos_are_not_called_damaged(encoded: Callable[[str], Path], kind: str) -> None:
     ranges, _ = videos.whole_ranges(encoded(kind))
     assert ranges == [range(60)]
+
+
+def test_damaged_notes_beside_pictures_do_not_matter(tmp_path: Path) -> None:
+    """Cameras write EXIF data into each frame of their motion JPEG, which is often cut off."""
+    picture = io.BytesIO()
+    Image.fromarray(clip()[0]).save(picture, "JPEG")
+    exif = b"\xff\xe1\0\x16Exif\0\0II*\0\xff\xff\xff\x7f" + bytes(4)
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuvj420p"
+        for number in range(5):
+            packet = av.Packet(picture.getvalue()[:2] + exif + picture.getvalue()[2:])
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, fractions.Fraction(1, 25)
+            container.mux(packet)
+    assert len(list(videos.iterate_frames(tmp_path / "a.avi"))) == 5
 
 
 def test_the_place_of_damage_is_told(tmp_path: Path, encoded: Callable[[str], Path]) -> None:
