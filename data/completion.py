@@ -13,9 +13,11 @@ import numpy as np
 
 from i2v_jax import files
 from i2v_jax.data import raw, shards, staging
+from i2v_jax.data.preparation import Preparation
 from i2v_jax.input.records import Index, Storage, index_name, shard_name
 from i2v_jax.input.sources import SPLITS
 
+_REPLACED = "replaced"  # the data set that is being replaced
 _NAMES = "names.json"  # the name of each shard before it got that which it has in the data set
 
 
@@ -27,15 +29,19 @@ class About:
     version: str
     labels: Sequence[str]
     options: staging.StoreOptions
+    preparation: Preparation
 
 
-def take_back(staging_dir: Path) -> None:
-    """Gives shards their old names that a run has named which did not finish."""
+def take_back(staging_dir: Path, folder: Path) -> None:
+    """Gives shards their old names that a run has named which did not finish, and a replaced data set its place."""
+    if (staging_dir / _REPLACED).is_dir() and not folder.exists():
+        os.rename(staging_dir / _REPLACED, folder)
     named = staging_dir / "complete"
     if (staging_dir / _NAMES).is_file():
         for new, old in json.loads((staging_dir / _NAMES).read_text()).items():
-            if (named / new).is_file():
-                os.rename(named / new, staging_dir / old)
+            for there, before in ((named / new, staging_dir / old), *_about(named / new, staging_dir / old)):
+                if there.is_file():
+                    os.rename(there, before)
     shutil.rmtree(named, ignore_errors=True)
     for unfinished in staging_dir.glob(".*.tmp"):
         unfinished.unlink()
@@ -49,7 +55,10 @@ def complete(
     written: Sequence[shards.Written],
     skipped: Sequence[raw.Skipped],
 ) -> None:
-    """Moves the shards into `folder`, which appears when all else is in it, and removes `staging_dir`."""
+    """Moves the shards into `folder`, which appears when all else is in it, and removes `staging_dir`.
+
+    A data set that is there already is replaced.
+    """
     used = {
         split: [(s, w) for s, w in zip(planned, written, strict=True) if s.split == split and w.records]
         for split in SPLITS
@@ -64,7 +73,8 @@ def complete(
     made = staging_dir / "complete"
     made.mkdir()
     for new, old in names.items():
-        os.rename(staging_dir / old, made / new)
+        for before, there in ((staging_dir / old, made / new), *_about(staging_dir / old, made / new)):
+            os.rename(before, there)
     contents = {split: [there for _, there in pairs] for split, pairs in used.items()}
     videos = [video for parts in contents.values() for part in parts for video in part.videos]
     about = dataclasses.replace(about, labels=[n for n in about.labels if all(n in video.labels for video in videos)])
@@ -72,8 +82,16 @@ def complete(
         _index(parts, about.labels).save(made / index_name(split))
     _write_metadata(made, about, contents)
     files.write_text(made / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
+    about.preparation.save(made)
+    if folder.exists():
+        os.rename(folder, staging_dir / _REPLACED)
     os.rename(made, folder)
     shutil.rmtree(staging_dir)
+
+
+def _about(*paths: Path) -> tuple[tuple[Path, ...]]:
+    """Returns the files about two shards, for what is done to both."""
+    return (tuple(map(shards.about, paths)),)
 
 
 def _index(parts: Sequence[shards.Written], labels: Sequence[str]) -> Index:

@@ -33,6 +33,11 @@ _WRITER = "group_size:1,uncompressed"  # pictures do not get smaller
 ReadLabels = Callable[[raw.RawVideo], dict[str, Any]]
 
 
+def about(path: Path) -> Path:
+    """Returns the file about the videos of a shard."""
+    return path.with_name(f"{path.name}.json")
+
+
 @dataclasses.dataclass(frozen=True)
 class Shard:
     """A shard that is to be written; it can be pickled."""
@@ -47,7 +52,7 @@ class Shard:
     @property
     def about(self) -> Path:
         """The file about its videos, which exists if and only if the shard is complete."""
-        return self.path.with_suffix(".json")
+        return about(self.path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +101,7 @@ def plan(
     options: staging.StoreOptions,
     read_labels: ReadLabels,
     folder: Path,
+    earlier: Path | None = None,
 ) -> list[Shard]:
     """Divides the videos of each split into shards.
 
@@ -106,8 +112,11 @@ def plan(
         found: all videos.
         options, read_labels: how to convert them.
         folder: where the shards are written. Videos that are in a shard there already are copied.
+        earlier: a data set whose videos are copied, too.
     """
     portions, there = _portions(found), _known(folder)
+    if earlier is not None:
+        there = _known(earlier) | there
     keys = {video.name: staging.key(video, options) for video in found}
     shards = []
     for split, videos in splits.items():
@@ -122,9 +131,9 @@ def plan(
 def _known(folder: Path) -> dict[str, Known]:
     """Returns the videos of all complete shards in a folder, by their keys."""
     found = {}
-    for about in sorted(folder.glob("*.json")):
-        first, path = 0, about.with_suffix(".array_record")
-        for video in Written.load(about).videos if path.is_file() else ():
+    for file in sorted(folder.glob("*.array_record*.json")):
+        first, path = 0, file.with_suffix("")
+        for video in Written.load(file).videos if path.is_file() else ():
             found[video.key] = Known(path, first, video)
             first += video.records
     return found

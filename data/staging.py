@@ -59,7 +59,7 @@ class StoreOptions:
     max_size: int = 0  # maximum of the shorter side of stored frames in pixels; 0: no maximum
     min_frames: int = 17  # shorter videos are skipped
     every: int = 1  # stores every n-th frame
-    fps: float = 0  # frames per second that video files are resampled to; 0: each frame once
+    fps: float = 0.0  # frames per second that video files are resampled to; 0: each frame once
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from i2v_jax.data import completion, raw, shards, staging
+from i2v_jax.data.preparation import Preparation, Splits, files_digest, keep_splits
 from i2v_jax.errors import UserError
 
 VERSION = "2.0.0"  # of the files (`input/records.py`)
@@ -53,13 +55,18 @@ class Summary:
     """The result of preparing a data set."""
 
     folder: Path
-    num_videos: dict[str, int]
+    num_videos: dict[str, int]  # of each split; a video may be in two
+    num_frames: int
+    num_bytes: int
     skipped: list[raw.Skipped]
     notes: Mapping[str, int]  # what was done to how many videos: words that complete "3 videos ..."
 
     def __str__(self) -> str:
         counts = ", ".join(f"{split} {count}" for split, count in self.num_videos.items())
-        lines = [f"{self.folder}: {sum(self.num_videos.values())} videos ({counts}), {len(self.skipped)} skipped"]
+        lines = [
+            f"{self.folder}: {sum(self.num_videos.values())} videos ({counts}), {self.num_frames} frames in "
+            f"{self.num_bytes / 1e6:.1f} MB, {len(self.skipped)} skipped"
+        ]
         for words, count in sorted(self.notes.items(), key=lambda item: -item[1]):
             lines.append(f"  {count} video{'s' if count > 1 else ''} {words}")
         reasons = Counter(item.reason for item in self.skipped)
@@ -99,29 +106,87 @@ def prepare(
     split_options: SplitOptions,
     workers: int,
     preset: str = "default",
-) -> Summary:
+    update: bool = False,
+) -> Summary | None:
     """Converts every video and completes the data set. Continues an interrupted run.
 
     The files do not depend on `workers`, the number of processes, or on interruptions.
 
+    Args:
+        builder_class: of the data set.
+        raw_dir: the folder of the raw files.
+        data_dir: the folder of data sets.
+        options: how videos are stored.
+        split_options: which are held out.
+        workers: number of processes.
+        preset: of `VideoBuilder.leave_out` and `VideoBuilder.EVAL_IS_TEST`.
+        update: whether new and changed videos may be added to a data set that is complete.
+
+    Returns:
+        None if the data set was prepared from the same files with the same options.
+
     Raises:
-        UserError: there are no videos, none can be used, or the disk is full; shards that are complete are kept.
+        UserError: there are no videos, none can be used, or the disk is full; shards that are complete are kept. Or the
+            data set was prepared with other options or, without `update`, from other files.
     """
     folder = prepared_folder(builder_class, data_dir)
     staging_dir = folder.parent / "staging"
     with staging.writing_to(data_dir):
-        staging_dir.mkdir(parents=True, exist_ok=True)
-        completion.take_back(staging_dir)
+        completion.take_back(staging_dir, folder)
+        asked = _asked(raw_dir, options, split_options, preset)
+        earlier = Preparation.load(folder) if is_prepared(folder) else None
+        if earlier:
+            earlier.require_options(asked, folder)
+            if earlier.files == asked.files:
+                return None
         found, skipped = find(builder_class, raw_dir, preset)
+        asked = asked.of(found)
+        if earlier and not earlier.require_videos(asked, folder, update):
+            return None
+        staging_dir.mkdir(parents=True, exist_ok=True)
         divide = functools.partial(_divide, options=split_options, eval_is_test=preset in builder_class.EVAL_IS_TEST)
-        planned, written = _convert_all(found, divide, options, builder_class.read_labels, staging_dir, workers)
+        if earlier:
+            divide = functools.partial(keep_splits, previous=_names(folder), divide=divide)
+        plan = functools.partial(
+            shards.plan,
+            options=options,
+            read_labels=builder_class.read_labels,
+            folder=staging_dir,
+            earlier=folder if earlier else None,
+        )
+        planned, written = _convert_all(found, divide, plan, workers)
         skipped += {item.path: item for shard in written for item in shard.skipped}.values()
         _require_some(written, skipped, raw_dir)
-        about = completion.About(builder_class.name, VERSION, builder_class.LABELS, options)
+        about = completion.About(builder_class.name, VERSION, builder_class.LABELS, options, asked)
         completion.complete(staging_dir, folder, about, planned, written, skipped)
-    num_videos = Counter(shard.split for shard, there in zip(planned, written, strict=True) for _ in there.videos)
-    notes = Counter(words for there in written for video in there.videos for words in video.notes)
-    return Summary(folder, dict(num_videos), skipped, dict(notes))
+    return _summary(folder, planned, written, skipped)
+
+
+def _summary(
+    folder: Path, planned: Sequence[shards.Shard], written: Sequence[shards.Written], skipped: list[raw.Skipped]
+) -> Summary:
+    videos = [(shard.split, video) for shard, there in zip(planned, written, strict=True) for video in there.videos]
+    return Summary(
+        folder,
+        num_videos=dict(Counter(split for split, _ in videos)),
+        num_frames=sum(video.num_frames for _, video in videos),
+        num_bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        skipped=skipped,
+        notes=dict(Counter(note for _, video in videos for note in video.notes)),
+    )
+
+
+def _asked(raw_dir: Path, options: staging.StoreOptions, split_options: SplitOptions, preset: str) -> Preparation:
+    """Returns the options by the names of their flags, and the digest of the raw files."""
+    named = dataclasses.asdict(options) | dataclasses.asdict(split_options) | {"preset": preset}
+    named["split_seed"] = named.pop("seed")
+    return Preparation(named, files_digest(raw_dir))
+
+
+def _names(folder: Path) -> dict[str, set[str]]:
+    """Returns the names of the videos in each split of a data set."""
+    listing = json.loads((folder / "metadata.json").read_text())["videos"]
+    return {split: set(videos["names"]) for split, videos in listing.items()}
 
 
 def find(builder_class: type[VideoBuilder], raw_dir: Path, preset: str) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
@@ -137,19 +202,17 @@ def find(builder_class: type[VideoBuilder], raw_dir: Path, preset: str) -> tuple
     return videos, [*skipped, *left_out, *duplicates]
 
 
-def _divide(videos: Sequence[raw.RawVideo], options: SplitOptions, eval_is_test: bool) -> dict[str, list[raw.RawVideo]]:
+def _divide(videos: Sequence[raw.RawVideo], options: SplitOptions, eval_is_test: bool) -> Splits:
     return raw.divide(videos, options.eval_fraction, options.test_fraction, options.seed, eval_is_test)
 
 
 def _convert_all(
     found: Sequence[raw.RawVideo],
-    divide: Callable[[Sequence[raw.RawVideo]], dict[str, list[raw.RawVideo]]],
-    options: staging.StoreOptions,
-    read_labels: shards.ReadLabels,
-    folder: Path,
+    divide: Callable[[Sequence[raw.RawVideo]], Splits],
+    plan: Callable[[Splits, Sequence[raw.RawVideo]], list[shards.Shard]],
     workers: int,
 ) -> tuple[list[shards.Shard], list[shards.Written]]:
-    """Writes the shards of all splits to `folder`.
+    """Writes the shards of all splits.
 
     Videos that cannot be used are known only afterwards. They are no reason to hold out fewer: the others are divided
     again, which copies those that change their split. Whole parts of damaged videos join them.
@@ -165,7 +228,7 @@ def _convert_all(
         for split, names in unusable.items():
             chosen = [*splits.get(split, ()), *(found[places[name]] for name in names)]
             splits[split] = sorted(chosen, key=lambda video: places[video.name])
-        planned = shards.plan(splits, found, options, read_labels, folder)
+        planned = plan(splits, found)
         shards.write_all(planned, workers)
         written = [shards.Written.load(shard.about) for shard in planned]
         before = {split: set(names) for split, names in unusable.items()}

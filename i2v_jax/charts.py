@@ -116,6 +116,39 @@ def matrix_chart(matrix: ArrayLike, labels: Sequence[str], title: str) -> Figure
     return figure
 
 
+def histogram(values: Mapping[str, ArrayLike], title: str, x_label: str, y_label: str, bins: int = 24) -> Figure:
+    """Returns a histogram of one or more sets of values over the same bins, with a legend where there are several.
+
+    Args:
+      values: label -> values [N], at least one in all.
+      title: printed above the chart.
+      x_label, y_label: names of the axes, with their units.
+      bins: the largest number of bins; whole numbers have bins of whole width.
+    """
+    from matplotlib import rc_context
+    from matplotlib.ticker import MaxNLocator
+
+    arrays = {label: np.asarray(array, np.float64).ravel() for label, array in values.items()}
+    everything = np.concatenate(list(arrays.values()))
+    low, high = float(everything.min()), float(everything.max())
+    if whole := np.array_equal(everything, everything.round()):
+        width = max(1, int(np.ceil((high - low + 1) / bins)))
+        edges = np.arange(low - 0.5, high + width + 0.5, width)
+    else:
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    with rc_context(_STYLE):
+        figure, axes = _figure(_SIZE)
+        colors = [SERIES[index % len(SERIES)] for index in range(len(arrays))]
+        axes.hist(list(arrays.values()), edges.tolist(), stacked=True, color=colors, label=list(arrays))
+        axes.set_axisbelow(True)  # the lines of the grid
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=whole))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        if len(arrays) > 1:
+            figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
 def svg(figure: Figure) -> str:
     """Returns a chart as an `<svg>` element to place inside an HTML page, in the page's colors."""
     from matplotlib import rc_context

@@ -5,7 +5,10 @@
 
 --check compares the prepared data set with the published one, split by split.
 
-Writes ArrayRecord files with the splits train, eval and test. The same command continues an interrupted run.
+Writes ArrayRecord files with the splits train, eval and test. The same command continues an interrupted run, and does
+nothing when all is done. Other raw files or options are refused; --update adds new files. `card/index.html` in the
+folder of the data set shows what it holds.
+
 --flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, and --masks
 what may be poked, even for a data set that is already prepared.
 """
@@ -24,10 +27,12 @@ from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.expected import compare
 from i2v_jax.data.registry import DATA_SETS, data_set
 from i2v_jax.data.staging import FRAME_FORMATS, StoreOptions
-from i2v_jax.data.video_builder import SplitOptions, VideoBuilder, is_prepared, prepare, prepared_folder
+from i2v_jax.data.video_builder import SplitOptions, is_prepared, prepare, prepared_folder
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _motion
 from i2v_jax.launch._app import run
+from i2v_jax.reports.data_card import FILE as CARD
+from i2v_jax.reports.data_card import write_card
 
 _NAMES = ", ".join(sorted(name for name, known in DATA_SETS.items() if isinstance(known, PreparedDataSet)))
 DATASET = flags.DEFINE_string(
@@ -56,6 +61,9 @@ FPS = flags.DEFINE_float("fps", 0, "Resample video files to this many frames per
 EVERY = flags.DEFINE_integer("every", 1, "Store every n-th frame.", 1)
 PRESET = flags.DEFINE_enum(
     "preset", PRESETS[0], PRESETS, "`release` leaves out the videos that the authors' release leaves out."
+)
+UPDATE = flags.DEFINE_bool(
+    "update", False, "Add new and changed raw files to a data set that is prepared; its videos keep their splits."
 )
 CHECK = flags.DEFINE_bool(
     "check", False, "Compare the videos of every split with the published data set; the status is 1 if they differ."
@@ -86,57 +94,62 @@ def main(argv: Sequence[str]) -> None:
             FPS.value,
         )
     import_plugins(PLUGINS.value)
-    builder, data_dir = _builder(DATASET.value), Path(DATA_DIR.value).expanduser()
-    folder = prepared_folder(builder, data_dir)
-    if is_prepared(folder) and (CHECK.value or _motion.requested()) and RAW_DIR.value is None:
-        pass  # what is prepared is enough
-    elif RAW_DIR.value is None:
+    known, data_dir = _known(DATASET.value), Path(DATA_DIR.value).expanduser()
+    folder = prepared_folder(known.builder, data_dir)
+    if RAW_DIR.value is not None:
+        _prepare(known, Path(RAW_DIR.value).expanduser(), data_dir, folder)
+    elif not (is_prepared(folder) and (CHECK.value or _motion.requested())):  # which need only what is prepared
         raise UserError("--raw_dir is missing: give it the folder of the raw files", "raw_dir")
-    elif is_prepared(folder):
-        print(f"{folder} is already prepared: delete it to prepare it again")
-    else:
-        logging.set_verbosity(logging.WARNING)
-        summary = prepare(
-            builder,
-            Path(RAW_DIR.value).expanduser(),
-            data_dir,
-            options=StoreOptions(
-                STORE.value,
-                FRAME_FORMAT.value,
-                JPEG_QUALITY.value,
-                MAX_SIZE.value,
-                MIN_FRAMES.value,
-                EVERY.value,
-                FPS.value,
-            ),
-            split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
-            workers=WORKERS.value,
-            preset=PRESET.value,
-        )
-        print(summary)
     _motion.store(folder, WORKERS.value)
     if CHECK.value:
-        _check(folder)
+        _check(known, folder)
 
 
-def _builder(name: str) -> type[VideoBuilder]:
-    """Returns the builder of a data set. Raises UserError if there is none."""
+def _prepare(known: PreparedDataSet, raw_dir: Path, data_dir: Path, folder: Path) -> None:
+    """Prepares the data set, writes its card, and prints what was done."""
+    logging.set_verbosity(logging.WARNING)
+    summary = prepare(
+        known.builder,
+        raw_dir,
+        data_dir,
+        options=StoreOptions(
+            STORE.value,
+            FRAME_FORMAT.value,
+            JPEG_QUALITY.value,
+            MAX_SIZE.value,
+            MIN_FRAMES.value,
+            EVERY.value,
+            FPS.value,
+        ),
+        split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
+        workers=WORKERS.value,
+        preset=PRESET.value,
+        update=UPDATE.value,
+    )
+    if summary is None:
+        print(f"{folder} is already prepared from these files: nothing to do")
+    else:
+        print(summary)
+    if summary is not None or not (folder / CARD).is_file():
+        print(f"  data card: {write_card(folder, known)}")
+
+
+def _known(name: str) -> PreparedDataSet:
+    """Returns a data set by name. Raises UserError if it needs no files."""
     known = data_set(name)
     if not isinstance(known, PreparedDataSet):
         raise UserError(
             f"data set {name!r} is drawn while training and needs no files: start training", "dataset", name
         )
-    return known.builder
+    return known
 
 
-def _check(folder: Path) -> None:
+def _check(known: PreparedDataSet, folder: Path) -> None:
     """Prints how the data set differs from the published one. Exits with status 1 if it does."""
-    known = data_set(DATASET.value)
-    expected = known.expected if isinstance(known, PreparedDataSet) else ()
-    if not expected:
-        raise UserError(f"it is not published what {DATASET.value} has: leave out --check", "check", DATASET.value)
+    if not known.expected:
+        raise UserError(f"it is not published what {known.name} has: leave out --check", "check", known.name)
     listing = json.loads((folder / "metadata.json").read_text())["videos"]
-    rows = compare(expected, {split: videos["names"] for split, videos in listing.items()})
+    rows = compare(known.expected, {split: videos["names"] for split, videos in listing.items()})
     print(f"{folder}, compared with the published data set:", *rows, sep="\n")
     if any(row.difference for row in rows):
         sys.exit(1)

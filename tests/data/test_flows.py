@@ -202,6 +202,7 @@ def test_impulses_share_one_unit(tmp_path: Path, folder: Path) -> None:
 
 def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Path) -> None:
     options = ["--dataset=folder", f"--raw_dir={tmp_path / 'raw'}", f"--data_dir={tmp_path / 'out'}"]
+    options += ["--eval_fraction=0", "--test_fraction=0"]  # as it was prepared
     options += ["--flow=dis", "--flow_distance=4", "--flow_distance=8", "--flow_size=24"]
     options += ["--masks=grabcut", "--mask_size=16", "--preview"]
     done = subprocess.run(
