@@ -89,6 +89,7 @@ def _train_cinn_as_released(config: Config) -> None:
     config.data.jitter.kind = "kornia"
     config.data.eval_starts = "random"
     config.flow.drop_last = False
+    config.image_ae.optimizer.plateau_last = True
     config.train.update(evaluate_every=0, evaluate_clips=0)
 
 

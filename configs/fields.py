@@ -164,6 +164,7 @@ def optimizer(**defaults: object) -> Fields:
         "milestones": _field(values["milestones"], "epochs after which to decay, instead of every `decay_epochs`",
                              items=numbers.Real, at_least=0),
         "plateau": _field(values["plateau"], "halve the rate when the reconstruction stops improving"),
+        "plateau_last": _field(False, "judge that by the last batch of an epoch, not by its mean"),
         "scaling": _field(values["scaling"], "of the rate with batch_size / reference_batch", choices=RATE_RULES),
         "mu_dtype": _field(values["mu_dtype"], "of the first moment; empty: that of the parameters",
                            choices=("", "bfloat16")),

@@ -163,7 +163,8 @@ def _with_later_fields(fields: Any) -> Any:
         of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False, "jitter": of_jitter}
         of_data["mixture"] = {"names": (), "dirs": (), "weights": ()}
         if "poke" in fields["data"]:
-            of_data["poke"] = {"flow_frames": 0, "largest_flow": 0.0, "mask": "none", "mask_size": 0}
+            of_poke = {"flow_frames": 0, "largest_flow": 0.0, "mask": "none", "mask_size": 0}
+            of_data["poke"] = {**of_poke, "geometry": {"whole_pixels": False}}
         fields["data"] = _completed(fields["data"], of_data)
     for stage in fields.get("stages", ()):
         section = fields.get(stage, {})
@@ -173,7 +174,7 @@ def _with_later_fields(fields: Any) -> Any:
         if stage == "poke":
             of_stage |= {"static_decoder_decays": True, "static_epochs": 0, "loss": {"window": 0}}
             of_stage["temporal_discriminator"] = {"scores": "patches"}
-        of_stage["optimizer"] = {"scaling": "none", "mu_dtype": ""}
+        of_stage["optimizer"] = {"scaling": "none", "mu_dtype": "", "plateau_last": False}
         fields[stage] = _completed(section, of_stage)
     return fields
 

@@ -123,7 +123,7 @@ def test_a_run_from_before_a_field_is_continued(tmp_path):
     for stage in written["stages"]:
         for name in ("reference_batch", "accumulate", "remat"):
             written[stage].pop(name, None)
-        for name in ("scaling", "mu_dtype"):
+        for name in ("scaling", "mu_dtype", "plateau_last"):
             written[stage]["optimizer"].pop(name)
         del written[stage]["drop_last"]
     del written["select"]
@@ -137,6 +137,17 @@ def test_a_run_from_before_a_field_is_continued(tmp_path):
     reference = ("video_vae.reference_batch", 7)
     assert refused(load("landscape", [overrides[0], *as_before]), tmp_path) == reference
     claim_workdir(config, tmp_path)
+
+
+def test_a_poke_run_from_before_a_field_is_continued(tmp_path):
+    config = load("taichi")
+    claim_workdir(config, tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    del written["data"]["poke"]["geometry"]["whole_pixels"]
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    checkpoint(tmp_path, "poke", 100)
+    claim_workdir(config, tmp_path)
+    assert refused(load("taichi", ["data.poke.geometry.whole_pixels=true"]), tmp_path)[1] is True
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])

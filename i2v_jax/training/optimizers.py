@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -59,18 +60,29 @@ def make_optimizer(
         scale = optax.scale_by_adam if config.name == "adam" else optax.scale_by_amsgrad
         parts += [scale(b1=config.b1, b2=config.b2, mu_dtype=mu_dtype), optax.scale_by_learning_rate(schedule)]
     if config.plateau:
-        parts.append(
-            # PyTorch's patience of 1 tolerates one bad epoch; optax counts the epoch at which it acts.
-            optax.contrib.reduce_on_plateau(
-                factor=0.5,
-                patience=2,
-                rtol=0.0,
-                atol=1e-4,
-                accumulation_size=steps_per_epoch,
-                min_scale=_SMALLEST_RATE / config.learning_rate,
-            )
-        )
+        parts.append(_halved_on_plateau(config, steps_per_epoch))
     return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def _halved_on_plateau(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformationExtraArgs:
+    """Returns the plateau schedule, judged by the mean over each epoch, or by its last step with `plateau_last`."""
+    plateau = optax.contrib.reduce_on_plateau(
+        factor=0.5,
+        patience=2,  # PyTorch's patience of 1 tolerates one bad epoch; optax counts the epoch at which it acts
+        rtol=0.0,
+        atol=1e-4,
+        accumulation_size=steps_per_epoch,
+        min_scale=_SMALLEST_RATE / config.learning_rate,
+    )
+    if not config.plateau_last:
+        return plateau
+
+    def update(updates: Any, state: Any, params: Any = None, *, value: Any, **extra: Any) -> Any:
+        is_last = state.count == steps_per_epoch - 1
+        alone = jnp.where(is_last, steps_per_epoch * value, 0.0)  # the mean of an epoch is its last value
+        return plateau.update(updates, state, params, value=alone, **extra)
+
+    return optax.GradientTransformationExtraArgs(plateau.init, update)
 
 
 def _muon(config: ConfigDict, schedule: optax.Schedule, mu_dtype: str | None) -> optax.GradientTransformation:

@@ -111,7 +111,8 @@ def test_gradients_are_clipped_by_their_norm_before_the_moments():
         np.testing.assert_allclose(update, -2e-4 * mean / np.sqrt(square), rtol=1e-5)
 
 
-def test_the_rate_is_halved_where_the_reconstruction_stops_improving():
+@pytest.mark.parametrize("last", [False, True])
+def test_the_rate_is_halved_where_the_reconstruction_stops_improving(last):
     """As PyTorch's plateau schedule with patience 1, an absolute threshold of 1e-4 and a smallest rate of 1e-8."""
     epochs = [9.0, 8.0, 8.0, 7.0, 7.5, 7.2, 6.99995, 6.99, 6.99, 6.98995, 7.0, 7.1, 6.0, 6.1, 6.2, 6.3, 6.4, 6.5, 6.6]
     rate, best, bad, expected = 1e-7, np.inf, 0, []
@@ -121,12 +122,13 @@ def test_the_rate_is_halved_where_the_reconstruction_stops_improving():
             rate, bad = max(rate / 2, 1e-8), 0
         expected.append(rate)
     assert expected[-1] == 1e-8 and len(set(expected)) == 5
-    optimizer = make_optimizer(optimizer_config(learning_rate=1e-7, plateau=True), steps_per_epoch=2)
+    config = optimizer_config(learning_rate=1e-7, plateau=True, plateau_last=last)
+    optimizer = make_optimizer(config, steps_per_epoch=2)
     params = {"w": jnp.zeros(())}
     step = jax.jit(lambda state, value: optimizer.update({"w": jnp.ones(())}, state, params, value=value))
     state, rates = optimizer.init(params), []
     for value in epochs:
-        for deviation in (0.5, -0.5):  # the mean of an epoch's steps counts
+        for deviation in (100.0, 0.0) if last else (0.5, -0.5):  # the last of an epoch's steps counts, or the mean
             update, state = step(state, value + deviation)
         rates.append(-float(update["w"]))
     np.testing.assert_allclose(rates, expected, rtol=1e-4)
