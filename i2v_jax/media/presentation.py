@@ -22,6 +22,7 @@ _RGB, _BT709, _FCC, _BT470BG, _BT601, _SMPTE240, _BT2020, _BT2020_CONSTANT = 0, 
 _MATRICES = (_RGB, _BT709, _FCC, _BT470BG, _BT601, _SMPTE240, _BT2020)
 _PRIMARIES = {9: "bt2020", 11: "p3", 12: "p3"}
 _TRANSFERS = {16: "pq", 18: "hlg"}
+_GRAY = ("gray", "ya", "mono")  # beginnings of the names of pixel formats
 _NARROWEST, _WIDEST = 1 / 8, 8.0  # pixel aspects outside of it are errors of whoever wrote the file
 
 
@@ -57,7 +58,7 @@ class Presentation:
             flip_y=flip_y,
             aspect=aspect if _NARROWEST <= aspect <= _WIDEST else 1.0,
             matrix=_matrix(frame),
-            full_range=frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj"),
+            full_range=_is_full_range(frame),
             transfer=_TRANSFERS.get(frame.color_trc, "sdr"),
             primaries=_PRIMARIES.get(frame.color_primaries, "bt709"),
             alpha=any(component.is_alpha for component in frame.format.components),
@@ -93,11 +94,19 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 def _matrix(frame: av.VideoFrame) -> int:
     """Returns the matrix of the tags, or where there is none, what players guess from other tags and from the size."""
-    if frame.colorspace in _MATRICES:
+    is_rgb = frame.format.is_rgb or frame.format.has_palette
+    if frame.colorspace in _MATRICES and (frame.colorspace != _RGB or is_rgb):
         return frame.colorspace
     if frame.colorspace == _BT2020_CONSTANT or frame.color_trc in _TRANSFERS or frame.color_primaries == _BT2020:
         return _BT2020
     return _BT709 if frame.height >= 720 or frame.width >= 1280 else _BT601
+
+
+def _is_full_range(frame: av.VideoFrame) -> bool:
+    """Returns whether the values of a frame use all bits: as tagged; without a tag, those of RGB and gray do."""
+    if frame.format.name.startswith("yuvj") or frame.color_range != ColorRange.UNSPECIFIED:
+        return frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+    return frame.format.is_rgb or frame.format.has_palette or frame.format.name.startswith(_GRAY)
 
 
 _thread = threading.local()

@@ -107,6 +107,37 @@ def test_matrix_and_range_of_files(tmp_path: Path, suffix: str, full: bool) -> N
     assert np.abs(picture[8::16, 12::24] - 255 * _COLORS).max() <= 5
 
 
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "least"),
+    [
+        *[
+            ("ffv1", "gray", 1),
+            ("ffv1", "bgr0", 1),
+            ("rawvideo", "bgr24", 1),
+            ("qtrle", "rgb24", 1),
+            ("png", "rgb24", 1),
+        ],
+        *[("ffv1", "yuv444p", 3), ("ffv1", "gray16le", 1), ("huffyuv", "rgb24", 1), ("mjpeg", "yuvj444p", 5)],
+    ],
+)
+def test_untagged_files_keep_their_range(tmp_path: Path, codec: str, pix_fmt: str, least: int) -> None:
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(2, 0).repeat(2, 1)
+    source = "gray" if pix_fmt == "gray" else "rgb24"
+    frames = [gray if source == "gray" else np.stack([gray] * 3, -1)] * 2
+    if pix_fmt == "gray16le":
+        frames, source = [gray.astype(np.uint16) * 257] * 2, pix_fmt
+    suffix = ".mov" if codec in ("qtrle", "png") else ".avi" if codec in ("rawvideo", "huffyuv", "mjpeg") else ".mkv"
+    picture = shown(write(tmp_path / f"a{suffix}", frames, codec, pix_fmt, source=source))[0]
+    assert np.abs(picture.astype(int) - gray[..., None]).max() <= least
+
+
+def test_a_matrix_of_rgb_on_other_pixels_is_no_tag() -> None:
+    frame = _tagged(_SMALL, 6, 0)
+    with av.open(io.BytesIO(), "w", format="mp4") as container:
+        presentation = Presentation.of(container.add_stream("libx264"), frame)
+    assert presentation.matrix == 6
+
+
 _GRAY_CARD, _WHITE, _RED = 0.18, 1.0, np.array([0.75, 0.075, 0.02])  # light, relative to white; red in BT.2020
 
 
