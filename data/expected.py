@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from i2v_jax.input.sources import SPLITS
+
 Names = Mapping[str, Collection[str]]  # of the videos of each split
 _SHOWN = 3  # names in a message
 
@@ -18,7 +20,7 @@ class Row:
 
     def __str__(self) -> str:
         verdict = f"differs: {self.difference}" if self.difference else "as published"
-        return f"  {self.what:<16} {self.found:>7,} of {self.expected}: {verdict}"
+        return f"  {self.what:<25} {self.found:>7,} of {self.expected}: {verdict}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Expected:
     """What splits have together: from `least` to `most` videos, or exactly the ones of a list.
 
     Attributes:
-        splits: what is counted. Of several splits, videos that are in the test split as well are not.
+        splits: what is counted, each video once. If the test split is none of several, its videos are not counted.
         least, most: numbers of videos.
         names: returns the names of all videos, if a list of them is published.
         count: returns what is counted, from the names of the videos: by default the videos themselves.
@@ -43,11 +45,12 @@ class Expected:
     def compare(self, found: Names) -> Row:
         """Compares the names of the videos that were prepared with what is expected."""
         names = {name for split in self.splits for name in found.get(split, ())}
-        if len(self.splits) > 1:
+        if len(self.splits) > 1 and "test" not in self.splits:  # eval may be the test split
             names -= set(found.get("test", ()))
         chosen = {self.count(name) for name in names}
         expected = f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
-        return Row(f"{' and '.join(self.splits)} {self.what}", len(chosen), expected, self._difference(chosen))
+        splits = "all" if len(self.splits) == len(SPLITS) else " and ".join(self.splits)
+        return Row(f"{splits} {self.what}", len(chosen), expected, self._difference(chosen))
 
     def _difference(self, chosen: Collection[str]) -> str:
         if self.names is not None:

@@ -25,6 +25,7 @@ SERIES = ("#1f6fb2", "#c2571a", "#4d7f2c", "#8250a0", "#78643c", "#5a5a5a")
 _PAPER, _INK, _RULE = "#ffffff", "#22262b", "#dedbd5"
 _SIZE = (4.8, 3.0)  # inches
 _DPI = 200  # of PNG files
+_LEAST_SPAN = 6  # of the horizontal axis of a histogram of whole numbers
 _MARKED = 32  # curves of at most this many points get a marker at each
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": _INK,
@@ -141,6 +142,8 @@ def histogram(values: Mapping[str, ArrayLike], title: str, x_label: str, y_label
         colors = [SERIES[index % len(SERIES)] for index in range(len(arrays))]
         axes.hist(list(arrays.values()), edges.tolist(), stacked=True, color=colors, label=list(arrays))
         axes.set_axisbelow(True)  # the lines of the grid
+        if whole and high - low < _LEAST_SPAN:
+            axes.set_xlim(low - _LEAST_SPAN / 2, low + _LEAST_SPAN / 2)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=whole))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.set(title=title, xlabel=x_label, ylabel=y_label)

@@ -6,6 +6,7 @@ from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.dtdb.builder import Dtdb, DtdbClouds, DtdbFire, DtdbVegetation, DtdbWaterfall, Texture
 from i2v_jax.data.expected import Expected, videos
 from i2v_jax.data.protocol import DIVERSITY, LIKELIHOOD, QUALITY, Protocol
+from i2v_jax.input.sources import SPLITS
 
 # The authors' script drops the last true frame instead of x0. Their archive has no test split, and their loader starts
 # all clips of a held-out video at its first frame: five samples of one clip.
@@ -35,7 +36,7 @@ def _texture(builder: type[Texture], poke: Mapping[str, Mapping[str, str]] | Non
         config=f"dtdb:texture={builder.FOLDER}",
         release_fields={"cinn": {"dataset": "DTDB", "texture": builder.FOLDER}, **(poke or {})},
         # The paper has 150 to 300 videos of each texture, and 90 to 385 test sequences at 5 a video.
-        expected=(videos("train", "eval", least=150, most=300), videos("test", least=18, most=77)),
+        expected=(videos(*SPLITS, least=150, most=300), videos("test", least=18, most=77)),
         license=_LICENSE,
         citation=_CITATION,
     )

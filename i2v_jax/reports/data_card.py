@@ -142,8 +142,8 @@ def _notes(folder: Path) -> list[Section]:
 
 def _looks(sheets: Mapping[str, str], measured: Mapping[str, _Measured]) -> Section:
     figures = [
-        Figure(name, f"{split}: {min(_CELLS, len(measured[split].pictures))} videos", is_video=False)
-        for split, name in sheets.items()
+        Figure(name, f"{split}: {min(_CELLS, len(found.pictures))} of its videos", is_video=False)
+        for (split, name), found in zip(sheets.items(), measured.values(), strict=True)
     ]
     return Section("Looks", "A frame of some videos, spread over each split, cropped to squares.", figures, columns=1)
 

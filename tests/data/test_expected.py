@@ -20,6 +20,8 @@ EXPECTED = {
     "bair": {"train videos": 43_008, "eval videos": 256, "test videos": 256},
     "iper": {"train videos": 138, "eval videos": 26, "test videos": 42},
     "landscape": {"train videos": 1074, "eval videos": 112, "test videos": 153},
+    "dtdb_fire": {"all videos": 150, "test videos": 18},
+    "dtdb": {"train classes": 18},
     "poking_plants": {"train videos": 27, "test videos": 27},
     "human36m": {"train and eval videos": 599, "test videos": 239},
     "taichi": {
