@@ -10,6 +10,7 @@ _ABLATIONS = {
     "cinn": ("no_cinn", "no_start_frame", "no_adain"),
     "poke": ("one_level", "two_levels", "three_levels", "rnn", "single_stage", "no_trajectory"),
 }
+_ABLATIONS["sequence"] = _ABLATIONS["poke"]
 
 
 # default: what this package recommends. release: what the authors' released code does, its faults left out. paper: the
@@ -23,7 +24,7 @@ def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",
     Args:
       text: the arguments as a user writes them, like "size=64,runlocal".
       size: the default frame size.
-      models: the models ("cinn", "poke") that the config can train; the first is the default.
+      models: the models ("cinn", "poke", "sequence") that the config can train; the first is the default.
       declared: further arguments with their defaults, as `Field`s or values.
 
     Raises:
@@ -45,10 +46,13 @@ def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",
 
 
 def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
-    """Returns the base configuration of a model ("cinn", "poke" or "classifier") for square frames of `size` pixels."""
+    """Returns the base configuration of a model for square frames of `size` pixels.
+
+    Models are "cinn", "poke", "classifier" and "sequence", the poke model trained on clips of varying length.
+    """
     config = Config(fields.run(size))
     match model:
-        case "poke":
+        case "poke" | "sequence":
             config.declare(stages=("poke",))
             config.data.declare(poke=fields.poke_data(size))
             config.declare(poke=fields.poke(config.data))
@@ -61,6 +65,8 @@ def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
                 config.poke.static_decoder_decays = False
                 config.poke.optimizer.b2 = 0.999  # PyTorch's default; the paper writes 0.99
                 config.data.poke.geometry.whole_pixels = True
+            if model == "sequence":
+                _train_on_sequences(config, preset)
         case "classifier":
             config.declare(stages=("classifier",), classifier=fields.classifier(config.data))
         case _:
@@ -91,6 +97,19 @@ def _train_cinn_as_released(config: Config) -> None:
     config.flow.drop_last = False
     config.image_ae.optimizer.plateau_last = True
     config.train.update(evaluate_every=0, evaluate_clips=0)
+
+
+def _train_on_sequences(config: Config, preset: str) -> None:
+    """Sets what the release's sequence model has of its own: 5 to 13 frames after an impulse."""
+    config.data.frames = 14
+    config.data.poke.update(normalize="impulse", zeropoke_amount=0, object_weighting=True)
+    config.data.poke.sequence.shortest = 5
+    config.poke.update(batch_size=8, static_epochs=100)
+    # Appendix B pokes before the first frame, the configuration that the authors released before every frame.
+    config.poke.model.poke_over_time = "constant" if preset == "release" else "impulse"
+    config.poke.temporal_discriminator.scores = "frames"
+    config.poke.loss.update(latent=5.0, temporal=1.0, window=5)
+    config.poke.optimizer.milestones = (200, 450, 700)
 
 
 def finish(config: Config, parsed: Arguments) -> Config:

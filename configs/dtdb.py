@@ -21,19 +21,22 @@ _TEXTURES = {
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `texture`, `model` ("cinn", "poke"), `control` ("none", "direction"), `size`, `stage`, `runlocal`,
-    `devices`, `preset`.
+    """Arguments: `texture`, `model` ("cinn", "poke", "sequence"), `control` ("none", "direction"), `size`, `stage`,
+    `runlocal`, `devices`, `preset`.
     """
     texture = Field("clouds", choices=tuple(_TEXTURES))
-    parsed = common.arguments(argument, size=128, models=("cinn", "poke"), texture=texture, control="none")
+    parsed = common.arguments(argument, size=128, models=("cinn", "poke", "sequence"), texture=texture, control="none")
     clips, flow_clips, image_epochs, norm = _TEXTURES[parsed.texture]
     config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.name = f"dtdb_{parsed.texture}"
     config.data.clips_per_video.update(train=clips, eval=5, test=5)
-    if parsed.model == "poke":
+    if parsed.model != "cinn":
         config.data.frame_stride = 2
         config.data.clips_per_video.train = 0
         config.data.poke.flow = "stored"
+        if parsed.model == "sequence":
+            config.data.poke.flow_frames = 5
+            config.data.poke.sequence.amplitude_cutoff = 0.3
         return common.finish(config, parsed)
     config.control = parsed.control
     config.data.crop_margin = 16

@@ -135,6 +135,12 @@ def poke_data(size: int) -> Fields:
         "largest_flow": _weight(0.0, "frame widths; 0: of the data set, as launch.prepare stored it with the flow"),
         "min_motion": _weight(0.5, "pixels; clips that move less are not poked"),
         "object_weighting": _field(False, "draw every object with equal probability, however many clips show it"),
+        "sequence": {
+            "shortest": _field(0, "frames after the first; lengths up to `frames` vary by batch; 0: off", at_least=0),
+            "longest_weight": _weight(20.0, "of the longest clips; each shorter length has a weight of 1"),
+            "background_weight": _weight(10.0, "of batches of pokes of the background"),
+            "amplitude_cutoff": _probability(0.0, "motion from which clips have all lengths, in shares of the largest"),
+        },
         "color_probability": _probability(0.8, "of the jitter"),
         "geometry": {
             "probability": _probability(0.8),

@@ -15,16 +15,18 @@ from i2v_jax.errors import UserError
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `model` ("cinn" or "poke"), `demo`, `size` (32, 64 or 128), `stage`, `runlocal`, `devices`,
-    `preset`.
+    """Arguments: `model` ("cinn", "poke" or "sequence"), `demo`, `size` (32, 64 or 128), `stage`, `runlocal`,
+    `devices`, `preset`.
     """
-    parsed = common.arguments(argument, size=64, models=("cinn", "poke"), demo=False)
+    parsed = common.arguments(argument, size=64, models=("cinn", "poke", "sequence"), demo=False)
     config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.name = "folder"
     config.data.clips_per_video.update(train=10 if parsed.model == "cinn" else 0, eval=5, test=5)
     if parsed.model == "cinn":
         config.data.jitter.update(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
         config.video_vae.loss.kl = 1e-6
+    if parsed.model == "sequence":
+        config.data.poke.update(flow="stored", object_weighting=False)
     if parsed.demo:
         _demo(config, parsed.model)
     return common.finish(config, parsed)

@@ -13,13 +13,18 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, `devices`, `preset`."""
-    parsed = common.arguments(argument, size=64, models=("poke",))
-    config = common.base(parsed.size, "poke", parsed.preset)
+    """Arguments: `model` ("poke" or "sequence"), `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`,
+    `devices`, `preset`.
+    """
+    parsed = common.arguments(argument, size=64, models=("poke", "sequence"))
+    config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.update(name="human36m", crop="center")
     config.data.clips_per_video.update(train=0, eval=1, test=1)
     config.data.poke.flow = "stored"
-    if parsed.preset == "release":
+    if parsed.model == "sequence":
+        config.data.poke.flow_frames = 5
+        config.data.poke.sequence.amplitude_cutoff = 0.3
+    elif parsed.preset == "release":
         config.data.crop = "resize"
         config.data.poke.flow_frames = 5
         config.poke.batch_size = 9

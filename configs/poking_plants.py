@@ -15,18 +15,21 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `size` (64 or 128), `vegetation`, the poke model's ablations, `stage`, `runlocal`, `devices`,
-    `preset`.
+    """Arguments: `model` ("poke" or "sequence"), `size` (64 or 128), `vegetation`, the poke model's ablations,
+    `stage`, `runlocal`, `devices`, `preset`.
 
     `vegetation` trains on the vegetation of DTDB, too, for plants that were never seen (poke paper, appendix B.3).
     """
-    parsed = common.arguments(argument, size=64, models=("poke",), vegetation=False)
-    config = common.base(parsed.size, "poke", parsed.preset)
+    parsed = common.arguments(argument, size=64, models=("poke", "sequence"), vegetation=False)
+    config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.update(name="poking_plants", frame_stride=1 if parsed.size <= 64 else 2)
     config.data.clips_per_video.update(train=0, eval=10, test=20)
-    config.data.poke.update(flow="stored", object_weighting=parsed.preset == "default")
+    config.data.poke.update(flow="stored", object_weighting=parsed.model == "sequence" or parsed.preset == "default")
     if parsed.vegetation:
         config.data.mixture.names = ("dtdb_vegetation",)
-    if parsed.preset == "release":
+    if parsed.model == "sequence":
+        config.data.poke.flow_frames = 10 // config.data.frame_stride
+        config.data.poke.sequence.amplitude_cutoff = 0.4
+    elif parsed.preset == "release":
         config.poke.batch_size = 8 if parsed.size <= 64 else 9
     return common.finish(config, parsed)

@@ -13,13 +13,18 @@ from i2v_jax.configs import common
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`, `devices`, `preset`."""
-    parsed = common.arguments(argument, size=64, models=("poke",))
-    config = common.base(parsed.size, "poke", parsed.preset)
+    """Arguments: `model` ("poke" or "sequence"), `size` (64 or 128), the poke model's ablations, `stage`, `runlocal`,
+    `devices`, `preset`.
+    """
+    parsed = common.arguments(argument, size=64, models=("poke", "sequence"))
+    config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.update(name="taichi", frame_stride=2)
     config.data.clips_per_video.train = 0
     config.data.poke.update(flow="stored", mask="grabcut", mask_size=64 if parsed.preset == "default" else 0)
-    if parsed.preset == "release":
+    if parsed.model == "sequence":
+        config.data.poke.flow_frames = 5
+        config.data.poke.sequence.amplitude_cutoff = 0.1
+    elif parsed.preset == "release":
         config.poke.batch_size = 9
         if parsed.size <= 64:
             config.poke.loss.temporal = 10.0

@@ -163,8 +163,9 @@ def _with_later_fields(fields: Any) -> Any:
         of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False, "jitter": of_jitter}
         of_data["mixture"] = {"names": (), "dirs": (), "weights": ()}
         if "poke" in fields["data"]:
+            of_sequence = {"shortest": 0, "longest_weight": 20.0, "background_weight": 10.0, "amplitude_cutoff": 0.0}
             of_poke = {"flow_frames": 0, "largest_flow": 0.0, "mask": "none", "mask_size": 0}
-            of_data["poke"] = {**of_poke, "geometry": {"whole_pixels": False}}
+            of_data["poke"] = {**of_poke, "geometry": {"whole_pixels": False}, "sequence": of_sequence}
         fields["data"] = _completed(fields["data"], of_data)
     for stage in fields.get("stages", ()):
         section = fields.get(stage, {})

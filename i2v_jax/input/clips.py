@@ -87,7 +87,7 @@ class RawClip:
 
     video: int
     indices: range  # of its frames in the video
-    pixels: np.ndarray  # uint8 [T, size, size, 3]
+    pixels: np.ndarray  # uint8 [T, size, size, 3], of the first T of them
     labels: Mapping[str, Any]
     crop: str  # arguments of `transforms.fit` that made the frames square
     crop_offset: tuple[float, float]
@@ -143,8 +143,8 @@ class ReadClip:
             example |= {"index": np.int64(clip), "valid": np.bool_(valid)}
         return {"video": from_levels(pixels), **example}
 
-    def raw_clip(self, epoch: int, clip: int) -> RawClip:
-        """Reads a clip. Its start and its crop are drawn from (seed, epoch, clip)."""
+    def raw_clip(self, epoch: int, clip: int, frames: int | None = None) -> RawClip:
+        """Reads a clip, or its first `frames` frames. Its start and its crop are drawn from (seed, epoch, clip)."""
         rng = np.random.default_rng([self.order.seed, epoch, clip, _CLIP])
         place = int(np.searchsorted(self._ends, clip, side="right"))
         video = self.videos[place]
@@ -153,7 +153,7 @@ class ReadClip:
         indices = range(start, start + self.span, self.stride)
         labels = self.source.labels(video, indices)
         margin = self.augmentation.margin if self.order.train else 0
-        pixels = self.source.read(video, indices, transforms.least_size(self.size + margin, self.resize))
+        pixels = self.source.read(video, indices[:frames], transforms.least_size(self.size + margin, self.resize))
         crop_offset = (float(rng.random()), float(rng.random()))
         pixels = transforms.fit(pixels, self.size, self._crop(), crop_offset, kind=self.resize, margin=margin)
         return RawClip(video, indices, pixels, labels, self._crop(), crop_offset, rng)
@@ -162,6 +162,11 @@ class ReadClip:
     def span(self) -> int:
         """The number of frames of the video from the first to the last frame of the clip."""
         return (self.frames - 1) * self.stride + 1
+
+    def starts_of(self, video: int) -> np.ndarray:
+        """Returns the starts of the clips of a video that has one for each frame, int [clips]."""
+        frames = self.source.num_frames(video)
+        return np.minimum(np.arange(frames), frames - self.span)
 
     @functools.cached_property
     def _ends(self) -> np.ndarray:

@@ -92,10 +92,15 @@ class FlowStore:
         return found["longest_in_frame_sizes"], found["longest_in_shorter_sides"]
 
 
-def longest_of(path: Path) -> Longest:
-    """Returns the length of the longest vector in the flows of a video."""
+def longest_by_start(path: Path) -> np.ndarray:
+    """Returns the length of the longest vector of each flow of a video, float32 [starts, 2], as in `Longest`."""
     flows = np.load(path, mmap_mode="r", allow_pickle=False)
     if flows.dtype.names is None:  # written before there were records
         flows = np.stack([to_record(np.asarray(flow, np.float32)) for flow in flows])
-    in_frame_sizes, in_shorter_sides = flows["longest"].max(axis=0)
+    return np.asarray(flows["longest"])
+
+
+def longest_of(path: Path) -> Longest:
+    """Returns the length of the longest vector in the flows of a video."""
+    in_frame_sizes, in_shorter_sides = longest_by_start(path).max(axis=0)
     return float(in_frame_sizes), float(in_shorter_sides)

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from i2v_jax.errors import UserError
 from i2v_jax.input.clips import ClipOrder
 from i2v_jax.input.pipeline import Pipeline, Reader
+from i2v_jax.input.sequences import ReadSequence
 
 
 def parts(data: ConfigDict) -> tuple[ConfigDict, ...]:
@@ -94,7 +95,11 @@ class ReadMixture:
 
     def __call__(self, position: int) -> dict[str, Any]:
         part, place = self.order.place(int(position))
-        clip = self.readers[part](place)
+        reader = self.readers[part]
+        if isinstance(reader, ReadSequence):  # the clips of a batch have one length, whatever their data sets
+            clip = reader.read(place, int(position) // self.order.batch_size)
+        else:
+            clip = dict(reader(place))
         return {name: clip[name] for name in self.spec}
 
 

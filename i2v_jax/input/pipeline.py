@@ -38,7 +38,7 @@ from ml_collections import ConfigDict
 from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
-from i2v_jax.input import sources, transforms, workers
+from i2v_jax.input import sequences, sources, transforms, workers
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, clip_counts, long_enough
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.flow_store import FlowStore
@@ -258,7 +258,9 @@ def make_pipeline(
     )
     reader: Reader = clips
     if settings:
-        reader = ReadPokedClip(clips, ClipPokes.of(data, settings, source, store))
+        reader = poked = ReadPokedClip(clips, ClipPokes.of(data, settings, source, store))
+        if train and data.poke.sequence.shortest:
+            reader = sequences.in_sequences(poked, data, order.objects if isinstance(order, WeightedOrder) else ())
     epochs = num_epochs if num_epochs is not None else (None if train else 1)
     num_steps = _FOREVER if epochs is None else epochs * order.steps_per_epoch
     return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)

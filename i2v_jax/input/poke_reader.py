@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -185,11 +185,16 @@ class ClipPokes:
         return self.settings.mask != "none" or isinstance(self.source, KnownMotion)
 
     def draw(
-        self, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator, is_background: bool = False
+        self,
+        flow: np.ndarray,
+        mask: np.ndarray | None,
+        rng: np.random.Generator,
+        is_background: bool = False,
+        within: tuple[float, float] | None = None,
     ) -> Mapping[str, Any]:
-        """Returns the arrays of one poke; an impulse has a length in [0, 1]."""
+        """Returns the arrays of one poke; an impulse has a length in [0, 1]. `within`: see `pokes.foreground`."""
         settings = self.settings
-        poke = pokes.draw_poke(flow, settings.poke_size, is_background, rng, mask)
+        poke = pokes.draw_poke(flow, settings.poke_size, is_background, rng, mask, within)
         scale = 1.0
         if self.unit is not None:  # estimated flow may be longer than the longest stored one
             scale = 1.0 / max(self.unit * self.size, float(np.hypot(*poke.displacement)))
@@ -216,6 +221,15 @@ def _open_masks(data: ConfigDict, source: VideoSource) -> masks.MaskStore:
             "stored",
         )
     return store
+
+
+@dataclasses.dataclass(frozen=True)
+class PokeKind:
+    """What all clips of a batch have in common, in a training on clips of varying length."""
+
+    frames: int  # including the start frame
+    is_background: bool
+    within: tuple[float, float] | None  # see `pokes.foreground`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,15 +269,33 @@ class ReadPokedClip:
         return {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (dtype, shape) in arrays.items()}
 
     def __call__(self, position: int) -> dict[str, Any]:
-        epoch, clip, valid = self.order.at(int(position))
+        return self.read(*self.order.at(int(position)))
+
+    def read(
+        self,
+        epoch: int,
+        clip: int,
+        valid: bool = True,
+        kind: PokeKind | None = None,
+        another: Callable[[np.random.Generator], int] | None = None,
+    ) -> dict[str, Any]:
+        """Returns the arrays of a clip.
+
+        Args:
+            epoch, clip: what random draws depend on.
+            valid: whether it is not there only to fill up a batch.
+            kind: that of its batch.
+            another: draws a clip in place of one without motion; by default any of the split.
+        """
         train = self.order.train
-        raw, flow, found = self._with_motion(epoch, clip)
+        raw, flow, found = self._with_motion(epoch, clip, kind, another)
         rng = np.random.default_rng([self.order.seed if train else 0, epoch if train else 0, clip, _POKE])
-        mask, pixels = self.pokes.mask(raw), raw.pixels
+        mask, pixels = self.pokes.mask(raw), raw.pixels[: kind.frames if kind else None]
         if train:
             pixels, flow, mask = self._augment(pixels, flow, mask, rng)
         mask = self.pokes.segmented(mask, pixels[0])
-        poke = self.pokes.draw(flow, mask, rng, self._on_background(epoch if train else 0, clip))
+        is_background = kind.is_background if kind else self._on_background(epoch if train else 0, clip)
+        poke = self.pokes.draw(flow, mask, rng, is_background, kind.within if kind else None)
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
         example = {"video": from_levels(pixels), **poke}
@@ -284,15 +316,18 @@ class ReadPokedClip:
             return False
         return bool(_ranks(order.seed if order.train else 0, epoch, order.num_clips)[clip] < order.num_clips // amount)
 
-    def _with_motion(self, epoch: int, clip: int) -> tuple[RawClip, np.ndarray, bool]:
+    def _with_motion(
+        self, epoch: int, clip: int, kind: PokeKind | None, another: Callable[[np.random.Generator], int] | None
+    ) -> tuple[RawClip, np.ndarray, bool]:
         """Returns a clip, its flow, and whether anything moves in it."""
+        frames = kind.frames if kind and self.settings.flow != "dis" else None  # estimates need the end of the flow
         for attempt in range(_TRIES if self.order.train else 1):
-            raw = self.clips.raw_clip(epoch, clip)
+            raw = self.clips.raw_clip(epoch, clip, frames)
             flow = self.pokes.flow(raw)
             if pokes.moves(flow, self.settings.poke_size, self.settings.min_motion):
                 return raw, flow, True
             rng = np.random.default_rng([self.order.seed, epoch, clip, attempt, _ANOTHER])
-            clip = int(rng.integers(self.order.num_clips))
+            clip = another(rng) if another else int(rng.integers(self.order.num_clips))
         if self.order.train:
             raise UserError(
                 f"nothing moves by {self.settings.min_motion} pixels from first to last frame in {_TRIES} clips "

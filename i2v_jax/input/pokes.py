@@ -25,19 +25,27 @@ class Poke:
     is_background: bool
 
 
-def foreground(flow: np.ndarray, border: int, mask: np.ndarray | None = None, deviations: float = 2.0) -> np.ndarray:
+def foreground(
+    flow: np.ndarray,
+    border: int,
+    mask: np.ndarray | None = None,
+    deviations: float = 2.0,
+    within: tuple[float, float] | None = None,
+) -> np.ndarray:
     """Returns the pixels that training pokes, int [N, 2] as (x, y) with N >= 1, of a flow map float32 [H, W, 2].
 
     These are the pixels at least `border` pixels inside the frame whose amplitude, normalized to [0, 1], is above mean
     + `deviations` standard deviations; if there are none, above mean + 1; if there are none, above the mean; or else
-    all of them. With an object mask [H, W] (0 is the background), amplitudes of the background are 0 in the first try.
+    all of them. With an object mask [H, W] (0 is the background), amplitudes of the background are 0 in the first try,
+    and with `within` it takes those between these two only.
     """
     inner = _inner(amplitude_of(flow), border)
     spread = np.ptp(inner)
     amplitude = (inner - inner.min()) / (spread if spread > 0 else 1.0)
     masked = amplitude if mask is None else amplitude * (_inner(mask, border) != 0)
-    for tried, above in ((masked, deviations), (amplitude, 1.0), (amplitude, 0.0)):
-        chosen = tried > tried.mean() + above * tried.std()
+    low, high = within or (-np.inf, np.inf)
+    first = (masked > masked.mean() + deviations * masked.std()) & (masked > low) & (masked < high)
+    for chosen in (first, amplitude > amplitude.mean() + amplitude.std(), amplitude > amplitude.mean()):
         if chosen.any():
             return _places(chosen, border)
     return _places(np.ones_like(inner, bool), border)
@@ -62,13 +70,20 @@ def background(flow: np.ndarray, border: int, mask: np.ndarray | None = None) ->
 
 
 def draw_poke(
-    flow: np.ndarray, border: int, is_background: bool, rng: np.random.Generator, mask: np.ndarray | None = None
+    flow: np.ndarray,
+    border: int,
+    is_background: bool,
+    rng: np.random.Generator,
+    mask: np.ndarray | None = None,
+    within: tuple[float, float] | None = None,
 ) -> Poke:
     """Draws a pixel of the foreground and its flow; a background poke has this flow at a pixel of the background.
 
     What a background poke copies is above the mean by one standard deviation, as in the release, in or out of objects.
     """
-    pixels = foreground(flow, border, deviations=1.0) if is_background else foreground(flow, border, mask)
+    pixels = (
+        foreground(flow, border, deviations=1.0) if is_background else foreground(flow, border, mask, within=within)
+    )
     x, y = pixels[rng.integers(len(pixels))]
     displacement = flow[y, x].astype(np.float32)
     if is_background:

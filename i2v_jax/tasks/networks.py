@@ -76,7 +76,8 @@ def classifier(config: ConfigDict, dtype: Any) -> Modules:
 
 def poke(config: ConfigDict, dtype: Any) -> Modules:
     stage, normalize = config.poke, config.data.poke.normalize
-    if (stage.model.poke_over_time == "impulse") != (normalize == "impulse"):
+    in_sequences = config.data.poke.sequence.shortest > 0  # the release pokes at every step then
+    if (stage.model.poke_over_time == "impulse") != (normalize == "impulse") and not in_sequences:
         raise UserError(
             f"poke.model.poke_over_time={stage.model.poke_over_time} does not fit data.poke.normalize={normalize}: set "
             "both to impulse, or neither",

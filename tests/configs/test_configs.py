@@ -31,6 +31,7 @@ POKE = [
     "poking_plants:size=128",
     "taichi:ablation=two_levels",
     "human36m:ablation=rnn",
+    "iper:model=sequence,size=128",
     "iper:model=poke,ablation=single_stage",
     "dtdb:texture=vegetation,model=poke",
     "folder:model=poke,ablation=no_trajectory",
@@ -62,7 +63,7 @@ def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
 def test_every_poke_configuration_has_shapes(spec, monkeypatch):
     monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
     config = load(spec)
-    frames = 6 if "demo" in spec else 11
+    frames = 6 if "demo" in spec else 14 if "sequence" in spec else 11
     assert (config.stages, config.data.frames) == (("poke",), frames)
     assert not {"video_vae", "image_ae", "flow", "control"} & set(config.keys())
     size = config.data.size

@@ -30,6 +30,7 @@ POKE = {
     "largest_flow": 0.0,
     "min_motion": 0.5,
     "object_weighting": False,
+    "sequence": {"shortest": 0, "longest_weight": 20.0, "background_weight": 10.0, "amplitude_cutoff": 0.0},
     "color_probability": 0.8,
     "geometry": {"probability": 0.8, "rotation": 15.0, "shift": 0.1, "whole_pixels": False},
 }
