@@ -20,7 +20,7 @@ from i2v_jax.data.raw import WHOLE, RawVideo
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms
 from i2v_jax.input.records import write_example
-from i2v_jax.media import frames, packets, videos
+from i2v_jax.media import frames, images, packets, videos
 from i2v_jax.media.damage import DamagedVideo
 from i2v_jax.media.reading import Frame, Reading, is_paged
 
@@ -212,7 +212,7 @@ def _encoded(shown: Frame, options: StoreOptions, lossless: bool) -> _Frame:
     fits = options.max_size == 0 or min(shown.pixels.shape[:2]) <= options.max_size
     if fits and shown.file and (kept := frames.keep(shown.file, shown.pixels)):
         return _Frame(*kept, shown.pixels.shape[:2])
-    return _encode(shown.pixels, options, lossless and not (shown.file and frames.is_jpeg(shown.file)))
+    return _encode(shown.pixels, options, lossless and not (shown.file and images.is_jpeg(shown.file)))
 
 
 def _encode(frame: np.ndarray, options: StoreOptions, lossless: bool) -> _Frame:

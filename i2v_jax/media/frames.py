@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 
 from i2v_jax.errors import UserError
-from i2v_jax.media.images import is_plain_jpeg
+from i2v_jax.media.images import JPEG_BEGINS, is_plain_jpeg
 
 FORMATS = ("jpeg", "png", "webp")
-_JPEG_BEGINS, _PNG_BEGINS = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_PNG_BEGINS = b"\x89PNG\r\n\x1a\n"
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -61,12 +61,6 @@ def keep(path: Path, frame: np.ndarray) -> tuple[bytes, str] | None:
     return None
 
 
-def is_jpeg(path: Path) -> bool:
-    """Returns whether an image file, whatever its name, is a JPEG."""
-    with path.open("rb") as file:
-        return file.read(2) == _JPEG_BEGINS
-
-
 def decode(encoded: bytes, shrink: int = 1) -> np.ndarray:
     """Decodes a stored frame to uint8 [h, w, 3].
 
@@ -78,7 +72,7 @@ def decode(encoded: bytes, shrink: int = 1) -> np.ndarray:
     Raises:
         UserError: the bytes are damaged.
     """
-    reduced = _REDUCED.get(shrink) if encoded[:2] == _JPEG_BEGINS else None
+    reduced = _REDUCED.get(shrink) if encoded[:2] == JPEG_BEGINS else None
     flag = cv2.IMREAD_COLOR_RGB if reduced is None else reduced
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
     if image is None:

@@ -17,6 +17,7 @@ from i2v_jax.media import color, paths
 
 UPLOAD_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 UPLOAD_PIXELS = 50_000_000
+JPEG_BEGINS = b"\xff\xd8"
 _PNG_BEGINS = b"\x89PNG\r\n\x1a\n"
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _PROFILE_BYTES = 2**20  # a longer color profile is left out; Pillow refuses the image
@@ -257,8 +258,16 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
+def is_jpeg(path: Path) -> bool:
+    """Returns whether an image file, whatever its name, is a JPEG."""
+    with path.open("rb") as file:
+        return file.read(2) == JPEG_BEGINS
+
+
 def is_plain_jpeg(path: Path) -> bool:
     """Returns whether a file is a color JPEG in sRGB that is not rotated: it decodes to what `read_rgb` returns."""
+    if not is_jpeg(path):
+        return False
     with Image.open(path) as image:
         plain = image.format == "JPEG" and image.mode == "RGB" and not has_own_colors(image)
         return plain and _orientation(image) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from i2v_jax.errors import UserError
 from i2v_jax.media import images
 from i2v_jax.media.paths import PAGED_SUFFIXES, check_file, frame_files, printable
 from i2v_jax.media.timing import resampled, resampled_note
@@ -89,13 +90,21 @@ def is_paged(path: Path) -> bool:
         return False
     try:
         with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) < 2:
-                return False
-            size = image.size
-            image.seek(1)
-            return image.size == size  # otherwise it is a picture with a smaller copy of itself
-    except Exception:  # of many types; whoever reads it says what is wrong
+            return _has_pages(image)
+    except Exception:  # of many types, also for long texts
+        try:
+            with images.opened(path.read_bytes(), printable(path)) as image:
+                return _has_pages(image)
+        except UserError:  # whoever reads it says what is wrong
+            return False
+
+
+def _has_pages(image: Image.Image) -> bool:
+    if getattr(image, "n_frames", 1) < 2:
         return False
+    size = image.size
+    image.seek(1)
+    return image.size == size  # otherwise it is a picture with a smaller copy of itself
 
 
 def _pages(path: Path) -> Iterator[tuple[np.ndarray, float]]:

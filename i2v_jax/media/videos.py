@@ -163,10 +163,11 @@ class VideoFile:
     @property
     def notes(self) -> set[str]:
         """Words that complete "3 videos ...", after the last frame."""
+        times = self.times if self._within is None else self.times[self._within.start : self._within.stop]
         told = {
             "with transparency, placed on white": self._transparent,
-            "with equal time stamps, whose frames are all kept": any(b <= a for a, b in itertools.pairwise(self.times)),
-            "with a variable frame rate, whose frames are all kept": not self._fps and is_variable(self.times),
+            "with equal time stamps, whose frames are all kept": any(b <= a for a, b in itertools.pairwise(times)),
+            "with a variable frame rate, whose frames are all kept": not self._fps and is_variable(times),
             resampled_note(self._fps): bool(self._fps),
         }
         return {words for words, applies in told.items() if applies} | set(

@@ -56,6 +56,7 @@ def test_damage_divides_a_video(tmp_path: Path, prepared: Prepare, store: str) -
     summary = prepared(Folder, store=store, min_frames=2)
     assert [item.path for item in summary.skipped] == ["a.mp4"]
     assert "22" in summary.skipped[0].reason
+    assert summary.notes == {}
     shown = {name: frame_numbers(frames) for name, frames in stored(summary.folder).items() if name[0] == "a"}
     assert shown == ({} if store == "video" else {"a.mp4#0-21": list(range(22)), "a.mp4#39-40": [40, 41]})
 

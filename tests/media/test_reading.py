@@ -131,6 +131,10 @@ def test_long_texts_do_not_matter(tmp_path: Path, chunk: str) -> None:
     image.save(buffer, "PNG", pnginfo=info)
     for read in (images.read_rgb(tmp_path / "a.png"), images.decode_upload(buffer.getvalue())):
         np.testing.assert_array_equal(read, np.asarray(image))
+    assert not images.is_plain_jpeg(tmp_path / "a.png")
+    first, *others = _pages()
+    first.save(tmp_path / "b.png", save_all=True, append_images=others, pnginfo=info)
+    assert is_paged(tmp_path / "b.png") and not is_paged(tmp_path / "a.png")
 
 
 def test_color_profiles_are_applied(tmp_path: Path) -> None:
