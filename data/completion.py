@@ -115,6 +115,8 @@ def _write_metadata(folder: Path, about: About, contents: dict[str, list[shards.
         frame_format=about.options.frame_format,
         jpeg_quality=about.options.jpeg_quality,
         max_size=about.options.max_size,
+        size=about.options.size,
+        resize=about.options.resize,
         every=about.options.every,
         fps=about.options.fps,
         encodings=tuple(sorted({encoding for video in videos for encoding in video.encodings})),

@@ -60,6 +60,14 @@ class StoreOptions:
     min_frames: int = 17  # shorter videos are skipped
     every: int = 1  # stores every n-th frame
     fps: float = 0.0  # frames per second that video files are resampled to; 0: each frame once
+    size: int = 0  # height and width to which stored frames are squeezed; 0: their own
+    resize: str = "area"  # how frames are scaled, see `transforms.resize`
+
+    def stored_size(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the height and width that frames are stored with."""
+        if self.size:
+            return self.size, self.size
+        return transforms.within(height, width, self.max_size) if self.max_size else (height, width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,17 +217,16 @@ class _Frame:
 
 def _encoded(shown: Frame, options: StoreOptions, lossless: bool) -> _Frame:
     """Returns the bytes to store of a frame: those of its file if they can be kept."""
-    fits = options.max_size == 0 or min(shown.pixels.shape[:2]) <= options.max_size
+    fits = options.stored_size(*shown.pixels.shape[:2]) == shown.pixels.shape[:2]
     if fits and shown.file and (kept := frames.keep(shown.file, shown.pixels)):
         return _Frame(*kept, shown.pixels.shape[:2])
     return _encode(shown.pixels, options, lossless and not (shown.file and images.is_jpeg(shown.file)))
 
 
 def _encode(frame: np.ndarray, options: StoreOptions, lossless: bool) -> _Frame:
-    shorter = min(frame.shape[:2])
-    if scaled := 0 < options.max_size < shorter:
-        height, width = (max(1, round(side * options.max_size / shorter)) for side in frame.shape[:2])
-        frame = transforms.resize(frame, height, width)
+    size = options.stored_size(*frame.shape[:2])
+    if scaled := size != frame.shape[:2]:
+        frame = transforms.resize(frame, *size, options.resize)
     arrived = "png" if lossless else "jpeg"
     chosen = arrived if options.frame_format == "auto" else options.frame_format
     return _Frame(*frames.encode(frame, chosen, options.jpeg_quality), frame.shape[:2], scaled)

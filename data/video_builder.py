@@ -180,6 +180,7 @@ def _asked(raw_dir: Path, options: staging.StoreOptions, split_options: SplitOpt
     """Returns the options by the names of their flags, and the digest of the raw files."""
     named = dataclasses.asdict(options) | dataclasses.asdict(split_options) | {"preset": preset}
     named["split_seed"] = named.pop("seed")
+    del named["resize"]  # the preset decides it
     return Preparation(named, files_digest(raw_dir))
 
 

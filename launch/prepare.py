@@ -60,7 +60,10 @@ MAX_SIZE = flags.DEFINE_integer(
 FPS = flags.DEFINE_float("fps", 0, "Resample video files to this many frames per second; 0 stores each frame once.", 0)
 EVERY = flags.DEFINE_integer("every", 1, "Store every n-th frame.", 1)
 PRESET = flags.DEFINE_enum(
-    "preset", PRESETS[0], PRESETS, "`release` leaves out the videos that the authors' release leaves out."
+    "preset",
+    PRESETS[0],
+    PRESETS,
+    "`release` leaves out the videos that the authors' release leaves out, and scales frames as it does.",
 )
 UPDATE = flags.DEFINE_bool(
     "update", False, "Add new and changed raw files to a data set that is prepared; its videos keep their splits."
@@ -68,6 +71,7 @@ UPDATE = flags.DEFINE_bool(
 CHECK = flags.DEFINE_bool(
     "check", False, "Compare the videos of every split with the published data set; the status is 1 if they differ."
 )
+SIZE = flags.DEFINE_integer("size", 0, "Squeeze frames to squares of this many pixels; 0 keeps their shape.", 0)
 MIN_FRAMES = flags.DEFINE_integer("min_frames", 17, "Skip videos with fewer frames.", 2)
 EVAL_FRACTION = flags.DEFINE_float(
     "eval_fraction", 0.1, "Fraction of the training videos to hold out if the data set has no eval split.", 0.0, 0.5
@@ -81,18 +85,7 @@ WORKERS = flags.DEFINE_integer("workers", os.cpu_count() or 1, "Number of proces
 
 def main(argv: Sequence[str]) -> None:
     del argv
-    if STORE.value == "video" and MAX_SIZE.value:
-        raise UserError(
-            "--max_size scales frames, but --store=video stores the original files: leave out one of them",
-            "max_size",
-            MAX_SIZE.value,
-        )
-    if STORE.value == "video" and FPS.value:
-        raise UserError(
-            "--fps resamples frames, but --store=video stores the original packets: leave out one of them",
-            "fps",
-            FPS.value,
-        )
+    _require_compatible()
     import_plugins(PLUGINS.value)
     known, data_dir = _known(DATASET.value), Path(DATA_DIR.value).expanduser()
     folder = prepared_folder(known.builder, data_dir)
@@ -103,6 +96,19 @@ def main(argv: Sequence[str]) -> None:
     _motion.store(folder, WORKERS.value)
     if CHECK.value:
         _check(known, folder)
+
+
+def _require_compatible() -> None:
+    """Raises UserError for options that exclude each other."""
+    for name, value in (("max_size", MAX_SIZE.value), ("size", SIZE.value), ("fps", FPS.value)):
+        if STORE.value == "video" and value:
+            raise UserError(
+                f"--{name} changes frames, but --store=video stores the original packets: leave out one of them",
+                name,
+                value,
+            )
+    if SIZE.value and MAX_SIZE.value:
+        raise UserError("--size squeezes and --max_size scales: leave out one of them", "size", SIZE.value)
 
 
 def _prepare(known: PreparedDataSet, raw_dir: Path, data_dir: Path, folder: Path) -> None:
@@ -120,6 +126,8 @@ def _prepare(known: PreparedDataSet, raw_dir: Path, data_dir: Path, folder: Path
             MIN_FRAMES.value,
             EVERY.value,
             FPS.value,
+            SIZE.value,
+            "release" if PRESET.value == "release" else "area",
         ),
         split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
         workers=WORKERS.value,

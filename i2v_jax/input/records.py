@@ -45,8 +45,10 @@ class Storage:
     max_size: int  # maximum of the shorter side in pixels; 0: no maximum
     every: int  # only every n-th frame is stored
     encodings: tuple[str, ...]  # that occur, in alphabetical order
-    scaled: bool  # whether a frame was larger than `max_size`
+    scaled: bool  # whether a frame had another size than it is stored with
     fps: float = 0  # frames per second that video files were resampled to; 0: each frame once
+    size: int = 0  # height and width to which frames were squeezed; 0: their own
+    resize: str = "area"  # how, see `transforms.resize`
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Self:
@@ -57,7 +59,8 @@ class Storage:
         """Returns what makes stored frames differ from the original ones, for the protocol of a metric."""
         parts = sorted({"lossless" if encoding.startswith("lossless") else encoding for encoding in self.encodings})
         if self.scaled:
-            parts.append(f"shorter side {self.max_size}")
+            words = f"squeezed to {self.size}x{self.size}" if self.size else f"shorter side {self.max_size}"
+            parts.append(words if self.resize == "area" else f"{words}, not averaged")
         if self.every > 1:
             parts.append(f"every {self.every} frames")
         if self.fps:

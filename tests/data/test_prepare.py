@@ -13,7 +13,7 @@ from i2v_jax.configs import common
 from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input import pipeline
+from i2v_jax.input import pipeline, transforms
 from i2v_jax.input.sources import open_source
 from i2v_jax.media import videos
 from tests.data.conftest import Prepare
@@ -118,6 +118,16 @@ def test_what_is_lossless(tmp_path: Path, prepared: Prepare, arrives: str, frame
     error = np.abs(source.read(0, range(17)).astype(int) - shown).mean()
     assert error == 0 if stored == "lossless" else 0 < error < 5
     assert str(source.storage) == stored
+
+
+@pytest.mark.parametrize("resize", ["area", "release"])
+def test_size_squeezes_frames(tmp_path: Path, prepared: Prepare, resize: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (17, 48, 64, 3), dtype=np.uint8)
+    write_frames(tmp_path / "raw/a", noise)
+    prepared(Folder, size=16, resize=resize)
+    source = open_source("folder", str(tmp_path / "out"), "train")
+    assert np.array_equal(source.read(0, [3])[0], transforms.resize(noise[3], 16, 16, resize))
+    assert ("averaged" in str(source.storage)) == (resize == "release")
 
 
 def test_max_size_scales_the_shorter_side(tmp_path: Path, prepared: Prepare) -> None:
