@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from i2v_jax.errors import UserError
-from i2v_jax.media.images import JPEG_BEGINS, is_plain_jpeg
+from i2v_jax.media.images import JPEG_BEGINS, is_plain_jpeg, without_text
 
 FORMATS = ("jpeg", "png", "webp")
 _PNG_BEGINS = b"\x89PNG\r\n\x1a\n"
+_LONGEST_TEXT = 4096  # bytes in a PNG that is kept; longer ones, such as a workflow in every frame, are left out
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -43,11 +44,14 @@ def encode(frame: np.ndarray, chosen: str, jpeg_quality: int) -> tuple[bytes, st
 
 
 def keep(path: Path, frame: np.ndarray) -> tuple[bytes, str] | None:
-    """Returns the bytes of a JPEG or PNG file if they decode to `frame`, with a name for them; otherwise None.
+    """Returns the bytes of a JPEG or PNG file, without long texts, if they decode to `frame`, and a name for them.
 
     Args:
         path: an image file.
         frame: what `images.read_rgb` reads from it.
+
+    Returns:
+        None if they decode to something else.
     """
     if is_plain_jpeg(path):
         return path.read_bytes(), "jpeg as it arrived"
@@ -55,6 +59,8 @@ def keep(path: Path, frame: np.ndarray) -> tuple[bytes, str] | None:
         if file.read(8) != _PNG_BEGINS:
             return None
     encoded = path.read_bytes()
+    if len(encoded) - len(shorter := without_text(encoded)) > _LONGEST_TEXT:
+        encoded = shorter
     with contextlib.suppress(UserError):
         if np.array_equal(decode(encoded), frame):  # it may be transparent, turned, or have 16 bits
             return encoded, "lossless png"

@@ -130,7 +130,7 @@ def _read(content: bytes, name: str, formats: tuple[str, ...] | None = None, pix
 def opened(content: bytes, name: str, formats: tuple[str, ...] | None = None, pixels: int = 0) -> Iterator[Image.Image]:
     """Opens an image of at most `pixels` pixels (0: any). Raises UserError for any failure in its context."""
     try:
-        with Image.open(io.BytesIO(_without_text(content)), formats=formats) as image:
+        with Image.open(io.BytesIO(without_text(content)), formats=formats) as image:
             if pixels and image.width * image.height > pixels:
                 raise UserError(
                     f"{name}: {image.width}x{image.height} pixels are too many, {pixels / 1e6:.0f} million at most",
@@ -150,7 +150,7 @@ def opened(content: bytes, name: str, formats: tuple[str, ...] | None = None, pi
         raise UserError(f"{name}: damaged or truncated image ({words})", "file", name) from error
 
 
-def _without_text(content: bytes) -> bytes:
+def without_text(content: bytes) -> bytes:
     """Returns a PNG without its texts and without a very large color profile: Pillow refuses large ones."""
     if not content.startswith(_PNG_BEGINS):
         return content

@@ -25,7 +25,7 @@ def test_two_images_with_a_direction_and_chaining(work: pathlib.Path, tmp_path: 
 
 def test_a_name_to_which_nothing_fits_and_another_codec(work: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Generators name images after their prompts: 251 bytes and the suffix are a legal name."""
-    prompt = ("a calm lake at dawn, été, 35mm, " * 8)[:247]
+    prompt = ("a calm lake at dawn, été, 35mm, " * 8).encode()[:251].decode(errors="ignore").strip()
     image = tmp_path / f"{prompt}.png"
     shutil.copy(work / "a.png", image)
     done = launch(
