@@ -67,7 +67,9 @@ def _pipeline(config: ConfigDict, name: str) -> Pipeline:
     """Returns the pipeline of a stage's training clips, which knows their shapes, but cannot read any."""
     data, batch_size = stage_data(config, name), config[name].batch_size
     if "poke" in data:
-        data.poke.flow = "dis"  # the others look for flows on disk; training does not see where flows come from
+        # Shapes depend neither on where flows come from nor on their values; the longest clips need the most memory.
+        data.poke.update(flow="dis", normalize="none", mask="none")
+        data.poke.sequence.shortest = 0
     labels = data_set(data.name).labels
     labels = (*labels, "class") if data.get("classified", False) else labels
     clips, frames = data.num_clips.train or _STEPS_PER_EPOCH * batch_size, (data.frames - 1) * data.frame_stride + 1

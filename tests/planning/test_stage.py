@@ -24,7 +24,9 @@ def test_batches_have_the_shapes_of_the_data(spec):
     assert planned.steps_per_epoch == clips.steps_per_epoch
 
 
-@pytest.mark.parametrize("spec", ["bair:runlocal", "poking_plants:runlocal", "dtdb_i3d:runlocal"])
+@pytest.mark.parametrize(
+    "spec", ["bair:runlocal", "poking_plants:runlocal", "iper:model=sequence,runlocal", "dtdb_i3d:runlocal"]
+)
 def test_every_stage_has_a_state_without_data_or_weights(spec, monkeypatch, tmp_path):
     monkeypatch.setenv("I2V_JAX_CACHE", str(tmp_path))  # without weights
     config = config_files.load(spec)
