@@ -84,12 +84,14 @@ def whole_ranges(path: Path) -> tuple[list[range], str]:
     for _ in video.decoded():
         pass
     whole, total = video.packets.whole(), len(video.times)
+    if not whole:
+        return [], f"damaged: none of {total} frames is whole"
     edges = [0, *(edge for part in whole for edge in (part.start, part.stop)), total]
     gaps = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
-    words = [f"{first} to {last - 1} ({video.times[first]:.2f} s)" for first, last in gaps]
-    if not words:
-        words = [f"after frame {whole[0].stop - 1} ({video.times[whole[0].stop - 1]:.2f} s)"] if whole else ["all"]
-    return whole, f"damaged: frames {', '.join(words)} of {total} are left out"
+    if not gaps:
+        return whole, f"damaged: it is cut off or interrupted, but {total} frames are whole"
+    words = ", ".join(f"{first} to {last - 1} ({video.times[first]:.2f} s)" for first, last in gaps)
+    return whole, f"damaged: frames {words} of {total} are left out"
 
 
 class VideoFile:
