@@ -130,6 +130,10 @@ def poke_data(size: int) -> Fields:
             "none", "of what is poked, where the data set does not know it: found by grabcut while reading; or stored",
             choices=("none", "grabcut", "stored"),
         ),
+        "patch": _field(
+            "none", "of the clips that the losses see: a rectangle around what moves by its flow or mask; none: all",
+            choices=("none", "flow", "mask"),
+        ),
         "mask_size": _field(0, "of the frame in which grabcut finds it; 0: as the network sees it", at_least=0),
         "normalize": _field("none", "impulse: divided by `largest_flow`, so at most 1", choices=("none", "impulse")),
         "largest_flow": _weight(0.0, "frame widths; 0: of the data set, as launch.prepare stored it with the flow"),

@@ -20,7 +20,7 @@ def get_config(argument: str | None = "") -> Config:
     config = common.base(parsed.size, parsed.model, parsed.preset)
     config.data.update(name="human36m", crop="center")
     config.data.clips_per_video.update(train=0, eval=1, test=1)
-    config.data.poke.flow = "stored"
+    config.data.poke.update(flow="stored", patch="none" if parsed.preset == "paper" else "flow")
     if parsed.model == "sequence":
         config.data.poke.flow_frames = 5
         config.data.poke.sequence.amplitude_cutoff = 0.3

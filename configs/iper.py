@@ -26,6 +26,7 @@ def get_config(argument: str | None = "") -> Config:
         if parsed.model == "sequence":
             config.data.poke.flow_frames = 10
             config.data.poke.sequence.amplitude_cutoff = 0.6
+            config.data.poke.patch = "none" if parsed.preset == "paper" else "mask"
         elif parsed.preset == "release":
             config.poke.batch_size = 8 if parsed.size <= 64 else 9
             config.data.frames = 10 if parsed.size <= 64 else 11

@@ -164,7 +164,7 @@ def _with_later_fields(fields: Any) -> Any:
         of_data["mixture"] = {"names": (), "dirs": (), "weights": ()}
         if "poke" in fields["data"]:
             of_sequence = {"shortest": 0, "longest_weight": 20.0, "background_weight": 10.0, "amplitude_cutoff": 0.0}
-            of_poke = {"flow_frames": 0, "largest_flow": 0.0, "mask": "none", "mask_size": 0}
+            of_poke = {"flow_frames": 0, "largest_flow": 0.0, "mask": "none", "mask_size": 0, "patch": "none"}
             of_data["poke"] = {**of_poke, "geometry": {"whole_pixels": False}, "sequence": of_sequence}
         fields["data"] = _completed(fields["data"], of_data)
     for stage in fields.get("stages", ()):

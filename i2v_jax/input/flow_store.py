@@ -62,6 +62,10 @@ class FlowStore:
         """Returns whether flow over this distance was stored for the split."""
         return (self.folder(distance) / self.split).is_dir()
 
+    def count(self, video: int, distance: int) -> int:
+        """Returns how many flows of a video there are: from its first frames."""
+        return record_files.count(self.path(video, distance))
+
     def options(self, distance: int) -> dict[str, Any]:
         """Returns the options that the flows of the split were made with, empty if there are none."""
         path = self.folder(distance) / self.split / "options.json"

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow as optical_flow
-from i2v_jax.input import masks, pokes, transforms
+from i2v_jax.input import masks, patches, pokes, transforms
 from i2v_jax.input.clips import ClipOrder, RawClip, ReadClip
 from i2v_jax.input.flow_store import FlowStore
 from i2v_jax.input.sources import RecordSource, VideoSource
@@ -51,6 +51,7 @@ class PokeSettings:
     fill: str  # the square contains one "value", or a "patch" of the flow
     zeropoke_amount: int  # one in this many pokes is on the background; 0: none, 1: all
     mask: str  # "none"; "grabcut": segmented while reading; "stored": by launch.prepare
+    patch: str  # what training losses see: "none": whole frames; a rectangle around what moves by "flow" or "mask"
     mask_size: int  # of the frame that is segmented; 0: as the network sees it
     normalize: str  # "none", or "impulse": the flow is divided by its largest length in the data set
     largest_flow: float  # this length in frame widths; 0: that of the stored flow
@@ -70,7 +71,13 @@ class PokeSettings:
                 name = f"data.poke.{field}"
                 raise UserError(f"invalid value for {name}: {poke[field]!r} (must be {allowed})", name, poke[field])
 
-        for field, choices in (("flow", FLOWS), ("fill", FILLS), ("normalize", NORMALIZATIONS), ("mask", MASKS)):
+        for field, choices in (
+            ("flow", FLOWS),
+            ("fill", FILLS),
+            ("normalize", NORMALIZATIONS),
+            ("mask", MASKS),
+            ("patch", patches.KINDS),
+        ):
             check(field, poke[field] in choices, f"one of {', '.join(choices)}")
         check("poke_size", poke.poke_size >= 1 and poke.poke_size % 2 == 1, "odd, like 3 at 64x64 and 5 at 128x128")
         check("zeropoke_amount", poke.zeropoke_amount >= 0, "0 for no background pokes, or n for one in n pokes")
@@ -163,6 +170,26 @@ class ClipPokes:
         if self.store is not None and self.store.has(raw.video, last - first):
             return optical_flow.fit(self.store.read(raw.video, first, last), self.size, raw.crop, raw.crop_offset)
         return optical_flow.estimate(raw.pixels[0], raw.pixels[end])
+
+    def flows(self, raw: RawClip, flow: np.ndarray) -> np.ndarray:
+        """Returns the flow of a clip and, for patches, those of its later frames, float32 [N, size, size, 2].
+
+        Each goes as far as that of the poke. The flow of frames without one is the last that was stored, or without a
+        store that between the frame and the end of the clip that is farther away.
+        """
+        found = [flow]
+        if self.settings.patch != "flow":
+            return np.stack(found)
+        count = len(raw.indices)
+        distance = raw.indices[self.settings.flow_frames or count - 1] - raw.indices[0]
+        for frame in patches.looked_at(count)[1:]:
+            if self.store is not None and self.store.has(raw.video, distance):
+                first = min(raw.indices[frame], self.store.count(raw.video, distance) - 1)
+                stored = self.store.read(raw.video, first, first + distance)
+                found.append(optical_flow.fit(stored, self.size, raw.crop, raw.crop_offset))
+            else:
+                found.append(optical_flow.estimate(raw.pixels[frame], raw.pixels[0 if frame == count - 1 else -1]))
+        return np.stack(found)
 
     def mask(self, raw: RawClip) -> np.ndarray | None:
         """Returns the objects of the first frame, int32 [size, size], or None if they are neither known nor stored."""
@@ -262,6 +289,8 @@ class ReadPokedClip:
             "poke_displacement": (np.float32, (2,)),
             "is_background": (np.bool_, ()),
         }
+        if self.order.train and self.settings.patch != "none":
+            arrays["patch"] = (np.int32, (4,))
         if not self.order.train:
             arrays |= {"flow": (np.float32, (size, size, 2)), "index": (np.int64, ()), "valid": (np.bool_, ())}
             if self.pokes.masked:
@@ -290,15 +319,16 @@ class ReadPokedClip:
         train = self.order.train
         raw, flow, found = self._with_motion(epoch, clip, kind, another)
         rng = np.random.default_rng([self.order.seed if train else 0, epoch if train else 0, clip, _POKE])
-        mask, pixels = self.pokes.mask(raw), raw.pixels[: kind.frames if kind else None]
+        mask, pixels, patch = self.pokes.mask(raw), raw.pixels[: kind.frames if kind else None], {}
         if train:
-            pixels, flow, mask = self._augment(pixels, flow, mask, rng)
+            pixels, flows, mask = self._augment(pixels, self.pokes.flows(raw, flow), mask, rng)
+            flow, patch = flows[0], self._patch(pixels, flows)
         mask = self.pokes.segmented(mask, pixels[0])
         is_background = kind.is_background if kind else self._on_background(epoch if train else 0, clip)
         poke = self.pokes.draw(flow, mask, rng, is_background, kind.within if kind else None)
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
-        example = {"video": from_levels(pixels), **poke}
+        example = {"video": from_levels(pixels), **poke, **patch}
         if not train:
             example |= {"flow": flow, "index": np.int64(clip), "valid": np.bool_(valid and found)}
             if mask is not None:
@@ -339,21 +369,35 @@ class ReadPokedClip:
         return raw, flow, False
 
     def _augment(
-        self, pixels: np.ndarray, flow: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator
+        self, pixels: np.ndarray, flows: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Augments a clip, its flow and its mask together: flip, geometry and color."""
+        """Augments a clip, its flows [N, S, S, 2] and its mask together: flip, geometry and color."""
         if rng.random() < self.clips.augmentation.flip:
-            pixels, flow = pixels[:, :, ::-1], flow[:, ::-1] * np.array([-1.0, 1.0], np.float32)
+            pixels, flows = pixels[:, :, ::-1], flows[:, :, ::-1] * np.array([-1.0, 1.0], np.float32)
             mask = None if mask is None else mask[:, ::-1]
         if rng.random() < self.settings.geometry_probability:
             settings, size = self.settings, self.clips.size
             width = size if settings.whole_pixels else 0
             geometry = transforms.draw_geometry(settings.rotation, settings.shift, rng, width)
-            pixels, flow = geometry.pixels(np.ascontiguousarray(pixels)), geometry.flow(flow)
+            pixels = geometry.pixels(np.ascontiguousarray(pixels))
+            flows = np.stack([geometry.flow(flow) for flow in flows])
             mask = None if mask is None else geometry.labels(mask)
         if rng.random() < self.settings.color_probability:
             pixels = self.clips.augmentation.jitter(pixels, rng)
-        return pixels, flow, mask
+        return pixels, flows, mask
+
+    def _patch(self, pixels: np.ndarray, flows: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the rectangle that the losses see of a clip, if they do not see all of it; see `patches`."""
+        settings = self.settings
+        match settings.patch:
+            case "flow":
+                shown = [patches.moving(flow) for flow in flows]
+            case "mask":
+                frames = (pixels[frame] for frame in patches.looked_at(len(pixels)))
+                shown = [masks.grabcut(frame, settings.poke_size, settings.mask_size) for frame in frames]
+            case _:
+                return {}
+        return {"patch": patches.rectangle(shown)}
 
 
 @functools.lru_cache(maxsize=4)

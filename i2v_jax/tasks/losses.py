@@ -13,6 +13,26 @@ def hinge_discriminator(real: jax.Array, fake: jax.Array) -> jax.Array:
     return (jnp.mean(jax.nn.relu(1 - real)) + jnp.mean(jax.nn.relu(1 + fake))) / 2
 
 
+def cut(video: jax.Array, rectangles: jax.Array) -> jax.Array:
+    """Returns the part of each clip inside a rectangle, resized to the frames' size, bilinear with half-pixel centers.
+
+    Args:
+        video: [B, T, H, W, C].
+        rectangles: int [B, 4], top, left, height and width of each.
+    """
+    top, left, height, width = jnp.moveaxis(rectangles.astype(jnp.float32), -1, 0)
+    rows, columns = _sampling(top, height, video.shape[2]), _sampling(left, width, video.shape[3])
+    # Products of pixels, not of features: at a lower precision, frames would lose theirs.
+    return jnp.einsum("bih,bthwc,bjw->btijc", rows, video, columns, precision=jax.lax.Precision.HIGHEST)
+
+
+def _sampling(start: jax.Array, length: jax.Array, size: int) -> jax.Array:
+    """Returns the weights [B, size, size] of linear interpolation inside [start, start + length), edges repeated."""
+    centers = (jnp.arange(size) + 0.5) * length[:, None] / size - 0.5
+    places = start[:, None] + jnp.clip(centers, 0, length[:, None] - 1)
+    return jax.nn.relu(1 - jnp.abs(places[:, :, None] - jnp.arange(size)))
+
+
 def feature_matching(real: tuple[jax.Array, ...], fake: tuple[jax.Array, ...]) -> jax.Array:
     """Returns the mean over maps of their mean absolute difference (Wang et al. 2018); real maps get no gradient."""
     differences = [

@@ -13,7 +13,7 @@ from i2v_jax.metrics.paired import psnr
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.poke_model import PokeModel, States
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
-from i2v_jax.tasks.losses import adversarial_terms, drawn_rows, fold_time, hinge_discriminator
+from i2v_jax.tasks.losses import adversarial_terms, cut, drawn_rows, fold_time, hinge_discriminator
 from i2v_jax.tasks.perceptual_loss import make_distance
 from i2v_jax.tasks.scaling import drawn_frames, scaled_step
 
@@ -42,7 +42,8 @@ class Poke:
     """Trains an autoencoder of single frames and the dynamics between their states in turns, later with discriminators.
 
     A batch holds "video" [B, 1 + T, H, W, 3] in [-1, 1], "poke" [B, H, W, 2] in pixels and "is_background" [B] bool.
-    Where `is_background` is true nothing may move: the target is the start frame, repeated.
+    Where `is_background` is true nothing may move: the target is the start frame, repeated. With "patch" [B, 4] int32
+    the dynamic losses but L_traj, and the discriminators, see this rectangle of each clip only.
     """
 
     forward_networks: tuple[str, ...] = ()
@@ -123,11 +124,17 @@ class Poke:
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
         """Returns L_rec of the roll-out's frames and L_traj of its states, compared with those of the true frames."""
-        loss, metrics = self._dynamic_terms(networks, self.respond(networks, batch), self.target(batch))
+        loss, metrics = self._dynamic_terms(networks, self.respond(networks, batch), batch)
         return loss, ({}, metrics)
 
-    def _dynamic_terms(self, networks: Networks, response: Response, target: jax.Array) -> tuple[jax.Array, Metrics]:
-        perceptual = jnp.mean(self.distance(networks, fold_time(response.video), fold_time(target)))
+    def _seen(self, video: jax.Array, batch: Batch) -> jax.Array:
+        """Returns what the losses see of clips [B, T, H, W, 3]: with a "patch" [B, 4] that part of them, enlarged."""
+        return cut(video, batch["patch"]) if "patch" in batch else video
+
+    def _dynamic_terms(self, networks: Networks, response: Response, batch: Batch) -> tuple[jax.Array, Metrics]:
+        target = self.target(batch)
+        seen = (fold_time(self._seen(video, batch)) for video in (response.video, target))
+        perceptual = jnp.mean(self.distance(networks, *seen))
         true_states = jax.lax.stop_gradient(self._apply(networks, lambda model: model.encode(fold_time(target))))
         errors = [
             jnp.mean(jnp.square(at_least_float32(fold_time(predicted)) - at_least_float32(true)))
@@ -141,12 +148,13 @@ class Poke:
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
         """Adds the terms of both discriminators and the feature matching of the temporal one."""
-        response, target, draws = self.respond(networks, batch), self.target(batch), self.draws(batch, rng)
-        loss, metrics = self._dynamic_terms(networks, response, target)
+        response, draws = self.respond(networks, batch), self.draws(batch, rng)
+        loss, metrics = self._dynamic_terms(networks, response, batch)
+        fake, target = self._seen(response.video, batch), self._seen(self.target(batch), batch)
         discriminator, variables = self.modules["temporal_discriminator"], networks["temporal_discriminator"]
         _, real_features = discriminator.apply(variables, self._windowed(target, draws))
-        temporal_logits, fake_features = discriminator.apply(variables, self._windowed(response.video, draws))
-        frames = drawn_rows(fold_time(response.video), draws.fake)
+        temporal_logits, fake_features = discriminator.apply(variables, self._windowed(fake, draws))
+        frames = drawn_rows(fold_time(fake), draws.fake)
         patch_logits = self.modules["patch_discriminator"].apply(networks["patch_discriminator"], frames)
         added, terms = adversarial_terms(self.weights, patch_logits, temporal_logits, real_features, fake_features)
         loss = loss + added
@@ -156,8 +164,8 @@ class Poke:
         self, networks: Networks, outputs: Any, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Networks, Metrics]]:
         """Returns hinge losses, not halved, and gradient penalties on real inputs. Each does one power iteration."""
-        draws, real = self.draws(batch, rng), self.target(batch)
-        fake = jax.lax.stop_gradient(self.respond(networks, batch).video)
+        draws, real = self.draws(batch, rng), self._seen(self.target(batch), batch)
+        fake = jax.lax.stop_gradient(self._seen(self.respond(networks, batch).video, batch))
         weights = self.weights
         temporal, temporal_changed, temporal_terms = self._discriminator_loss(
             networks, "temporal", self._windowed(real, draws), self._windowed(fake, draws), weights.temporal_penalty

@@ -26,6 +26,7 @@ POKE = {
     "zeropoke_amount": 8,
     "mask": "none",
     "mask_size": 0,
+    "patch": "none",
     "normalize": "none",
     "largest_flow": 0.0,
     "min_motion": 0.5,
@@ -165,7 +166,7 @@ def test_flow_is_flipped_with_the_frames() -> None:
     clips = dataclasses.replace(reader.clips, augmentation=Augmentation(1.0, reader.clips.augmentation.jitter))
     reader = dataclasses.replace(reader, clips=clips)
     frames, flow = plants.render("train", 0, 32, range(11)), plants.plants_flow("train", 0, 32)
-    pixels, flipped, _ = reader._augment(frames, flow, None, np.random.default_rng(0))
+    pixels, (flipped,), _ = reader._augment(frames, flow[None], None, np.random.default_rng(0))
     assert np.array_equal(pixels, frames[:, :, ::-1])
     assert np.array_equal(flipped[:, ::-1, 0], -flow[..., 0])
     assert np.array_equal(flipped[:, ::-1, 1], flow[..., 1])
@@ -225,6 +226,7 @@ def test_objects_are_equally_likely() -> None:
         ("fill", "blur"),
         ("normalize", "max"),
         ("mask", "u2net"),
+        ("patch", "person"),
         ("mask", "stored"),
         ("poke_size", 4),
         ("zeropoke_amount", -1),

@@ -2,6 +2,7 @@
 
 import re
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from i2v_jax.configs import common
 from i2v_jax.distributed import mesh as meshes
+from i2v_jax.tasks import losses
 from i2v_jax.tasks.losses import drawn_rows
 
 RNG = np.random.default_rng(0)
@@ -38,3 +40,15 @@ def test_drawn_rows_are_split_over_the_devices(count):
     split_value, split_gradient = program(*placed)
     np.testing.assert_allclose(split_value, value, rtol=1e-4)
     np.testing.assert_allclose(split_gradient, gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_a_rectangle_is_cut_out_and_enlarged_as_opencv_does():
+    video = np.random.default_rng(0).uniform(-1, 1, (3, 2, 16, 16, 3)).astype(np.float32)
+    rectangles = np.array([[0, 0, 16, 16], [2, 5, 9, 7], [15, 3, 1, 13]], np.int32)
+    found = losses.cut(video, rectangles)
+    assert np.array_equal(found[0], video[0])
+    for clip, (top, left, height, width) in enumerate(rectangles):
+        for frame in range(2):
+            part = np.ascontiguousarray(video[clip, frame, top : top + height, left : left + width])
+            expected = cv2.resize(part, (16, 16), interpolation=cv2.INTER_LINEAR)
+            np.testing.assert_allclose(found[clip, frame], expected, atol=1e-5)

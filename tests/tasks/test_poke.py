@@ -313,3 +313,24 @@ def test_the_log_names_the_weights_that_the_stage_s_own_loss_needs():
     field = "poke.loss.perceptual_network"
     assert f"{field}=vgg16" in perceptual_loss.description("charbonnier", field, "vgg16")
     assert field not in perceptual_loss.description("vgg19", field, "vgg16")
+
+
+def test_losses_see_the_patch_of_a_clip_only(small):
+    """What is outside of the rectangle changes L_traj, but neither the perceptual loss nor the discriminators'."""
+    task, networks, batch = small
+    batch = batch | {"patch": np.array([[2, 3, 8, 6], [0, 0, 16, 16]], np.int32), "is_background": np.zeros(2, bool)}
+    elsewhere = batch["video"].copy()
+    elsewhere[0, 1:, 11:] *= -1
+    terms = jax.jit(
+        lambda batch: {
+            **task.dynamic_loss(networks, (), batch, jax.random.key(0))[1][1],
+            **task.discriminators_loss(networks, (), batch, jax.random.key(0))[1][1],
+        }
+    )
+    found, other = terms(batch), terms(batch | {"video": elsewhere})
+    assert other["latent"] != found["latent"]
+    for name in ("perceptual", "logits_temporal_real", "logits_patch_real", "logits_patch_fake"):
+        assert other[name] == found[name], name
+    inside = batch["video"].copy()
+    inside[0, 1:, 4:6] *= -1
+    assert terms(batch | {"video": inside})["perceptual"] != found["perceptual"]
