@@ -109,6 +109,7 @@ def data(size: int) -> Fields:
         "repeats": _field(True, "videos count as often as the authors' lists have them (iPER: free motion twice)"),
         "workers": _free(2, "processes that read and augment; 0: threads", at_least=0),
         "prefetch": _free(2, "batches", at_least=0),
+        "on_error": _free("stop", "at a video that cannot be read; skip: others replace it", choices=("stop", "skip")),
         "num_clips": {split: _field(0, "of embedded data sets", at_least=0) for split in ("train", "eval", "test")},
         "breeze": _probability(0.0, "of `plants`: probability that a plant that is not poked bends to the same side"),
         "classified": _field(False, "whether a video's folder is its class"),

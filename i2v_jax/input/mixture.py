@@ -94,10 +94,14 @@ class ReadMixture:
         return {name: item for name, item in first.items() if all(name in other for other in others)}
 
     def __call__(self, position: int) -> dict[str, Any]:
-        part, place = self.order.place(int(position))
+        return self.read_for_step(int(position), int(position) // self.order.batch_size)
+
+    def read_for_step(self, position: int, step: int) -> dict[str, Any]:
+        """Returns the clip of a position for the batch of a step: clips may be of varying length."""
+        part, place = self.order.place(position)
         reader = self.readers[part]
         if isinstance(reader, ReadSequence):  # the clips of a batch have one length, whatever their data sets
-            clip = reader.read(place, int(position) // self.order.batch_size)
+            clip = reader.read_for_step(place, step)
         else:
             clip = dict(reader(place))
         return {name: clip[name] for name in self.spec}

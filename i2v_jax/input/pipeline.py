@@ -26,8 +26,8 @@ not on the number of hosts, workers or devices: host p of P gets rows p * B/P to
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grain
 import jax
@@ -43,28 +43,11 @@ from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.flow_store import FlowStore
 from i2v_jax.input.poke_reader import ClipPokes, KnownMotion, PokeSettings, ReadPokedClip
+from i2v_jax.input.unreadable import Count, Reader, SkipUnreadable
 from i2v_jax.logs import logger
 
 Batch = dict[str, np.ndarray]
 _FOREVER = 2**40  # steps
-
-
-class Reader(Protocol):
-    """What a pipeline runs in its worker processes. Readers can be pickled."""
-
-    @property
-    def order(self) -> ClipOrder:
-        """The order of the clips."""
-
-    @property
-    def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """The shape and type of one element's arrays."""
-
-    def __call__(self, position: int) -> Mapping[str, Any]:
-        """Returns the element at a position of the stream."""
-
-    def in_order(self, order: ClipOrder) -> "Reader":
-        """Returns a reader of the same clips in another order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +58,7 @@ class Pipeline:
     num_steps: int
     workers: int
     prefetch: int
+    skip_unreadable: bool = False  # see `unreadable.SkipUnreadable`
 
     @property
     def num_clips(self) -> int:
@@ -133,9 +117,11 @@ class BatchIterator(Iterator[Batch]):
         self._pipeline, self._step = pipeline, start_step
         self._process_index, self._process_count = process_index, process_count
         self._iterator: Any = None
+        self._board = workers.Board(pipeline.workers)
+        self._unreadable = Count()
 
     def __next__(self) -> Batch:
-        with workers.named_if_killed():
+        with workers.named_if_killed(self._board):
             if self._iterator is None:
                 with workers.starting():
                     self._iterator = iter(self._dataset())
@@ -143,7 +129,7 @@ class BatchIterator(Iterator[Batch]):
             else:
                 batch = next(self._iterator)
         self._step += 1
-        return batch
+        return self._unreadable.take(batch)
 
     def get_state(self) -> dict[str, int]:
         """Returns the position as JSON-serializable state, which is the same on every host."""
@@ -163,7 +149,8 @@ class BatchIterator(Iterator[Batch]):
     def _dataset(self) -> grain.IterDataset:
         pipeline, hosts = self._pipeline, self._process_count
         positions = grain.MapDataset.range(pipeline.num_steps * pipeline.global_batch_size)
-        local_batches = positions.map(pipeline.reader).batch(pipeline.global_batch_size // hosts, drop_remainder=True)
+        reader = SkipUnreadable(pipeline.reader) if pipeline.skip_unreadable else pipeline.reader
+        local_batches = positions.map(reader).batch(pipeline.global_batch_size // hosts, drop_remainder=True)
         mine = local_batches[self._step * hosts + self._process_index :: hosts]
         if pipeline.workers == 0:
             threads = min(pipeline.prefetch, os.cpu_count() or 1)
@@ -175,7 +162,7 @@ class BatchIterator(Iterator[Batch]):
         options = grain.MultiprocessingOptions(
             num_workers=pipeline.workers, per_worker_buffer_size=max(1, -(-pipeline.prefetch // pipeline.workers))
         )
-        return dataset.mp_prefetch(options, worker_init_fn=workers.set_up)
+        return dataset.mp_prefetch(options, worker_init_fn=self._board.set_up)
 
 
 def make_pipeline(
@@ -263,7 +250,8 @@ def make_pipeline(
             reader = sequences.in_sequences(poked, data, order.objects if isinstance(order, WeightedOrder) else ())
     epochs = num_epochs if num_epochs is not None else (None if train else 1)
     num_steps = _FOREVER if epochs is None else epochs * order.steps_per_epoch
-    return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch)
+    skips = data.on_error == "skip"
+    return Pipeline(reader, num_steps, workers=data.workers, prefetch=data.prefetch, skip_unreadable=skips)
 
 
 def _weighted(order: ClipOrder, shown: Sequence[str], counts: np.ndarray) -> ClipOrder:

@@ -30,6 +30,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from i2v_jax import files
 from i2v_jax.errors import UserError
+from i2v_jax.input import workers
 
 # Without reading ahead, as many bytes are read as the records have.
 _RANDOM_ACCESS = "readahead_buffer_size:0,max_parallelism:0"
@@ -142,6 +143,7 @@ class Records:
         return found
 
     def _read_from(self, shard: int, positions: Sequence[int], video: str) -> list[Mapping[str, Any]]:
+        workers.note(f"{self._paths[shard]}, video '{video}'")
         try:
             read = self._reader(shard).read(positions)
             found = [tf_example_pb2.Example.FromString(record).features.feature for record in read]

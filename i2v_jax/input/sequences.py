@@ -70,9 +70,9 @@ class ReadSequence:
         return self.poked.spec
 
     def __call__(self, position: int) -> dict[str, Any]:
-        return self.read(int(position), int(position) // self.order.batch_size)
+        return self.read_for_step(int(position), int(position) // self.order.batch_size)
 
-    def read(self, position: int, step: int) -> dict[str, Any]:
+    def read_for_step(self, position: int, step: int) -> dict[str, Any]:
         """Returns the clip of a position for the batch of a step, which decides on its length and its kind."""
         index, background = self.kinds.at(step)
         within = self.kinds.amplitudes(index) if self.kinds.amplitude_cutoff and not background else None
