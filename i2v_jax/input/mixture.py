@@ -100,10 +100,8 @@ class ReadMixture:
         """Returns the clip of a position for the batch of a step: clips may be of varying length."""
         part, place = self.order.place(position)
         reader = self.readers[part]
-        if isinstance(reader, ReadSequence):  # the clips of a batch have one length, whatever their data sets
-            clip = reader.read_for_step(place, step)
-        else:
-            clip = dict(reader(place))
+        # the clips of a batch have one length, whatever their data sets
+        clip = reader.read_for_step(place, step) if isinstance(reader, ReadSequence) else reader(place)
         return {name: clip[name] for name in self.spec}
 
 

@@ -29,7 +29,7 @@ def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
     options, splits = StoreOptions(), SplitOptions(0.0, 0.0, 0)
     folder = prepare(Folder, tmp_path / "raw", tmp_path, options=options, split_options=splits, workers=1).folder
     for split in ("train", "eval"):
-        paths = sorted(folder.glob(f"*-{split}.array_record*"))
+        paths = sorted(folder.glob(f"*-{split}.array_record-*-of-00006"))
         assert len(paths) == 6
         paths[2].write_bytes(paths[2].read_bytes()[:-300])
         paths[4].unlink()
@@ -78,7 +78,7 @@ def test_replaced_clips_do_not_count_in_evaluation(folder: pathlib.Path) -> None
 
 
 def test_a_data_set_without_any_readable_video_stops(folder: pathlib.Path) -> None:
-    for path in folder.glob("*-train.array_record*"):
+    for path in folder.glob("*-train.array_record-*-of-00006"):
         path.unlink()
     with pytest.raises(UserError) as raised:
         next(batches(folder, "train", "skip"))
