@@ -26,6 +26,7 @@ from i2v_jax.media.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 _COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _SUFFIXES = (".zip", ".zip.001", ".tar", *_COMPRESSED_TARS)
 _LABEL_SUFFIXES = (".csv",)
+_DAMAGES = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 _END = struct.Struct("<4sHHHHIIH")  # the end of a zip file: its signature, the number of its part, ...
 _END_SIGNATURE = b"PK\x05\x06"
 
@@ -115,7 +116,9 @@ def _opened(path: Path, modified: int, process: int) -> Archive:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, RuntimeError) as error:
+    except (*_DAMAGES, zipfile.BadZipFile, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file system: decompression raises it without a number
         raise UserError(
             f"the archive is damaged, truncated or encrypted ({error}): download it again", "raw_dir", str(path)
         ) from error
@@ -215,8 +218,8 @@ def _members(path: Path, mode: Literal["r:", "r|*"]) -> tuple[list[tarfile.TarIn
                 if mode == "r:" and info.offset_data + info.size > path.stat().st_size:
                     raise EOFError
                 members.append(info)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
-        if not members:
+    except (*_DAMAGES, OSError) as error:
+        if not members or getattr(error, "errno", None) is not None:
             raise
         return members, f"damaged or truncated after {len(members)} files: download it again"
     return members, ""
@@ -263,19 +266,27 @@ class _CompressedTar:
 
     def copy(self, names: Sequence[str], folder: Path) -> None:
         with _readable(self._path):
-            wanted = {self._order[name] for name in names}
-            if not hasattr(self._local, "archive") or self._local.next > min(wanted):
-                self._local.archive, self._local.next = tarfile.open(self._path, "r|*"), 0  # noqa: SIM115, stays open
-            while wanted:
-                info = self._local.archive.next()
-                if info is None:
-                    raise EOFError("it ends too early")
-                if self._local.next in wanted:
-                    source = self._local.archive.extractfile(info)
-                    with (folder / Path(info.name).name).open("wb") as target:
-                        shutil.copyfileobj(source, target, 1 << 20)
-                    wanted.remove(self._local.next)
-                self._local.next += 1
+            try:
+                self._copy({self._order[name] for name in names}, folder)
+            except BaseException:
+                self._local.__dict__.clear()  # its position is unknown
+                raise
+
+    def _copy(self, wanted: set[int], folder: Path) -> None:
+        """Writes members by their numbers, reading on from the last one of this thread if they come later."""
+        local = self._local
+        if not hasattr(local, "archive") or local.next > min(wanted):
+            local.archive, local.next = tarfile.open(self._path, "r|*"), 0  # noqa: SIM115, stays open
+        while wanted:
+            info = local.archive.next()
+            if info is None:
+                raise EOFError("it ends too early")
+            if local.next in wanted:
+                source = local.archive.extractfile(info)
+                with (folder / Path(info.name).name).open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+                wanted.remove(local.next)
+            local.next += 1
 
 
 def extents(path: Path) -> dict[str, Extent]:

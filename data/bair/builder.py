@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -87,11 +88,14 @@ class Record:
     def take_out(self, path: Path, folder: Path) -> Path:
         """Writes `0.png`, `1.png` and so on, and `endeffector_positions.csv`."""
         with path.open("rb") as file:
-            example = tf_example_pb2.Example.FromString(tfrecords.read(file, self.offset))
-        features = example.features.feature
+            record = tfrecords.read(file, self.offset)
+        try:
+            features = tf_example_pb2.Example.FromString(record).features.feature
+        except DecodeError as error:
+            raise UserError("the record is not a tf.train.Example: it is not of this data set") from error
         rows: list[Sequence[float]] = []
         while (key := f"{len(rows)}/image_aux1/encoded") in features:
-            pixels = np.frombuffer(features[key].bytes_list.value[0], np.uint8)
+            pixels = np.frombuffer(b"".join(features[key].bytes_list.value), np.uint8)
             if pixels.size != _SIDE * _SIDE * 3:
                 raise UserError(f"{key} has {pixels.size} bytes instead of those of a 64x64 image")
             Image.fromarray(pixels.reshape(_SIDE, _SIDE, 3)).save(folder / f"{len(rows)}.png", compress_level=1)

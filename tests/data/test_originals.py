@@ -11,6 +11,7 @@ import pytest
 from i2v_jax.data import lists, tfrecords
 from i2v_jax.data.bair.builder import Bair
 from i2v_jax.data.dtdb.builder import Dtdb, DtdbFire
+from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.human36m.builder import Human36M
 from i2v_jax.data.iper.builder import Iper
 from i2v_jax.data.landscape.builder import Landscape
@@ -218,6 +219,27 @@ def test_dtdb_as_classes(tmp_path: Path, layout: str) -> None:
     assert {video.name: video.split for video in found} == {
         "clouds/a.mp4": "train", "fire/a.mp4": "train", "clouds/b.mp4": "test", "fire/b.mp4": "test"
     }  # fmt: skip
+
+
+def test_records_of_something_else_are_told(tmp_path: Path, prepared: Prepare) -> None:
+    for split, records in (("train", [b"no example", b""]), ("test", [raw_copies.bair_example(0)])):
+        (tmp_path / "raw" / split).mkdir(parents=True)
+        (tmp_path / f"raw/{split}/traj_0_to_1.tfrecords").write_bytes(raw_copies.tfrecord(records))
+    summary = prepared(Bair)
+    assert summary.num_videos == {"test": 1}
+    assert len(summary.skipped) == 2 and all("not of this data set" in item.reason for item in summary.skipped)
+
+
+def test_a_damaged_member_is_told_and_the_others_taken(tmp_path: Path, prepared: Prepare) -> None:
+    raw = tmp_path / "raw"
+    raw_copies.iper(raw, ["a", "b", "c"])
+    (path,) = raw.iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    summary = prepared(Folder, eval_fraction=0.0, test_fraction=0.0)
+    assert summary.num_videos["train"] == 2
+    assert [Path(item.path).name for item in summary.skipped] == ["b.mp4"] and "damaged" in summary.skipped[0].reason
 
 
 @pytest.mark.parametrize("compressed", [False, True])
