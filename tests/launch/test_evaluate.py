@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -14,6 +15,7 @@ from i2v_jax.config_files import load
 from i2v_jax.configs import plants, sky
 from i2v_jax.evaluation.records import compare, read_records
 from i2v_jax.input.procedural import plants as plants_source
+from i2v_jax.launch import evaluate
 from tests import compiling
 from tests.compiling import HANG
 from tests.input.helpers import write_frames
@@ -210,3 +212,13 @@ def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     _assert_same(one, two)
     assert json.loads((one / "metrics.json").read_text())[0]["protocol"]["num_real"] == 12
+
+
+def test_clips_of_another_data_set_have_their_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load("poking_plants:vegetation", ["data.dir=here", "data.mixture.dirs=there"]).data
+    options = {"DATASET": "dtdb_vegetation", "DATA_DIR": "", "OUT": "", "WORKDIR": "run"}
+    for name, value in options.items():
+        monkeypatch.setattr(evaluate, name, types.SimpleNamespace(value=value))
+    evaluate._choose_clips(data)
+    assert (data.name, data.dir) == ("dtdb_vegetation", "there")
+    assert evaluate._folder("poke") == pathlib.Path("run/evaluations/poke_dtdb_vegetation")
