@@ -4,10 +4,12 @@ One file contains the flows of one video, from every frame to the frame `distanc
 """
 
 import dataclasses
+import importlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from i2v_jax.data import sidecars
 from i2v_jax.errors import UserError
 from i2v_jax.input import flow, flow_store, transforms
 from i2v_jax.input.sources import RecordSource
+
+Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 _CHUNK = 64  # flows to estimate from frames that are read at once
 _FLOW_FILE = re.compile(r"0*(\d+)_0*(\d+)(\.npy|\.flo)")
@@ -30,11 +34,12 @@ class FlowOptions:
     least_motion: float  # videos in which nothing moves this far are skipped; fraction of the shorter side
     given: Path | None = None  # folder of precomputed files; None: estimate by DIS
     input_size: int = 0  # shorter side of the frames that flow is estimated from; 0: `size`
+    estimator: str = "dis"  # or MODULE:FUNCTION, see `estimator_of`
 
     @property
     def recorded(self) -> dict[str, object]:
         """The options that the flows depend on, under their names on the command line."""
-        given = "dis" if self.given is None else str(self.given.resolve())
+        given = self.estimator if self.given is None else str(self.given.resolve())
         options = {"flow": given, "flow_size": self.size, "flow_motion": self.least_motion}
         return options | {"flow_input_size": self.input_size}
 
@@ -47,18 +52,39 @@ class FlowOptions:
         return transforms.within(height, width, self.input_size or self.size)
 
 
+def estimator_of(name: str) -> Estimator:
+    """Returns what estimates flow: OpenCV's DIS for "dis", or the function that MODULE:FUNCTION names.
+
+    The function takes two frames, uint8 [h, w, 3], and returns the flow between them, float [h, w, 2] in pixels. It is
+    called by several threads at the same time.
+
+    Raises:
+        UserError: there is no such function.
+    """
+    if name == "dis":
+        return flow.estimate
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"--flow={name}: there is no such function ({error})", "flow", name) from error
+    return cast(Estimator, found)
+
+
 def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) -> sidecars.Summary:
     """Stores the flow of every video of a split that an earlier run did not store.
 
     Raises:
-        UserError: `options.given` does not exist, there are flows with other options, or the disk is full.
+        UserError: `options.given` or the estimator does not exist, there are flows with other options, or the disk is
+            full.
     """
     if options.given is not None and not options.given.is_dir():
         raise UserError(
-            f"there is no folder {options.given}: --flow must be 'dis' or a folder of flow files",
+            f"there is no folder {options.given}: --flow must be 'dis', MODULE:FUNCTION or a folder of flow files",
             "flow",
             str(options.given),
         )
+    estimator_of(options.estimator)
     source, store = RecordSource(prepared, split), flow_store.FlowStore(prepared, split)
     return sidecars.store(
         source,
@@ -100,13 +126,17 @@ def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -
 
 
 def _estimated(source: RecordSource, video: int, options: FlowOptions) -> Iterator[np.ndarray]:
-    total = source.num_frames(video)
+    total, estimate = source.num_frames(video), estimator_of(options.estimator)
     for begin in range(0, total - options.distance, _CHUNK):
         end = min(begin + _CHUNK + options.distance, total)
         frames = source.read(video, range(begin, end), options.input_size or options.size)
         small = [transforms.resize(frame, *options.input_shape(*frame.shape[:2])) for frame in frames]
         for start in range(len(small) - options.distance):
-            yield flow.estimate(small[start], small[start + options.distance])
+            found = np.asarray(estimate(small[start], small[start + options.distance]))
+            if found.shape != (*small[start].shape[:2], 2) or not np.isfinite(found).all():
+                height, width = small[start].shape[:2]
+                raise UserError(f"{options.estimator} gave {found.shape} for {height}x{width}, or what is not finite")
+            yield found
 
 
 def _given(source: RecordSource, video: int, shape: tuple[int, ...], options: FlowOptions) -> Iterator[np.ndarray]:

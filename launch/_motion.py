@@ -14,7 +14,8 @@ from i2v_jax.errors import UserError
 FLOW = flags.DEFINE_string(
     "flow",
     "",
-    "Store optical flow for the poke model: 'dis' estimates it, a folder holds it as VIDEO/FIRST_SECOND.npy or .flo.",
+    "Store optical flow for the poke model: 'dis' estimates it, a folder holds it as VIDEO/FIRST_SECOND.npy or .flo, "
+    "MODULE:FUNCTION is a function of two frames, such as a network's.",
 )
 FLOW_DISTANCE = flags.DEFINE_multi_integer(
     "flow_distance", [10], "Frames between the first and the last frame of a clip.", 1
@@ -58,9 +59,11 @@ def store(folder: Path, threads: int) -> None:
 
 def _store_flows(folder: Path, splits: list[str], threads: int) -> None:
     """Stores the flow of every split over every distance. Raises UserError if no video has a flow."""
-    given = None if FLOW.value == "dis" else Path(FLOW.value).expanduser()
+    folder_of_files = Path(FLOW.value).expanduser()
+    estimated = FLOW.value == "dis" or (":" in FLOW.value and not folder_of_files.is_dir())
+    given, estimator = (None, FLOW.value) if estimated else (folder_of_files, "dis")
     for distance in FLOW_DISTANCE.value:
-        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value)
+        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value, estimator)
         summaries = [store_flows(folder, split, options, threads) for split in splits]
         print(*summaries, sep="\n")
         write_statistics(folder, distance)

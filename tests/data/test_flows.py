@@ -112,6 +112,30 @@ def test_precomputed_files_are_taken_and_bad_ones_are_counted(tmp_path: Path, fo
     assert raised.value.field == "flow"
 
 
+def halved(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """An estimator of somebody's own: half of DIS."""
+    return flow.estimate(first, second) / 2
+
+
+def misshapen(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.zeros((2, *first.shape[:2]))
+
+
+def test_any_function_of_two_frames_may_estimate_flow(folder: Path) -> None:
+    options = dataclasses.replace(OPTIONS, least_motion=0.0, estimator=f"{__name__}:halved")
+    flows.store_flows(folder, "train", options, threads=2)
+    frames = [
+        transforms.resize(frame, 32, 43) for frame in open_source("folder", str(folder), "train").read(0, [2, 6], 32)
+    ]
+    found = flow_store.FlowStore(folder, "train").read(0, 2, 6)
+    assert found == pytest.approx(halved(*frames), abs=2**-10)
+    with pytest.raises(UserError) as raised:
+        flows.store_flows(folder, "train", dataclasses.replace(options, estimator="no.module:f"), threads=1)
+    assert (raised.value.field, raised.value.value) == ("flow", "no.module:f")
+    other = dataclasses.replace(options, estimator=f"{__name__}:misshapen", distance=5)
+    assert len(flows.store_flows(folder, "train", other, threads=1).skipped) == 3
+
+
 def test_videos_that_are_too_short_are_counted(folder: Path) -> None:
     summary = flows.store_flows(folder, "train", flows.FlowOptions(17, 32, 0.0), threads=1)
     assert {item.reason for item in summary.skipped} == {"17 frames, but a clip needs 18"}
