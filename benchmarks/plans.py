@@ -24,7 +24,7 @@ OUT = flags.DEFINE_string("out", "docs/plans", "Folder of the plans and of the p
 
 TOPOLOGIES = ("h100:8", "h100:4x8", "v5e:4x4", "v5e:16x16", "v5p:4x4x4", "v6e:4x4")
 CONFIGS = ("bair", "landscape", "poking_plants", "iper", "iper:model=poke")
-EACH = {"flow": 16, "image_ae": 8, "poke": 4, "video_vae": 4}  # clips of a device, by stage: the fastest to plan first
+EACH = {"flow": 16, "image_ae": 8, "poke": 4, "video_vae": 8}  # clips of a device, by stage: the fastest to plan first
 DEVICES = (8, 32, 256, 1024, 4096)
 SCALED = ("h100:8", "v5e:4x4", "v5p:4x4x4", "v6e:4x4")  # what the scaling of a card starts from
 OVERRIDES = ["dtype=bfloat16"]
@@ -64,14 +64,17 @@ def write_pages(folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes the pages from the plans of a folder. Raises UserError for a damaged plan."""
     from i2v_jax import files
     from i2v_jax.planning import records
+    from i2v_jax.planning.plan import Plan
     from i2v_jax.reports.plan_page import NOTE, summary
 
-    plans = {(plan.config, plan.stage, plan.topology): plan for plan in records.read_all(folder)}
+    plans: dict[tuple[str, str, str], list[Plan]] = {}
+    for plan in sorted(records.read_all(folder), key=lambda plan: plan.batch):
+        plans.setdefault((plan.config, plan.stage, plan.topology), []).append(plan)
     wanted = [(*pair, topology) for pair in sorted(stages()) for topology in TOPOLOGIES]
     missing = [key for key in wanted if key not in plans]
     lines = [f"- {spec}, {stage}: {', '.join(group)}" for (spec, stage), group in _grouped(missing).items()]
-    table = summary([plans[key] for key in wanted if key in plans])
-    compilers = sorted({plan.compiler for plan in plans.values()})
+    table = summary([plan for key in wanted for plan in plans.get(key, [])])
+    compilers = sorted({plan.compiler for same in plans.values() for plan in same})
     pages = {
         "plans.md": [
             "# Plans",
@@ -95,7 +98,7 @@ SCALING = (
 )
 
 
-def _scaling(plans: dict[tuple[str, str, str], "Plan"]) -> list[str]:  # noqa: F821
+def _scaling(plans: dict[tuple[str, str, str], list["Plan"]]) -> list[str]:  # noqa: F821
     from i2v_jax import config_files
     from i2v_jax.config import stage_data
     from i2v_jax.planning.scaling import scale
@@ -107,9 +110,10 @@ def _scaling(plans: dict[tuple[str, str, str], "Plan"]) -> list[str]:  # noqa: F
     for spec, stage in sorted(stages()):
         data = stage_data(config_files.load(spec), stage)
         for topology in SCALED:
-            plan = plans.get((spec, stage, topology))
-            if plan is None or not plan.steps:
+            same = [plan for plan in plans.get((spec, stage, topology), []) if plan.steps]
+            if not same:
                 continue
+            plan = same[-1]
             rows = [
                 (
                     f"{each.devices}", f"{each.hosts}", f"{each.batch}", f"{each.step_seconds * 1e3:.1f} ms",
