@@ -131,7 +131,9 @@ def _write_metadata(folder: Path, about: About, contents: dict[str, list[shards.
             tfds.core.SplitInfo(
                 name=split,
                 shard_lengths=[part.records for part in parts],
-                num_bytes=sum(path.stat().st_size for path in folder.glob(f"{about.name}-{split}.array_record-*")),
+                num_bytes=sum(
+                    path.stat().st_size for path in folder.glob(f"{about.name}-{split}.array_record-*-of-?????")
+                ),
             )
             for split, parts in contents.items()
         ],

@@ -177,7 +177,7 @@ def _video(folder: Path, frames: int, suffix: str = ".mp4") -> bytes:
 def _moving(frames: int, side: int) -> np.ndarray:
     """Returns uint8 [frames, side, side, 3]: small values of zero mean, modulo 256, that move by a pixel each frame."""
     x, y = np.meshgrid(np.arange(side), np.arange(side))
-    pattern = 20 * np.sin(2 * np.pi * x * 4 / side) * np.sin(2 * np.pi * y * 4 / side)
+    pattern = 20 * np.sin(2 * np.pi * x * 3 / side) * np.sin(2 * np.pi * y * 4 / side)
     moved = np.stack([np.roll(pattern, t, axis=1) for t in range(frames)])
     return np.repeat(np.rint(moved).astype(np.int8).view(np.uint8)[..., None], 3, axis=-1)
 

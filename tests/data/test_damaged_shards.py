@@ -26,7 +26,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path, prepared: Prepare, harm) -> No
     for clip in ("sky_train/v1/v1_1", "sky_train/v1/v1_2", "sky_train/v2/v2_1", "sky_test/v3/v3_1"):
         write_frames(tmp_path / "raw" / clip, numbered_frames(18))
     folder = prepared(Landscape).folder
-    (shard,) = folder.glob("*-train.array_record*")
+    (shard,) = folder.glob("*-train.array_record-*-of-?????")
     harm(shard)
     data = load("landscape").data
     data.update(workers=0, size=16)
