@@ -117,7 +117,7 @@ def data(size: int) -> Fields:
 
 
 def poke_data(size: int) -> Fields:
-    """Returns the fields of `data.poke`: how clips are poked and augmented (`input/poke_reader.py`)."""
+    """Returns the fields of `data.poke`: how clips are poked and augmented (`input/clip_pokes.py`)."""
     return {
         "flow": _field(
             "dis", "estimated while reading; stored by launch.prepare; or exact, of embedded data sets",

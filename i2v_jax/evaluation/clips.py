@@ -14,9 +14,9 @@ from i2v_jax.data.protocol import Protocol
 from i2v_jax.data.registry import open_split
 from i2v_jax.evaluation.protocols import Clip, ClipList, clip_list, spare_clips
 from i2v_jax.input import transforms
+from i2v_jax.input.clip_pokes import ClipPokes, PokeSettings
 from i2v_jax.input.clips import RawClip
 from i2v_jax.input.flow_store import FlowStore
-from i2v_jax.input.poke_reader import ClipPokes, PokeSettings
 from i2v_jax.input.sources import RecordSource, VideoSource
 from i2v_jax.logs import logger
 from i2v_jax.pixels import from_levels

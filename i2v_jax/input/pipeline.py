@@ -39,10 +39,11 @@ from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.input import sequences, sources, transforms, workers
+from i2v_jax.input.clip_pokes import ClipPokes, KnownMotion, PokeSettings
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder, clip_counts, long_enough
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.flow_store import FlowStore
-from i2v_jax.input.poke_reader import ClipPokes, KnownMotion, PokeSettings, ReadPokedClip
+from i2v_jax.input.poke_reader import ReadPokedClip
 from i2v_jax.input.unreadable import Count, Reader, SkipUnreadable
 from i2v_jax.logs import logger
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
-from i2v_jax.input import pipeline, poke_reader
+from i2v_jax.input import clip_pokes, pipeline, poke_reader
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.procedural import plants
@@ -132,9 +132,9 @@ def poked_reader(train: bool = True, source: Any = None, **changes: object) -> p
         source, tuple(range(len(source))), ClipOrder(len(source), 2, 0, train), 1, 11, 1, 32, "resize",
         Augmentation(0.0, Jitter()),
     )  # fmt: skip
-    settings = poke_reader.PokeSettings.of(ConfigDict(POKE | changes))
-    unit = poke_reader.unit_of_impulses(settings, source, None, plants_data(**changes))
-    return poke_reader.ReadPokedClip(clips, poke_reader.ClipPokes(source, settings, 32, unit=unit))
+    settings = clip_pokes.PokeSettings.of(ConfigDict(POKE | changes))
+    unit = clip_pokes.unit_of_impulses(settings, source, None, plants_data(**changes))
+    return poke_reader.ReadPokedClip(clips, clip_pokes.ClipPokes(source, settings, 32, unit=unit))
 
 
 def test_one_poke_in_eight_is_on_the_background() -> None:
@@ -259,5 +259,5 @@ def test_the_flow_of_a_poke_may_end_before_the_clip() -> None:
 
 def raw_flow(reader: poke_reader.ReadPokedClip, video: int, frame: int) -> np.ndarray:
     source = reader.clips.source
-    assert isinstance(source, poke_reader.KnownMotion)
+    assert isinstance(source, clip_pokes.KnownMotion)
     return source.true_flow(video, 0, frame)

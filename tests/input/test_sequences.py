@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import mixture, pipeline, pokes, sequences
+from i2v_jax.input.clip_pokes import ClipPokes, PokeSettings
 from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.flow_store import FlowStore, to_record
-from i2v_jax.input.poke_reader import ClipPokes, PokeSettings, ReadPokedClip
+from i2v_jax.input.poke_reader import ReadPokedClip
 from tests.input.test_pipeline import NumberedSource
 from tests.input.test_poke_reader import plants_data
 
