@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import pytest
 
@@ -15,7 +14,6 @@ from i2v_jax.config_files import load
 from i2v_jax.configs import plants, sky
 from i2v_jax.evaluation.records import compare, read_records
 from i2v_jax.input.procedural import plants as plants_source
-from i2v_jax.launch import evaluate
 from tests import compiling
 from tests.compiling import HANG
 from tests.input.helpers import write_frames
@@ -214,11 +212,18 @@ def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert json.loads((one / "metrics.json").read_text())[0]["protocol"]["num_real"] == 12
 
 
-def test_clips_of_another_data_set_have_their_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = load("poking_plants:vegetation", ["data.dir=here", "data.mixture.dirs=there"]).data
-    options = {"DATASET": "dtdb_vegetation", "DATA_DIR": "", "OUT": "", "WORKDIR": "run"}
-    for name, value in options.items():
-        monkeypatch.setattr(evaluate, name, types.SimpleNamespace(value=value))
-    evaluate._choose_clips(data)
-    assert (data.name, data.dir) == ("dtdb_vegetation", "there")
-    assert evaluate._folder("poke") == pathlib.Path("run/evaluations/poke_dtdb_vegetation")
+# In a process of its own: commands define flags of the same names.
+_OTHER_CLIPS = """
+from absl import flags
+from i2v_jax.config_files import load
+from i2v_jax.launch import evaluate
+flags.FLAGS(["evaluate", "--workdir=run", "--dataset=dtdb_vegetation"])
+data = load("poking_plants:vegetation", ["data.dir=here", "data.mixture.dirs=there"]).data
+evaluate._choose_clips(data)
+print(data.name, data.dir, evaluate._folder("poke"))
+"""
+
+
+def test_clips_of_another_data_set_have_their_own_folder() -> None:
+    done = subprocess.run([sys.executable, "-c", _OTHER_CLIPS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["dtdb_vegetation", "there", "run/evaluations/poke_dtdb_vegetation"]
