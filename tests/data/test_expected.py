@@ -46,7 +46,9 @@ def test_counts_of_the_published_data_sets(name: str) -> None:
 
 def test_every_published_data_set_says_what_it_is() -> None:
     for name, found in DATA_SETS.items():
-        if isinstance(found, PreparedDataSet) and name != "folder":
+        # Other tests may have registered data sets of their own.
+        ours = isinstance(found, PreparedDataSet) and found.builder.__module__.startswith("i2v_jax.")
+        if ours and name != "folder":
             assert found.expected and found.citation and found.license
 
 
