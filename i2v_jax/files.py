@@ -113,12 +113,17 @@ def _upload(file: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def require_writable(folder: PathLike) -> None:
-    """Makes a folder. Raises UserError if nothing can be written there. Call before anything is computed."""
+    """Raises UserError if nothing can be written to a folder, which may be missing. Call it before computing."""
     folder = location(folder)
+    if is_in_bucket(folder):  # which `require_bucket` has looked at
+        return
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if not is_in_bucket(folder):
-            tempfile.TemporaryFile(dir=folder).close()
+        tempfile.TemporaryFile(dir=folder).close()
+    with contextlib.suppress(OSError):  # somebody else writes there by now
+        for each in missing:
+            each.rmdir()
 
 
 @contextlib.contextmanager

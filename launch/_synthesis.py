@@ -86,7 +86,7 @@ class Output:
     """The folder of results, as the flags say: writes files and says which."""
 
     def __init__(self, size: int) -> None:
-        """Makes the folder, for frames of `size` pixels. Raises UserError if nothing can be written there."""
+        """Takes frames of `size` pixels. Raises UserError if nothing can be written to the folder."""
         self.folder = files.location(OUT.value)
         self.scale = SCALE.value or media.usual_scale(size)
         files.require_writable(self.folder)

@@ -57,6 +57,7 @@ class MetricProtocol:
     truth_stored: str = _NOT_RECORDED  # how the data set stores the true frames: lossless, as JPEG, scaled
     truth_crop: str = _NOT_RECORDED  # which part of them is seen
     truth_resize: str = _NOT_RECORDED  # how they get their size
+    pokes: str = _NOT_RECORDED  # what the pokes of a clip depend on besides its pixels, as JSON; "none" without pokes
 
     @property
     def sha256(self) -> str:

@@ -1,5 +1,7 @@
 """Turns what was measured into records: the value of each metric, its protocol, and its spread."""
 
+import json
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -107,6 +109,7 @@ def _check_finite(measured: Measured, metric: Metric) -> None:
 def metric_protocol(model: EvaluatedModel, measured: Measured, metric: Metric) -> MetricProtocol:
     """Returns all that makes the value what it is."""
     request, listed, seen = measured.request, measured.reader.listed, metric.preprocessing
+    pokes = measured.reader.pokes
     protocol, count = request.protocol, measured.scored_clips(metric)
     return MetricProtocol(
         metric=metric.name,
@@ -138,5 +141,6 @@ def metric_protocol(model: EvaluatedModel, measured: Measured, metric: Metric) -
         clip_list_sha256=listed.sha256,
         covariance_ddof=metric.covariance_ddof,
         matrix_square_root=metric.matrix_square_root,
+        pokes=json.dumps(pokes.described, sort_keys=True) if pokes else "none",
         **measured.reader.truth,
     )

@@ -115,7 +115,8 @@ class VideoFile:
                 yield from itertools.repeat(present(frame, self._presentation), count)
 
     def decoded(self) -> Generator[av.VideoFrame]:
-        """Yields the frames as they are decoded."""
+        """Yields the frames as they are decoded, at every call from the first one on."""
+        self.packets, self.times = Packets(), []
         chosen = self._within or range(2**62)
         with listening(), opened(self._path) as (container, stream):
             for frame in self._all(container, stream):

@@ -28,9 +28,10 @@ def check_control(config: ConfigDict, clips: Pipeline) -> None:
     """Raises UserError if `clips` do not have the labels that `config.control` is made of."""
     known = [each.name for each in control.every() if set(each.arrays) <= clips.batch_spec.keys()]
     if config.control not in known:
+        mirrored = " (end points are known only for clips that are never mirrored: data.flip=0)"
         raise UserError(
-            f"control={config.control}: the clips of {config.data.name} lack its label; choose {', '.join(known)} "
-            "(end points are known only for clips that are never mirrored: data.flip=0)",
+            f"control={config.control}: the clips of {config.data.name} lack its label; choose {', '.join(known)}"
+            f"{mirrored if config.data.flip else ''}",
             "control",
             config.control,
         )

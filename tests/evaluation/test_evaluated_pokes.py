@@ -1,6 +1,7 @@
 """Evaluation of models that are controlled by pokes: the pokes of clips, and the measurements of answers."""
 
 import dataclasses
+import json
 import pathlib
 
 import jax
@@ -75,6 +76,7 @@ def test_the_scene_itself_is_best(tmp_path: pathlib.Path) -> None:
         psnr, ssim = results.records(model, measured)
         values[share] = psnr.values[0], ssim.values[0]
         assert psnr.protocol.pairing == "aligned; conditioned on a true poke, from the exact flow over 10 frames"
+        assert json.loads(psnr.protocol.pokes)["flow"] == "exact"
         assert (psnr.protocol.num_real, psnr.protocol.frames, len(psnr.curve)) == (COUNT, 10, 10)
     assert values[0.95] > values[0.2]
     assert psnr.protocol.data == "plants"

@@ -53,4 +53,4 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
             files.require_writable(folder)
         assert raised.value.value == str(folder)
     files.require_writable(tmp_path / "new" / "folder")
-    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    assert not (tmp_path / "new").exists()

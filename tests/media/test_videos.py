@@ -14,6 +14,14 @@ def test_every_container_is_decoded_in_order(tmp_path: Path, suffix: str) -> Non
     assert frame_numbers(np.stack(list(videos.iterate_frames(path)))) == list(range(20))
 
 
+@pytest.mark.parametrize("within", [None, range(3, 15)])
+def test_a_file_is_read_again_from_its_beginning(tmp_path: Path, within: range | None) -> None:
+    video = videos.VideoFile(write_video(tmp_path / "a.mp4", numbered_frames(20)), within=within)
+    for _ in range(2):
+        assert frame_numbers(np.stack(list(video))) == list(within or range(20))
+        assert not video.notes
+
+
 def test_odd_sizes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "odd.avi", numbered_frames(4, height=47, width=61))
     assert next(videos.iterate_frames(path)).shape == (47, 61, 3)

@@ -79,6 +79,10 @@ def test_round_trip_in_float32(name):
     np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-4)
 
 
+# XLA rounds numbers below 2.2e-308 to zero: what a slope makes of slightly larger ones has lost its side of the kink.
+ENTRIES = st.floats(-100, 100).map(lambda x: x if abs(x) > 1e-300 else 0.0)
+
+
 @functools.cache
 def _there_and_back(name: str):
     """Compiled once for all examples: event -> (image, log_det, event again, log_det of the inverse)."""
@@ -93,7 +97,7 @@ def _there_and_back(name: str):
 
 @pytest.mark.parametrize("name", NAMES)
 @hypothesis.settings(deadline=None, max_examples=40)
-@hypothesis.given(arrays.arrays(np.float64, (D,), elements=st.floats(-100, 100)))
+@hypothesis.given(arrays.arrays(np.float64, (D,), elements=ENTRIES))
 def test_every_event_comes_back(name, x):
     """Includes large, tiny, equal and zero entries, where an activation has its kink."""
     with jax.enable_x64(True):

@@ -94,7 +94,10 @@ def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
 
 
 def test_the_best_of_checkpoints_that_were_not_evaluated(tmp_path):
+    """An imported one stands for its training, which somebody else has judged."""
     save_imported(tmp_path, {"predictor": {"params": {"bias": np.zeros(3, np.float32)}}}, tiny_config())
+    assert load_networks(tmp_path, step="best")["step"] == 0
+    (tmp_path / "checkpoints" / "0").rename(tmp_path / "checkpoints" / "3")
     with pytest.raises(UserError) as raised:
         load_networks(tmp_path, step="best")
     assert (raised.value.field, raised.value.value) == ("checkpoint", "best")

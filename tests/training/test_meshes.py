@@ -81,7 +81,7 @@ def test_previews_are_made_of_the_clips_they_show(tmp_path):
         trainer = tiny_trainer(tmp_path / str(devices), 1, devices=devices, task=Recorded())
         state, iterator = trainer.restore_or_init()
         iterator.close()
-        (batch,) = trainer._evaluation_batches(1)
+        (batch,) = trainer._evaluation_batches(trainer._stage.evaluation, 1)
         (row,) = trainer._preview(state, trainer.frozen, batch, jax.random.key(0))
         trainer.close()
         assert row.shape[0] == 2
