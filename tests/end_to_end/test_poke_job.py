@@ -57,7 +57,7 @@ def test_a_poke_model_is_trained_and_continued_and_poked(tmp_path: pathlib.Path)
     assert "Nearest training clips" in (workdir / "evaluations" / "poke" / "index.html").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cinn_is_trained_on_pokes_and_poked(tmp_path: pathlib.Path) -> None:
     """Trains all three stages; the flow sees clips that were encoded once, with their pokes."""
     workdir = tmp_path / "run"

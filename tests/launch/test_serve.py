@@ -36,8 +36,8 @@ def served(workdir: pathlib.Path):
     command = [sys.executable, "-m", "launch.serve", f"--workdir={workdir}", "--port=0"]
     process = subprocess.Popen(command, cwd=ROOT, env=compiling.environment(), stdout=subprocess.PIPE, text=True)
     try:
-        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-        assert found
+        lines = iter(process.stdout.readline, "")  # which checkpoint it is comes first
+        found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in lines)))
         yield process, found.group()
     finally:
         process.kill()
