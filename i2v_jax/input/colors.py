@@ -86,6 +86,10 @@ def _change_hsv(values: np.ndarray, saturation: float, turn: float) -> np.ndarra
     if saturation == 1.0 and turn == 0.0:
         return values
     hsv = cv2.cvtColor(values, cv2.COLOR_RGB2HSV)  # hue in degrees, the others in [0, 1]
-    hsv[..., 0] = (hsv[..., 0] + np.float32(360.0 * turn)) % np.float32(360.0)
-    hsv[..., 1] = np.minimum(hsv[..., 1] * np.float32(saturation), 1)
+    if turn:
+        hsv[..., 0] += np.float32(360.0 * (turn % 1.0))  # a hue of 360 or more wraps around, one below 0 may not
+    if saturation != 1.0:
+        hsv[..., 1] *= np.float32(saturation)
+    if saturation > 1.0:
+        np.minimum(hsv[..., 1], 1, out=hsv[..., 1])
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
