@@ -85,7 +85,7 @@ def _change_hsv(values: np.ndarray, saturation: float, turn: float) -> np.ndarra
     """Scales the saturation of RGB in [0, 1], float32 [h, w, 3], and turns its hue by a share of a full circle."""
     if saturation == 1.0 and turn == 0.0:
         return values
-    hsv = cv2.cvtColor(values, cv2.COLOR_RGB2HSV)  # hue in degrees, the others in [0, 1]
+    hsv: np.ndarray = cv2.cvtColor(values, cv2.COLOR_RGB2HSV)  # hue in degrees, the others in [0, 1]
     if turn:
         hsv[..., 0] += np.float32(360.0 * (turn % 1.0))  # a hue of 360 or more wraps around, one below 0 may not
     if saturation != 1.0:
