@@ -58,7 +58,7 @@ class RawVideo:
     group: str = ""  # videos of a group are never in different splits; empty: the video is a group
     object: str = ""  # the object that it shows, if several videos show it; empty: its own
     part: tuple[float, float] = WHOLE  # begin and end, as fractions of the frames
-    within: tuple[int, int] | None = None  # begin and end of the frames to read of a damaged file; None: it is whole
+    within: tuple[int, int] | None = None  # intact frames to read of a damaged file, (first, last + 1); None: all
     inside: Inside | None = None  # where in the file `path` the video is; None: `path` is the video
     root: Path = Path()  # the folder of the raw files
 
@@ -85,8 +85,8 @@ class RawVideo:
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return repr((self.name, self.part, self.within, self.inside, stats))
 
-    def whole_parts(self, ranges: Iterable[Sequence[int]]) -> list["RawVideo"]:
-        """Returns videos of the whole ranges of frames of this video, whose file is damaged elsewhere.
+    def intact_parts(self, ranges: Iterable[Sequence[int]]) -> list["RawVideo"]:
+        """Returns videos of the intact ranges of frames of this video, whose file is damaged elsewhere.
 
         They are never in different splits.
         """

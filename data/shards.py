@@ -61,7 +61,7 @@ class Written:
 
     videos: list[staging.StoredVideo]
     skipped: list[raw.Skipped]
-    whole: dict[str, list[list[int]]]  # of skipped videos that are damaged: begin and end of what is whole
+    intact: dict[str, list[list[int]]]  # name of a skipped, damaged video -> its intact ranges of frames
 
     @property
     def records(self) -> int:
@@ -75,7 +75,7 @@ class Written:
         return cls(
             [staging.StoredVideo(**{**video, "size": tuple(video["size"])}) for video in content["videos"]],
             [raw.Skipped(**item) for item in content["skipped"]],
-            content["whole"],
+            content["intact"],
         )
 
 
@@ -215,7 +215,7 @@ def _write_here(shard: Shard) -> None:
 
 def _write(shard: Shard, finished: Callable[[], object]) -> None:
     """Writes a shard, then the file about it. Calls `finished` after each video."""
-    stored, skipped, whole = [], [], {}
+    stored, skipped, intact = [], [], {}
     with files.replacing(shard.path) as temporary:
         writer = array_record_module.ArrayRecordWriter(str(temporary), _WRITER)
         for video in shard.videos:
@@ -223,7 +223,7 @@ def _write(shard: Shard, finished: Callable[[], object]) -> None:
                 try:
                     outcome = _convert(video, shard, spool)
                 except staging.PartlyDamaged as error:
-                    outcome, whole[video.name] = raw.Skipped(video.name, str(error)), error.whole
+                    outcome, intact[video.name] = raw.Skipped(video.name, str(error)), error.intact
                 if isinstance(outcome, raw.Skipped):
                     skipped.append(outcome)
                 else:
@@ -233,7 +233,7 @@ def _write(shard: Shard, finished: Callable[[], object]) -> None:
             finished()
         writer.close()
     lists = {"videos": list(map(dataclasses.asdict, stored)), "skipped": list(map(dataclasses.asdict, skipped))}
-    files.write_text(shard.about, json.dumps(lists | {"whole": whole}))
+    files.write_text(shard.about, json.dumps(lists | {"intact": intact}))
 
 
 def _convert(video: raw.RawVideo, shard: Shard, spool: staging.Spool) -> staging.StoredVideo | raw.Skipped:

@@ -91,10 +91,10 @@ class StoredVideo:
 class PartlyDamaged(UserError):
     """A part of a video cannot be used."""
 
-    def __init__(self, message: str, whole: list[tuple[int, int]]) -> None:
-        """`whole` has begin and end of the ranges of frames that can be used."""
+    def __init__(self, message: str, intact: list[tuple[int, int]]) -> None:
+        """`intact` has the ranges of frames that can be used, as (first, last + 1)."""
         super().__init__(message)
-        self.whole = whole
+        self.intact = intact
 
 
 def key(raw: RawVideo, options: StoreOptions) -> str:
@@ -169,11 +169,11 @@ def convert(
 
 
 def _partly(raw: RawVideo, options: StoreOptions) -> UserError:
-    """Returns the error for a damaged video, which says what of it is whole."""
-    whole, where = videos.whole_ranges(raw.path)
+    """Returns the error for a damaged video, with the ranges of its frames that are intact."""
+    intact, where = videos.intact_ranges(raw.path)
     if options.store == "video":
         return UserError(f"{where}: --store=frames stores the others", "store", "video")
-    return PartlyDamaged(where, [(part.start, part.stop) for part in whole] if raw.part == WHOLE else [])
+    return PartlyDamaged(where, [(part.start, part.stop) for part in intact] if raw.part == WHOLE else [])
 
 
 def _write_frames(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[str, Any]:

@@ -238,9 +238,9 @@ def _convert_all(
                 unusable.setdefault(shard.split, set()).update(item.path for item in there.skipped)
         if unusable == before:
             return planned, written
-        parts = {name: ranges for there in written for name, ranges in there.whole.items() if name not in divided}
+        parts = {name: ranges for there in written for name, ranges in there.intact.items() if name not in divided}
         divided |= parts.keys()
-        found = [part for video in found for part in (video, *video.whole_parts(parts.get(video.name, ())))]
+        found = [part for video in found for part in (video, *video.intact_parts(parts.get(video.name, ())))]
 
 
 def _require_some(written: Sequence[shards.Written], skipped: list[raw.Skipped], raw_dir: Path) -> None:

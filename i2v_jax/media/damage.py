@@ -1,4 +1,4 @@
-"""Damage inside of videos that decoders conceal: where it is, and what is whole before and after it.
+"""Damage inside videos that decoders conceal: where it is, and which frames are intact.
 
 FFmpeg conceals damage: it repeats parts of earlier frames, and says so in its log at most. A packet counts as damaged
 if decoding it fails, writes an error to the log, or gives a frame that is marked as corrupt. All frames up to the next
@@ -110,7 +110,7 @@ class Packets:
         self._is_cut = self._is_cut or (packet is None and bool(errors))
         return packet
 
-    def whole(self) -> list[range]:
+    def intact(self) -> list[range]:
         """Returns the ranges of frames that no damage reaches or interrupts, after all of them were decoded."""
         damage = list(self._intervals(np.asarray(self._times)))
         ranges: list[range] = []

@@ -66,7 +66,7 @@ def files(root: Path) -> dict[str, Path]:
 
 
 def _files_below(root: Path) -> tuple[list[Path], dict[Path, str]]:
-    """Returns the files below a folder, and what was left out and why. What is no link comes before links to it."""
+    """Returns the files below a folder, links after what they point to, and the files it left out with the reasons."""
     folders, real_files = [root], list[Path]()
     linked_folders, linked_files = list[Path](), list[Path]()
     seen: dict[str, Path] = {}

@@ -64,7 +64,7 @@ def iterate_frames(path: Path, *, within: range | None = None, fps: float = 0) -
 
     Args:
         path: a video file.
-        within: the frames to read, of a video that is damaged elsewhere: see `whole_ranges`.
+        within: the frames to read, of a video that is damaged elsewhere: see `intact_ranges`.
         fps: frames per second to resample to, as a player shows the video at these moments; 0: each frame once.
 
     Raises:
@@ -74,7 +74,7 @@ def iterate_frames(path: Path, *, within: range | None = None, fps: float = 0) -
     yield from VideoFile(path, within=within, fps=fps)
 
 
-def whole_ranges(path: Path) -> tuple[list[range], str]:
+def intact_ranges(path: Path) -> tuple[list[range], str]:
     """Returns the ranges of frames of a damaged video that no damage reaches, and a text that says where the damage is.
 
     Raises:
@@ -83,15 +83,15 @@ def whole_ranges(path: Path) -> tuple[list[range], str]:
     video = VideoFile(path, within=range(2**62))
     for _ in video.decoded():
         pass
-    whole, total = video.packets.whole(), len(video.times)
-    if not whole:
-        return [], f"damaged: none of {total} frames is whole"
-    edges = [0, *(edge for part in whole for edge in (part.start, part.stop)), total]
+    intact, total = video.packets.intact(), len(video.times)
+    if not intact:
+        return [], f"damaged: none of {total} frames is intact"
+    edges = [0, *(edge for part in intact for edge in (part.start, part.stop)), total]
     gaps = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
     if not gaps:
-        return whole, f"damaged: it is cut off or interrupted, but {total} frames are whole"
+        return intact, f"damaged: it is cut off or interrupted, but {total} frames are intact"
     words = ", ".join(f"{first} to {last - 1} ({video.times[first]:.2f} s)" for first, last in gaps)
-    return whole, f"damaged: frames {words} of {total} are left out"
+    return intact, f"damaged: frames {words} of {total} are left out"
 
 
 class VideoFile:

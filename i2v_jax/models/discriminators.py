@@ -74,19 +74,7 @@ class PatchTemporalDiscriminator(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         channels, stride_t, stride_s = halving_stages(self.width, video.shape[1])
-        features = ResNet3D(
-            channels,
-            stride_t,
-            stride_s,
-            stem_strides=(1, 2, 2),
-            blocks=(2,) * len(stride_t),
-            max_pool=True,
-            spectral_norm="all" if self.spectral_norm else "none",
-            kernel_init=nn.initializers.orthogonal(),
-            remat=self.remat,
-            dtype=self.dtype,
-            name="trunk",
-        )(video, train)
+        features = _trunk(self, channels, stride_t, stride_s)(video, train)
         logits = Conv(1, (3, 3), padding=1, dtype=self.dtype, name="logits")(features[-1][:, 0])
         return at_least_float32(logits), features
 
@@ -105,20 +93,32 @@ class FrameTemporalDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        features = ResNet3D(
-            tuple(factor * self.width for factor in (2, 2, 4, 4, 8)),
-            stride_t=(1, 1, 1, 1),
-            stride_s=(1, 1, 2, 2),
-            stem_strides=(1, 2, 2),
-            max_pool=True,
-            spectral_norm="all" if self.spectral_norm else "none",
-            kernel_init=nn.initializers.orthogonal(),
-            remat=self.remat,
-            dtype=self.dtype,
-            name="trunk",
-        )(video, train)
+        channels = tuple(factor * self.width for factor in (2, 2, 4, 4, 8))
+        features = _trunk(self, channels, (1, 1, 1, 1), (1, 1, 2, 2))(video, train)
         pooled = jnp.mean(at_least_float32(features[-1]), axis=(2, 3))
         return Linear(1, use_bias=False, name="logits")(pooled), features
+
+
+def _trunk(
+    head: PatchTemporalDiscriminator | FrameTemporalDiscriminator,
+    channels: tuple[int, ...],
+    stride_t: tuple[int, ...],
+    stride_s: tuple[int, ...],
+) -> ResNet3D:
+    """Returns the 3D ResNet below the head of a poke model's temporal discriminator, as the head's submodule."""
+    return ResNet3D(
+        channels,
+        stride_t,
+        stride_s,
+        stem_strides=(1, 2, 2),
+        blocks=(2,) * len(stride_t),
+        max_pool=True,
+        spectral_norm="all" if head.spectral_norm else "none",
+        kernel_init=nn.initializers.orthogonal(),
+        remat=head.remat,
+        dtype=head.dtype,
+        name="trunk",
+    )
 
 
 class PatchDiscriminator(nn.Module):

@@ -114,7 +114,7 @@ def _compile(job: _Job, sending: Connection) -> None:
         jax.config.update("jax_platforms", "cpu")  # no accelerator of this machine is touched
         jax.config.update("jax_enable_compilation_cache", False)
         sending.send(_answer(job))
-    except Exception:
+    except Exception:  # of any type: the process that waits raises it again
         sending.send(_Answer(failure=traceback.format_exc()))
 
 

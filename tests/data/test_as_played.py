@@ -61,7 +61,7 @@ def test_damage_divides_a_video(tmp_path: Path, prepared: Prepare, store: str) -
     assert shown == ({} if store == "video" else {"a.mp4#0-21": list(range(22)), "a.mp4#39-40": [40, 41]})
 
 
-def test_whole_parts_share_a_split_and_short_ones_are_left_out(tmp_path: Path, prepared: Prepare) -> None:
+def test_intact_parts_share_a_split_and_short_ones_are_left_out(tmp_path: Path, prepared: Prepare) -> None:
     (tmp_path / "raw").mkdir()
     for number in range(6):
         path = write(tmp_path / f"raw/{number}.mp4", numbered_frames(42) // 2, bf="0", g="10", sc_threshold="0")

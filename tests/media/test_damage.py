@@ -1,4 +1,4 @@
-"""Damage inside of videos: no damaged frame is read without a word, and what is whole is known."""
+"""Damage inside videos: no damaged frame is read silently, and the intact frames are known."""
 
 import contextlib
 import fractions
@@ -83,7 +83,7 @@ def test_no_damaged_frame_is_read(tmp_path: Path, encoded: Callable[[str], Path]
     damage(path, _DAMAGED, changes[where])
     with contextlib.suppress(DamagedVideo):
         np.testing.assert_array_equal(np.stack(list(videos.iterate_frames(path))), whole)
-    ranges, _ = videos.whole_ranges(path)
+    ranges, _ = videos.intact_ranges(path)
     assert sum(map(len, ranges)) >= 35
     for part in ranges:
         read = list(videos.iterate_frames(path, within=part))
@@ -95,7 +95,7 @@ def test_no_damaged_frame_is_read(tmp_path: Path, encoded: Callable[[str], Path]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_videos_are_not_called_damaged(encoded: Callable[[str], Path], kind: str) -> None:
-    ranges, _ = videos.whole_ranges(encoded(kind))
+    ranges, _ = videos.intact_ranges(encoded(kind))
     assert ranges == [range(60)]
 
 
@@ -119,7 +119,7 @@ def test_the_place_of_damage_is_told(tmp_path: Path, encoded: Callable[[str], Pa
     with pytest.raises(DamagedVideo) as raised:
         list(videos.iterate_frames(path))
     assert (raised.value.field, raised.value.value) == ("file", str(path))
-    ranges, words = videos.whole_ranges(path)
+    ranges, words = videos.intact_ranges(path)
     assert ranges == [range(25), range(39, 59)]  # one packet gave no frame
     assert all(told in words for told in ("25 to 38", "1.04 s", "of 59"))
 
@@ -135,7 +135,7 @@ def test_a_file_that_ends_in_the_middle_keeps_its_beginning(
     try:
         frames = list(videos.iterate_frames(path))
     except DamagedVideo:
-        (part,), _ = videos.whole_ranges(path)
+        (part,), _ = videos.intact_ranges(path)
         frames = list(videos.iterate_frames(path, within=part))
     assert len(frames) > 60 * share * 0.5
     np.testing.assert_array_equal(np.stack(frames), np.stack(truth[: len(frames)]))
@@ -147,5 +147,5 @@ def test_threads_do_not_hear_of_each_other(tmp_path: Path, encoded: Callable[[st
     whole = encoded("h264")
     broken = damage(_copy(whole, tmp_path), _DAMAGED, zeros)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda path: len(videos.whole_ranges(path)[0]), [whole, broken] * 6))
+        found = list(pool.map(lambda path: len(videos.intact_ranges(path)[0]), [whole, broken] * 6))
     assert found == [1, 2] * 6
