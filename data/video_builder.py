@@ -62,9 +62,10 @@ class Summary:
     notes: Mapping[str, int]  # what was done to how many videos: words that complete "3 videos ..."
 
     def __str__(self) -> str:
+        total = sum(self.num_videos.values())
         counts = ", ".join(f"{split} {count}" for split, count in self.num_videos.items())
         lines = [
-            f"{self.folder}: {sum(self.num_videos.values())} videos ({counts}), {self.num_frames} frames in "
+            f"{self.folder}: {total} video{'s' * (total != 1)} ({counts}), {self.num_frames} frames in "
             f"{self.num_bytes / 1e6:.1f} MB, {len(self.skipped)} skipped"
         ]
         for words, count in sorted(self.notes.items(), key=lambda item: -item[1]):

@@ -45,9 +45,9 @@ def find(root: Path) -> Found:
         videos += own
         if folder in with_videos or paged:
             if len(images) > len(own):
-                reasons[folder] = "images beside videos are no frames of a video"
+                reasons[folder] = "images beside videos, which are not frames of one"
         elif all(path.stem in stems for path in images):
-            reasons[folder] = "images that are named like videos are no frames of a video"
+            reasons[folder] = "images named like videos, which are not frames of one"
         else:
             videos.append(folder)
     names = _names(root, [*videos, *others, *reasons])
@@ -75,7 +75,7 @@ def _files_below(root: Path) -> tuple[list[Path], dict[Path, str]]:
     def is_new(path: Path) -> bool:
         first = seen.setdefault(os.path.realpath(path), path)
         if first != path:
-            left_out[path] = f"a link to {printable(first.relative_to(root))}, which is read already"
+            left_out[path] = f"a link to {printable(first.relative_to(root))}, which was read already"
         return first == path
 
     while folders or linked_folders:
