@@ -1,11 +1,11 @@
 """A training on Google Kubernetes Engine as a manifest: a JobSet (jobset.x-k8s.io) with one pod per host."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from i2v_jax.distributed.hosts import Hosts, parse_hosts
 from i2v_jax.errors import UserError
 
 _JOB = "train"  # name of the job in the set, and of its container
@@ -14,62 +14,48 @@ _INTERRUPTED = 75  # exit status of launch.train: saved, the same command contin
 _SECONDS_TO_SAVE = 120  # spot nodes give less
 _COMPLETION_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
-# Name in a topology -> label of GKE's nodes. A host has four chips; small slices of v5e and v6e fit on one host.
+# Kind of device -> label of GKE's nodes.
 _TPUS = {
     "v4": "tpu-v4-podslice",
     "v5e": "tpu-v5-lite-podslice",
     "v5p": "tpu-v5p-slice",
     "v6e": "tpu-v6e-slice",
 }
-_ONE_HOST = {("v5e", "1x1"), ("v5e", "2x2"), ("v5e", "2x4"), ("v6e", "1x1"), ("v6e", "2x2"), ("v6e", "2x4")}
 _GPUS = {"a100": "nvidia-tesla-a100", "h100": "nvidia-h100-80gb", "h200": "nvidia-h200-141gb"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Nodes:
-    """The hosts of a job."""
+    """The nodes of a job: `slices` TPU slices, or all nodes with GPUs."""
 
-    hosts: int  # of a slice
+    hosts: Hosts  # of a slice
     slices: int
     resource: str  # what a pod asks for: google.com/tpu or nvidia.com/gpu
-    devices: int  # of each host
     labels: Mapping[str, str]  # of the nodes
 
     @property
     def described(self) -> str:
         kind = "chips" if self.resource.endswith("tpu") else "GPUs"
-        hosts = self.slices * self.hosts
-        return f"{hosts * self.devices} {kind}: {hosts} hosts x {self.devices}"
+        devices, hosts = self.slices * self.hosts.devices, self.slices * self.hosts.count
+        return f"{devices} {kind}: {hosts} hosts x {self.hosts.per_host}"
 
 
 def nodes(topology: str, slices: int = 1) -> Nodes:
-    """Returns the hosts of a topology: "v5e:4x4" are chips of a TPU slice, "h100:4x8" nodes x GPUs.
+    """Returns the nodes of a topology: "v5e:4x4" are chips of a TPU slice, "h100:4x8" nodes x GPUs.
 
     Raises:
       UserError: there is no such topology.
     """
-    kind, _, text = topology.partition(":")
-    sides = 3 if kind in ("v4", "v5p") else 2
-    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text) or kind not in {**_TPUS, **_GPUS}:
-        known = ", ".join([*_TPUS, *_GPUS])
-        raise UserError(f"--topology={topology}: write KIND:AxB with a kind of {known}", "topology", topology)
-    sizes = [int(size) for size in text.split("x")]
-    if kind in _GPUS:
-        if len(sizes) > 2 or slices > 1:
-            message = f"--topology={topology}: GPUs are written h100:8 or h100:4x8 (nodes x GPUs), without --slices"
-            raise UserError(message, "topology", topology)
-        hosts, devices = sizes if len(sizes) == 2 else (1, sizes[0])
-        return Nodes(hosts, 1, "nvidia.com/gpu", devices, {"cloud.google.com/gke-accelerator": _GPUS[kind]})
-    chips = math.prod(sizes)
-    devices = chips if (kind, text) in _ONE_HOST else 4
-    if len(sizes) != sides or chips % devices:
-        example = {2: "4x4", 3: "2x2x4"}[sides]
-        message = (
-            f"--topology={topology}: slices of {kind} have {sides} sides and hosts of 4 chips, as {kind}:{example}"
-        )
-        raise UserError(message, "topology", topology)
-    labels = {"cloud.google.com/gke-tpu-accelerator": _TPUS[kind], "cloud.google.com/gke-tpu-topology": text}
-    return Nodes(chips // devices, slices, "google.com/tpu", devices, labels)
+    hosts = parse_hosts(topology)
+    if hosts.kind in _GPUS:
+        if slices > 1:
+            raise UserError(f"--slices={slices}: only TPUs have slices; {topology} are nodes x GPUs", "slices", slices)
+        return Nodes(hosts, 1, "nvidia.com/gpu", {"cloud.google.com/gke-accelerator": _GPUS[hosts.kind]})
+    labels = {
+        "cloud.google.com/gke-tpu-accelerator": _TPUS[hosts.kind],
+        "cloud.google.com/gke-tpu-topology": "x".join(map(str, hosts.shape)),
+    }
+    return Nodes(hosts, slices, "google.com/tpu", labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +109,8 @@ class Job:
         """Returns the specification of a Job: all hosts of a slice."""
         interrupted = {"containerName": _JOB, "operator": "In", "values": [_INTERRUPTED]}
         return {
-            "completions": self.nodes.hosts,
-            "parallelism": self.nodes.hosts,
+            "completions": self.nodes.hosts.count,
+            "parallelism": self.nodes.hosts.count,
             "completionMode": "Indexed",
             "backoffLimit": 0,
             "podFailurePolicy": {
@@ -137,7 +123,7 @@ class Job:
         }
 
     def _pod(self) -> dict[str, Any]:
-        devices = {self.nodes.resource: self.nodes.devices}
+        devices = {self.nodes.resource: self.nodes.hosts.per_host}
         container: dict[str, Any] = {
             "name": _JOB,
             "image": self.image,
@@ -145,9 +131,9 @@ class Job:
             "resources": {"requests": devices, "limits": devices},
             "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],
         }
-        if self.nodes.resource == "nvidia.com/gpu" and self.nodes.hosts > 1:  # GKE tells TPUs who takes part
+        if self.nodes.resource == "nvidia.com/gpu" and self.nodes.hosts.count > 1:  # GKE tells TPUs who takes part
             container["env"] = [
-                {"name": "JAX_NUM_PROCESSES", "value": str(self.nodes.hosts)},
+                {"name": "JAX_NUM_PROCESSES", "value": str(self.nodes.hosts.count)},
                 {"name": "JAX_PROCESS_ID", "valueFrom": {"fieldRef": {"fieldPath": _COMPLETION_INDEX}}},
                 {"name": "JAX_COORDINATOR_ADDRESS", "value": f"{self.name}-{_JOB}-0-0.{self.name}:{_PORT}"},
             ]

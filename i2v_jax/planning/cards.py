@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from i2v_jax.distributed.hosts import KINDS
 from i2v_jax.training.peaks import peak_flops
 
 _GB, _GIB = 1e9, 2**30
@@ -20,7 +21,6 @@ class Card:
       bandwidth: bytes of main memory.
       link: bytes that a device sends over all of its links.
       network: bytes that a device sends to devices that its links do not reach.
-      per_host: devices of one host.
       pod: devices that links connect.
       axes: of the grid of a TPU's links; 0: a switch connects all devices.
       ring: chips along an axis from which on its two ends are linked, so that a ring sends in both directions.
@@ -35,7 +35,6 @@ class Card:
     bandwidth: float
     link: float
     network: float
-    per_host: int
     pod: int
     axes: int
     ring: int
@@ -55,7 +54,7 @@ CARDS: dict[str, Card] = {
     "v5e": Card(
         title="TPU v5e", platform="tpu", kind="TPU v5 lite", float32=1.0,
         memory=15.25 * _GIB, bandwidth=819 * _GB, link=200 * _GB, network=3.125 * _GB,
-        per_host=4, pod=256, axes=2, ring=16,
+        pod=256, axes=KINDS["v5e"].axes, ring=16,
         sources=(
             "docs.cloud.google.com/tpu/docs/v5e: 197 TFLOP/s, 16 GB, 819 GB/s, ICI 400 GB/s in both directions, "
             "6.4 Tbit/s of network per pod of 256",
@@ -64,7 +63,7 @@ CARDS: dict[str, Card] = {
     "v5p": Card(
         title="TPU v5p", platform="tpu", kind="TPU v5", float32=1.0,
         memory=95.24 * _GIB, bandwidth=2765 * _GB, link=600 * _GB, network=6.25 * _GB,
-        per_host=4, pod=8960, axes=3, ring=4,
+        pod=8960, axes=KINDS["v5p"].axes, ring=4,
         sources=(
             "docs.cloud.google.com/tpu/docs/v5p: 459 TFLOP/s, 95 GiB, 2765 GB/s, ICI 1200 GB/s in both directions, "
             "50 Gbit/s of network per chip",
@@ -73,7 +72,7 @@ CARDS: dict[str, Card] = {
     "v6e": Card(
         title="TPU v6e", platform="tpu", kind="TPU v6 lite", float32=1.0,
         memory=30.75 * _GIB, bandwidth=1600 * _GB, link=400 * _GB, network=12.5 * _GB,
-        per_host=4, pod=256, axes=2, ring=16,
+        pod=256, axes=KINDS["v6e"].axes, ring=16,
         sources=(
             "docs.cloud.google.com/tpu/docs/v6e: 918 TFLOP/s, 32 GB, 1600 GB/s, ICI 3200 Gbit/s, "
             "25.6 Tbit/s of network per pod of 256",
@@ -82,7 +81,7 @@ CARDS: dict[str, Card] = {
     "h100": Card(
         title="NVIDIA H100 SXM", platform="cuda", kind="NVIDIA H100", float32=0.5,
         memory=75 * _GIB, bandwidth=3350 * _GB, link=450 * _GB, network=50 * _GB,
-        per_host=8, pod=8, axes=0, ring=0,
+        pod=8, axes=KINDS["h100"].axes, ring=0,
         sources=(
             "NVIDIA H100 data sheet: 989 TFLOP/s (bfloat16, dense), 494 (TF32, dense), 80 GB, 3.35 TB/s, "
             "NVLink 900 GB/s in both directions",

@@ -139,7 +139,7 @@ def _exchanges(found: Sequence[Collective], topology: Topology) -> tuple[Exchang
     def exchange(kind: str, ways: int, same: Sequence[Collective]) -> Exchange:
         count = sum(each.times for each in same)
         moved = sum(each.times * each.bytes for each in same)
-        seconds = sum(each.times * communication.seconds(each, topology.card, topology.shape) for each in same)
+        seconds = sum(each.times * communication.seconds(each, topology.card, topology.hosts.shape) for each in same)
         return Exchange(kind, ways, count, moved, seconds)
 
     return tuple(exchange(*key, same) for key, same in sorted(kinds.items()))

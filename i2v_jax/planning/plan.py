@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from i2v_jax.distributed.hosts import Hosts, parse_hosts
 from i2v_jax.planning.cards import CARDS, Card
 
 
@@ -84,12 +85,16 @@ class Plan:
     complete: bool = False
 
     @property
+    def hosts(self) -> Hosts:
+        return parse_hosts(self.topology)
+
+    @property
     def card(self) -> Card:
-        return CARDS[self.topology.partition(":")[0]]
+        return CARDS[self.hosts.kind]
 
     @property
     def devices(self) -> int:
-        return math.prod(map(int, self.topology.partition(":")[2].split("x")))
+        return self.hosts.devices
 
     @property
     def memory(self) -> float:

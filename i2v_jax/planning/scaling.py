@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from i2v_jax.distributed.hosts import KINDS
 from i2v_jax.planning.communication import all_reduce_seconds
 from i2v_jax.planning.plan import Plan
 
@@ -40,7 +41,7 @@ def scale(plan: Plan, devices: int, frames: int, size: int) -> Scaled:
     communication = all_reduce_seconds(gradients, plan.card, devices)
     seconds = alone + communication
     rate = devices * each / seconds
-    hosts = math.ceil(devices / plan.card.per_host)
+    hosts = math.ceil(devices / KINDS[plan.hosts.kind].per_host)
     return Scaled(
         devices=devices,
         hosts=hosts,

@@ -71,8 +71,7 @@ def first_batch(config: ConfigDict, stage: str, topology: Topology) -> int:
 
 def default_meshes(topology: Topology) -> list[str]:
     """Returns meshes with whole parameters and with parameters that the devices of a host share."""
-    shared = min(topology.card.per_host, len(topology.devices))
-    return ["data=-1,fsdp=1", f"data=-1,fsdp={shared}"]
+    return ["data=-1,fsdp=1", f"data=-1,fsdp={topology.hosts.per_host}"]
 
 
 def ranked(plans: Sequence[Plan]) -> list[Plan]:

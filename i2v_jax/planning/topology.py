@@ -3,16 +3,15 @@
 import dataclasses
 import importlib.util
 import os
-import re
 from collections.abc import Sequence
 
 import jax
 from jax.experimental import topologies
 
+from i2v_jax.distributed.hosts import Hosts, parse_hosts
 from i2v_jax.errors import UserError
 from i2v_jax.planning.cards import CARDS, Card
 
-EXAMPLES = "v5e:16x16, v5p:4x4x4, v6e:4x4, h100:8, h100:4x8 (nodes x GPUs)"
 _EXTRAS = {"tpu": ("plan-tpu", "libtpu"), "cuda": ("plan-gpu", "jax_cuda12_plugin")}  # extra, a module of it
 
 # What the compiler for GPUs asks about a card: of XLA's h100_sxm.txtpb, with the versions of the wheels of `plan-gpu`.
@@ -46,16 +45,19 @@ class Topology:
     """Devices of one kind and how they are arranged.
 
     Attributes:
-      name: as a user writes it, like "v5e:4x4".
-      card: their kind.
-      shape: chips along the axes of a TPU slice; (nodes, GPUs of a node) for GPUs.
+      hosts: which devices they are.
+      card: their data sheet.
       devices: to compile for; they cannot run anything.
     """
 
-    name: str
+    hosts: Hosts
     card: Card
-    shape: tuple[int, ...]
     devices: Sequence[jax.Device]
+
+    @property
+    def name(self) -> str:
+        """As a user writes it, like "v5e:4x4"."""
+        return self.hosts.name
 
 
 def open_topology(name: str) -> Topology:
@@ -64,16 +66,14 @@ def open_topology(name: str) -> Topology:
     Raises:
       UserError: the name is not understood, the compiler does not know the shape, or its extra is not installed.
     """
-    kind, _, sizes = name.partition(":")
-    if kind not in CARDS or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", sizes):
-        raise UserError(f"unknown topology {name!r}: write {EXAMPLES}", "topology", name)
-    card, shape = CARDS[kind], tuple(map(int, sizes.split("x")))
+    hosts = parse_hosts(name, CARDS)
+    card = CARDS[hosts.kind]
     extra, module = _EXTRAS[card.platform]
     if importlib.util.find_spec(module) is None:
         raise UserError(
             f"the compiler for {card.title} is not installed: pip install 'i2v_jax[{extra}]'", "topology", name
         )
-    return Topology(name, card, shape, _tpu(name) if card.platform == "tpu" else _gpus(name, shape))
+    return Topology(hosts, card, _tpu(name) if card.platform == "tpu" else _gpus(hosts))
 
 
 def _tpu(name: str) -> Sequence[jax.Device]:
@@ -85,10 +85,7 @@ def _tpu(name: str) -> Sequence[jax.Device]:
         raise UserError(f"no topology {name}: {str(error).splitlines()[0]}", "topology", name) from error
 
 
-def _gpus(name: str, shape: tuple[int, ...]) -> Sequence[jax.Device]:
-    if len(shape) > 2:
-        raise UserError(f"unknown topology {name!r}: GPUs are written nodes x GPUs, as h100:4x8", "topology", name)
-    nodes, each = (1, *shape)[-2:]
+def _gpus(hosts: Hosts) -> Sequence[jax.Device]:
     return topologies.get_topology_desc(
-        platform="cuda", topology_name="", target_config=_H100, topology=f"{nodes}x1x{each}"
+        platform="cuda", topology_name="", target_config=_H100, topology=f"{hosts.count}x1x{hosts.per_host}"
     ).devices

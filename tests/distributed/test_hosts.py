@@ -1,0 +1,59 @@
+"""Names of topologies: the hosts and devices that they stand for."""
+
+import pytest
+
+from i2v_jax.distributed.hosts import parse_hosts
+from i2v_jax.errors import UserError
+from i2v_jax.launch._jobset import nodes
+from i2v_jax.planning.topology import open_topology
+
+
+@pytest.mark.parametrize(
+    ("name", "hosts", "each"),
+    [
+        ("v5e:1x1", 1, 1),
+        ("v5e:2x2", 1, 4),
+        ("v5e:2x4", 1, 8),
+        ("v5e:16x16", 64, 4),
+        ("v4:2x2x2", 2, 4),
+        ("v5p:2x2x1", 1, 4),
+        ("v5p:4x4x4", 16, 4),
+        ("v6e:4x4", 4, 4),
+        ("h100:8", 1, 8),
+        ("h100:4x8", 4, 8),
+        ("a100:2x4", 2, 4),
+    ],
+)
+def test_hosts_of_a_name(name, hosts, each):
+    found = parse_hosts(name)
+    assert (found.count, found.per_host, found.devices) == (hosts, each, hosts * each)
+
+
+@pytest.mark.parametrize("command", [parse_hosts, nodes, open_topology])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "v5e",
+        "v5e:",
+        "v5e:4x",
+        "v5e:4x4x4",
+        "v5p:4x4",
+        "v5e:3x3",
+        "v9:4x4",
+        "h100:0",
+        "h100:2x2x2",
+        "h100:0x8",
+        "v5e:axb",
+    ],
+)
+def test_names_that_stand_for_nothing(name, command):
+    with pytest.raises(UserError) as raised:
+        command(name)
+    assert (raised.value.field, raised.value.value) == ("topology", name)
+
+
+def test_a_plan_needs_a_data_sheet():
+    assert nodes("a100:8").hosts.devices == 8
+    with pytest.raises(UserError) as raised:
+        open_topology("a100:8")
+    assert raised.value.value == "a100:8"
