@@ -41,7 +41,7 @@ def run(
     logging.set_verbosity(logging.ERROR)  # the program itself prints what users need to know
     logs.show()
     if resumes:
-        interruption = Interruption()
+        interruption = Interruption(joins=True)
         interruption.listen()
         main = functools.partial(main, interruption=interruption)
     try:

@@ -129,8 +129,8 @@ def _unreachable(group: Group, address: str, timeout: int, error: Exception) -> 
     if group.index == 0:
         if "DEADLINE" in str(error) or "bad_cast" in str(error):
             return (
-                f"process 0 waited {timeout} s at {address} for {others}: check that all were started, with the same "
-                f"address, and that a firewall lets them reach port {port} here"
+                f"process 0 waited {timeout} s at {address} for {others}: check that all were started with the same "
+                f"address, that none was stopped, and that a firewall lets them reach port {port} here"
             )
         return f"process 0 cannot listen at {address} ({error}): set JAX_COORDINATOR_PORT to a free port"
     try:
@@ -140,7 +140,7 @@ def _unreachable(group: Group, address: str, timeout: int, error: Exception) -> 
     except TimeoutError:
         why = f"no answer: check that a firewall lets this machine reach port {port} there"
     except OSError as refused:
-        why = f"{refused.strerror or refused}: check that process 0 was started, and there"
+        why = f"{refused.strerror or refused}: check that process 0 was started there, and not stopped"
     else:
-        why = f"it answers, but not all of the {group.count} processes came: check that all were started"
+        why = f"it answers, but not all of the {group.count} processes came: check that all were started, none stopped"
     return f"process {group.index} cannot join process 0 at {address} within {timeout} s ({why})"

@@ -6,6 +6,7 @@ own at every save, is off (`distributed/runtime.py`).
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ from i2v_jax.logs import logger
 INTERRUPTED = os.EX_TEMPFAIL  # 75, the exit status: not finished, the same command continues
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 1.0
+_JOINING_SECONDS = 60.0  # for which a process that is to stop waits for others that are still starting
 _NOTICE = "notice"  # key of the signal that some process got
 
 Position = tuple[int, int]  # (stage, step); step 0 lasts until the first step of a stage is done
@@ -33,14 +35,19 @@ class Interruption:
 
     With several processes, the one that gets the signal tells the others. Each then says which position it asked about
     last, and all stop at the first position after the latest of them, or end at once if no process has made a step.
-    While they agree, `reached` waits.
+    While they agree, `reached` waits. A process that gets the signal before all have met joins them first, so that
+    they do not wait for it in vain.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, joins: bool = False) -> None:
+        """`joins`: whether this process will call `connect`. Until then a signal has no effect, for up to a minute."""
         self._lock = threading.Lock()  # of the position and of the decision
         self._position: Position = (0, 0)
         self._stop_from: Position | None = None
         self._signal = ""
+        self._joined = not joins
+        self._told = False  # whether the signal has had an effect
+        self._deadline = math.inf
         self._channel: Channel | None = None
         self._closed = False
         self._previous: dict[int, Any] = {}
@@ -73,6 +80,7 @@ class Interruption:
         channel = Channel("interruption")
         if channel.count > 1:
             self._channel = channel
+        self._joined = True
 
     def begin(self) -> bool:
         """Begins a stage, or other work of which there is nothing to save yet. Returns whether to stop instead."""
@@ -95,6 +103,7 @@ class Interruption:
                     if select.select([heard], [], [], _POLL_SECONDS)[0]:
                         for number in heard.recv(64):
                             self._hear(number)
+                    self._tell()
                     if self._channel and self._stop_from is None and (notice := self._channel.read(_NOTICE)):
                         self._acknowledge(notice)
                         self._agree()
@@ -109,9 +118,22 @@ class Interruption:
         self._signal = signal.Signals(number).name
         if self._channel is None:
             self._acknowledge(self._signal)
-            self._agree()
-        elif self._stop_from is None:
-            self._channel.post(_NOTICE, f"{self._signal} to process {self._channel.index}")
+        self._deadline = time.monotonic() + _JOINING_SECONDS
+        self._tell()
+
+    def _tell(self) -> None:
+        """Stops the job because of the signal, as soon as this process has joined it."""
+        if not self._signal or self._told:
+            return
+        if self._joined:
+            self._told = True
+            if self._channel is None:
+                self._agree()
+            elif self._stop_from is None:
+                self._channel.post(_NOTICE, f"{self._signal} to process {self._channel.index}")
+        elif time.monotonic() > self._deadline:
+            logger.info("stopped before all processes had started; the same command continues")
+            os._exit(INTERRUPTED)
 
     def _acknowledge(self, notice: str) -> None:
         if self._channel is None or self._channel.index == 0:

@@ -4,19 +4,23 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 
 import pytest
 
 from i2v_jax.distributed import processes
 from i2v_jax.distributed.machine import free_port
 from i2v_jax.errors import UserError
+from i2v_jax.training.interrupt import INTERRUPTED
 from tests import compiling
+from tests.end_to_end import runs
 from tests.launch.synthesis import ROOT
 
 pytestmark = pytest.mark.slow
 
 
-def start(case: str, *flags: str, count: int = 2, **environment: str) -> list[subprocess.Popen[str]]:
+def start(case: str, *flags: str, indices: Sequence[int] = (0, 1), **environment: str) -> list[subprocess.Popen[str]]:
     common = {
         **compiling.environment(),
         "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}",
@@ -32,7 +36,7 @@ def start(case: str, *flags: str, count: int = 2, **environment: str) -> list[su
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index in range(count)
+        for index in indices
     ]
 
 
@@ -72,10 +76,21 @@ def test_a_process_that_is_killed_is_missed(case: str, index: int) -> None:
     assert len(output.splitlines()) == 1, output
 
 
+def test_a_process_that_is_stopped_before_the_other_is_there_stops_both() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    first = start("wait", indices=[1], JAX_COORDINATOR_ADDRESS=address)
+    while not runs.listens(first[0]):
+        assert first[0].poll() is None
+        time.sleep(0.02)
+    first[0].send_signal(signal.SIGTERM)
+    second = start("wait", indices=[0], JAX_COORDINATOR_ADDRESS=address)
+    assert [status for status, _ in ends(first + second)] == [INTERRUPTED] * 2
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_process_that_waits_in_vain_names_the_address(index: int) -> None:
     address = f"127.0.0.1:{free_port()}"
-    started = start("wait", "--distributed_timeout=1", JAX_COORDINATOR_ADDRESS=address, count=index + 1)
+    started = start("wait", "--distributed_timeout=1", JAX_COORDINATOR_ADDRESS=address, indices=range(index + 1))
     for process in started[:index]:
         process.kill()  # before it can answer
     status, output = ends(started)[index]

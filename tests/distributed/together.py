@@ -7,16 +7,19 @@ from absl import flags
 
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _app, _processes
+from i2v_jax.training import interrupt
 from i2v_jax.training.interrupt import Interruption
+from tests.compiling import HANG
 
+interrupt._JOINING_SECONDS = HANG  # others may start late on a busy machine
 CASE = flags.DEFINE_string("case", "", "What happens.")
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str], interruption: Interruption) -> None:
     from i2v_jax.distributed import processes
 
     processes.HEARTBEAT, processes._GRACE = 6, 1  # seconds
-    with _processes.joined(Interruption()) as first:
+    with _processes.joined(interruption) as first:
         told = processes.agree(lambda: ["by process 0", 1])
         assert told == ["by process 0", 1]
         if CASE.value == "all fail":
@@ -44,4 +47,4 @@ def _fail() -> None:
 
 
 if __name__ == "__main__":
-    _app.run(main)
+    _app.run(main, resumes=True)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +53,13 @@ def start_job(count: int, command: list[str]) -> list[subprocess.Popen[str]]:
         port = free.getsockname()[1]
     job = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(count)}
     return [_start(command, **job, JAX_PROCESS_ID=str(index)) for index in range(count)]
+
+
+def listens(process: subprocess.Popen[str]) -> bool:
+    """Returns whether a process catches SIGTERM, which it does from early in its start."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def signal_group(process: subprocess.Popen[str], number: int) -> None:

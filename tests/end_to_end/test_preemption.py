@@ -64,13 +64,6 @@ def saved(workdir: pathlib.Path) -> tuple[int, int]:
     return max((stage, max(runs.checkpoints(workdir / name), default=0)) for stage, name in enumerate((FIRST, SECOND)))
 
 
-def listens(process: subprocess.Popen[str]) -> bool:
-    """Returns whether a process catches SIGTERM, which it does from early in its start."""
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
-
-
 def wait_for_a_moment(processes: list[subprocess.Popen[str]], workdir: pathlib.Path, draws: random.Random) -> str:
     """Waits for a random moment of a run, and returns which kind of moment it is."""
     before, wanted, began = saved(workdir), draws.randrange(1, 12), time.time()
@@ -84,7 +77,7 @@ def wait_for_a_moment(processes: list[subprocess.Popen[str]], workdir: pathlib.P
     }
     name = draws.choice(list(moments))
     for process in processes:
-        runs.wait_until(functools.partial(listens, process), process)
+        runs.wait_until(functools.partial(runs.listens, process), process)
     runs.wait_until(moments[name], processes[0])
     time.sleep(draws.uniform(0, 0.3))
     return name
@@ -115,8 +108,7 @@ def stop(start: Start, workdir: pathlib.Path, draws: random.Random) -> str:
     """Starts a run and tells it to stop; returns when and how."""
     before, processes = saved(workdir), start(workdir, ENDLESS)
     moment = wait_for_a_moment(processes, workdir, draws)
-    # Processes that have not met yet cannot tell each other.
-    chosen = processes if moment == "starting" else draws.sample(processes, draws.randrange(1, len(processes) + 1))
+    chosen = draws.sample(processes, draws.randrange(1, len(processes) + 1))
     for process in chosen:
         process.send_signal(draws.choice([signal.SIGTERM, signal.SIGINT]))
     ends = [runs.finish(process) for process in processes]

@@ -93,6 +93,25 @@ def test_all_processes_stop_at_one_position(count, monkeypatch):
     assert len(set(ends)) > 4
 
 
+def test_a_process_tells_the_others_of_a_signal_when_it_has_joined_them(monkeypatch):
+    channel = Channel(0, 2, {}, collections.defaultdict(dict), threading.Condition())
+    monkeypatch.setattr(interrupt, "Channel", lambda name: channel)
+    interruption = Interruption(joins=True)
+    interruption._hear(signal.SIGTERM)
+    assert channel.read("notice") is None
+    interruption.connect()
+    interruption._tell()
+    assert channel.read("notice") == "SIGTERM to process 0"
+
+
+def test_a_process_that_is_to_stop_does_not_wait_for_others_forever(monkeypatch):
+    ends = []
+    monkeypatch.setattr(interrupt.os, "_exit", ends.append)
+    monkeypatch.setattr(interrupt, "_JOINING_SECONDS", -1.0)
+    Interruption(joins=True)._hear(signal.SIGTERM)
+    assert ends == [INTERRUPTED]
+
+
 BUSY = """
 import hashlib, sys
 from i2v_jax import logs
