@@ -7,9 +7,8 @@ import dataclasses
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -19,7 +18,9 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import flow, flow_store, transforms
 from i2v_jax.input.sources import RecordSource
 
-Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Estimator = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], Iterable[np.ndarray]]  # of pairs of frames
+
+ESTIMATORS = ("dis", "gmflow")
 
 _CHUNK = 64  # flows to estimate from frames that are read at once
 _FLOW_FILE = re.compile(r"0*(\d+)_0*(\d+)(\.npy|\.flo)")
@@ -32,16 +33,21 @@ class FlowOptions:
     distance: int  # in frames
     size: int  # maximum of the shorter side of a stored flow in pixels
     least_motion: float  # videos in which nothing moves this far are skipped; fraction of the shorter side
-    given: Path | None = None  # folder of precomputed files; None: estimate by DIS
+    given: Path | None = None  # folder of precomputed files; None: estimate
     input_size: int = 0  # shorter side of the frames that flow is estimated from; 0: `size`
-    estimator: str = "dis"  # or MODULE:FUNCTION, see `estimator_of`
+    estimator: str = "dis"  # or "gmflow" or MODULE:FUNCTION, see `estimator_of`
 
     @property
     def recorded(self) -> dict[str, object]:
         """The options that the flows depend on, under their names on the command line."""
         given = self.estimator if self.given is None else str(self.given.resolve())
-        options = {"flow": given, "flow_size": self.size, "flow_motion": self.least_motion}
-        return options | {"flow_input_size": self.input_size}
+        options: dict[str, object] = {"flow": given, "flow_size": self.size, "flow_motion": self.least_motion}
+        options["flow_input_size"] = self.input_size
+        if given == "gmflow":
+            from i2v_jax.pretrained import weights
+
+            options["flow_weights"] = weights.source_sha256("gmflow")
+        return options
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Returns (height, width) of the stored flow of frames."""
@@ -53,22 +59,26 @@ class FlowOptions:
 
 
 def estimator_of(name: str) -> Estimator:
-    """Returns what estimates flow: OpenCV's DIS for "dis", or the function that MODULE:FUNCTION names.
+    """Returns what estimates flow: OpenCV's DIS for "dis", a network for "gmflow", or else what MODULE:FUNCTION names.
 
-    The function takes two frames, uint8 [h, w, 3], and returns the flow between them, float [h, w, 2] in pixels. It is
-    called by several threads at the same time.
+    Such a function takes two frames, uint8 [h, w, 3], and returns the flow between them, float [h, w, 2] in pixels. It
+    is called by several threads at the same time.
 
     Raises:
-        UserError: there is no such function.
+        UserError: there is no such function, or the network's weights were not fetched.
     """
+    if name == "gmflow":
+        from i2v_jax.pretrained import learned_flow  # whose libraries take seconds to import
+
+        return learned_flow.estimator()
     if name == "dis":
-        return flow.estimate
+        return lambda first, second: map(flow.estimate, first, second)
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"--flow={name}: there is no such function ({error})", "flow", name) from error
-    return cast(Estimator, found)
+    return lambda first, second: map(found, first, second)
 
 
 def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) -> sidecars.Summary:
@@ -80,16 +90,17 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
     """
     if options.given is not None and not options.given.is_dir():
         raise UserError(
-            f"there is no folder {options.given}: --flow must be 'dis', MODULE:FUNCTION or a folder of flow files",
+            f"there is no folder {options.given}: --flow must be 'dis', 'gmflow', MODULE:FUNCTION or a folder of "
+            "flow files",
             "flow",
             str(options.given),
         )
-    estimator_of(options.estimator)
+    estimate = estimator_of(options.estimator)
     source, store = RecordSource(prepared, split), flow_store.FlowStore(prepared, split)
     return sidecars.store(
         source,
         store.folder(options.distance) / split,
-        lambda video, path: _write(source, video, path, options),
+        lambda video, path: _write(source, video, path, options, estimate),
         options.recorded,
         threads=threads,
         what="flow",
@@ -107,14 +118,17 @@ def write_statistics(prepared: Path, distance: int) -> None:
     files.write_text(folder / "statistics.json", json.dumps(found | {"videos": len(longest)}, indent=2))
 
 
-def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -> None:
+def _write(source: RecordSource, video: int, path: Path, options: FlowOptions, estimate: Estimator) -> None:
     """Writes one record for each start. Raises UserError if the video cannot be used, for ever if nothing moves."""
     starts = source.num_frames(video) - options.distance
     if starts < 1:
         raise UserError(f"{source.num_frames(video)} frames, but a clip needs {options.distance + 1}")
     frame = source.read(video, [0])[0]
     height, width = options.shape(*frame.shape[:2])
-    flows = _given(source, video, frame.shape, options) if options.given else _estimated(source, video, options)
+    if options.given:
+        flows = _given(source, video, frame.shape, options)
+    else:
+        flows = _estimated(source, video, options, estimate)
     stored = np.lib.format.open_memmap(path, "w+", flow_store.record(height, width), (starts,))
     furthest = 0.0
     for start, found in enumerate(flows):
@@ -125,16 +139,15 @@ def _write(source: RecordSource, video: int, path: Path, options: FlowOptions) -
         raise sidecars.UnusableError(f"no motion: at most {furthest:.2f} pixels at {width}x{height}")
 
 
-def _estimated(source: RecordSource, video: int, options: FlowOptions) -> Iterator[np.ndarray]:
-    total, estimate = source.num_frames(video), estimator_of(options.estimator)
+def _estimated(source: RecordSource, video: int, options: FlowOptions, estimate: Estimator) -> Iterator[np.ndarray]:
+    total = source.num_frames(video)
     for begin in range(0, total - options.distance, _CHUNK):
         end = min(begin + _CHUNK + options.distance, total)
         frames = source.read(video, range(begin, end), options.input_size or options.size)
         small = [transforms.resize(frame, *options.input_shape(*frame.shape[:2])) for frame in frames]
-        for start in range(len(small) - options.distance):
-            found = np.asarray(estimate(small[start], small[start + options.distance]))
-            if found.shape != (*small[start].shape[:2], 2) or not np.isfinite(found).all():
-                height, width = small[start].shape[:2]
+        height, width = small[0].shape[:2]
+        for found in map(np.asarray, estimate(small[: -options.distance], small[options.distance :])):
+            if found.shape != (height, width, 2) or not np.isfinite(found).all():
                 raise UserError(f"{options.estimator} gave {found.shape} for {height}x{width}, or what is not finite")
             yield found
 

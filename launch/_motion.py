@@ -6,7 +6,7 @@ from pathlib import Path
 from absl import flags
 
 from i2v_jax import media
-from i2v_jax.data.flows import FlowOptions, store_flows, write_statistics
+from i2v_jax.data.flows import ESTIMATORS, FlowOptions, store_flows, write_statistics
 from i2v_jax.data.masks import store_masks
 from i2v_jax.data.preview import preview
 from i2v_jax.errors import UserError
@@ -14,8 +14,9 @@ from i2v_jax.errors import UserError
 FLOW = flags.DEFINE_string(
     "flow",
     "",
-    "Store optical flow for the poke model: 'dis' estimates it, a folder holds it as VIDEO/FIRST_SECOND.npy or .flo, "
-    "MODULE:FUNCTION is a function of two frames, such as a network's.",
+    "Store optical flow for the poke model: 'dis' estimates it, and so does the network 'gmflow', whose weights "
+    "launch.weights fetches; a folder holds it as VIDEO/FIRST_SECOND.npy or .flo; MODULE:FUNCTION is a function of two "
+    "frames.",
 )
 FLOW_DISTANCE = flags.DEFINE_multi_integer(
     "flow_distance", [10], "Frames between the first and the last frame of a clip.", 1
@@ -60,7 +61,7 @@ def store(folder: Path, threads: int) -> None:
 def _store_flows(folder: Path, splits: list[str], threads: int) -> None:
     """Stores the flow of every split over every distance. Raises UserError if no video has a flow."""
     folder_of_files = Path(FLOW.value).expanduser()
-    estimated = FLOW.value == "dis" or (":" in FLOW.value and not folder_of_files.is_dir())
+    estimated = FLOW.value in ESTIMATORS or (":" in FLOW.value and not folder_of_files.is_dir())
     given, estimator = (None, FLOW.value) if estimated else (folder_of_files, "dis")
     for distance in FLOW_DISTANCE.value:
         options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value, estimator)

@@ -9,8 +9,8 @@ Writes ArrayRecord files with the splits train, eval and test. The same command 
 nothing when all is done. Other raw files or options are refused; --update adds new files. `card/index.html` in the
 folder of the data set shows what it holds.
 
---flow=dis (or a folder of flow files) also stores the optical flow with which the poke model is trained, and --masks
-what may be poked, even for a data set that is already prepared.
+--flow=dis (or gmflow, or a folder of flow files) also stores the optical flow with which the poke model is trained, and
+--masks what may be poked, even for a data set that is already prepared.
 """
 
 import json

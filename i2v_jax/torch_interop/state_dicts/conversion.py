@@ -11,6 +11,7 @@ import numpy as np
 from i2v_jax.errors import UserError
 from i2v_jax.torch_interop.state_dicts import (
     flow,
+    gmflow,
     image_networks,
     layout,
     metric_networks,
@@ -76,6 +77,7 @@ NETWORKS: dict[str, Network] = {
         metric_networks.i3d_dynamic_textures_entries,
         metric_networks.example_clip,
     ),
+    "gmflow": Network(gmflow.gmflow_module, gmflow.gmflow_entries, gmflow.example_image_pair),
     "inception_fid": Network(
         metric_networks.inception_v3("fid"), metric_networks.inception_entries, metric_networks.example_images
     ),
