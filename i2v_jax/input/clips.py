@@ -16,7 +16,6 @@ from i2v_jax.input import transforms
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.labels import get_label
 from i2v_jax.input.sources import VideoSource
-from i2v_jax.pixels import from_levels
 
 # Where the clips of a video start. first: at its beginning. even: spread evenly over it. random: drawn from it.
 StartRule = Literal["first", "even", "random"]
@@ -96,7 +95,7 @@ class RawClip:
 
 @dataclasses.dataclass(frozen=True)
 class ReadClip:
-    """Maps a position to one clip of a batch, a dict of arrays.
+    """Maps a position to one clip of a batch, a dict of arrays; its video has levels, uint8 [T, size, size, 3].
 
     The clips of a video follow each other. In training each has a random start; in evaluation `starts` says where.
     With `clips_per_video=0` there is one clip for each frame of a video, which starts there, or as late as it can.
@@ -123,7 +122,7 @@ class ReadClip:
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
         """The shape and type of every array of a clip."""
-        arrays: dict[str, tuple[Any, tuple[int, ...]]] = {"video": (np.float32, (self.frames, self.size, self.size, 3))}
+        arrays: dict[str, tuple[Any, tuple[int, ...]]] = {"video": (np.uint8, (self.frames, self.size, self.size, 3))}
         arrays |= {name: (get_label(name).dtype, get_label(name).shape) for name in self.label_names}
         if not self.order.train:
             arrays |= {"index": (np.int64, ()), "valid": (np.bool_, ())}
@@ -141,7 +140,7 @@ class ReadClip:
             pixels, example = self._augment(pixels, example, raw.rng)
         else:
             example |= {"index": np.int64(clip), "valid": np.bool_(valid)}
-        return {"video": from_levels(pixels), **example}
+        return {"video": pixels, **example}
 
     def raw_clip(self, epoch: int, clip: int, frames: int | None = None) -> RawClip:
         """Reads a clip, or its first `frames` frames. Its start and its crop are drawn from (seed, epoch, clip)."""

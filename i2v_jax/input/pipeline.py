@@ -46,6 +46,7 @@ from i2v_jax.input.flow_store import FlowStore
 from i2v_jax.input.poke_reader import ReadPokedClip
 from i2v_jax.input.unreadable import Count, Reader, SkipUnreadable
 from i2v_jax.logs import logger
+from i2v_jax.pixels import from_levels
 
 Batch = dict[str, np.ndarray]
 _FOREVER = 2**40  # steps
@@ -81,7 +82,10 @@ class Pipeline:
         """The shape and type of every array of the global batch."""
         # jax arrays would have 32 bits for 64-bit types; the specification keeps the types of the NumPy arrays.
         batch = self.global_batch_size
-        return {name: jax.ShapeDtypeStruct((batch, *item.shape), item.dtype) for name, item in self.reader.spec.items()}
+        return {
+            name: jax.ShapeDtypeStruct((batch, *item.shape), np.float32 if _has_levels(name, item) else item.dtype)
+            for name, item in self.reader.spec.items()
+        }
 
     def keep_last(self) -> "Pipeline":
         """Returns the pipeline of the same clips whose epochs show all of them: others fill the last batch."""
@@ -130,7 +134,8 @@ class BatchIterator(Iterator[Batch]):
             else:
                 batch = next(self._iterator)
         self._step += 1
-        return self._unreadable.take(batch)
+        batch = self._unreadable.take(batch)
+        return {name: from_levels(array) if _has_levels(name, array) else array for name, array in batch.items()}
 
     def get_state(self) -> dict[str, int]:
         """Returns the position as JSON-serializable state, which is the same on every host."""
@@ -164,6 +169,11 @@ class BatchIterator(Iterator[Batch]):
             num_workers=pipeline.workers, per_worker_buffer_size=max(1, -(-pipeline.prefetch // pipeline.workers))
         )
         return dataset.mp_prefetch(options, worker_init_fn=self._board.set_up)
+
+
+def _has_levels(name: str, item: jax.ShapeDtypeStruct | np.ndarray) -> bool:
+    """Returns whether an array is a video in levels: workers send these, a quarter of the bytes of signed pixels."""
+    return name == "video" and item.dtype == np.uint8
 
 
 def make_pipeline(

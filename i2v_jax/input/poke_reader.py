@@ -12,7 +12,6 @@ from i2v_jax.errors import UserError
 from i2v_jax.input import masks, patches, pokes, transforms
 from i2v_jax.input.clip_pokes import ClipPokes, PokeSettings
 from i2v_jax.input.clips import ClipOrder, RawClip, ReadClip
-from i2v_jax.pixels import from_levels
 
 _POKE, _ANOTHER, _MARKED = 3, 4, 5  # streams of random numbers, in addition to those of `clips`
 _TRIES = 20  # clips to try until one has motion
@@ -51,7 +50,7 @@ class ReadPokedClip:
         """The shape and type of every array of a clip."""
         size = self.clips.size
         arrays: dict[str, tuple[Any, tuple[int, ...]]] = {
-            "video": (np.float32, (self.clips.frames, size, size, 3)),
+            "video": (np.uint8, (self.clips.frames, size, size, 3)),
             "poke": (np.float32, (size, size, 2)),
             "poke_position": (np.int32, (2,)),
             "poke_displacement": (np.float32, (2,)),
@@ -96,7 +95,7 @@ class ReadPokedClip:
         poke = self.pokes.draw(flow, mask, rng, is_background, kind.within if kind else None)
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
-        example = {"video": from_levels(pixels), **poke, **patch}
+        example = {"video": pixels, **poke, **patch}
         if not train:
             example |= {"flow": flow, "index": np.int64(clip), "valid": np.bool_(valid and found)}
             if mask is not None:
