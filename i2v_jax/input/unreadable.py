@@ -25,7 +25,7 @@ class Reader(Protocol):
 
     @property
     def spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """The shape and type of one element's arrays; a video may have levels, which become signed pixels in batches."""
+        """The shape and type of one element's arrays; a video may have levels, signed pixels in batches."""
 
     def __call__(self, position: int) -> Mapping[str, Any]:
         """Returns the element at a position of the stream."""
