@@ -93,6 +93,12 @@ def data(size: int) -> Fields:
             split: _field(1, "0: one for each frame, from which it starts", at_least=0)
             for split in ("train", "eval", "test")
         },
+        "splits": {
+            split: _field(split, "prepared splits that it consists of, joined by +", choices=choices)
+            for split, choices in (
+                ("train", ("train", "train+eval")), ("eval", ("eval", "test")), ("test", ("test", "eval"))
+            )
+        },
         "flip": _probability(0.5, "of mirroring a clip"),
         "jitter": {
             **{name: _weight(0.0) for name in ("brightness", "contrast", "saturation")},

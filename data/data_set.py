@@ -15,6 +15,7 @@ from i2v_jax.data.expected import Expected
 from i2v_jax.data.protocol import FOLDER
 from i2v_jax.data.protocol import Protocol as EvaluationProtocol
 from i2v_jax.data.video_builder import VideoBuilder
+from i2v_jax.errors import UserError
 from i2v_jax.input.procedural.source import ProceduralSource
 from i2v_jax.input.sources import VideoSource, open_source
 
@@ -94,7 +95,7 @@ class PreparedDataSet(DataSet):
         return self.builder.LABELS
 
     def open(self, data: ConfigDict, split: str) -> VideoSource:
-        return open_source(self.name, data.dir, split)
+        return open_source(self.name, data.dir, split, data.splits[split].split("+"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,13 @@ class EmbeddedDataSet(DataSet):
         return self.source.label_names
 
     def open(self, data: ConfigDict, split: str) -> VideoSource:
+        if data.splits[split] != split:
+            field = f"data.splits.{split}"
+            raise UserError(
+                f"{field}={data.splits[split]}: {self.name!r} is drawn and joins no splits: leave it out",
+                field,
+                data.splits[split],
+            )
         return self.source(split, data.num_clips[split], (data.frames - 1) * data.frame_stride + 1, data.size)
 
 

@@ -96,10 +96,10 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
             str(options.given),
         )
     estimate = estimator_of(options.estimator)
-    source, store = RecordSource(prepared, split), flow_store.FlowStore(prepared, split)
+    source = RecordSource(prepared, split)
     return sidecars.store(
         source,
-        store.folder(options.distance) / split,
+        flow_store.flow_folder(prepared, options.distance) / split,
         lambda video, path: _write(source, video, path, options, estimate),
         options.recorded,
         threads=threads,
@@ -109,7 +109,7 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
 
 def write_statistics(prepared: Path, distance: int) -> None:
     """Writes the length of the longest vector of all splits, by which impulses are divided (`FlowStore.longest`)."""
-    folder = flow_store.FlowStore(prepared, "").folder(distance)
+    folder = flow_store.flow_folder(prepared, distance)
     longest = [flow_store.longest_of(path) for path in sorted(folder.glob("*/*.npy"))]
     names = ("longest_in_frame_sizes", "longest_in_shorter_sides")
     found = (

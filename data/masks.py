@@ -28,10 +28,9 @@ def store_masks(prepared: Path, split: str, size: int, threads: int) -> sidecars
         with path.open("wb") as file:
             np.save(file, np.stack(found))
 
+    folder = masks.MaskStore(prepared, source.stored_splits).folder / split
     options = {"masks": "grabcut", "mask_size": size}
-    return sidecars.store(
-        source, masks.MaskStore(prepared, split).folder, write, options, threads=threads, what="masks"
-    )
+    return sidecars.store(source, folder, write, options, threads=threads, what="masks")
 
 
 def _mask(frame: np.ndarray, size: int) -> np.ndarray:

@@ -39,7 +39,8 @@ def preview(prepared: Path, split: str, distance: int, *, grabcut: bool, crop: s
     Raises:
         UserError: no video is long enough, or a file is damaged.
     """
-    source, store = RecordSource(prepared, split), FlowStore(prepared, split)
+    source = RecordSource(prepared, split)
+    store, mask_store = FlowStore(prepared, source.stored_splits), masks.MaskStore(prepared, source.stored_splits)
     long_enough = [video for video in range(len(source)) if source.num_frames(video) > distance]
     if not long_enough:
         raise UserError(f"{prepared}: no video of {split} has {distance + 1} frames", "flow_distance", distance)
@@ -53,16 +54,15 @@ def preview(prepared: Path, split: str, distance: int, *, grabcut: bool, crop: s
             motion, origin = flow.fit(store.read(video, start, start + distance), _SIZE, crop), "stored"
         else:
             motion, origin = flow.estimate(*frames), "DIS"
-        cells = _cells(frames, motion, origin, _mask(prepared, split, video, start, frames[0], grabcut, crop))
+        cells = _cells(frames, motion, origin, _mask(mask_store, video, start, frames[0], grabcut, crop))
         rows.append((f"{source.name(video)}, frames {start} and {start + distance}", media.side_by_side(cells)))
     legend = media.label(media.flow_wheel(_SIZE)[None], "direction of the flow; white: no motion")
     return media.stack_rows([*rows, ("", legend)])[0]
 
 
 def _mask(
-    prepared: Path, split: str, video: int, start: int, frame: np.ndarray, grabcut: bool, crop: str
+    store: masks.MaskStore, video: int, start: int, frame: np.ndarray, grabcut: bool, crop: str
 ) -> np.ndarray | None:
-    store = masks.MaskStore(prepared, split)
     if store.path(video).is_file():
         return masks.fit(store.read(video, start), _SIZE, crop, (0.5, 0.5))
     return masks.grabcut(frame, _POKE_SIZE) if grabcut else None

@@ -26,6 +26,7 @@ class VideoBuilder:
     name: ClassVar[str]
     LABELS: ClassVar[tuple[str, ...]] = ()
     EVAL_IS_TEST: ClassVar[tuple[str, ...]] = ()  # the presets with which a missing eval or test split is the other one
+    RELEASED_AS: ClassVar[str] = "auto"  # the format of frames that the release decodes from videos
 
     def __init_subclass__(cls) -> None:
         if "name" not in cls.__dict__:
@@ -117,10 +118,11 @@ def prepare(
         builder_class: of the data set.
         raw_dir: the folder of the raw files.
         data_dir: the folder of data sets.
-        options: how videos are stored.
+        options: how videos are stored, unless `preset` says it.
         split_options: which are held out.
         workers: number of processes.
-        preset: of `VideoBuilder.leave_out` and `VideoBuilder.EVAL_IS_TEST`.
+        preset: of `VideoBuilder.leave_out` and `VideoBuilder.EVAL_IS_TEST`. With "release", frames are scaled and
+            encoded as the release does.
         update: whether new and changed videos may be added to a data set that is complete.
 
     Returns:
@@ -144,6 +146,8 @@ def prepare(
         asked = asked.of(found)
         if earlier and not earlier.require_videos(asked, folder, update):
             return None
+        if preset == "release":
+            options = _as_released(builder_class, options)
         staging_dir.mkdir(parents=True, exist_ok=True)
         divide = functools.partial(_divide, options=split_options, eval_is_test=preset in builder_class.EVAL_IS_TEST)
         if earlier:
@@ -175,6 +179,11 @@ def _summary(
         skipped=skipped,
         notes=dict(Counter(note for _, video in videos for note in video.notes)),
     )
+
+
+def _as_released(builder_class: type[VideoBuilder], options: staging.StoreOptions) -> staging.StoreOptions:
+    frame_format = builder_class.RELEASED_AS if options.frame_format == "auto" else options.frame_format
+    return dataclasses.replace(options, resize="release", frame_format=frame_format)
 
 
 def _asked(raw_dir: Path, options: staging.StoreOptions, split_options: SplitOptions, preset: str) -> Preparation:

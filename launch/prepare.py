@@ -63,7 +63,7 @@ PRESET = flags.DEFINE_enum(
     "preset",
     PRESETS[0],
     PRESETS,
-    "`release` leaves out the videos that the authors' release leaves out, and scales frames as it does.",
+    "`release` leaves out the videos that the authors' release leaves out, and scales and encodes frames as it does.",
 )
 UPDATE = flags.DEFINE_bool(
     "update", False, "Add new and changed raw files to a data set that is prepared; its videos keep their splits."
@@ -127,7 +127,6 @@ def _prepare(known: PreparedDataSet, raw_dir: Path, data_dir: Path, folder: Path
             EVERY.value,
             FPS.value,
             SIZE.value,
-            "release" if PRESET.value == "release" else "area",
         ),
         split_options=SplitOptions(EVAL_FRACTION.value, TEST_FRACTION.value, SPLIT_SEED.value),
         workers=WORKERS.value,

@@ -57,6 +57,7 @@ class DtdbClouds(Texture):
     """Clouds, with their direction: from `directions.csv` (name, degrees) in the texture's folder, else measured."""
 
     FOLDER = "clouds"
+    RELEASED_AS = "png"
     LABELS = ("direction",)
 
     @classmethod

@@ -21,6 +21,7 @@ class Human36M(VideoBuilder):
 
     name = "human36m"
     EVAL_IS_TEST = ("release",)
+    RELEASED_AS = "png"
 
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:

@@ -15,6 +15,8 @@ _NAME = re.compile(r"(\d{3})_(\d+)_(\d+)")
 class Iper(VideoBuilder):
     """`<person>_<outfit>_<motion>.mp4`, also in the authors' zip file, or folders of frames with these names."""
 
+    RELEASED_AS = "png"
+
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
         """Returns the listed videos. `train.txt` and `val.txt` of the raw folder replace the lists of the release."""

@@ -22,6 +22,7 @@ class PokingPlants(VideoBuilder):
     """
 
     EVAL_IS_TEST = EVERY_PRESET
+    RELEASED_AS = "png"
 
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:

@@ -25,6 +25,7 @@ class Taichi(VideoBuilder):
     """
 
     EVAL_IS_TEST = ("release",)
+    RELEASED_AS = "png"
 
     @classmethod
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:

@@ -130,8 +130,8 @@ def _pokes(data: ConfigDict, source: VideoSource, frames: int) -> ClipPokes | No
     data.frames = frames
     settings, store = dataclasses.replace(PokeSettings.of(data.poke), zeropoke_amount=0), None
     if settings.flow == "stored" and isinstance(source, RecordSource):
-        store, distance = FlowStore(source.folder, source.split), settings.distance(data)
-        if not store.has_any(distance):
+        store, distance = FlowStore(source.folder, source.stored_splits), settings.distance(data)
+        if store.missing(distance):
             logger.warning(
                 f"{data.name}/{source.split}: no flow over {distance} frames is stored, so pokes are drawn from flow "
                 f"estimated by DIS: run {command('prepare', '--flow=dis', f'--flow_distance={distance}', '...')}"

@@ -233,9 +233,10 @@ class ClipPokes:
 
 def _open_masks(data: ConfigDict, source: VideoSource) -> masks.MaskStore:
     """Returns the stored masks of a split. Raises UserError if there are none."""
-    store = masks.MaskStore(source.folder, source.split) if isinstance(source, RecordSource) else None
-    if store is None or not store.folder.is_dir():
-        where = f"in {store.folder}" if store else f"of {data.name!r}, which is not stored on disk"
+    store = masks.MaskStore(source.folder, source.stored_splits) if isinstance(source, RecordSource) else None
+    folders = [store.folder / split for split in store.stored_splits] if store else []
+    if store is None or not all(folder.is_dir() for folder in folders):
+        where = f"in {' or '.join(map(str, folders))}" if store else f"of {data.name!r}, which is not stored on disk"
         prepare = command("prepare", "--masks=grabcut", "...")
         raise UserError(
             f"data.poke.mask=stored: there are no masks {where}: run {prepare}, or choose grabcut or none",

@@ -10,6 +10,7 @@ too.
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,35 +41,41 @@ def to_record(flow: np.ndarray) -> np.ndarray:
     return np.array((scale, longest, flow / scale), record(height, width))
 
 
+def flow_folder(prepared: Path, distance: int) -> Path:
+    """Returns the folder of the flows over `distance` frames, for all splits of a prepared data set."""
+    return prepared / "flow" / f"distance_{distance:04d}"
+
+
 @dataclasses.dataclass(frozen=True)
 class FlowStore:
-    """The flows that `launch.prepare --flow` stored for the videos of a split."""
+    """The flows that `launch.prepare --flow` stored for the videos of splits."""
 
     prepared: Path  # the prepared data set
-    split: str
+    stored_splits: Mapping[str, int]  # see `record_files.path`
 
     def folder(self, distance: int) -> Path:
         """Returns the folder of the flows over `distance` frames, for all splits."""
-        return self.prepared / "flow" / f"distance_{distance:04d}"
+        return flow_folder(self.prepared, distance)
 
     def path(self, video: int, distance: int) -> Path:
-        return self.folder(distance) / self.split / f"{video:06d}.npy"
+        return record_files.path(self.folder(distance), self.stored_splits, video)
 
     def has(self, video: int, distance: int) -> bool:
         """Returns whether the flow of a video was stored; of videos without motion it was not."""
         return self.path(video, distance).is_file()
 
-    def has_any(self, distance: int) -> bool:
-        """Returns whether flow over this distance was stored for the split."""
-        return (self.folder(distance) / self.split).is_dir()
+    def missing(self, distance: int) -> Path | None:
+        """Returns the first folder of a split that does not exist, as its flow over this distance was not stored."""
+        folders = (self.folder(distance) / split for split in self.stored_splits)
+        return next((folder for folder in folders if not folder.is_dir()), None)
 
     def count(self, video: int, distance: int) -> int:
         """Returns how many flows of a video there are: from its first frames."""
         return record_files.count(self.path(video, distance))
 
     def options(self, distance: int) -> dict[str, Any]:
-        """Returns the options that the flows of the split were made with, empty if there are none."""
-        path = self.folder(distance) / self.split / "options.json"
+        """Returns the options that the flows were made with, which are those of all splits; empty if there are none."""
+        path = self.folder(distance) / next(iter(self.stored_splits)) / "options.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
     def read(self, video: int, first: int, second: int) -> np.ndarray:

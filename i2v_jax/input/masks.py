@@ -7,6 +7,7 @@ The release segments the start frame, as the network sees it, of iPER and Tai-Ch
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,18 @@ def to_record(mask: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class MaskStore:
-    """The masks that `launch.prepare --masks` stored for the videos of a split."""
+    """The masks that `launch.prepare --masks` stored for the videos of splits."""
 
     prepared: Path  # the prepared data set
-    split: str
+    stored_splits: Mapping[str, int]  # see `record_files.path`
 
     @property
     def folder(self) -> Path:
-        return self.prepared / "masks" / self.split
+        """The folder of the masks of all splits."""
+        return self.prepared / "masks"
 
     def path(self, video: int) -> Path:
-        return self.folder / f"{video:06d}.npy"
+        return record_files.path(self.folder, self.stored_splits, video)
 
     def read(self, video: int, frame: int) -> np.ndarray:
         """Returns the mask of a frame, int32 [h, w] of zeros and ones. Raises UserError if it cannot be read."""

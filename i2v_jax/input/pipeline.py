@@ -224,7 +224,7 @@ def make_pipeline(
         )
     store = _open_flows(data, source, settings) if settings else None
     if settings and store is not None:
-        videos = _with_flow(data, videos, store, settings.distance(data))
+        videos = _with_flow(f"{data.name}/{split}", videos, store, settings.distance(data))
     if settings and data.crop_margin:
         raise UserError("pokes do not move with a crop: set data.crop_margin=0", "data.crop_margin", data.crop_margin)
     if repeats:
@@ -280,13 +280,13 @@ def _open_flows(data: ConfigDict, source: sources.VideoSource, settings: PokeSet
         return None
     if not isinstance(source, sources.RecordSource):
         raise _flow_error(data, f"{data.name!r} is not stored on disk: choose exact or dis")
-    store, distance = FlowStore(source.folder, source.split), settings.distance(data)
-    folder = store.folder(distance) / source.split
+    store, distance = FlowStore(source.folder, source.stored_splits), settings.distance(data)
+    folder = store.folder(distance)
     if files.is_in_bucket(folder):
         raise _flow_error(data, f"{folder} is in a bucket, where flows cannot be read: copy the data, or choose dis")
-    if not store.has_any(distance):
+    if missing := store.missing(distance):
         prepare = command("prepare", "--flow=dis", f"--flow_distance={distance}", "...")
-        raise _flow_error(data, f"there are no flows in {folder}: run {prepare}, or choose dis")
+        raise _flow_error(data, f"there are no flows in {missing}: run {prepare}, or choose dis")
     return store
 
 
@@ -294,13 +294,13 @@ def _flow_error(data: ConfigDict, problem: str) -> UserError:
     return UserError(f"data.poke.flow={data.poke.flow}: {problem}", "data.poke.flow", data.poke.flow)
 
 
-def _with_flow(data: ConfigDict, videos: Sequence[int], store: FlowStore, distance: int) -> tuple[int, ...]:
+def _with_flow(name: str, videos: Sequence[int], store: FlowStore, distance: int) -> tuple[int, ...]:
     """Returns the videos whose flow was stored; videos without motion have none."""
     chosen = tuple(video for video in videos if store.has(video, distance))
     if not chosen:
-        folder = store.folder(distance) / store.split
+        folder = store.path(videos[0], distance).parent
         raise UserError(f"{folder}: none of the {len(videos)} videos has a flow (see skipped.json there)")
     if len(chosen) < len(videos):
         left_out = len(videos) - len(chosen)
-        logger.info(f"{data.name}/{store.split}: left out {left_out} videos without a stored flow")
+        logger.info(f"{name}: left out {left_out} videos without a stored flow")
     return chosen

@@ -1,6 +1,7 @@
 """Files of equal records, `.npy` files of which one record is read at a time."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,21 @@ import numpy as np
 
 from i2v_jax.commands import command
 from i2v_jax.errors import UserError
+
+
+def path(folder: Path, stored_splits: Mapping[str, int], video: int) -> Path:
+    """Returns the file of a video: `SPLIT/NNNNNN.npy` below `folder`.
+
+    Args:
+        folder: of the files of all splits.
+        stored_splits: the number of videos of each split that the videos are from, one after the other.
+        video: counted through these splits.
+    """
+    for split, count in stored_splits.items():
+        if video < count:
+            return folder / split / f"{video:06d}.npy"
+        video -= count
+    raise IndexError(video)
 
 
 def read(path: Path, index: int) -> np.ndarray:

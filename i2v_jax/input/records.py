@@ -117,6 +117,22 @@ class Index:
                 f"{path} {_problem(path, error)}: restore the file or prepare the data again", "data.dir", str(path)
             ) from error
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Returns the index of splits that follow each other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            shards=np.concatenate([part.shards for part in parts]),
+            records=np.concatenate([part.records for part in parts]),
+            sizes=np.concatenate([part.sizes for part in parts]),
+            labels={
+                name: [values for part in parts for values in part.labels[name][: len(part.records)]]
+                for name in parts[0].labels
+            },
+            streams=[stream for part in parts for stream in part.streams],
+        )
+
 
 class Records:
     """Random access to the records of a split, by their numbers. Each thread has its own readers."""

@@ -1,6 +1,8 @@
 """Random access to the videos of a data set, decoding only the requested frames."""
 
 import functools
+import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -92,13 +94,16 @@ def find_prepared(data_dir: str, name: str) -> Path:
 class RecordSource:
     """Videos that `launch.prepare` stored: records of single frames, or of groups of pictures of encoded videos."""
 
-    def __init__(self, folder: Path, split: str, labels: Mapping[str, Label] | None = None) -> None:
+    def __init__(
+        self, folder: Path, split: str, labels: Mapping[str, Label] | None = None, stored_splits: Sequence[str] = ()
+    ) -> None:
         """Opens a split.
 
         Args:
             folder: of the prepared data set.
-            split: of the data set.
+            split: what the videos are used as.
             labels: those of the data set; by default the registered ones.
+            stored_splits: the splits of the data set whose videos they are, one after the other; by default `split`.
 
         Raises:
             UserError: the folder has no such split, an earlier version wrote it, or a label is not registered.
@@ -109,26 +114,26 @@ class RecordSource:
             raise UserError(
                 f"{folder} was prepared by an earlier version: run {command('prepare')} again", "data.dir", str(folder)
             )
-        if split not in metadata["videos"]:
-            raise UserError(
-                f"{folder} has no split {split!r}, only {', '.join(sorted(metadata['videos']))}: prepare more videos",
-                "split",
-                split,
-            )
-        listing = metadata["videos"][split]
-        self._names: list[str] = listing["names"]
-        self._lengths: list[int] = listing["num_frames"]
-        self._objects: list[str] = listing["objects"]
-        self.content_sha256: str = listing["sha256"]
+        for wanted in stored_splits or (split,):
+            if wanted not in metadata["videos"]:
+                there = ", ".join(sorted(metadata["videos"]))
+                raise UserError(f"{folder} has no split {wanted!r}, only {there}: prepare more videos", "split", wanted)
+        listings = {name: metadata["videos"][name] for name in stored_splits or (split,)}
+        self.stored_splits = {name: len(listing["names"]) for name, listing in listings.items()}
+        self._names, self._lengths, self._objects = (
+            list(itertools.chain.from_iterable(listing[what] for listing in listings.values()))
+            for what in ("names", "num_frames", "objects")
+        )
+        self.content_sha256 = _joined_sha256([listing["sha256"] for listing in listings.values()])
         self.storage = Storage.of(metadata)
         self.stored = str(self.storage)
         self.label_names = tuple(metadata["labels"])
         self._labels = labels or {name: get_label(name) for name in self.label_names}
         self._local = threading.local()
 
-    def __reduce__(self) -> tuple[type["RecordSource"], tuple[Path, str, Mapping[str, Label]]]:
+    def __reduce__(self) -> tuple[type["RecordSource"], tuple[Any, ...]]:
         # A worker process imports no plugins: with the labels it gets the modules that registered them.
-        return RecordSource, (self.folder, self.split, self._labels)
+        return RecordSource, (self.folder, self.split, self._labels, tuple(self.stored_splits))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -168,7 +173,12 @@ class RecordSource:
 
     @functools.cached_property
     def _index(self) -> Index:
-        return Index.load(self.folder / index_name(self.split))
+        return Index.joined(list(self._indices.values()))
+
+    @functools.cached_property
+    def _indices(self) -> Mapping[str, Index]:
+        """The index of each of the stored splits."""
+        return {split: Index.load(self.folder / index_name(split)) for split in self.stored_splits}
 
     @functools.cached_property
     def _firsts(self) -> np.ndarray:
@@ -177,16 +187,20 @@ class RecordSource:
 
     @functools.cached_property
     def _records(self) -> Records:
-        lengths = self._index.shards.tolist()
         data_set = json.loads((self.folder / "dataset_info.json").read_text())["name"]
-        names = (shard_name(data_set, self.split, number, len(lengths)) for number in range(len(lengths)))
-        return Records([self.folder / name for name in names], lengths)
+        counts = {split: len(index.shards) for split, index in self._indices.items()}
+        names = (shard_name(data_set, split, number, of) for split, of in counts.items() for number in range(of))
+        return Records([self.folder / name for name in names], self._index.shards.tolist())
 
     def _table(self, video: int) -> Table:
         """Returns the table of an encoded video. Each thread keeps the last one."""
         if getattr(self._local, "video", None) != video:
             self._local.table, self._local.video = Table.from_json(self._index.streams[video]), video
         return self._local.table
+
+
+def _joined_sha256(digests: Sequence[str]) -> str:
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _stack(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -202,6 +216,10 @@ def _largest_shrink(stored_size: np.ndarray, min_size: int) -> int:
     return max(shrink for shrink in (1, 2, 4, 8) if shrink == 1 or stored_size.min() >= shrink * min_size)
 
 
-def open_source(name: str, data_dir: str, split: str) -> RecordSource:
-    """Opens a split of a data set prepared on disk. Raises UserError if it was not prepared or has no such split."""
-    return RecordSource(find_prepared(data_dir, name), split)
+def open_source(name: str, data_dir: str, split: str, stored_splits: Sequence[str] = ()) -> RecordSource:
+    """Opens a split of a data set prepared on disk, or several as one: see `RecordSource`.
+
+    Raises:
+        UserError: the data set was not prepared, or has no such split.
+    """
+    return RecordSource(find_prepared(data_dir, name), split, stored_splits=stored_splits)

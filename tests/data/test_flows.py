@@ -25,6 +25,7 @@ from tests.input.helpers import write_frames
 from tests.input.test_poke_reader import POKE
 
 OPTIONS = flows.FlowOptions(distance=4, size=32, least_motion=0.008)
+TRAIN = {"train": 3}  # videos
 
 
 def drifting(count: int, speed: int) -> np.ndarray:
@@ -47,7 +48,7 @@ def test_flow_is_estimated_once_per_clip_and_still_videos_are_counted(folder: Pa
     assert summary.stored == 2
     assert [(item.path, item.reason[:9]) for item in summary.skipped] == [("still", "no motion")]
     assert json.loads((summary.folder / "skipped.json").read_text())[0]["path"] == "still"
-    store = flow_store.FlowStore(folder, "train")
+    store = flow_store.FlowStore(folder, TRAIN)
     assert (store.has(0, 4), store.has(2, 4)) == (True, False)
     stored = np.load(store.path(0, 4))
     assert (stored.shape, stored["flow"].shape) == ((13,), (13, 32, 43, 2))
@@ -58,7 +59,7 @@ def test_flow_is_estimated_once_per_clip_and_still_videos_are_counted(folder: Pa
 
 def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
     first = flows.store_flows(folder, "train", OPTIONS, threads=1)
-    store = flow_store.FlowStore(folder, "train")
+    store = flow_store.FlowStore(folder, TRAIN)
     times = [store.path(video, 4).stat().st_mtime_ns for video in (0, 1)]
     store.path(1, 4).unlink()
     (first.folder / ".killed.tmp").write_bytes(b"cut off")
@@ -70,7 +71,7 @@ def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
 
 def test_flows_of_other_options_are_refused(tmp_path: Path, folder: Path) -> None:
     flows.store_flows(folder, "train", OPTIONS, threads=1)
-    before = flow_store.FlowStore(folder, "train").read(0, 0, 4)
+    before = flow_store.FlowStore(folder, TRAIN).read(0, 0, 4)
     given = tmp_path / "given"
     given.mkdir()
     for changed in ({"given": given}, {"size": 24}, {"least_motion": 0.5}, {"input_size": 48}):
@@ -79,7 +80,7 @@ def test_flows_of_other_options_are_refused(tmp_path: Path, folder: Path) -> Non
             flows.store_flows(folder, "train", options, threads=1)
         different = {name for name, value in options.recorded.items() if value != OPTIONS.recorded[name]}
         assert ({raised.value.field}, raised.value.value) == (different, options.recorded[raised.value.field])
-    assert np.array_equal(flow_store.FlowStore(folder, "train").read(0, 0, 4), before)
+    assert np.array_equal(flow_store.FlowStore(folder, TRAIN).read(0, 0, 4), before)
     flows.store_flows(
         folder, "train", dataclasses.replace(OPTIONS, distance=8, size=24), threads=1
     )  # a folder of its own
@@ -103,9 +104,9 @@ def test_precomputed_files_are_taken_and_bad_ones_are_counted(tmp_path: Path, fo
     reasons = {item.path: item.reason for item in summary.skipped}
     assert "24x32" in reasons["b"] and "64x48" in reasons["b"]
     assert "there is no folder" in reasons["still"]
-    assert np.all(flow_store.FlowStore(folder, "train").read(0, 2, 6) == 1.5)  # 3 pixels at half the size
+    assert np.all(flow_store.FlowStore(folder, TRAIN).read(0, 2, 6) == 1.5)  # 3 pixels at half the size
     (given / "a" / "007_011.npy").unlink()
-    flow_store.FlowStore(folder, "train").path(0, 4).unlink()
+    flow_store.FlowStore(folder, TRAIN).path(0, 4).unlink()
     again = flows.store_flows(folder, "train", options, threads=1)
     assert "7_11.npy" in again.skipped[0].reason
     with pytest.raises(UserError) as raised:
@@ -128,7 +129,7 @@ def test_any_function_of_two_frames_may_estimate_flow(folder: Path) -> None:
     frames = [
         transforms.resize(frame, 32, 43) for frame in open_source("folder", str(folder), "train").read(0, [2, 6], 32)
     ]
-    found = flow_store.FlowStore(folder, "train").read(0, 2, 6)
+    found = flow_store.FlowStore(folder, TRAIN).read(0, 2, 6)
     assert found == pytest.approx(halved(*frames), abs=2**-10)
     with pytest.raises(UserError) as raised:
         flows.store_flows(folder, "train", dataclasses.replace(options, estimator="no.module:f"), threads=1)
@@ -147,7 +148,7 @@ def test_learned_flow_is_stored_with_the_hash_of_its_weights(folder: Path, monke
     monkeypatch.setattr(learned_flow, "estimator", lambda: lambda first, second: map(flow.estimate, first, second))
     weights.save(weights.path("gmflow"), {}, "1" * 64)
     flows.store_flows(folder, "train", options, threads=2)
-    store = flow_store.FlowStore(folder, "train")
+    store = flow_store.FlowStore(folder, TRAIN)
     assert (store.options(4)["flow"], store.options(4)["flow_weights"]) == ("gmflow", "1" * 64)
     assert store.has(1, 4)
     weights.save(weights.path("gmflow"), {}, "2" * 64)
@@ -181,7 +182,7 @@ def test_stored_flow_flows_through_the_pipeline(tmp_path: Path, folder: Path) ->
 
 def test_a_clip_reads_the_bytes_of_its_flow_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flows.store_flows(folder, "train", OPTIONS, threads=1)
-    store = flow_store.FlowStore(folder, "train")
+    store = flow_store.FlowStore(folder, TRAIN)
     whole = np.load(store.path(1, 4))
     before = io_bytes()
     found = store.read(1, 12, 16)
@@ -198,7 +199,7 @@ def io_bytes() -> int:
 
 
 def test_flow_of_earlier_versions_is_read(folder: Path) -> None:
-    store = flow_store.FlowStore(folder, "train")
+    store = flow_store.FlowStore(folder, TRAIN)
     values = np.random.default_rng(0).standard_normal((13, 8, 6, 2)).astype(np.float16)
     store.path(0, 4).parent.mkdir(parents=True)
     np.save(store.path(0, 4), values)
@@ -237,7 +238,7 @@ def test_impulses_share_one_unit(tmp_path: Path, folder: Path) -> None:
     iterator = pipeline.make_pipeline(source, data, batch_size=8, seed=0, train=True).iterator()
     pixels = next(iterator)["poke_displacement"]
     iterator.close()
-    longest, _ = flow_store.FlowStore(folder, "train").longest(4)
+    longest, _ = flow_store.FlowStore(folder, TRAIN).longest(4)
     assert impulses == pytest.approx(pixels / (32 * longest), rel=1e-4)
     lengths = np.hypot(*impulses.T)
     assert lengths.max() <= 1.0
@@ -263,11 +264,11 @@ def test_the_command_adds_flow_to_a_prepared_data_set(tmp_path: Path, folder: Pa
     picture = read_rgb(folder / "preview_train.png")
     assert picture.shape[0] > 2 * 256  # a row for each video with flow
     assert picture.shape[1] > 5 * 256
-    stored_masks = masks.MaskStore(folder, "train")
+    stored_masks = masks.MaskStore(folder, TRAIN)
     assert stored_masks.read(2, 16).shape == (16, 21)
     frame = open_source("folder", str(tmp_path / "out"), "train").read(2, [16], 16)[0]
     assert np.array_equal(stored_masks.read(2, 16), masks.grabcut(transforms.resize(frame, 16, 21), 1))
-    store = flow_store.FlowStore(folder, "train")
+    store = flow_store.FlowStore(folder, TRAIN)
     assert store.read(1, 8, 16).shape == (24, 32, 2)
     lengths = [
         np.hypot(*np.moveaxis(store.read(video, start, start + 8), -1, 0)) for video in (0, 1) for start in range(9)
@@ -286,7 +287,7 @@ def test_evaluation_reads_stored_flow(tmp_path: Path, folder: Path, monkeypatch:
     reader = open_clips(data, protocol, "train")
     assert reader.pokes.described != described
     moving = [index for index in range(4) if reader.clip(index).video != "still"]
-    store = flow_store.FlowStore(folder, "train")
+    store = flow_store.FlowStore(folder, TRAIN)
     monkeypatch.setattr(flow, "estimate", lambda *frames: pytest.fail("estimated"))
     for index in moving:
         raw = reader.raw_clip(index)

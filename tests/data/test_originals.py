@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from i2v_jax.config_files import load
 from i2v_jax.data import lists, tfrecords
 from i2v_jax.data.bair.builder import Bair
 from i2v_jax.data.dtdb.builder import Dtdb, DtdbFire
@@ -16,8 +17,10 @@ from i2v_jax.data.human36m.builder import Human36M
 from i2v_jax.data.iper.builder import Iper
 from i2v_jax.data.landscape.builder import Landscape
 from i2v_jax.data.poking_plants.builder import PokingPlants
+from i2v_jax.data.registry import open_split
 from i2v_jax.data.taichi.builder import Taichi
 from i2v_jax.data.video_builder import Summary, VideoBuilder, find
+from i2v_jax.input import record_files
 from i2v_jax.input.sources import RecordSource
 from tests.data import raw_copies
 from tests.data.conftest import Prepare
@@ -122,6 +125,13 @@ def test_iper(tmp_path: Path, prepared: Prepare) -> None:
     assert "twice" in told["006_1_1"] and "not in" in told["iPER_256_video_release/iPER_256_video_release/099_1_1.mp4"]
     assert len(told) == 2 + 206 - 3
     assert RecordSource(summary.folder, "train").object_name(0) == "006_1"
+    data = load("iper:model=poke", [f"data.dir={summary.folder}"]).data  # the poke model takes the authors' two lists
+    train = open_split(data, "train")
+    assert isinstance(train, RecordSource)
+    assert ([train.name(i) for i in range(len(train))], train.split) == (list(PEOPLE[:2]), "train")
+    assert train.read(1, [3]).shape == (1, 64, 64, 3)  # checks the name that the record has
+    assert record_files.path(tmp_path, train.stored_splits, 1) == tmp_path / "eval/000000.npy"
+    assert open_split(data, "eval").content_sha256 == RecordSource(summary.folder, "test").content_sha256
 
 
 @pytest.mark.parametrize("lists_of", ["authors", "own pair", "own three"])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from i2v_jax.configs import common
 from i2v_jax.data.folder.builder import Folder
+from i2v_jax.data.poking_plants.builder import PokingPlants
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import pipeline, transforms
@@ -118,6 +119,12 @@ def test_what_is_lossless(tmp_path: Path, prepared: Prepare, arrives: str, frame
     error = np.abs(source.read(0, range(17)).astype(int) - shown).mean()
     assert error == 0 if stored == "lossless" else 0 < error < 5
     assert str(source.storage) == stored
+
+
+def test_the_release_stores_frames_of_videos_losslessly(tmp_path: Path, prepared: Prepare) -> None:
+    write_video(tmp_path / "raw/VID_0_1.mkv", numbered_frames(40))
+    prepared(PokingPlants, preset="release", min_frames=3)
+    assert str(open_source("poking_plants", str(tmp_path / "out"), "train").storage) == "lossless"
 
 
 @pytest.mark.parametrize("resize", ["area", "release"])

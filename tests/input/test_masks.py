@@ -39,8 +39,8 @@ def test_grabcut_of_a_frame_without_an_object(frame: np.ndarray) -> None:
 def test_stored_masks_are_read_and_cropped_as_frames_are(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     stored = rng.integers(0, 2, (3, 20, 30))
-    store = masks.MaskStore(tmp_path, "train")
-    store.folder.mkdir(parents=True)
+    store = masks.MaskStore(tmp_path, {"train": 8})
+    store.path(7).parent.mkdir(parents=True)
     np.save(store.path(7), np.stack([masks.to_record(mask) for mask in stored]))
     assert np.array_equal(store.read(7, 2), stored[2])
     frames = np.repeat(stored[..., None], 3, -1).astype(np.uint8)

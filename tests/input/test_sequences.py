@@ -98,7 +98,7 @@ def test_a_mixture_has_one_length_in_each_batch() -> None:
 
 def poked_reader(folder: Path, data: ConfigDict) -> ReadPokedClip:
     """Returns a reader of two videos of 10 and 8 frames whose flow from frame f has the length f / 10 and 1 / 10."""
-    source, store = NumberedSource((10, 8)), FlowStore(folder, "train")
+    source, store = NumberedSource((10, 8)), FlowStore(folder, {"train": 9})
     for video, lengths in enumerate((np.arange(8) / 10, np.full(6, 0.1))):
         path = store.path(video, 2)
         path.parent.mkdir(parents=True, exist_ok=True)
