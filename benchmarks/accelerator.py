@@ -5,14 +5,15 @@
     python -m benchmarks.accelerator --out=card.json --report=card.md --parts=         # only writes the summary
     python -m benchmarks.accelerator --out=quick.json --quick                          # narrow networks, for a CPU
 
-The parts run in this order, the most valuable first. Whatever stops the program (the limit, a signal, a crash) keeps
-what was measured: the file is complete after every measurement, and lists under "not_measured" what is missing.
+Compilers are slow, and a card's minutes are few: all programs of the chosen parts are compiled first, several at a
+time, while the fixtures are compared. What is not ready after half of the minutes is not measured. The parts, the most
+valuable first. Whatever stops the program (the limit, a signal, a crash) keeps what was measured: the file is complete
+after every measurement, and lists under "not_measured" what is missing.
 
-  triton     whether the GPU compiler's Triton kernels take the decoder's odd products; if they do not, the rest runs
-             without them
+  settings   what the GPU compiler's Triton kernels cost its time, and whether they are faster
+  fixtures   the reference fixtures of tests/reference in float32 (without TensorFloat-32) and bfloat16
   bair       BAIR's stage 1 in bfloat16, without and with discriminators, against eager PyTorch
   kernels    the ten most expensive kernels of that step
-  fixtures   the reference fixtures of tests/reference in float32 (without TensorFloat-32) and bfloat16
   fvd        the features of FVD per second
   sampling   one video and many at a time, of both models
   flow, landscape, poke, image
@@ -22,18 +23,18 @@ what was measured: the file is complete after every measurement, and lists under
   batches    our steps at twice the batch size, and PyTorch's
 
 Networks are at full width, weights random, batches noise. Nothing is downloaded. Compile times are those of an empty
-cache, unless JAX_COMPILATION_CACHE_DIR names one.
+cache, unless JAX_COMPILATION_CACHE_DIR names one, with as many compilers at work as half of the cores.
 """
 # ruff: noqa: E402 (libraries are imported after their settings)
 
 import argparse
+import concurrent.futures
 import dataclasses
 import functools
 import gc
 import json
 import os
 import pathlib
-import sys
 import tempfile
 import threading
 import time
@@ -45,14 +46,14 @@ _CACHE = tempfile.TemporaryDirectory(prefix="i2v_jax_benchmark_")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE.name)
 timing.configure_libraries()
 
-import jax
 import torch
 
-from benchmarks.parts import fixtures, inference, kernels, report, triton
-from benchmarks.parts.results import Results, one_line
+from benchmarks.parts import fixtures, inference, kernels, programs, report, settings
+from benchmarks.parts.results import Results
 from benchmarks.parts.steps import UPDATES, Bench, Workload
 
 MINUTES = 8.0
+DEFAULT = "settings,fixtures,bair,kernels,fvd,sampling,flow,landscape,poke,image"
 OURS, EAGER = ("jax_bfloat16",), ("eager_float32", "eager_bfloat16")
 COMPILED = ("compiled_float32", "compiled_bfloat16")
 # Part -> the stages that it trains. The program with discriminators comes first: it is where training spends its time.
@@ -68,20 +69,21 @@ WORKLOADS = {
     for part, stages in STAGES.items()
 }
 SAMPLING = (("bair", 1), ("bair", 64), ("poking_plants", 1), ("poking_plants", 64), ("landscape", 64))
-STARTED = "I2V_JAX_ACCELERATOR_STARTED"  # when the program started, for one that starts itself again
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """One step of the program: it adds rows to the results."""
+    """One step of the program: it adds rows to the results. `program`: what it needs compiled."""
 
     part: str
     name: str
     run: Callable[[], object]
+    program: tuple[Workload, str] | None = None
 
 
-def measurements(bench: Bench, results: Results, quick: bool) -> list[Measurement]:
-    """Returns all measurements, the most valuable first; `quick`: some of each part."""
+def measurements(bench: Bench, results: Results, trace: str) -> list[Measurement]:
+    """Returns all measurements, the most valuable first; some of each part if `bench` is quick. See `profile`."""
+    quick = bench.quick
     found: list[Measurement] = []
 
     def add(part: str, name: str, run: Callable[..., object], *arguments: object) -> None:
@@ -90,7 +92,10 @@ def measurements(bench: Bench, results: Results, quick: bool) -> list[Measuremen
     def add_steps(part: str, workloads: list[Workload], *sides: str) -> None:
         for workload in workloads:
             for side in sides:
-                add(part, f"{workload.name}, {side}", bench.measure, workload_part(workload), workload, side)
+                who, dtype = side.split("_")
+                measure = functools.partial(bench.measure, workload_part(workload), workload, side)
+                program = (workload, dtype) if who == "jax" else None
+                found.append(Measurement(part, f"{workload.name}, {side}", measure, program))
 
     def add_sampling(part: str, *sides: str) -> None:
         for data, videos in SAMPLING[1:4:2] if quick else SAMPLING:
@@ -101,10 +106,11 @@ def measurements(bench: Bench, results: Results, quick: bool) -> list[Measuremen
 
     every = [workload for workloads in WORKLOADS.values() for workload in workloads]
     few = WORKLOADS["flow"] if quick else every
-    add("triton", "Triton products", check_triton, results, quick)
+    add("settings", "settings of the compiler", settings.compare, results, quick)
     add_steps("bair", WORKLOADS["bair"], *OURS, *EAGER)
-    add("kernels", "most expensive kernels", profile, bench, results, quick)
-    add("fixtures", "reference fixtures", fixtures.compare, results, quick)
+    workload = WORKLOADS["bair"][0]
+    profiling = functools.partial(profile, bench, results, workload, quick, trace)
+    found.append(Measurement("kernels", "most expensive kernels", profiling, (workload, "bfloat16")))
     add("fvd", "features of FVD", inference.compare_features, results, 1 if quick else 16, quick)
     add_sampling("sampling", *OURS, "eager_float32")
     for part in ("flow", "landscape", "poke", "image"):
@@ -123,30 +129,14 @@ def workload_part(workload: Workload) -> str:
     return next(part for part, stages in STAGES.items() if (workload.data, workload.stage) in stages)
 
 
-def check_triton(results: Results, quick: bool) -> None:
-    """Compiles SPADE's maps for two batch sizes. If that needs no Triton, the program starts again without it."""
-    for batch in (1,) if quick else (4, 10):
-        for enabled in (True, False):
-            name = f"SPADE's maps, batch {batch}, {'with' if enabled else 'without'} Triton products"
-            try:
-                results.add("triton", name, **triton.check(batch, enabled, quick))
-            except jax.errors.JaxRuntimeError as error:
-                results.add("triton", name, compiles=False, message=one_line(error))
-                if enabled and jax.default_backend() == "gpu":
-                    restart_without_triton()
-
-
-def restart_without_triton() -> None:
-    """Replaces this process by one with XLA's flag; the flag of a started process cannot change."""
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{triton.FLAG}=false"
-    os.execv(sys.executable, [sys.executable, "-m", "benchmarks.accelerator", *sys.argv[1:]])
-
-
-def profile(bench: Bench, results: Results, quick: bool) -> None:
-    """Traces BAIR's step with discriminators."""
-    workload = WORKLOADS["bair"][0]
-    run = bench.stage(workload, "bfloat16").runs()[workload.updates]
-    results.add("kernels", f"{workload.name}, jax_bfloat16", **kernels.most_expensive(run, 1 if quick else 3))
+def profile(bench: Bench, results: Results, workload: Workload, quick: bool, folder: str) -> None:
+    """Traces a step. A `folder`, unless empty, gets the trace and the program's text."""
+    stage = bench.stage(workload, "bfloat16")
+    if folder:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        pathlib.Path(folder, "program.hlo").write_text(stage.programs[workload.updates].as_text())
+    found = kernels.most_expensive(stage.runs()[workload.updates], 1 if quick else 3, folder=folder)
+    results.add("kernels", f"{workload.name}, jax_bfloat16", **found)
 
 
 def watch(results: Results, seconds: float) -> None:
@@ -164,12 +154,24 @@ def watch(results: Results, seconds: float) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default="all", help="comma-separated; see above; none: only the report")
+    parser.add_argument("--parts", default=DEFAULT, help="comma-separated; see above; none: only the report")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="the program ends after that, default 8")
     parser.add_argument("--out", default="", help="JSON file for the results; rows of an earlier run stay")
     parser.add_argument("--report", default="", help="Markdown file for a summary of the results")
+    parser.add_argument("--trace", default="", help="folder that keeps the trace of the part kernels, for XProf")
     parser.add_argument("--quick", action="store_true", help="narrow networks, one repeat: a rehearsal")
     return parser.parse_args()
+
+
+def prepare(chosen: list[Measurement], bench: Bench, results: Results, compare: bool, deadline: float) -> None:
+    """Compiles what the measurements need and, if `compare`, compares the fixtures at the same time."""
+    needed = list(dict.fromkeys(measurement.program for measurement in chosen if measurement.program))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        fixtures_done = pool.submit(fixtures.compare, results, bench.quick) if compare else None
+        if needed:
+            bench.compile_seconds = programs.compile_all(results, needed, bench.quick, deadline - time.time())
+        if fixtures_done:
+            fixtures_done.result()
 
 
 def run(chosen: list[Measurement], bench: Bench, results: Results) -> None:
@@ -188,21 +190,27 @@ def run(chosen: list[Measurement], bench: Bench, results: Results) -> None:
 
 
 def main() -> None:
-    began = float(os.environ.setdefault(STARTED, str(time.time())))
+    began = time.time()
     arguments = parse()
     if not arguments.parts:
         report.write(arguments.report, json.loads(pathlib.Path(arguments.out).read_text()))
         return
     torch.manual_seed(0)
     results = Results(arguments.out, {**timing.environment(), "quick": arguments.quick})
-    watch(results, max(1.0, 60 * arguments.minutes - (time.time() - began)))
+    watch(results, 60 * arguments.minutes - (time.time() - began))
     bench = Bench(results, arguments.quick)
-    every = measurements(bench, results, arguments.quick)
-    known = list(dict.fromkeys(measurement.part for measurement in every))
-    parts = known if arguments.parts == "all" else arguments.parts.split(",")
-    if unknown := set(parts) - set(known):
-        raise SystemExit(f"unknown --parts: {', '.join(sorted(unknown))} (must be of {', '.join(known)})")
-    run([measurement for measurement in every if measurement.part in parts], bench, results)
+    every = measurements(bench, results, arguments.trace)
+    known = {"fixtures", *(measurement.part for measurement in every)}
+    parts = arguments.parts.split(",")
+    if unknown := set(parts) - known:
+        raise SystemExit(f"unknown --parts: {', '.join(sorted(unknown))} (must be of {', '.join(sorted(known))})")
+    chosen = [measurement for measurement in every if measurement.part in parts]
+    alone = [measurement for measurement in chosen if measurement.part == "settings"]
+    run(alone, bench, results)
+    timed = chosen[len(alone) :]
+    results.begin("programs", [measurement.name for measurement in timed])
+    prepare(timed, bench, results, "fixtures" in parts, began + 30 * arguments.minutes)
+    run(timed, bench, results)
     if arguments.report:
         report.write(arguments.report, results.content)
 

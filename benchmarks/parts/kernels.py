@@ -1,5 +1,6 @@
 """The most expensive kernels of a program, from a trace of jax's profiler."""
 
+import contextlib
 import dataclasses
 import pathlib
 import tempfile
@@ -20,19 +21,19 @@ class Kernel:
     seconds: float = 0.0
 
 
-def most_expensive(run: Callable[[], object], steps: int, count: int = 10) -> dict[str, Any]:
-    """Traces some calls of `run`, which returns when it is done.
+def most_expensive(run: Callable[[], object], steps: int, count: int = 10, folder: str = "") -> dict[str, Any]:
+    """Traces some calls of `run`, which returns when it is done. The trace stays in `folder`, unless that is empty.
 
     Returns:
       "kernels": the `count` kernels with the longest time in total, with their share of the time of all of them and
       what one step takes; "busy_s": of all kernels, per step; "kernels_per_step": how many are started.
     """
     run()
-    with tempfile.TemporaryDirectory() as folder:
-        with jax.profiler.trace(folder):
+    with contextlib.nullcontext(folder) if folder else tempfile.TemporaryDirectory() as traces:
+        with jax.profiler.trace(traces):
             for _ in range(steps):
                 run()
-        kernels = list(read(pathlib.Path(folder)))
+        kernels = read(pathlib.Path(traces))
     total = sum(kernel.seconds for kernel in kernels)
     rows = [
         {

@@ -34,7 +34,7 @@ def markdown(content: Mapping[str, Any]) -> str:
     parts += [_inference(by_part.get("sampling", []), "videos_per_s", "videos/s")]
     parts += [_inference(by_part.get("fvd", []), "clips_per_s", "clips/s")]
     parts += [_kernels(row) for row in by_part.get("kernels", []) if "kernels" in row]
-    parts += [_fixtures(by_part.get("fixtures", [])), _triton(by_part.get("triton", []))]
+    parts += [_fixtures(by_part.get("fixtures", [])), _settings(by_part.get("settings", []))]
     failed = {**content["failed"], **{row["name"]: row["message"] for row in rows if "message" in row}}
     if failed:
         parts.append("Failed:\n\n" + "\n".join(f"- {name}: {message}" for name, message in failed.items()))
@@ -117,16 +117,15 @@ def _fixtures(rows: list[Mapping[str, Any]]) -> str:
     return _table(head, cells)
 
 
-def _triton(rows: list[Mapping[str, Any]]) -> str:
+def _settings(rows: list[Mapping[str, Any]]) -> str:
     cells = [
         [
             row["name"],
-            "yes" if row["compiles"] else "**no**",
-            str(row.get("triton_kernels", "")),
+            str(row["triton_kernels"]),
             _number(row, "compile_s"),
             _number(row, "median_s", "{:.3f}", 1e3),
         ]
         for row in rows
-        if "compiles" in row
+        if "compile_s" in row
     ]
-    return _table(("", "compiles", "Triton kernels", "compile, s", "ms, median"), cells)
+    return _table(("compiler's setting", "Triton kernels", "compile, s", "ms, median"), cells)

@@ -29,6 +29,7 @@ UPDATES = {
 # is autocast.
 SIDES = ("jax_bfloat16", "jax_float32", "eager_float32", "eager_bfloat16", "compiled_float32", "compiled_bfloat16")
 GIB = 2**30
+Seconds = dict[tuple[str, str], dict[str, float]]  # (name of a workload, type) -> what compiling its program took
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,22 +60,28 @@ class Workload:
 
 
 class Bench:
-    """Measures workloads. Programs and state of the last one serve the next one where they can."""
+    """Measures workloads. Programs and state of the last one serve the next one where they can.
+
+    Attributes:
+      quick: whether networks are narrow.
+      compile_seconds: of the programs that are in the cache; the others cannot be measured.
+    """
 
     def __init__(self, results: Results, quick: bool) -> None:
-        self._results, self._quick = results, quick
+        self._results, self.quick = results, quick
+        self.compile_seconds: Seconds = {}
         self._device = timing.torch_device()
         self._peak = peak_flops(jax.devices()[0].device_kind)
         self._of: tuple[Any, ...] = ()
         self._stage: CompiledStage | None = None
 
     def stage(self, workload: Workload, dtype: str) -> CompiledStage:
-        """Returns the stage with the workload's program, which is compiled unless the last one was the same."""
+        """Returns the stage with the workload's program, from the cache unless the last one was the same."""
         of = (workload.data, workload.stage, dtype, workload.batches)
         if self._stage is None or self._of != of:
             state = self._stage.state if self._stage and self._of[:2] == of[:2] else None
             self.forget()
-            self._stage = CompiledStage(workload.config(dtype, self._quick), workload.stage, steps=(), state=state)
+            self._stage = CompiledStage(workload.config(dtype, self.quick), workload.stage, steps=(), state=state)
             self._of = of
         self._stage.compile(UPDATES[workload.stage].index(workload.updates))
         return self._stage
@@ -101,13 +108,13 @@ class Bench:
             self._results.write()
 
     def _ours(self, workload: Workload, dtype: str) -> dict[str, float]:
+        if (workload.name, dtype) not in self.compile_seconds:
+            raise RuntimeError("its program is not compiled")
         stage = self.stage(workload, dtype)
         memory = stage.programs[workload.updates].memory_analysis()
-        init = stage.compile_seconds.get("init")
         return {
-            **timing.alone(stage.runs()[workload.updates], self._quick),
-            "compile_s": stage.compile_seconds[workload.updates],
-            **({} if init is None else {"init_s": init}),
+            **timing.alone(stage.runs()[workload.updates], self.quick),
+            **self.compile_seconds[workload.name, dtype],
             "arguments_gib": memory.argument_size_in_bytes / GIB,
             "temporaries_gib": memory.temp_size_in_bytes / GIB,
             "memory_gib": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / GIB,
@@ -118,7 +125,7 @@ class Bench:
         on_gpu = self._device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        config = workload.config("float32", self._quick)
+        config = workload.config("float32", self.quick)
         batch = make_batch(config, workload.stage)
         with self._device:
             adapt = self._compile if compiled else (lambda module: None)
@@ -132,13 +139,13 @@ class Bench:
             run()
         compile_seconds = {"compile_s": time.perf_counter() - began} if compiled else {}
         memory = {"memory_gib": torch.cuda.max_memory_allocated() / GIB} if on_gpu else {}
-        return {**timing.alone(run, self._quick), **compile_seconds, **memory}
+        return {**timing.alone(run, self.quick), **compile_seconds, **memory}
 
     def _compile(self, module: nn.Module) -> None:
         import torch._functorch.config as functorch
 
         functorch.donated_buffer = False  # the adaptive weight walks back through one graph three times
-        module.compile(backend="aot_eager" if self._quick else "inductor")
+        module.compile(backend="aot_eager" if self.quick else "inductor")
 
     def _derive(self, part: str, workload: Workload) -> None:
         """Adds what follows from the row: examples and operations per second, share of peak, and ratios to PyTorch."""

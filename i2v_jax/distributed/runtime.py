@@ -21,6 +21,9 @@ _YEAR = 365 * 24 * 3600  # seconds
 # Without this fusion, convolutions on the CPU run on two threads instead of one, and since jax 0.11 their gradients are
 # more precise.
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+# XLA tries every candidate for a matrix product or a fusion on the card, and compiles the Triton kernels among them
+# first. For these networks that takes minutes a program (docs/performance.md).
+_GPU_FLAGS = ("--xla_gpu_enable_triton_gemm=false", "--xla_gpu_experimental_enable_fusion_autotuner=false")
 
 
 def configure_platform() -> None:
@@ -28,9 +31,10 @@ def configure_platform() -> None:
 
     `I2V_JAX_CACHE` names the folder for compiled programs and pretrained weights (default `~/.cache/i2v_jax`).
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "ynn_fusion_type" not in flags and accepts_xla_flag(_CPU_FLAG):
-        os.environ["XLA_FLAGS"] = f"{flags} {_CPU_FLAG}".strip()
+    for flag in (_CPU_FLAG, *(_GPU_FLAGS if Machine.here().gpus() else ())):
+        given = os.environ.get("XLA_FLAGS", "")
+        if flag.partition("=")[0] not in given and accepts_xla_flag(flag):
+            os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()
     import jax  # after the flags: the first import of a backend reads them
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -1,5 +1,6 @@
 """XLA flags are probed once; without a writable cache folder they are probed again."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from i2v_jax.distributed import runtime
+from i2v_jax.distributed.machine import Machine
 
 KNOWN, UNKNOWN = "--xla_backend_optimization_level=0", "--xla_cpu_of_no_version=1"
 
@@ -46,6 +48,17 @@ def test_a_probe_that_fails_for_another_reason_is_repeated(probes, monkeypatch):
         assert not runtime.accepts_xla_flag(KNOWN)
     runtime.accepts_xla_flag.cache_clear()
     assert runtime.accepts_xla_flag(KNOWN)
+
+
+def test_a_machine_with_a_gpu_gets_the_flags_of_its_compiler(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
+    for gpus, count in ((0, 0), (8, 1)):  # the other flag is the user's
+        machine = dataclasses.replace(Machine.here(), gpus=lambda gpus=gpus: gpus)
+        monkeypatch.setattr(runtime.Machine, "here", lambda machine=machine: machine)
+        runtime.configure_platform()
+        flags = os.environ["XLA_FLAGS"].split()
+        assert sum(flag.startswith("--xla_gpu_experimental_enable_fusion_autotuner=") for flag in flags) == count
+    assert "--xla_gpu_enable_triton_gemm=true" in flags
 
 
 def test_the_flags_of_the_user_are_kept(monkeypatch):
