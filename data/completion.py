@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from i2v_jax import files
-from i2v_jax.data import raw, shards, staging
+from i2v_jax.data import raw, shards, sidecars, staging
 from i2v_jax.data.preparation import Preparation
 from i2v_jax.input.records import Index, Storage, index_name, shard_name
 from i2v_jax.input.sources import SPLITS
@@ -57,7 +57,7 @@ def complete(
 ) -> None:
     """Moves the shards into `folder`, which appears when all else is in it, and removes `staging_dir`.
 
-    A data set that is there already is replaced.
+    A data set that is there already is replaced; its videos keep their flow and masks.
     """
     used = {
         split: [(s, w) for s, w in zip(planned, written, strict=True) if s.split == split and w.records]
@@ -84,6 +84,7 @@ def complete(
     files.write_text(made / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
     about.preparation.save(made)
     if folder.exists():
+        sidecars.carry_over(folder, made)
         os.rename(folder, staging_dir / _REPLACED)
     os.rename(made, folder)
     shutil.rmtree(staging_dir)

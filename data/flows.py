@@ -4,11 +4,13 @@ One file contains the flows of one video, from every frame to the frame `distanc
 """
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -48,6 +50,20 @@ class FlowOptions:
 
             options["flow_weights"] = weights.source_sha256("gmflow")
         return options
+
+    @classmethod
+    def of(cls, distance: int, recorded: Mapping[str, Any]) -> Self:
+        """Returns the options that are `recorded`."""
+        given = Path(recorded["flow"])
+        is_folder = given.is_absolute()
+        return cls(
+            distance,
+            recorded["flow_size"],
+            recorded["flow_motion"],
+            given if is_folder else None,
+            recorded.get("flow_input_size", 0),
+            "dis" if is_folder else recorded["flow"],
+        )
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Returns (height, width) of the stored flow of frames."""
@@ -107,15 +123,27 @@ def store_flows(prepared: Path, split: str, options: FlowOptions, threads: int) 
     )
 
 
+def stored_options(prepared: Path) -> list[FlowOptions]:
+    """Returns the options of all flows that are stored, also of those that an update has to complete."""
+    found = {path.parents[1]: json.loads(path.read_text()) for path in prepared.glob("flow/distance_*/*/options.json")}
+    return [FlowOptions.of(int(folder.name.rpartition("_")[2]), options) for folder, options in sorted(found.items())]
+
+
 def write_statistics(prepared: Path, distance: int) -> None:
-    """Writes the length of the longest vector of all splits, by which impulses are divided (`FlowStore.longest`)."""
+    """Writes the length of the longest vector of all splits, by which impulses are divided (`FlowStore.longest`).
+
+    A digest of the longest vector of every flow tells flows apart that were read from files.
+    """
     folder = flow_store.flow_folder(prepared, distance)
-    longest = [flow_store.longest_of(path) for path in sorted(folder.glob("*/*.npy"))]
-    names = ("longest_in_frame_sizes", "longest_in_shorter_sides")
-    found = (
-        dict(zip(names, map(max, zip(*longest, strict=True)), strict=True)) if longest else dict.fromkeys(names, 0.0)
-    )
-    files.write_text(folder / "statistics.json", json.dumps(found | {"videos": len(longest)}, indent=2))
+    lengths = [flow_store.longest_by_start(path) for path in sorted(folder.glob("*/*.npy"))]
+    longest = np.max([of_video.max(axis=0) for of_video in lengths], axis=0) if lengths else np.zeros(2)
+    statistics = {
+        "longest_in_frame_sizes": float(longest[0]),
+        "longest_in_shorter_sides": float(longest[1]),
+        "videos": len(lengths),
+        "sha256": hashlib.sha256(b"".join(of_video.tobytes() for of_video in lengths)).hexdigest(),
+    }
+    files.write_text(folder / "statistics.json", json.dumps(statistics, indent=2))
 
 
 def _write(source: RecordSource, video: int, path: Path, options: FlowOptions, estimate: Estimator) -> None:

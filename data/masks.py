@@ -1,5 +1,6 @@
 """Stores masks of a prepared data set, by GrabCut on every frame, for training and evaluation (`input.masks`)."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,12 @@ def store_masks(prepared: Path, split: str, size: int, threads: int) -> sidecars
     folder = masks.MaskStore(prepared, source.stored_splits).folder / split
     options = {"masks": "grabcut", "mask_size": size}
     return sidecars.store(source, folder, write, options, threads=threads, what="masks")
+
+
+def stored_size(prepared: Path) -> int:
+    """Returns the size of the masks that are stored; 0 if there are none."""
+    options = [json.loads(path.read_text()) for path in prepared.glob("masks/*/options.json")]
+    return options[0]["mask_size"] if options else 0
 
 
 def _mask(frame: np.ndarray, size: int) -> np.ndarray:

@@ -79,6 +79,15 @@ class Written:
         )
 
 
+def stored_videos(folder: Path) -> dict[str, list[staging.StoredVideo]]:
+    """Returns the videos of each split of a data set in order."""
+    found: dict[str, list[staging.StoredVideo]] = {}
+    for file in sorted(folder.glob("*.array_record-*.json")):
+        split = file.name.partition(".array_record-")[0].rpartition("-")[2]
+        found.setdefault(split, []).extend(Written.load(file).videos)
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Known:
     """A video whose records are in a shard already."""

@@ -7,16 +7,20 @@ which options its files were made with, and holds no others.
 import concurrent.futures
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
 from i2v_jax import files
-from i2v_jax.data import raw, staging
+from i2v_jax.data import raw, shards, staging
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import RecordSource
 
+_OPTIONS = "options.json"
+_SUFFIXES = (".npy", ".still")  # of the file of a video, and of the reason why it will never have one
 _LATER_OPTIONS = {"flow_input_size": 0}  # that folders of earlier versions do not name
 Write = Callable[[int, Path], None]  # (video, path of the file)
 
@@ -75,9 +79,40 @@ def store(
     return Summary(what, folder, len(source) - len(skipped), skipped)
 
 
+def carry_over(earlier: Path, later: Path) -> None:
+    """Gives videos of the data set `later` the files that `earlier` has of them, as far as their records are the same.
+
+    The files are linked: nothing changes in `earlier`.
+    """
+    of_records = {
+        video.sha256: (split, number)
+        for split, videos in shards.stored_videos(earlier).items()
+        for number, video in enumerate(videos)
+    }
+    there = shards.stored_videos(later)
+    for folder in (*sorted(earlier.glob("flow/distance_*")), *earlier.glob("masks")):
+        for split, videos in there.items():
+            target = later / folder.relative_to(earlier) / split
+            for number, video in enumerate(videos):
+                source_split, source = of_records.get(video.sha256, ("", -1))
+                for suffix in _SUFFIXES:
+                    if (file := folder / source_split / f"{source:06d}{suffix}").is_file():
+                        _carry(file, target / f"{number:06d}{suffix}")
+
+
+def _carry(file: Path, target: Path) -> None:
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(file.parent / _OPTIONS, target.parent / _OPTIONS)
+    try:
+        os.link(file, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(file, target)
+
+
 def _claim(folder: Path, what: str, wanted: Mapping[str, object]) -> None:
     """Writes the options of the files to their folder. Raises UserError if it has files with other options."""
-    path = folder / "options.json"
+    path = folder / _OPTIONS
     there = _LATER_OPTIONS | json.loads(path.read_text()) if path.is_file() else wanted
     for name, value in wanted.items():
         if there[name] != value:
@@ -93,7 +128,7 @@ def _attempt(video: int, path: Path, write: Write) -> str:
     """Stores the file of a video. Returns the reason if it is skipped, otherwise an empty string."""
     if path.is_file():
         return ""
-    unusable = path.with_suffix(".still")
+    unusable = path.with_suffix(_SUFFIXES[1])
     if unusable.is_file():
         return unusable.read_text()
     try:

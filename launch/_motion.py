@@ -6,8 +6,8 @@ from pathlib import Path
 from absl import flags
 
 from i2v_jax import media
-from i2v_jax.data.flows import ESTIMATORS, FlowOptions, store_flows, write_statistics
-from i2v_jax.data.masks import store_masks
+from i2v_jax.data.flows import ESTIMATORS, FlowOptions, store_flows, stored_options, write_statistics
+from i2v_jax.data.masks import store_masks, stored_size
 from i2v_jax.data.preview import preview
 from i2v_jax.errors import UserError
 
@@ -40,17 +40,27 @@ def requested() -> bool:
     return bool(FLOW.value or MASKS.value or PREVIEW.value)
 
 
-def store(folder: Path, threads: int) -> None:
+def store(folder: Path, threads: int, update: bool = False) -> None:
     """Stores and shows what the flags request for a prepared data set.
+
+    Args:
+        folder: of the data set.
+        threads: how many videos to read at the same time.
+        update: whether flows and masks that are stored are completed, too, if videos were added.
 
     Raises:
         UserError: no video has a flow, there are files with other options, or the disk is full.
     """
     splits = list(json.loads((folder / "metadata.json").read_text())["videos"])
-    if FLOW.value:
-        _store_flows(folder, splits, threads)
-    if MASKS.value:
-        print(*(store_masks(folder, split, MASK_SIZE.value, threads) for split in splits), sep="\n")
+    wanted, mask_size = _requested_flows(), MASK_SIZE.value if MASKS.value else 0
+    if update:
+        distances = {options.distance for options in wanted}
+        wanted += [options for options in stored_options(folder) if options.distance not in distances]
+        mask_size = mask_size or stored_size(folder)
+    for options in wanted:
+        _store_flows(folder, splits, options, threads)
+    if mask_size:
+        print(*(store_masks(folder, split, mask_size, threads) for split in splits), sep="\n")
     if PREVIEW.value:
         for split in splits:
             path = folder / f"preview_{split}.png"
@@ -58,20 +68,27 @@ def store(folder: Path, threads: int) -> None:
             print(f"wrote {path}")
 
 
-def _store_flows(folder: Path, splits: list[str], threads: int) -> None:
-    """Stores the flow of every split over every distance. Raises UserError if no video has a flow."""
+def _requested_flows() -> list[FlowOptions]:
+    if not FLOW.value:
+        return []
     folder_of_files = Path(FLOW.value).expanduser()
     estimated = FLOW.value in ESTIMATORS or (":" in FLOW.value and not folder_of_files.is_dir())
     given, estimator = (None, FLOW.value) if estimated else (folder_of_files, "dis")
-    for distance in FLOW_DISTANCE.value:
-        options = FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value, estimator)
-        summaries = [store_flows(folder, split, options, threads) for split in splits]
-        print(*summaries, sep="\n")
-        write_statistics(folder, distance)
-        if not any(summary.stored for summary in summaries):
-            example = summaries[0].skipped[0]
-            raise UserError(
-                f"no video has a flow over {distance} frames, for example {example.path}: {example.reason}",
-                "flow_distance",
-                distance,
-            )
+    return [
+        FlowOptions(distance, FLOW_SIZE.value, FLOW_MOTION.value, given, FLOW_INPUT_SIZE.value, estimator)
+        for distance in FLOW_DISTANCE.value
+    ]
+
+
+def _store_flows(folder: Path, splits: list[str], options: FlowOptions, threads: int) -> None:
+    """Stores the flow of every split over one distance. Raises UserError if no video has a flow."""
+    summaries = [store_flows(folder, split, options, threads) for split in splits]
+    print(*summaries, sep="\n")
+    write_statistics(folder, options.distance)
+    if not any(summary.stored for summary in summaries):
+        example = summaries[0].skipped[0]
+        raise UserError(
+            f"no video has a flow over {options.distance} frames, for example {example.path}: {example.reason}",
+            "flow_distance",
+            options.distance,
+        )

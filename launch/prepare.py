@@ -66,7 +66,9 @@ PRESET = flags.DEFINE_enum(
     "`release` leaves out the videos that the authors' release leaves out, and scales and encodes frames as it does.",
 )
 UPDATE = flags.DEFINE_bool(
-    "update", False, "Add new and changed raw files to a data set that is prepared; its videos keep their splits."
+    "update",
+    False,
+    "Add new and changed raw files to a data set that is prepared; the others keep their splits, flow and masks.",
 )
 CHECK = flags.DEFINE_bool(
     "check", False, "Compare the videos of every split with the published data set; the status is 1 if they differ."
@@ -93,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
         _prepare(known, Path(RAW_DIR.value).expanduser(), data_dir, folder)
     elif not (is_prepared(folder) and (CHECK.value or _motion.requested())):  # which need only what is prepared
         raise UserError("--raw_dir is missing: give it the folder of the raw files", "raw_dir")
-    _motion.store(folder, WORKERS.value)
+    _motion.store(folder, WORKERS.value, update=UPDATE.value)
     if CHECK.value:
         _check(known, folder)
 

@@ -144,7 +144,7 @@ class ClipPokes:
         """
         unit = unit_of_impulses(settings, source, store, data)
         mask_store = _open_masks(data, source) if settings.mask == "stored" else None
-        stored = {} if store is None else store.options(settings.distance(data))
+        stored = {} if store is None else store.described(settings.distance(data))
         return cls(source, settings, data.size, store, mask_store, unit, tuple(stored.items()))
 
     @property

@@ -78,6 +78,14 @@ class FlowStore:
         path = self.folder(distance) / next(iter(self.stored_splits)) / "options.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
+    def described(self, distance: int) -> dict[str, Any]:
+        """Returns `options` without the place of files that the flows were read from: a digest of the flows instead."""
+        options, statistics = self.options(distance), self.folder(distance) / "statistics.json"
+        if not Path(options.get("flow", "")).is_absolute():
+            return options
+        found = json.loads(statistics.read_text()) if statistics.is_file() else {}
+        return options | {"flow": "files", "sha256": found.get("sha256", "")}
+
     def read(self, video: int, first: int, second: int) -> np.ndarray:
         """Returns the flow from frame `first` to frame `second`, float32 [h, w, 2] in pixels of its own size.
 
@@ -109,9 +117,3 @@ def longest_by_start(path: Path) -> np.ndarray:
     if flows.dtype.names is None:  # written before there were records
         flows = np.stack([to_record(np.asarray(flow, np.float32)) for flow in flows])
     return np.asarray(flows["longest"])
-
-
-def longest_of(path: Path) -> Longest:
-    """Returns the length of the longest vector in the flows of a video."""
-    in_frame_sizes, in_shorter_sides = longest_by_start(path).max(axis=0)
-    return float(in_frame_sizes), float(in_shorter_sides)

@@ -1,8 +1,10 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import pytest
 
 from i2v_jax.configs import common
 from i2v_jax.data import flows
+from i2v_jax.data import masks as masks_module
 from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.protocol import Protocol
 from i2v_jax.data.registry import open_split
@@ -205,7 +208,7 @@ def test_flow_of_earlier_versions_is_read(folder: Path) -> None:
     np.save(store.path(0, 4), values)
     assert np.array_equal(store.read(0, 3, 7), values[3])
     vectors = values.astype(np.float32)
-    assert flow_store.longest_of(store.path(0, 4)) == pytest.approx(
+    assert flow_store.longest_by_start(store.path(0, 4)).max(axis=0) == pytest.approx(
         (np.hypot(vectors[..., 0] / 6, vectors[..., 1] / 8).max(), np.hypot(*np.moveaxis(vectors, -1, 0)).max() / 6)
     )
 
@@ -294,3 +297,43 @@ def test_evaluation_reads_stored_flow(tmp_path: Path, folder: Path, monkeypatch:
         stored = store.read(raw.video, raw.indices[0], raw.indices[-1])
         assert np.array_equal(reader.pokes.flow(raw), flow.fit(stored, 32, "resize"))
     assert moving and len(reader.read(moving)["poke"]) == len(moving)
+
+
+def test_the_protocol_does_not_depend_on_where_flow_files_lie(tmp_path: Path, folder: Path) -> None:
+    found = []
+    for place, speed in (("here", 1), ("there", 1), ("other", 2)):
+        for start in range(13):
+            path = tmp_path / place / "a" / f"{start}_{start + 4}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, np.full((48, 64, 2), speed, np.float32))
+        flows.store_flows(folder, "train", dataclasses.replace(OPTIONS, given=tmp_path / place), threads=1)
+        flows.write_statistics(folder, 4)
+        found.append(flow_store.FlowStore(folder, TRAIN).described(4))
+        shutil.rmtree(folder / "flow")
+    assert found[0] == found[1] != found[2]
+
+
+def test_an_update_carries_flow_and_masks_over(tmp_path: Path, prepared: Prepare, folder: Path) -> None:
+    masks_module.store_masks(folder, "train", 16, threads=1)
+    flows.store_flows(folder, "train", OPTIONS, threads=1)
+    store, mask_store = flow_store.FlowStore(folder, TRAIN), masks.MaskStore(folder, TRAIN)
+    kept = {path(video): path(video).read_bytes() for video in (0, 1) for path in (_flow_path(store), mask_store.path)}
+    for name in ("aa", "c"):
+        write_frames(tmp_path / "raw" / name, drifting(17, 2))
+    prepared(Folder, eval_fraction=0.0, test_fraction=0.0, update=True)
+    source = open_source("folder", str(folder), "train")
+    names = [source.name(video) for video in range(5)]
+    assert names == ["a", "aa", "b", "c", "still"]
+    later, later_masks = (kind(folder, source.stored_splits) for kind in (flow_store.FlowStore, masks.MaskStore))
+    assert [later.has(video, 4) for video in range(5)] == [True, False, True, False, False]
+    assert flows.stored_options(folder) == [OPTIONS]
+    assert masks_module.stored_size(folder) == 16
+    for before, after in ((0, 0), (1, 2)):
+        assert later.path(after, 4).read_bytes() == kept[store.path(before, 4)]
+        assert later_masks.path(after).read_bytes() == kept[mask_store.path(before)]
+    summary = flows.store_flows(folder, "train", flows.stored_options(folder)[0], threads=1)
+    assert (summary.stored, [item.path for item in summary.skipped]) == (4, ["still"])
+
+
+def _flow_path(store: flow_store.FlowStore) -> Callable[[int], Path]:
+    return lambda video: store.path(video, 4)
