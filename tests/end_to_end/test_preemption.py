@@ -152,9 +152,25 @@ def repeat(disturb: Callable[..., str], start: Start, folder: pathlib.Path, coun
             check_undisturbed(start, workdir)
 
 
+def damage_newest(stage: pathlib.Path) -> int:
+    """Flips a bit in the newest checkpoint of a stage, and returns its step."""
+    newest = max(runs.checkpoints(stage))
+    paths = (stage / "checkpoints" / str(newest) / "networks").rglob("*")
+    arrays = max((path for path in paths if path.is_file()), key=lambda path: path.stat().st_size)
+    content = bytearray(arrays.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrays.write_bytes(content)
+    return newest
+
+
 @pytest.mark.slow
-def test_two_processes_are_stopped(tmp_path: pathlib.Path) -> None:
-    repeat(stop, functools.partial(start_tiny, 2), tmp_path, 3)
+def test_two_processes_are_stopped_and_their_last_checkpoint_is_damaged(tmp_path: pathlib.Path) -> None:
+    start, workdir = functools.partial(start_tiny, 2), tmp_path / "run"
+    for number in range(3):
+        print(stop(start, workdir, random.Random(f"stop {number}")), saved(workdir))
+    damaged = damage_newest(workdir / SECOND)
+    check_undisturbed(start, workdir)
+    assert [path.name for path in (workdir / SECOND / "damaged").iterdir()] == [str(damaged)]
 
 
 @pytest.mark.long

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -14,8 +13,10 @@ from i2v_jax.config_files import load
 from i2v_jax.configs import plants, sky
 from i2v_jax.evaluation.records import compare, read_records
 from i2v_jax.input.procedural import plants as plants_source
+from i2v_jax.training.interrupt import INTERRUPTED
 from tests import compiling
 from tests.compiling import HANG
+from tests.end_to_end import runs
 from tests.input.helpers import write_frames
 from tests.launch.synthesis import ROOT, last_line, launch
 from tests.sampling.random_run import write_run
@@ -177,39 +178,61 @@ def _assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
         assert a.values == pytest.approx(b.values, rel=1e-4)
 
 
-@pytest.mark.slow
-def test_killed_and_run_again(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    parts, whole = tmp_path / "parts", tmp_path / "whole"
-    command = [sys.executable, "-m", *_arguments(sky_run, parts, *_NUMBERS)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=compiling.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + HANG
-    while len(list(parts.glob("unfinished-*/clips-*.npz"))) < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert not (parts / "metrics.json").exists()
-    resumed = launch(*_arguments(sky_run, parts, *_NUMBERS))
+@pytest.fixture(scope="module")
+def undisturbed(sky_run: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Returns the results of one process that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("evaluate") / "undisturbed"
+    done = launch(*_arguments(sky_run, folder, *_NUMBERS))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def _start(count: int, run: pathlib.Path, out: pathlib.Path) -> list[subprocess.Popen[str]]:
+    """Starts an evaluation, and returns its processes when two batches are saved."""
+    processes = runs.start_job(count, [sys.executable, "-m", *_arguments(run, out, *_NUMBERS)])
+    runs.wait_until(lambda: len(list(out.glob("unfinished-*/clips-*.npz"))) >= 2, processes[0])
+    return processes
+
+
+def _check_that_it_goes_on(run: pathlib.Path, out: pathlib.Path, undisturbed: pathlib.Path) -> None:
+    """Checks that one process continues an evaluation that was stopped, to the numbers of one that was not."""
+    assert not (out / "metrics.json").exists()
+    resumed = launch(*_arguments(run, out, *_NUMBERS))
     assert resumed.returncode == 0, resumed.stderr
     done = re.search(r"continuing after (\d+) of 12 clips", resumed.stderr + resumed.stdout)
     assert done is not None and int(done.group(1)) >= 4
-    assert launch(*_arguments(sky_run, whole, *_NUMBERS)).returncode == 0
-    _assert_same(parts, whole)
-    assert {path.name for path in parts.iterdir()} == {path.name for path in whole.iterdir()}
+    _assert_same(out, undisturbed)
+    assert {path.name for path in out.iterdir()} == {path.name for path in undisturbed.iterdir()}
 
 
 @pytest.mark.slow
-def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert launch(*_arguments(sky_run, one, *_NUMBERS)).returncode == 0
-    program, *flags = _arguments(sky_run, two, *_NUMBERS)
+def test_killed_and_run_again(sky_run: pathlib.Path, tmp_path: pathlib.Path, undisturbed: pathlib.Path) -> None:
+    (process,) = _start(1, sky_run, tmp_path)
+    process.kill()
+    assert runs.finish(process)[0] == -signal.SIGKILL
+    _check_that_it_goes_on(sky_run, tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+def test_two_processes(sky_run: pathlib.Path, tmp_path: pathlib.Path, undisturbed: pathlib.Path) -> None:
+    program, *flags = _arguments(sky_run, tmp_path, *_NUMBERS)
     done = launch("launch.local_cluster", f"--command={program.rpartition('.')[2]}", "--processes=2", "--", *flags)
     assert done.returncode == 0, done.stdout + done.stderr
-    _assert_same(one, two)
-    assert json.loads((one / "metrics.json").read_text())[0]["protocol"]["num_real"] == 12
+    _assert_same(undisturbed, tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text())[0]["protocol"]["num_real"] == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signaled", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_a_signal_to_one_of_two_processes_stops_both(
+    sky_run: pathlib.Path, tmp_path: pathlib.Path, undisturbed: pathlib.Path, signaled: int
+) -> None:
+    processes = _start(2, sky_run, tmp_path)
+    processes[signaled].send_signal(signal.SIGTERM)
+    ends = [runs.finish(process) for process in processes]
+    assert [status for status, _ in ends] == [INTERRUPTED] * 2, ends
+    assert "Traceback" not in "".join(output for _, output in ends)
+    _check_that_it_goes_on(sky_run, tmp_path, undisturbed)
 
 
 # In a process of its own: commands define flags of the same names.
