@@ -42,7 +42,11 @@ setup(
     },
     python_requires=">=3.11",
     packages=find_packages(include=["i2v_jax*"]),  # configs, data and launch are links in it
-    package_data={"i2v_jax.serving": ["static/*"], "i2v_jax.data": ["NOTICE.md", "*/*.txt"]},
+    package_data={
+        "i2v_jax.serving": ["static/*"],
+        "i2v_jax.data": ["NOTICE.md", "*/*.txt"],
+        "i2v_jax": ["bundled/*.i2v"],
+    },
     entry_points={"console_scripts": ["i2v = i2v_jax.launch.__main__:main"]},
     install_requires=[
         "absl-py>=2.3",
@@ -61,6 +65,7 @@ setup(
         "orbax-checkpoint>=0.11.25",
         "pillow>=11",
         "pyyaml>=6.0.1",
+        "safetensors>=0.5",
         "scipy>=1.14",
         "tensorflow-datasets>=4.9.9",
         "tqdm>=4.66",

@@ -29,11 +29,14 @@ class DataSet(abc.ABC):
         config: its configuration as `--config` takes it, `FILE` or `FILE:ARGUMENTS`; empty: there is none.
         release_fields: of each of the authors' releases that has the data set ("cinn", "poke"), the fields of the
             section `Data` that select it.
+        license, citation: of the data.
     """
 
     protocol: EvaluationProtocol = FOLDER
     config: str = ""
     release_fields: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    license: str = "that of the videos"
+    citation: str = ""
 
     # Whether a clip shows the whole motion of its video, however many frames it has.
     whole_motion: ClassVar[bool] = False
@@ -78,13 +81,10 @@ class PreparedDataSet(DataSet):
     Attributes:
         builder: finds and labels its videos.
         expected: what the published data set has; empty if it is not published.
-        license, citation: of the data.
     """
 
     builder: type[VideoBuilder]
     expected: tuple[Expected, ...] = ()
-    license: str = "that of the videos"
-    citation: str = ""
 
     @property
     def name(self) -> str:
@@ -103,6 +103,7 @@ class EmbeddedDataSet(DataSet):
     """A data set that is drawn when it is read: `data.num_clips` videos of `data.size` pixels, one clip each."""
 
     source: type[ProceduralSource]
+    license: str = "MIT, as the package that draws it"
 
     @property
     def name(self) -> str:

@@ -23,6 +23,14 @@ def command(name: str, *arguments: str) -> str:
     return f"{program}{' '.join([name, *map(shlex.quote, arguments)])}"
 
 
+def started() -> str:
+    """Returns the command that started this program, with `python` for the path of the interpreter."""
+    _, *words = sys.orig_argv
+    if words and pathlib.Path(words[0]).stem == _SCRIPT:
+        return shlex.join([_SCRIPT, *words[1:]])
+    return shlex.join(["python", *words])
+
+
 def as_typed(text: str) -> str:
     """Returns `text` with `i2v NAME` in place of each `python -m launch.NAME` if this program was started as `i2v`."""
     return text.replace(f"python {_MODULES}", f"{_SCRIPT} ") if _by_script() else text

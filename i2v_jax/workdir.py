@@ -1,5 +1,7 @@
 """A work directory: its configuration, `config.json`, and its lock.
 
+Where a trained model is read, the file of one (`bundle`) can stand in for its work directory.
+
 One configuration trains in a work directory. What may differ between two runs there: fields that are declared with
 `may_change` (how long, how often, where), and all fields of stages that have no checkpoint yet.
 """
@@ -13,7 +15,7 @@ from typing import Any
 
 import ml_collections
 
-from i2v_jax import files
+from i2v_jax import bundle, files
 from i2v_jax.commands import command
 from i2v_jax.config import Config, Field, UnknownFieldError, flat
 from i2v_jax.config_files import import_plugins
@@ -59,16 +61,24 @@ def claim_workdir(config: Config, workdir: PathLike) -> None:
 
 
 def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
-    """Returns the configuration that `claim_workdir` wrote, and imports its plugins.
+    """Returns the configuration that `claim_workdir` wrote, or that of the file of a model, and imports its plugins.
 
     Raises:
       UserError: there is no configuration, it cannot be read, or a plugin cannot be imported.
     """
+    fields = bundle.read_config(workdir) if bundle.is_bundle(workdir) else _read_fields(workdir)
+    config = ml_collections.ConfigDict(_with_later_fields(_tuples(fields)))
+    import_plugins(config.get("plugins", ()))
+    return config
+
+
+def _read_fields(workdir: PathLike) -> dict[str, Any]:
     path = files.location(workdir) / "config.json"
     try:
         fields = json.loads(path.read_text())
         if not isinstance(fields, dict):
             raise ValueError(f"it holds a {type(fields).__name__}")
+        return fields
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{workdir} is not a work directory (no config.json): train one with {command('train')}",
@@ -82,9 +92,6 @@ def read_workdir(workdir: PathLike) -> ml_collections.ConfigDict:
             "workdir",
             str(workdir),
         ) from error
-    config = ml_collections.ConfigDict(_with_later_fields(_tuples(fields)))
-    import_plugins(config.get("plugins", ()))
-    return config
 
 
 @contextlib.contextmanager

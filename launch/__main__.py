@@ -25,6 +25,8 @@ COMMANDS = (
     "gke",
     "serve",
     "export",
+    "bundle",
+    "info",
     "demo",
     "weights",
     "import_torch",

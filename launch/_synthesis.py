@@ -12,7 +12,7 @@ from i2v_jax.input import images
 from i2v_jax.input.flow import estimate
 from i2v_jax.pixels import to_uint8
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model, or its file.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the videos.", required=True)
 DIRECTION = flags.DEFINE_float("direction", None, "Direction of the motion in degrees: 0 is right, 90 is up.")
 ENDPOINT = flags.DEFINE_string(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from absl import flags
 from ml_collections import ConfigDict
 
-from i2v_jax import files
+from i2v_jax import bundle, files
 from i2v_jax.errors import UserError
 from i2v_jax.launch import _checkpoint, _processes
 from i2v_jax.launch._app import run
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from i2v_jax.evaluation.measure import Measured, Request
     from i2v_jax.evaluation.records import Record
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model, or its file.", required=True)
 PROTOCOL = flags.DEFINE_string(
     "protocol",
     "",
@@ -71,7 +71,11 @@ SAMPLES = flags.DEFINE_integer("samples", 5, "Protocol targets: samples per poke
 BESIDE = flags.DEFINE_string(
     "beside", "", "Protocol targets: work directory of a poke model to evaluate on the same pokes."
 )
-OUT = flags.DEFINE_string("out", "", "Folder for the results; by default RUN/evaluations/PROTOCOL[_DATASET].")
+OUT = flags.DEFINE_string(
+    "out",
+    "",
+    "Folder for the results; by default RUN/evaluations/PROTOCOL[_DATASET], or for a file evaluations/NAME/... here.",
+)
 SHOWN = flags.DEFINE_integer(
     "shown", 4, "Number of best and of worst samples on the page; 0 writes no page.", lower_bound=0
 )
@@ -121,9 +125,15 @@ def _default_protocol(config: ConfigDict) -> str:
 
 
 def _folder(protocol: str) -> pathlib.Path:
-    """Returns the folder of the results."""
+    """Returns the folder of the results: in the work directory, or of the file of a model in the current folder."""
+    from i2v_jax.sampling.stages import model_name
+
     name = f"{protocol}_{DATASET.value}" if DATASET.value else protocol
-    return files.location(OUT.value or files.location(WORKDIR.value) / "evaluations" / name)
+    if OUT.value:
+        return files.location(OUT.value)
+    if bundle.is_bundle(WORKDIR.value):
+        return pathlib.Path("evaluations", model_name(WORKDIR.value), name)
+    return files.location(WORKDIR.value) / "evaluations" / name
 
 
 def _evaluate(name: str, first: bool) -> None:

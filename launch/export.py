@@ -14,7 +14,7 @@ from absl import flags
 from i2v_jax.launch import _checkpoint
 from i2v_jax.launch._app import run
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model, or its file.", required=True)
 OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 PLATFORMS = flags.DEFINE_list("platforms", ["cpu", "cuda", "tpu"], "Platforms on which the file runs.")
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "Videos per image.", lower_bound=1)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from i2v_jax import bundle
 from i2v_jax.launch._app import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
@@ -17,10 +18,11 @@ OUT = flags.DEFINE_string("out", None, "Folder for the files; must be empty or n
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax.sampling.load import load_stages
+    from i2v_jax.sampling.stages import load_stages
     from i2v_jax.torch_interop.releases import registry
     from i2v_jax.workdir import read_workdir
 
+    bundle.require_folder(WORKDIR.value, "the code of the authors wants networks that it does not hold")
     config = read_workdir(WORKDIR.value)
     out = pathlib.Path(OUT.value).expanduser().absolute()
     release = registry.of_config(config)

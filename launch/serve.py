@@ -20,7 +20,7 @@ from i2v_jax.launch import _checkpoint
 from i2v_jax.launch._app import run
 from i2v_jax.serving import start
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model, or its file.", required=True)
 HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on; 0.0.0.0 accepts connections from other machines."
 )

@@ -1,27 +1,24 @@
 """The model that is measured, as functions of batches of clips."""
 
 import dataclasses
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-import flax.traverse_util
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from i2v_jax import files
 from i2v_jax.data.registry import data_set
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.clips import Batch
 from i2v_jax.evaluation.records import ModelIdentity
 from i2v_jax.sampling.generator import Generator, LatentGenerator
-from i2v_jax.sampling.load import chosen_checkpoints, described_checkpoints, load_generator
+from i2v_jax.sampling.load import load_generator
+from i2v_jax.sampling.stages import described_checkpoints, last_step, model_name, variables_sha256
 from i2v_jax.tasks.registry import Selection
-from i2v_jax.training.saved_networks import chosen_step
 from i2v_jax.workdir import read_workdir
 
 Array = NDArray[np.float32]
@@ -119,30 +116,18 @@ def load_evaluated_model(
     batch_size: int = 8,
     checkpoint: Selection | None = None,
 ) -> EvaluatedModel:
-    """Returns the model of a work directory, on all devices of this process; see `load_generator`."""
-    folder = files.location(workdir)
-    config = read_workdir(folder)
+    """Returns a trained model, on all devices of this process; see `load_generator`."""
+    config = read_workdir(workdir)
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("clips",), axis_types=(AxisType.Auto,), devices=devices)
-    loaded: Any = load_generator(folder, checkpoint=checkpoint)
-    last, chosen = config.stages[-1], chosen_checkpoints(config, checkpoint)
+    loaded: Any = load_generator(workdir, checkpoint=checkpoint)
     return EvaluatedModel(
-        name=name or folder.resolve().name,
+        name=name or model_name(workdir),
         generator=dataclasses.replace(loaded, chunk=batch_size, mesh=mesh),
         config=config,
         checkpoint_sha256=variables_sha256(loaded.variables),
-        step=chosen_step(folder / last, chosen[last]),
-        checkpoints="; ".join(described_checkpoints(config, folder, checkpoint)),
+        step=last_step(config, workdir, checkpoint),
+        checkpoints="; ".join(described_checkpoints(config, workdir, checkpoint)),
         temperature=temperature,
         control_source=control_source,
     )
-
-
-def variables_sha256(variables: Mapping[str, Any]) -> str:
-    """Returns the SHA-256 of all arrays with their paths, types and shapes, in the order of the paths."""
-    digest = hashlib.sha256()
-    for path, leaf in sorted(flax.traverse_util.flatten_dict(dict(variables), sep="/").items()):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{path} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

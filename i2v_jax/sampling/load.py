@@ -1,4 +1,7 @@
-"""From a work directory to a generator. Which class a configuration's stages give is decided in `GENERATORS` alone."""
+"""From a work directory, or the file of a model, to a generator.
+
+Which class the stages of a configuration give is decided in `GENERATORS` alone.
+"""
 
 import dataclasses
 import os
@@ -11,21 +14,19 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from i2v_jax import files
-from i2v_jax.commands import command
+from i2v_jax import bundle
 from i2v_jax.errors import UserError
-from i2v_jax.logs import logger
 from i2v_jax.models.poke_model import PokeModel
 from i2v_jax.sampling.cinn import CinnGenerator
 from i2v_jax.sampling.cinn_core import CLIP_FRAMES, CinnNetworks
 from i2v_jax.sampling.generator import Description, Generator
 from i2v_jax.sampling.poke import PokeGenerator
+from i2v_jax.sampling.stages import load_stages
 from i2v_jax.tasks import control as controls
 from i2v_jax.tasks import registry
 from i2v_jax.tasks.base import Networks
 from i2v_jax.tasks.poke import MODEL as POKE_NETWORKS
 from i2v_jax.tasks.registry import Selection
-from i2v_jax.training.saved_networks import Choice, averaged_variables, described_choice, load_config, load_networks
 from i2v_jax.workdir import read_workdir
 
 Trained = Mapping[str, Mapping[str, Any]]  # stage -> network -> variables
@@ -37,6 +38,8 @@ class GeneratorKind:
 
     describe: Callable[[ConfigDict], Description]  # equals `assemble(...).describe()`
     assemble: Callable[[ConfigDict, Trained, str], Generator]  # the arguments of `assemble`
+    # (stage, network) of all that it uses, if the configuration has the stage; empty: all networks of all stages
+    networks: tuple[tuple[str, str], ...] = ()
 
 
 def load_generator(
@@ -45,18 +48,22 @@ def load_generator(
     """Returns the model that was trained in `workdir`, with averaged (EMA) parameters where training kept them.
 
     Args:
-        workdir: of `launch.train`.
+        workdir: of `launch.train`, or the file of a model: `launch.bundle` wrote it, or it is bundled:NAME.
         checkpoint: "latest", "best", "release" (the one that the authors use) or a step, of the last stage; None: as
-            `select` of the configuration says. Those of the other stages are the ones that it was trained with.
+            `select` of the configuration says. Those of the other stages are the ones that it was trained with. A file
+            holds one checkpoint: None.
         progress: show a bar while videos are decoded.
 
     Raises:
         UserError: not a work directory of an image-to-video model; a stage is not trained yet; a checkpoint is missing
-            or does not fit `config.json`.
+            or does not fit `config.json`; a file is missing, damaged, or does not fit the configuration in it.
     """
     config = read_workdir(workdir)
     _kind_of(config)
-    return assemble(config, load_stages(config, workdir, checkpoint), str(workdir), progress=progress)
+    trained = load_stages(config, workdir, checkpoint)
+    if bundle.is_bundle(workdir):
+        _check_networks(config, trained, str(workdir))
+    return assemble(config, trained, str(workdir), progress=progress)
 
 
 def describe(config: ConfigDict) -> Description:
@@ -86,50 +93,22 @@ def register(stage: str, kind: GeneratorKind) -> None:
         raise UserError(f"a generator for stage {stage!r} is already registered: choose another name", "name", stage)
 
 
-def load_stages(
-    config: ConfigDict, workdir: str | os.PathLike[str], checkpoint: Selection | None = None
-) -> dict[str, Networks]:
-    """Returns stage -> network -> variables of a work directory, averaged where averages were kept.
-
-    Arguments and errors as of `load_generator`; a stage that was trained at another size is one, too.
-    """
-    folder = files.location(workdir)
-    missing = [stage for stage in config.stages if not (folder / stage / "checkpoints").is_dir()]
-    if missing:
-        raise UserError(
-            f"{folder}: not trained yet: {', '.join(missing)}; "
-            f"run {command('train', '--config=...', f'--workdir={folder}')}, which trains what is missing",
-            field="stages",
-            value=tuple(missing),
-        )
-    for stage in config.stages:
-        size = load_config(folder / stage)["data"]["size"]
-        if size != config.data.size:  # convolutions fit any size: the shapes of the arrays do not tell
-            raise UserError(
-                f"{folder / stage} was trained at {size} pixels, but config.json says {config.data.size}: "
-                "restore config.json",
-                field="data.size",
-                value=config.data.size,
-            )
-    chosen = chosen_checkpoints(config, checkpoint)
-    logger.info(f"{folder}: {'; '.join(described_checkpoints(config, folder, checkpoint))}")
-    return {stage: averaged_variables(load_networks(folder / stage, step=chosen[stage])) for stage in config.stages}
+def generating(config: ConfigDict, trained: Trained) -> dict[str, Networks]:
+    """Returns those of the trained networks that the configuration's generator uses."""
+    used = _kind_of(config).networks
+    return {
+        stage: {name: variables for name, variables in networks.items() if not used or (stage, name) in used}
+        for stage, networks in trained.items()
+    }
 
 
-def chosen_checkpoints(config: ConfigDict, checkpoint: Selection | None = None) -> dict[str, Choice]:
-    """Returns stage -> which of its checkpoints a generator is made of; the arguments are those of `load_stages`."""
-    selections = dict.fromkeys(config.stages, config.select)
-    if checkpoint is not None:
-        selections[config.stages[-1]] = checkpoint
-    return {stage: registry.selected(stage, selection) for stage, selection in selections.items()}
-
-
-def described_checkpoints(
-    config: ConfigDict, workdir: str | os.PathLike[str], checkpoint: Selection | None = None
-) -> list[str]:
-    """Returns the checkpoint of each stage, like "flow: step 40, the best by nll"; arguments as of `load_stages`."""
-    chosen, folder = chosen_checkpoints(config, checkpoint), files.location(workdir)
-    return [f"{stage}: {described_choice(folder / stage, choice)}" for stage, choice in chosen.items()]
+def _check_networks(config: ConfigDict, trained: Trained, origin: str) -> None:
+    """Raises UserError if a file has no network of its configuration's generator, or others."""
+    used = {f"{stage}/{name}" for stage, name in _kind_of(config).networks if stage in config.stages}
+    found = {f"{stage}/{name}" for stage, networks in trained.items() for name in networks}
+    if used and (different := sorted(used ^ found)):
+        words = ", ".join(f"{name} is {'missing' if name in used else 'not used'}" for name in different)
+        raise UserError(f"{origin} does not fit the configuration in it: {words}", "workdir", origin)
 
 
 def _kind_of(config: ConfigDict) -> GeneratorKind:
@@ -149,26 +128,34 @@ def _describe_cinn(config: ConfigDict) -> Description:
     return Description(config.data.size, CLIP_FRAMES, control, deterministic=False, latent_dimensions=z_dim)
 
 
+# Field of `CinnNetworks` -> stage and name of its network. Motion transfer and likelihoods need the video encoder.
+_CINN_NETWORKS = {
+    "encoder": ("video_vae", "encoder"),
+    "decoder": ("video_vae", "decoder"),
+    "image_encoder": ("image_ae", "encoder"),
+    "flow": ("flow", "flow"),
+}
+
+
 def _assemble_cinn(config: ConfigDict, trained: Trained, origin: str) -> CinnGenerator:
     modules = registry.build(config)
     size, z_dim, control = config.data.size, config.video_vae.encoder.z_dim, controls.get(config.control)
     frame, latent = jnp.zeros((1, size, size, 3)), jnp.zeros((1, z_dim))
     width = config.image_ae.encoder.z_dim + control.width
-    # field of `CinnNetworks` -> stage and name of its network, and example arguments
-    sources: dict[str, tuple[str, str, tuple[jax.Array, ...]]] = {
-        "encoder": ("video_vae", "encoder", (jnp.zeros((1, CLIP_FRAMES, size, size, 3)),)),
-        "decoder": ("video_vae", "decoder", (frame, latent)),
-        "image_encoder": ("image_ae", "encoder", (frame,)),
-        "flow": ("flow", "flow", (latent, jnp.zeros((1, width)))),
+    examples: dict[str, tuple[jax.Array, ...]] = {
+        "encoder": (jnp.zeros((1, CLIP_FRAMES, size, size, 3)),),
+        "decoder": (frame, latent),
+        "image_encoder": (frame,),
+        "flow": (latent, jnp.zeros((1, width))),
     }
-    chosen: dict[str, Any] = dict.fromkeys(sources)
+    chosen: dict[str, Any] = dict.fromkeys(_CINN_NETWORKS)
     variables: dict[str, Any] = {}
-    for field, (stage, name, example) in sources.items():
+    for field, (stage, name) in _CINN_NETWORKS.items():
         if stage not in config.stages:
             continue
         _check_name(name, trained[stage], f"{origin}/{stage}")
         chosen[field], variables[field] = modules[stage][name], trained[stage][name]
-        _check_shapes(chosen[field], variables[field], example, f"{origin}/{stage}: {name}")
+        _check_shapes(chosen[field], variables[field], examples[field], f"{origin}/{stage}: {name}")
     return CinnGenerator(CinnNetworks(**chosen), variables, size=size, z_dim=z_dim, control=control)
 
 
@@ -214,7 +201,7 @@ def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, .
     if different:
         path = different[0]
         raise UserError(
-            f"{origin} does not fit config.json in {len(different)} arrays ({path}: found {found.get(path)}, "
+            f"{origin} does not fit the configuration in {len(different)} arrays ({path}: found {found.get(path)}, "
             f"needed {needed.get(path)}): it was trained with another configuration, for example another size",
             field="checkpoint",
             value=origin,
@@ -223,6 +210,6 @@ def _check_shapes(module: nn.Module, variables: Any, example: tuple[jax.Array, .
 
 # Stage -> the generator of configurations that have it; the last stage of a configuration that is here decides.
 GENERATORS: dict[str, GeneratorKind] = {
-    "poke": GeneratorKind(_describe_poke, _assemble_poke),
-    "video_vae": GeneratorKind(_describe_cinn, _assemble_cinn),
+    "poke": GeneratorKind(_describe_poke, _assemble_poke, tuple(("poke", name) for name in POKE_NETWORKS)),
+    "video_vae": GeneratorKind(_describe_cinn, _assemble_cinn, tuple(_CINN_NETWORKS.values())),
 }

@@ -12,6 +12,7 @@ import jax
 from jax.sharding import Mesh
 
 from i2v_jax import files
+from i2v_jax.commands import started
 from i2v_jax.errors import UserError
 from i2v_jax.training.json_lines import read_json_lines
 
@@ -27,7 +28,7 @@ def record(folder: str | os.PathLike[str], event: str, **details: Any) -> None:
 
 
 def record_start(folder: str | os.PathLike[str], step: int, steps: int, mesh: Mesh) -> None:
-    """Records that training goes on after `step` of `steps`, and where. Raises UserError if it cannot."""
+    """Records that training goes on after `step` of `steps`, where and how. Raises UserError if it cannot."""
     record(
         folder,
         "continued" if step else "started",
@@ -36,6 +37,7 @@ def record_start(folder: str | os.PathLike[str], step: int, steps: int, mesh: Me
         devices=f"{mesh.size} x {mesh.devices.flat[0].device_kind}",
         processes=jax.process_count(),
         host=platform.node(),
+        command=started(),
     )
 
 

@@ -10,7 +10,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from i2v_jax import files
+from i2v_jax import bundle, files
 from i2v_jax.commands import command
 from i2v_jax.config import stage_data
 from i2v_jax.data.registry import open_split, repeats
@@ -65,6 +65,7 @@ def train_stages(
         configuration, data or an earlier stage is missing, a loss is not finite, something cannot be written, or
         another process is training in the work directory.
     """
+    bundle.require_folder(workdir, "it does not hold the state of training")
     folder = files.location(workdir)
     if profile_steps:
         files.require_local(workdir, "--workdir with --profile_steps")

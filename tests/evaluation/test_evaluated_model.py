@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from i2v_jax.evaluation.evaluated_model import variables_sha256
+from i2v_jax.sampling.stages import variables_sha256
 
 
 def test_a_model_is_identified_by_its_arrays() -> None:

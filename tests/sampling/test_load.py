@@ -20,11 +20,10 @@ from i2v_jax.sampling.load import (
     GeneratorKind,
     assemble,
     describe,
-    described_checkpoints,
     load_generator,
-    load_stages,
     register,
 )
+from i2v_jax.sampling.stages import described_checkpoints, load_stages
 from i2v_jax.tasks.registry import Selection
 from i2v_jax.training.checkpoint import Checkpointer, save_imported
 from i2v_jax.training.run import make_task

@@ -6,7 +6,8 @@ import pytest
 
 from i2v_jax.configs import sky
 from i2v_jax.errors import UserError
-from i2v_jax.sampling.load import load_generator, load_stages
+from i2v_jax.sampling.load import load_generator
+from i2v_jax.sampling.stages import load_stages
 from i2v_jax.torch_interop.releases import cinn
 from i2v_jax.torch_interop.state_dicts import torch_files
 from i2v_jax.workdir import read_workdir
