@@ -2,8 +2,10 @@
 
 Commands:  python -m launch.train --config=configs/plants.py:demo --workdir=RUN     (32x32, small networks)
            python -m launch.train --config=configs/plants.py --workdir=RUN     (64x64, half the release's width)
+           python -m launch.train --config=configs/plants.py:bundled --workdir=RUN     (64x64, with discriminators)
            python -m launch.train --config=configs/plants.py:model=cinn,demo --workdir=RUN     (many answers to a poke)
-Hardware:  two CPU cores for `demo`, which trains without discriminators; otherwise one GPU.
+Hardware:  two CPU cores for `demo`, which trains without discriminators, and for `bundled`, whose cost is in
+           docs/training.md; otherwise one GPU.
 Metric:    `demo`: target error 1.4 px (4.7 px without motion), PSNR 23.4 dB (18.6 dB when copying the start frame),
            after 1450 steps on two CPU cores. `model=cinn,demo`: target error 2.2 px (5.6 px without motion), mean
            difference between samples 1.2 px, after half an hour; see docs/poke.md. The other configurations have not
@@ -15,11 +17,12 @@ from i2v_jax.configs import common, fields, small
 
 
 def get_config(argument: str | None = "") -> Config:
-    """Arguments: `model`, `demo`, `size`, `ablation`, `stage`, `runlocal`, `devices`, `preset`.
+    """Arguments: `model`, `demo`, `bundled`, `size`, `ablation`, `stage`, `runlocal`, `devices`, `preset`.
 
     `model=poke` is the poke model, with one answer to a poke; `model=cinn` is the cINN with the poke as its control.
+    `bundled` is the poke model at 64x64 that comes with the package.
     """
-    parsed = common.arguments(argument, size=64, models=("poke", "cinn"), demo=False)
+    parsed = common.arguments(argument, size=64, models=("poke", "cinn"), demo=False, bundled=False)
     size = 32 if parsed.demo else parsed.size
     config = common.base(size, parsed.model, parsed.preset)
     config.data.name = "plants"
@@ -27,16 +30,18 @@ def get_config(argument: str | None = "") -> Config:
     if parsed.model == "cinn":
         _cinn(config, size, parsed.demo)
     else:
-        _poke(config, parsed.demo)
+        _poke(config, parsed.demo or parsed.bundled)
+        if parsed.bundled:
+            _bundled(config)
     return common.finish(config, parsed)
 
 
-def _poke(config: Config, demo: bool) -> None:
+def _poke(config: Config, narrow: bool) -> None:
     config.data.poke.flow = "exact"
     config.poke.epochs = 100
     config.poke.model.update(features=256, poke_norm="none")  # the answer depends on the length of the poke
     config.poke.loss.perceptual_network = "charbonnier"
-    if not demo:
+    if not narrow:
         return
     # Small enough for two CPU cores.
     config.train.update(log_every=10, preview_every=200, checkpoint_every=200, evaluate_every=200, ema=0.98)
@@ -53,6 +58,16 @@ def _poke(config: Config, demo: bool) -> None:
     config.poke.patch_discriminator.width = 16
     config.poke.optimizer.update(name="muon", learning_rate=4.5e-4, decay=0.7)
     config.poke.optimizer.milestones = (0.26, 0.39, 0.47, 0.56, 0.64, 0.71, 0.77, 0.81)  # of the one epoch
+
+
+def _bundled(config: Config) -> None:
+    """Changes the demo: 64x64, the two updates in turn, and discriminators in the last third."""
+    config.train.update(log_every=20, checkpoint_every=50, ema=0.99)
+    config.data.num_clips.train = 24000  # one epoch
+    config.poke.update(steps=3000, adversarial_step=2000, single_stage=False)
+    config.poke.model.narrowest = 16  # most of the work is at the finest resolutions
+    config.poke.loss.update(spatial=0.1, temporal=0.5, feature_matching=2.0)  # VGG's distance is larger than this one
+    config.poke.optimizer.milestones = (0.3, 0.45, 0.6, 0.75, 0.85, 0.9, 0.95)  # of the one epoch
 
 
 def _cinn(config: Config, size: int, demo: bool) -> None:

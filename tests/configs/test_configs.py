@@ -20,13 +20,13 @@ from i2v_jax.training import optimizers, run
 
 TEXTURES = [f"dtdb:texture={name}" for name in ("clouds", "fire", "vegetation", "waterfall")]
 
-QUICK = ["bair:control=endpoint", "landscape", "folder:demo", "sky:demo", "plants:model=cinn,demo"]
-SLOW = ["bair", "iper", "landscape:size=64", *TEXTURES, "folder", "sky", "plants:model=cinn"]
+QUICK = ["bair:control=endpoint", "landscape", "folder:demo", "sky:bundled", "plants:model=cinn,demo"]
+SLOW = ["bair", "iper", "landscape:size=64", *TEXTURES, "folder", "sky", "sky:demo", "plants:model=cinn"]
 ALL = [*QUICK, *(pytest.param(spec, marks=pytest.mark.slow) for spec in SLOW)]
 
 POKE = [
     "plants",
-    "plants:demo",
+    "plants:bundled",
     "plants:demo,runlocal",
     "poking_plants:size=128",
     "taichi:ablation=two_levels",
@@ -63,7 +63,7 @@ def test_every_stage_of_every_configuration_has_shapes(spec, monkeypatch):
 def test_every_poke_configuration_has_shapes(spec, monkeypatch):
     monkeypatch.setattr(perceptual_loss.weights, "load", lambda name: {})
     config = load(spec)
-    frames = 6 if "demo" in spec else 14 if "sequence" in spec else 11
+    frames = 6 if "demo" in spec or "bundled" in spec else 14 if "sequence" in spec else 11
     assert (config.stages, config.data.frames) == (("poke",), frames)
     assert not {"video_vae", "image_ae", "flow", "control"} & set(config.keys())
     size = config.data.size
