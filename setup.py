@@ -57,6 +57,7 @@ setup(
         "grain>=0.2.15",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
         "jax>=0.10",
+        "kornia_rs>=0.2,<0.3",  # decodes PNG; its functions have moved between versions
         "matplotlib>=3.9",
         "ml_collections>=1.1",
         "numpy>=2.0",

@@ -1,9 +1,12 @@
 """Single frames as the bytes that a data set stores: JPEG, PNG or WebP."""
 
 import contextlib
+import multiprocessing
+import struct
 from pathlib import Path
 
 import cv2
+import kornia_rs.io
 import numpy as np
 
 from i2v_jax.errors import UserError
@@ -11,6 +14,7 @@ from i2v_jax.media.images import JPEG_BEGINS, is_plain_jpeg, without_text
 
 FORMATS = ("jpeg", "png", "webp")
 _PNG_BEGINS = b"\x89PNG\r\n\x1a\n"
+_PLAIN_RGB = bytes((8, 2, 0, 0, 0))  # in the header of a PNG: 8 bits, RGB, not interlaced
 _LONGEST_TEXT = 4096  # bytes in a PNG that is kept; longer ones, such as a workflow in every frame, are left out
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
@@ -78,9 +82,22 @@ def decode(encoded: bytes, shrink: int = 1) -> np.ndarray:
     Raises:
         UserError: the bytes are damaged.
     """
+    # kornia_rs keeps Python's lock while it decodes: good in a process that reads, not in threads beside a training
+    if multiprocessing.parent_process() is not None and (plain := _decode_plain_png(encoded)) is not None:
+        return plain
     reduced = _REDUCED.get(shrink) if encoded[:2] == JPEG_BEGINS else None
     flag = cv2.IMREAD_COLOR_RGB if reduced is None else reduced
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
     if image is None:
         raise UserError("a stored frame is damaged: prepare the data set again")
     return image if reduced is None else np.ascontiguousarray(image[..., ::-1])
+
+
+def _decode_plain_png(encoded: bytes) -> np.ndarray | None:
+    """Returns the frame of a PNG, in half the time that OpenCV takes; None if it is of another kind, or damaged."""
+    if not encoded.startswith(_PNG_BEGINS) or encoded[24:29] != _PLAIN_RGB:
+        return None
+    width, height = struct.unpack(">II", encoded[16:24])
+    with contextlib.suppress(Exception):  # it raises nothing more specific
+        return kornia_rs.io.decode_image_png_u8(encoded, (height, width), "rgb")
+    return None

@@ -1,5 +1,7 @@
 """Frames as the bytes that are stored: lossless where they are meant to be, and with the resolution of colors."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,24 @@ from i2v_jax.media import frames, images
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 
 
+@pytest.fixture(params=["", "in a process that reads"])
+def _process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that read have a decoder of their own for PNG."""
+    if request.param:
+        monkeypatch.setattr(frames.multiprocessing, "parent_process", object)
+
+
+def interlaced(gray: np.ndarray) -> bytes:
+    """Returns a PNG in RGB that is interlaced (Adam7) of a frame [8, 8]."""
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    lines = [line for top, left, down, right in passes for line in gray[top::down, left::right]]
+    pixels = b"".join(b"\0" + np.repeat(line, 3).tobytes() for line in lines)  # each line begins with its filter
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 1), b"IDAT": zlib.compress(pixels), b"IEND": b""}
+    parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks.items()]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.usefixtures("_process")
 @pytest.mark.parametrize("chosen", ["png", "webp"])
 def test_lossless_formats_give_back_every_pixel(chosen: str) -> None:
     encoded, name = frames.encode(NOISE, chosen, 50)
@@ -36,6 +56,7 @@ def test_what_a_format_cannot_hold_is_one_line() -> None:
         frames.encode(np.zeros((4, 20000, 3), np.uint8), "webp", 95)
 
 
+@pytest.mark.usefixtures("_process")
 @pytest.mark.parametrize(
     ("image", "suffix", "kept"),
     [
@@ -69,6 +90,21 @@ def test_reduced_decoding_is_close_to_full_decoding_and_scaling() -> None:
     assert np.abs(full - reduced).mean() < 1.0
 
 
-def test_damaged_bytes_are_one_line() -> None:
+@pytest.mark.usefixtures("_process")
+def test_interlaced_png() -> None:
+    np.testing.assert_array_equal(frames.decode(interlaced(NOISE[:8, :8, 0]))[..., 1], NOISE[:8, :8, 0])
+
+
+@pytest.mark.usefixtures("_process")
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"\xff\xd8 no picture",
+        frames.encode(NOISE, "png", 0)[0][:900],  # cut
+        frames.encode(NOISE, "png", 0)[0].replace(b"IDAT", b"IDAT\1", 1),
+        frames.encode(NOISE, "png", 0)[0][:33],
+    ],
+)
+def test_damaged_bytes_are_one_line(encoded: bytes) -> None:
     with pytest.raises(UserError):
-        frames.decode(b"\xff\xd8 no picture")
+        frames.decode(encoded)
