@@ -299,3 +299,13 @@ def test_archives_are_fetched(cache):
     assert {file.name for file in (cache / "weights").iterdir()} == {"lpips.npz", "i3d.npz"}
     _assert_pretrained_distance()
     _assert_pretrained_logits()
+
+
+@pytest.mark.long
+def test_gmflow_is_fetched(cache):
+    fetched = _launch("--fetch=gmflow", cache=cache)
+    assert fetched.returncode == 0, fetched.stderr
+    fixture = fixtures.load("gmflow_pretrained")
+    pair = (channels_last(fixture.inputs[name]) / np.float32(255) for name in ("first", "second"))
+    flow = jax.jit(weights.module("gmflow").apply)(weights.load("gmflow"), *pair)
+    assert_close(flow, channels_last(fixture.outputs["flow"]), fixture.tolerance)
