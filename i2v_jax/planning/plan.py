@@ -106,8 +106,11 @@ class Plan:
         return not self.refusal and self.memory <= self.card.memory
 
     @property
-    def largest_batch(self) -> int:
-        """The largest batch that fits, if temporaries grow with the batch and everything else stays."""
+    def estimated_largest_batch(self) -> int:
+        """The largest batch that fits, if temporaries grow with the batch and everything else stays.
+
+        They need not: a compiler may lay out small batches differently. `Planner.largest` compiles larger ones.
+        """
         room = []
         for step in self.steps:
             growing = step.memory.temporaries + step.memory.batch

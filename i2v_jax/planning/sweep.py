@@ -15,6 +15,7 @@ from i2v_jax.planning.programs import Request
 from i2v_jax.planning.topology import Topology
 
 _DOUBLINGS = 6  # of the first batch that a search tries
+_PRECISION = 8  # the largest batch is found to an eighth of it
 
 
 class Planner:
@@ -59,6 +60,20 @@ class Planner:
                 yield plan
                 if not plan.fits:
                     break
+
+    def largest(self, stage: str, topology: Topology, mesh: str = "") -> Iterator[Plan]:
+        """Yields plans whose batches close in on the largest that fits, which is the largest of those that do.
+
+        A batch that is larger by an eighth, or by one clip of each device, does not fit.
+        """
+        config = self.config(mesh)
+        each = len(topology.devices) * config[stage].accumulate
+        tried, fitting, too_large = first_batch(config, stage, topology) // each, 0, 0
+        while not too_large or too_large - fitting > max(fitting // _PRECISION, 1):
+            plan = self.plan(stage, topology, tried * each, mesh)
+            yield plan
+            fitting, too_large = (tried, too_large) if plan.fits else (fitting, tried)
+            tried = (fitting + too_large) // 2 if too_large else 2 * fitting
 
 
 def first_batch(config: ConfigDict, stage: str, topology: Topology) -> int:

@@ -9,7 +9,8 @@ from i2v_jax.reports.page import Number, Part, Section, Table, render
 
 NOTE = (
     "Programs and memory are the compiler's. Times are what the data sheet allows: arithmetic and memory traffic "
-    "overlap, communication overlaps with neither. Kernels that reach less than the data sheet take longer."
+    "overlap, communication overlaps with neither. Kernels that reach less than the data sheet take longer. The "
+    "largest batch is estimated: its temporaries are those of this batch, enlarged in proportion."
 )
 _GIB = 2**30
 
@@ -25,9 +26,9 @@ def write_plans(folder: Path, plans: Sequence[Plan]) -> str:
 def summary(plans: Sequence[Plan]) -> Table:
     """Returns one row for each program of each plan."""
     header = (
-        "config", "stage", "devices", "mesh", "batch", "step of", "memory of a device", "fits", "largest batch",
-        "arithmetic", "memory traffic", "traffic / arithmetic, with the largest batch", "communication",
-        "share of peak", "clips/s", "compiled in",
+        "config", "stage", "devices", "mesh", "batch", "step of", "memory of a device", "fits",
+        "largest batch, estimated", "arithmetic", "memory traffic", "traffic / arithmetic, with that batch",
+        "communication", "share of peak", "clips/s", "compiled in",
     )  # fmt: skip
     return Table(header, tuple(row for plan in plans for row in _rows(plan)))
 
@@ -48,10 +49,10 @@ def _numbers(plan: Plan, step: StepPlan) -> tuple[str, ...]:
         _name(step),
         f"{step.memory.total / _GIB:.2f} of {plan.card.memory / _GIB:.2f} GiB",
         "yes" if plan.fits else "no",
-        str(plan.largest_batch),
+        str(plan.estimated_largest_batch),
         _milliseconds(seconds.arithmetic),
         _milliseconds(seconds.memory),
-        f"{plan.traffic_ratio(step, plan.largest_batch):.1f}" if plan.largest_batch else "-",
+        f"{plan.traffic_ratio(step, plan.estimated_largest_batch):.1f}" if plan.estimated_largest_batch else "-",
         _milliseconds(seconds.communication),
         f"{seconds.share_of_peak:.0%}",
         f"{plan.clips_per_second(step):.0f}",
@@ -105,7 +106,7 @@ def _largest(plan: Plan) -> Table:
 def _work(plan: Plan) -> Table:
     header = (
         "of each device", "products", "memory traffic", "of the state alone", "traffic / arithmetic",
-        "with the largest batch",
+        "with the largest batch, estimated",
     )  # fmt: skip
     rows = [
         (
@@ -114,7 +115,7 @@ def _work(plan: Plan) -> Table:
             f"{step.bytes / 1e9:.2f} GB",
             f"{step.state_bytes / 1e9:.2f} GB",
             f"{plan.traffic_ratio(step, plan.batch):.1f}",
-            f"{plan.traffic_ratio(step, plan.largest_batch):.1f}" if plan.largest_batch else "-",
+            f"{plan.traffic_ratio(step, plan.estimated_largest_batch):.1f}" if plan.estimated_largest_batch else "-",
         )
         for step in plan.steps
     ]
@@ -140,7 +141,7 @@ def _part(plan: Plan) -> Part:
     numbers = [
         Number("yes" if plan.fits else "no", "does it fit"),
         Number(f"{plan.memory / _GIB:.2f} GiB", f"of the {plan.card.memory / _GIB:.2f} of each device"),
-        Number(str(plan.largest_batch), "clips in the largest batch that fits, about"),
+        Number(str(plan.estimated_largest_batch), "clips in the largest batch that fits, estimated"),
     ]
     if last:
         numbers += [

@@ -43,9 +43,9 @@ def test_traffic_of_the_state_does_not_grow_with_the_batch():
 def test_the_largest_batch_fills_the_memory():
     # 15.25 GiB of a chip less 4 that do not grow; two clips of a chip take 4 + 1: 2 * 11.25 / 5 = 4.5
     assert plan().fits
-    assert plan().largest_batch == 4 * 16
+    assert plan().estimated_largest_batch == 4 * 16
     assert not plan(temporaries=11 * GIB).fits
-    assert plan(temporaries=11 * GIB).largest_batch == 16
+    assert plan(temporaries=11 * GIB).estimated_largest_batch == 16
     assert not plan(refusal="out of memory").fits
 
 
@@ -121,6 +121,16 @@ def test_a_sweep_grows_batches_until_one_does_not_fit(compiled, tmp_path):
     assert compiled == [(fsdp, batch) for fsdp in (1, 4) for batch in (16, 32, 64, 128)]
     assert [each.batch for each in sweep.ranked(plans)][:2] == [64, 64]
     assert not sweep.ranked(plans)[-1].fits
+
+
+def test_the_largest_batch_is_searched_for(compiled, tmp_path):
+    planner = sweep.Planner("bair:runlocal", [], tmp_path)
+    plans = list(planner.largest("flow", SLICE))
+    assert [(each.batch, each.fits) for each in plans] == [
+        (16, True), (32, True), (64, True), (128, False), (96, True), (112, False)
+    ]  # fmt: skip
+    small = sweep.Planner("bair:runlocal", ["flow.batch_size=160"], tmp_path)
+    assert max(each.batch for each in small.largest("flow", SLICE) if each.fits) == 96
 
 
 def test_what_was_compiled_is_not_compiled_again(compiled, tmp_path):
