@@ -1,7 +1,7 @@
 """The parts that config files share: arguments, base configurations, ablations and `runlocal`."""
 
 from i2v_jax.config import Arguments, Config, Field
-from i2v_jax.configs import fields, scaling, small
+from i2v_jax.configs import fields, scaling, small, stage_fields
 
 # The papers' ablations, by model. cINN, tables 2 and 4: z ~ N(0, 1) without a flow; a decoder without SPADE; z only as
 # the decoder's input. Poke, table 3 and appendix D: dynamics at one, two or three resolutions; a baseline of one
@@ -32,7 +32,7 @@ def arguments(text: str | None, *, size: int, models: tuple[str, ...] = ("cinn",
     """
     parsed = Arguments(
         text,
-        size=Field(size, choices=tuple(fields.ARCHITECTURES)),
+        size=Field(size, choices=tuple(stage_fields.ARCHITECTURES)),
         stage="",
         ablation="",
         runlocal=False,
@@ -55,7 +55,7 @@ def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
         case "poke" | "sequence":
             config.declare(stages=("poke",))
             config.data.declare(poke=fields.poke_data(size))
-            config.declare(poke=fields.poke(config.data))
+            config.declare(poke=stage_fields.poke(config.data))
             config.data.update(frames=11, flip=0.0)
             config.data.jitter.update(brightness=0.4, contrast=0.5, saturation=0.4, hue=0.15, hue_forward=0.3)
             if preset != "default":
@@ -68,16 +68,16 @@ def base(size: int, model: str = "cinn", preset: str = PRESETS[0]) -> Config:
             if model == "sequence":
                 _train_on_sequences(config, preset)
         case "classifier":
-            config.declare(stages=("classifier",), classifier=fields.classifier(config.data))
+            config.declare(stages=("classifier",), classifier=stage_fields.classifier(config.data))
         case _:
             config.declare(
                 stages=("video_vae", "image_ae", "flow"),
                 control=Field(
                     "none", "what the flow is given besides the start frame: direction, endpoint, poke", stage="flow"
                 ),
-                video_vae=fields.video_vae(size, config.data),
-                image_ae=fields.image_ae(size, config.data),
-                flow=fields.flow(config.data),
+                video_vae=stage_fields.video_vae(size, config.data),
+                image_ae=stage_fields.image_ae(size, config.data),
+                flow=stage_fields.flow(config.data),
             )
             if preset != "default":
                 _train_cinn_as_released(config)

@@ -29,6 +29,7 @@ NETWORKS = {
     "cinn": {"video_vae/encoder", "video_vae/decoder", "image_ae/encoder", "flow/flow"},
     "controlled": {"video_vae/encoder", "video_vae/decoder", "image_ae/encoder", "flow/flow"},
 }
+# Folders of whoever trained the model, which its file must not name.
 COMMAND = "python -m launch.train --config=plants --workdir=/home/me/runs/plants --config.data.dir=~/data"
 
 

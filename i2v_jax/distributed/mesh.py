@@ -37,7 +37,7 @@ def make_mesh(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
     sizes = mesh_sizes(config, len(devices))
     try:
         arranged = arrange(sizes, devices)
-    except (NotImplementedError, ValueError) as error:
+    except (NotImplementedError, ValueError) as error:  # both say that JAX finds no layout of these sizes
         raise _mesh_error(config, f"cannot be laid out on these devices ({error}): choose other sizes") from error
     return Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 

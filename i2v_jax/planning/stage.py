@@ -102,7 +102,7 @@ class _NoVideos:
         return self.name(video)
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
-        raise NotImplementedError
+        raise NotImplementedError("a plan reads no videos")
 
     def labels(self, video: int, frame_indices: Sequence[int]) -> dict[str, Any]:
-        raise NotImplementedError
+        raise NotImplementedError("a plan reads no videos")

@@ -1,8 +1,8 @@
 """The stages of training, by name: how each builds its networks and its task, and what it needs of earlier stages.
 
 To add a stage, call `register` with a `Stage`, name it in `stages` of a configuration, and give the configuration a
-section of the stage's name, which `configs.fields.stage` makes, with `optimizer` and the fields that the stage itself
-reads.
+section of the stage's name, which `configs.stage_fields.stage` makes, with `optimizer` and the fields that the stage
+itself reads.
 """
 
 import dataclasses

@@ -41,7 +41,7 @@ def make_optimizer(
     """Returns the optimizer of one network.
 
     Args:
-      config: the fields of `optimizer` in configs/fields.py.
+      config: the fields of `optimizer` in configs/stage_fields.py.
       steps_per_epoch: steps per epoch of the schedule.
       batch_ratio: size of the batch over that of the batch that the learning rate is for, see `tasks/scaling.py`.
       missed: steps of the schedule's first epoch before the first one of the optimizer.

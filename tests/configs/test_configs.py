@@ -9,7 +9,7 @@ import pytest
 
 from i2v_jax.config import stage_data
 from i2v_jax.config_files import load
-from i2v_jax.configs import common, fields
+from i2v_jax.configs import common, fields, stage_fields
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import clips, colors, transforms
@@ -169,12 +169,12 @@ def test_the_augmentation_of_the_poke_release():
 
 
 def test_choices_are_those_of_the_code():
-    assert get_args(resnet2d.Depth) == fields.RESNETS
-    assert get_args(resnet3d.Depth) == fields.VIDEO_RESNETS
-    assert get_args(discriminators.PatchNorm) == fields.PATCH_NORMS
-    assert get_args(poke_model.Norm) == fields.POKE_NORMS
-    assert fields.PERCEPTUAL_NETWORKS == perceptual_loss.NAMES
-    assert fields.OPTIMIZERS == optimizers.OPTIMIZERS
+    assert get_args(resnet2d.Depth) == stage_fields.RESNETS
+    assert get_args(resnet3d.Depth) == stage_fields.VIDEO_RESNETS
+    assert get_args(discriminators.PatchNorm) == stage_fields.PATCH_NORMS
+    assert get_args(poke_model.Norm) == stage_fields.POKE_NORMS
+    assert stage_fields.PERCEPTUAL_NETWORKS == perceptual_loss.NAMES
+    assert stage_fields.OPTIMIZERS == optimizers.OPTIMIZERS
     declared = common.base(32).declared
     assert declared("data.crop").choices == tuple(transforms.CROPS)
     assert declared("data.resize").choices == transforms.RESIZES

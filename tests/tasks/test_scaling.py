@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.config_files import load
-from i2v_jax.configs import fields
+from i2v_jax.configs import stage_fields
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks import networks, scaling
 from i2v_jax.tasks.poke import Poke
@@ -14,7 +14,7 @@ from i2v_jax.tasks.video_vae import Outputs, VideoVAE
 
 
 def test_rules_are_those_of_the_configuration():
-    assert fields.RATE_RULES == scaling.RATE_RULES
+    assert stage_fields.RATE_RULES == scaling.RATE_RULES
 
 
 def test_a_batch_of_the_reference_changes_nothing():

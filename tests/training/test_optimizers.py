@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.config import Config
-from i2v_jax.configs import common, fields, plants, sky
+from i2v_jax.configs import common, plants, sky, stage_fields
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.optimizers import learning_rate_schedule, make_optimizer, make_optimizers
 
@@ -59,7 +59,7 @@ def test_muon_takes_the_gates_of_a_gru_one_by_one():
 
 
 def optimizer_config(**changes):
-    config = Config(fields.optimizer(b1=0.7, b2=0.9))
+    config = Config(stage_fields.optimizer(b1=0.7, b2=0.9))
     config.update(changes)
     return config
 

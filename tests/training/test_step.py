@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from i2v_jax.config import Config
-from i2v_jax.configs import common, fields
+from i2v_jax.configs import common, stage_fields
 from i2v_jax.distributed import mesh as meshes
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.optimizers import make_optimizer
@@ -42,7 +42,7 @@ class Two:
 
 def test_a_schedule_can_watch_a_metric_of_an_update_before():
     task = Two()
-    optimizer = make_optimizer(Config(fields.optimizer(plateau=True)), steps_per_epoch=1)
+    optimizer = make_optimizer(Config(stage_fields.optimizer(plateau=True)), steps_per_epoch=1)
     params = {name: {"w": jnp.zeros(())} for name in "ab"}
     state = TrainState(
         jnp.zeros((), jnp.int32),
