@@ -39,7 +39,8 @@ class Summary:
     skipped: list[raw.Skipped]
 
     def __str__(self) -> str:
-        lines = [f"{self.folder}: {self.what} of {self.stored} videos, {len(self.skipped)} skipped"]
+        videos = f"{self.stored} video{'s' * (self.stored != 1)}"
+        lines = [f"{self.folder}: {self.what} of {videos}, {len(self.skipped)} skipped"]
         lines += [f"  skipped {item.path}: {item.reason}" for item in self.skipped[:10]]
         if len(self.skipped) > 10:
             lines.append(f"  and {len(self.skipped) - 10} more, each in {self.folder / 'skipped.json'}")

@@ -2,9 +2,10 @@
 
     python -m launch.report RUN1 RUN2 --out=DIR
 
-Each RUN is a work directory that was evaluated, or the folder of a sweep. Writes comparison.md, index.html and curves.
-Results under different protocols get separate tables, which name the fields that differ. A sweep also gets a table of
-its runs: how far they are, and the held-out metrics of their last stage.
+Each RUN is a work directory that was evaluated, the file of a model whose card has results, or the folder of a sweep.
+Writes comparison.md, index.html and curves. Results under different protocols get separate tables, which name the
+fields that differ. A sweep also gets a table of its runs: how far they are, and the held-out metrics of their last
+stage.
 """
 
 from collections.abc import Sequence

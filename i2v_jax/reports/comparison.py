@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from i2v_jax import charts, files, sweeps
+from i2v_jax import bundle, charts, files, sweeps
 from i2v_jax.commands import command
 from i2v_jax.data.protocol import POKE
 from i2v_jax.errors import UserError
@@ -98,12 +98,13 @@ class Comparison:
 def read_runs(folders: Sequence[str]) -> tuple[Record, ...]:
     """Returns the records of work directories (all their evaluations) or of folders that hold a metrics.json.
 
-    Of a sweep, these are the records of those of its runs that were evaluated.
+    Of a sweep, these are the records of those of its runs that were evaluated; of a model's file, those on its card.
 
     Raises:
-        UserError: a folder holds no records.
+        UserError: a folder or a card holds no records.
     """
-    found: list[Record] = []
+    found = [record for folder in folders if bundle.is_bundle(folder) for record in _on_card(folder)]
+    folders = [folder for folder in folders if not bundle.is_bundle(folder)]
     of_sweeps = [str(run.workdir(folder)) for folder in folders for run in sweeps.read(folder)]
     for folder in map(files.location, [*folders, *of_sweeps]):
         places = [folder / "metrics.json", *sorted(folder.glob("evaluations/*/metrics.json"))]
@@ -112,6 +113,18 @@ def read_runs(folders: Sequence[str]) -> tuple[Record, ...]:
             raise UserError(f"{folder} holds no evaluation; run {command('evaluate', f'--workdir={folder}')}")
         found += [record for place in places for record in read_records(place)]
     return tuple(found)
+
+
+def _on_card(path: str) -> list[Record]:
+    card = bundle.read_card(path)
+    if not card.metrics:
+        raise UserError(
+            f"the card of {path} holds no evaluation: run {command('evaluate', '--workdir=RUN')}, then "
+            f"{command('bundle', '--workdir=RUN', f'--out={path}')}",
+            "run",
+            path,
+        )
+    return [Record.from_json(metric) for metric in card.metrics]
 
 
 def compare_runs(records: Sequence[Record]) -> tuple[Comparison, ...]:

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from i2v_jax import files
+from i2v_jax import bundle, files
 from i2v_jax.charts import Points
 from i2v_jax.commands import command
 from i2v_jax.config import flat
@@ -91,7 +91,7 @@ def read_runs(folders: Sequence[str]) -> list[Run]:
     """Returns the runs in some work directories, named as their folders, or by their paths where names repeat.
 
     Raises:
-        UserError: a folder is not a work directory.
+        UserError: a folder is not a work directory, or is the file of a model.
     """
     names = [pathlib.Path(os.path.abspath(folder)).name for folder in folders]
     repeated = len(set(names)) < len(names)
@@ -99,6 +99,7 @@ def read_runs(folders: Sequence[str]) -> list[Run]:
 
 
 def _read(folder: str, name: str) -> Run:
+    bundle.require_folder(folder, "it does not hold the logs of training")
     path = files.location(folder)
     try:
         config = json.loads((path / "config.json").read_text())

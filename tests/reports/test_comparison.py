@@ -6,11 +6,14 @@ import re
 
 import pytest
 
+from i2v_jax import bundle
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.records import Floor, MetricProtocol, ModelIdentity, Record, write_records
+from i2v_jax.reports import training_logs
 from i2v_jax.reports.comparison import compare_runs, read_runs, write_comparison
 from tests.evaluation.protocol_of_fvd import FVD
 from tests.launch.synthesis import last_line, launch
+from tests.test_bundle import ARRAYS, CARD, CONFIG
 
 _PSNR = dataclasses.replace(FVD, metric="psnr", backbone="none", covariance_ddof=None, matrix_square_root="none")
 
@@ -127,3 +130,18 @@ def test_the_command(tmp_path: pathlib.Path) -> None:
     done = launch("launch.report", str(tmp_path / "nothing"), f"--out={tmp_path / 'other'}")
     assert done.returncode == 2
     assert str(tmp_path / "nothing") in last_line(done.stderr)
+
+
+def test_the_file_of_a_model_is_compared_by_the_results_on_its_card(tmp_path):
+    ours, shared = record(FVD, "ours", 100.0), record(FVD, "shared", 90.0)
+    (folder,) = _runs(tmp_path, ours=[ours])
+    card = dataclasses.replace(CARD, metrics=(shared.to_json(),))
+    bundle.write(tmp_path / "shared.i2v", ARRAYS, CONFIG, card)
+    found = read_runs([folder, str(tmp_path / "shared.i2v")])
+    assert sorted(found, key=lambda each: each.model.label) == [ours, shared]
+    without = tmp_path / "without.i2v"
+    bundle.write(without, ARRAYS, CONFIG, dataclasses.replace(CARD, metrics=()))
+    for read in (read_runs, training_logs.read_runs):  # a file has no logs of training, either
+        with pytest.raises(UserError) as raised:
+            read([str(without)])
+        assert raised.value.value == str(without)
