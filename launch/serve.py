@@ -25,6 +25,14 @@ HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on; 0.0.0.0 accepts connections from other machines."
 )
 PORT = flags.DEFINE_integer("port", 8000, "Port to listen on; 0 chooses a free one.", lower_bound=0, upper_bound=65535)
+ALLOW_HOST = flags.DEFINE_multi_string(
+    "allow_host",
+    [],
+    "Name, or NAME:PORT, under which a proxy or a cloud IDE offers the server; * lets in every name.",
+)
+PATH_PREFIX = flags.DEFINE_string(
+    "path_prefix", "", "Path below which a proxy offers the server, as /i2v; only if the proxy passes it on."
+)
 EXAMPLES = flags.DEFINE_string(
     "examples", None, "Folder of images that the page offers; by default held-out frames of the data set."
 )
@@ -40,8 +48,9 @@ MAX_BODY = flags.DEFINE_float(
 def main(argv: Sequence[str]) -> None:
     start.require_extra()
     from i2v_jax.serving import app, examples
-    from i2v_jax.serving.guard import LOOPBACK
+    from i2v_jax.serving.hosts import Hosts
     from i2v_jax.serving.models import open_model
+    from i2v_jax.serving.prefix import checked
     from i2v_jax.workdir import read_workdir
 
     data = read_workdir(WORKDIR.value).data
@@ -52,7 +61,8 @@ def main(argv: Sequence[str]) -> None:
         fps=FPS.value,
         waiting=WAITING.value,
         max_body=int(MAX_BODY.value * 2**20),
-        hosts=LOOPBACK if HOST.value in LOOPBACK else None,
+        hosts=Hosts.of(HOST.value, ALLOW_HOST.value),
+        prefix=checked(PATH_PREFIX.value),
     )
     server, engine, began = app.server_of(application), application.state.engine, time.monotonic()
 

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -24,8 +25,10 @@ from i2v_jax.serving.connections import PATIENCE, Connection
 from i2v_jax.serving.engine import Engine
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import Guard, Routed
+from i2v_jax.serving.hosts import EVERYWHERE, Hosts
 from i2v_jax.serving.metrics import Metrics
 from i2v_jax.serving.models import ServedModel
+from i2v_jax.serving.prefix import Prefix
 from i2v_jax.serving.problems import STATUSES, response_to
 from i2v_jax.serving.sockets import stream
 from i2v_jax.serving.start import FPS, MAX_BODY, WAITING
@@ -41,7 +44,8 @@ def create_app(
     waiting: int = WAITING,
     max_body: int = MAX_BODY,
     sockets: int = 64,
-    hosts: frozenset[str] | None = None,
+    hosts: Hosts = EVERYWHERE,
+    prefix: str = "",
 ) -> Starlette:
     """Returns the application of one model. The model is compiled when the application starts, see `app.state.engine`.
 
@@ -52,7 +56,8 @@ def create_app(
         waiting: maximum number of waiting requests; further ones are refused with status 429.
         max_body: maximum size of a request, and of a message of a WebSocket, in bytes.
         sockets: maximum number of open WebSockets, less than the connections of the server, which also answers others.
-        hosts: host names of the server; None for any.
+        hosts: under which names the server may be reached; by default any.
+        prefix: of paths, see `prefix.Prefix`.
     """
     metrics = Metrics()
     engine = Engine(model, metrics, waiting)
@@ -83,7 +88,7 @@ def create_app(
 
     routes: list[Routed] = [
         Route("/", page),
-        Route("/healthz", api.healthz),
+        Route("/healthz", api.healthz, methods=["GET", "POST"]),  # a POST of the page names its Origin
         Route("/metrics", api.metrics_text),
         Route("/v1/model", api.describe),
         Route("/v1/examples/{name}", api.example),
@@ -97,10 +102,14 @@ def create_app(
     app = Starlette(
         routes=routes,
         middleware=[
+            Middleware(Prefix, prefix=prefix),
             Middleware(Guard, metrics=metrics, hosts=hosts, routes=routes),
             Middleware(BodyLimit, most=max_body),
         ],
-        exception_handlers=dict.fromkeys([*STATUSES, 404, 405, 413, 415, 400], _error_response),
+        exception_handlers={
+            **dict.fromkeys([*STATUSES, 405, 413, 415, 400], _error_response),
+            404: _unknown_address,
+        },
         lifespan=lifespan,
     )
     app.state.engine, app.state.max_body = engine, max_body
@@ -128,3 +137,9 @@ def server_of(app: Starlette, patience: float = PATIENCE) -> uvicorn.Server:
 
 async def _error_response(request: Request, error: Exception) -> Response:
     return response_to(error)
+
+
+async def _unknown_address(request: Request, error: Exception) -> Response:
+    path = request.url.path
+    words = f"nothing is at {path[:80]}; behind a proxy that passes its own path on, give it as --path_prefix"
+    return response_to(HTTPException(404, words))

@@ -20,7 +20,7 @@ from i2v_jax.sampling.cinn_core import CinnNetworks
 from i2v_jax.sampling.poke import PokeGenerator
 from i2v_jax.serving import app
 from i2v_jax.serving.examples import Example
-from i2v_jax.serving.guard import LOOPBACK
+from i2v_jax.serving.hosts import Hosts
 from i2v_jax.serving.models import ServedModel
 from i2v_jax.tasks.control import POKE
 from tests.compiling import HANG
@@ -151,10 +151,10 @@ def video_of(response):
 
 
 @contextlib.contextmanager
-def server(model, examples=None, patience=HANG, **settings):
+def server(model, examples=None, patience=HANG, allow=(), **settings):
     """The address of a real server of a model in a thread of its own."""
     chosen = {"gray": Example("gray", EXAMPLE)} if examples is None else examples
-    application = app.create_app(model, chosen, hosts=LOOPBACK, **settings)
+    application = app.create_app(model, chosen, hosts=Hosts.of("127.0.0.1", allow), **settings)
     listener = socket.create_server(("127.0.0.1", 0))
     running = app.server_of(application, patience)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from i2v_jax.serving import api
+from i2v_jax.serving.hosts import Hosts
 from tests.compiling import HANG
 from tests.serving import stand_ins
 from tests.serving.stand_ins import SIZE, ask, png
@@ -279,7 +280,7 @@ def test_pages_of_others_are_refused(poke_client):
     for origin in ("http://evil.example", "null", "http://["):
         assert poke_client.get("/v1/model", headers={"Origin": origin}).status_code == 403
     assert poke_client.get("/v1/model", headers={"Origin": "http://testserver"}).status_code == 200
-    with stand_ins.client(stand_ins.pokes(), hosts=frozenset({"localhost"})) as client:
+    with stand_ins.client(stand_ins.pokes(), hosts=Hosts.of("127.0.0.1")) as client:
         assert client.get("/v1/model", headers={"Host": "localhost:8000"}).status_code == 200
         assert client.get("/v1/model", headers={"Host": "evil.example"}).status_code == 403
 
@@ -288,7 +289,7 @@ def test_the_page_needs_nothing_from_elsewhere(poke_client):
     page = poke_client.get("/")
     assert page.status_code == 200
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    names = ["/static/" + part.split('"')[0] for part in page.text.split('"/static/')[1:]]
+    names = ["static/" + part.split('"')[0] for part in page.text.split('"static/')[1:]]
     assert names
     for name in names:
         answer = poke_client.get(name)
@@ -296,5 +297,5 @@ def test_the_page_needs_nothing_from_elsewhere(poke_client):
         assert "http://" not in answer.text.replace("http://www.w3.org", "")
         assert "https://" not in answer.text
     assert poke_client.get("/static/../app.py").status_code == 404
-    assert poke_client.get("/nothing").json()["error"]
+    assert "--path_prefix" in poke_client.get("/i2v/").json()["error"]
     assert poke_client.get("/v1/poke").status_code == 405

@@ -9,6 +9,7 @@ from PIL import Image
 from i2v_jax.serving.examples import Example
 from tests.serving import stand_ins
 from tests.serving.browser import DESKTOP, PHONE, recorded
+from tests.serving.proxies import proxy
 from tests.serving.stand_ins import SIZE
 
 pytestmark = pytest.mark.slow
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 ACCENT = (255, 64, 32)
 
 
-@pytest.mark.parametrize(("viewport", "ratio"), [(DESKTOP, 1), (DESKTOP, 2), (PHONE, 3), ((820, 1100), 1.5)])
+@pytest.mark.parametrize(("viewport", "ratio"), [(DESKTOP, 2), (PHONE, 3), ((820, 1100), 1.5)])
 def test_a_drag_asks_for_the_place_where_it_was(poke_server, open_page, viewport, ratio):
     seen = open_page(poke_server, viewport, device_scale_factor=ratio).open()
     live = []
@@ -33,6 +34,31 @@ def test_a_drag_asks_for_the_place_where_it_was(poke_server, open_page, viewport
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= viewport[0]
     assert all(url.startswith((seen.address, "blob:")) for url in seen.fetched)
     assert not seen.trouble
+
+
+@pytest.mark.parametrize("strips", [True, False])
+def test_behind_a_proxy_all_is_below_its_path(open_page, strips):
+    """One proxy takes its path off and has a Host of its own; another one passes both on."""
+    settings = {"allow": ["127.0.0.1"]} if strips else {"prefix": "/node/1"}
+    with (
+        recorded(stand_ins.pokes(), **settings) as (address, requests),
+        proxy(address, "/i2v" if strips else "/node/1", strips, keeps_host=not strips) as outside,
+    ):
+        seen = open_page((outside, requests)).open()
+        seen.drag((0.25, 0.5), (0.5, 0.625))
+        seen.wait_for_answer(4)
+        assert seen.saved("gif")[0] == "video.gif"
+        assert all(url.startswith((outside, "blob:")) for url in seen.fetched)
+        assert len(requests) == 1
+        assert not seen.trouble
+
+
+def test_a_page_that_is_not_admitted_says_how_it_would_be(open_page):
+    with recorded(stand_ins.pokes()) as (address, requests), proxy(address, "/i2v", keeps_host=False) as outside:
+        seen = open_page((outside, requests))
+        seen.page.goto(outside)
+        seen.page.wait_for_selector("#message.error")
+        assert f"--allow_host={outside.split('/')[2]}" in seen.message()
 
 
 def test_the_answer_is_played_and_stands(poke_server, open_page):

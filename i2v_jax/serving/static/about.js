@@ -18,7 +18,7 @@ export function describe(model, chooseExample) {
   $("examples").replaceChildren(...model.examples.map((name) => {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", value: name, title: name, ariaLabel: `Example ${name}` });
-    button.append(Object.assign(document.createElement("img"), { src: `/v1/examples/${encodeURIComponent(name)}`, alt: "" }));
+    button.append(Object.assign(document.createElement("img"), { src: `v1/examples/${encodeURIComponent(name)}`, alt: "" }));
     button.addEventListener("click", () => chooseExample(name));
     return button;
   }));

@@ -7,12 +7,13 @@ export class Connection {
   constructor(handlers) {
     this.handlers = handlers;
     this.id = 0;
-    this.connect();
+    this.socket = null;
   }
 
   connect() {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.socket = new WebSocket(`${scheme}//${location.host}/v1/stream`);
+    const address = new URL("v1/stream", document.baseURI);
+    address.protocol = address.protocol.replace("http", "ws");
+    this.socket = new WebSocket(address);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.handlers.open();
     this.socket.onmessage = ({ data }) => this.received(data);
@@ -24,7 +25,7 @@ export class Connection {
 
   // Returns the id of the request, 0 if there is no connection.
   send(parameters) {
-    if (this.socket.readyState !== WebSocket.OPEN) return 0;
+    if (this.socket?.readyState !== WebSocket.OPEN) return 0;
     this.id += 1;
     this.socket.send(JSON.stringify({ id: this.id, ...parameters }));
     return this.id;

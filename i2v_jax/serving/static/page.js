@@ -4,7 +4,7 @@ import { describe, pressExample } from "./about.js";
 import { Clip } from "./clip.js";
 import { Connection } from "./connection.js";
 import { saveClips } from "./saving.js";
-import { base64, request, untilReady } from "./server.js";
+import { base64, isReady, request, untilReady } from "./server.js";
 import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
 
@@ -86,7 +86,7 @@ function begin({ blob, bitmap, file, name, fitted }) {
 }
 
 const chooseExample = choosing(async (name) =>
-  pictureOf(await request(`/v1/examples/${encodeURIComponent(name)}`), { name, fitted: true }));
+  pictureOf(await request(`v1/examples/${encodeURIComponent(name)}`), { name, fitted: true }));
 
 const sendUpload = choosing(async (file) => {
   if (file.size > model.max_body) throw new Error(`${file.name} is too large (at most ${model.max_body / 2 ** 20} MiB).`);
@@ -94,7 +94,7 @@ const sendUpload = choosing(async (file) => {
   const form = new FormData();
   form.append("image", file);
   form.append("crop", $("fit").value);
-  const answer = await request("/v1/image", { method: "POST", body: form });
+  const answer = await request("v1/image", { method: "POST", body: form });
   const [width, height] = answer.headers.get("X-Image-Size").split("x");
   return pictureOf(answer, { file, fitted: width === height });
 });
@@ -297,7 +297,9 @@ function wire() {
 }
 
 const main = attempt(async () => {
-  model = await (await request("/v1/model")).json();
+  await isReady(); // an error if the server does not admit this page
+  connection.connect();
+  model = await (await request("v1/model")).json();
   settings.adapt(model);
   describe(model, chooseExample);
   wire();

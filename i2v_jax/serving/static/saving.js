@@ -15,7 +15,7 @@ export async function saveClips(clips, chosen, format, model) {
   for (const mark of chosen.marks) form.append("mark", mark.map((value) => value.toFixed(3)).join(","));
   form.append("samples", clips.length);
   form.append("format", format);
-  const answer = await request("/v1/render", { method: "POST", body: form });
+  const answer = await request("v1/render", { method: "POST", body: form });
   const link = document.createElement("a");
   Object.assign(link, { href: URL.createObjectURL(await answer.blob()), download: FILES[format] });
   link.click();

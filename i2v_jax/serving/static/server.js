@@ -9,10 +9,16 @@ export async function request(path, options) {
   throw new Error(problem.error);
 }
 
+// Returns whether the model is compiled. A POST, unlike a GET, says which page it is from: a server that does not admit
+// this page says so here.
+export async function isReady() {
+  const health = await fetch("healthz", { method: "POST" }).catch(() => null);
+  if (health?.status === 403) throw new Error((await health.json()).error);
+  return health?.ok ?? false;
+}
+
 export async function untilReady() {
-  for (;;) {
-    const health = await fetch("/healthz").catch(() => null);
-    if (health?.ok) return;
+  while (!(await isReady())) {
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
