@@ -235,7 +235,8 @@ def _encode(frame: np.ndarray, options: StoreOptions, lossless: bool) -> _Frame:
 def _write_packets(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[str, Any]:
     if raw.path.is_dir() or is_paged(raw.path):
         raise UserError("--store=video stores video files, but these are images: use --store=frames", "store", "video")
-    table = packets.scan(raw.path)
+    video = videos.VideoFile(raw.path)
+    table = packets.scan(video)
     part = raw.frames(len(table.frames))[:: options.every]
     if not part:
         return {"num_frames": 0, "size": (0, 0), "encodings": [], "scaled": False, "notes": []}
@@ -245,7 +246,7 @@ def _write_packets(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[s
     return {
         "num_frames": len(part),
         "size": next(videos.iterate_frames(raw.path)).shape[:2],
-        "notes": list(table.presentation.notes),
+        "notes": sorted(video.notes),
         "encodings": ["packets as they arrived"],
         "scaled": False,
         "stream": chosen.to_json(),

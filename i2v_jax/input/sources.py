@@ -149,14 +149,17 @@ class RecordSource:
 
     def read(self, video: int, frame_indices: Sequence[int], min_size: int = 0) -> np.ndarray:
         size, first, name = self._index.sizes[video], int(self._firsts[video]), self.name(video)
-        shrink = _largest_shrink(size, min_size)
         try:
             if self.storage.store == "video":
                 table = self._table(video)
                 groups = table.groups(frame_indices)
                 read = self._records.read([first + group for group in groups], name)
                 packets = (record["packets"].bytes_list.value for record in read)
-                return table.decode(groups.start, packets, frame_indices, shrink)
+                frames = np.empty((len(frame_indices), *size, 3), np.uint8)  # one copy, since they may be large
+                for number, frame in enumerate(table.decode(groups.start, packets, frame_indices)):
+                    frames[number] = frame
+                return frames
+            shrink = _largest_shrink(size, min_size)
             read = self._records.read([first + index for index in frame_indices], name)
             return _stack([decode(record["frame"].bytes_list.value[0], shrink) for record in read])
         except UserError as error:
@@ -210,10 +213,11 @@ def _stack(frames: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _largest_shrink(stored_size: np.ndarray, min_size: int) -> int:
-    """Returns the divisor by which frames can be reduced while decoding."""
+    """Returns the divisor by which frames can be reduced while decoding: one of both sides, so that nothing moves."""
     if min_size == 0:
         return 1
-    return max(shrink for shrink in (1, 2, 4, 8) if shrink == 1 or stored_size.min() >= shrink * min_size)
+    divisors = (s for s in (2, 4, 8) if not any(stored_size % s) and stored_size.min() >= s * min_size)
+    return max(divisors, default=1)
 
 
 def open_source(name: str, data_dir: str, split: str, stored_splits: Sequence[str] = ()) -> RecordSource:

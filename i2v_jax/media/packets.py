@@ -23,7 +23,7 @@ import numpy as np
 
 from i2v_jax.errors import UserError
 from i2v_jax.media.presentation import Presentation, present
-from i2v_jax.media.videos import iterate_frames, opened
+from i2v_jax.media.videos import VideoFile, opened
 
 _GROUP_BYTES = 2**22  # a longer group of pictures is stored in several parts
 _NEVER = -1
@@ -112,41 +112,34 @@ class Table:
         return chosen, kept
 
     def decode(
-        self, first: int, groups: Iterable[Sequence[bytes]], frame_indices: Sequence[int], shrink: int = 1
-    ) -> np.ndarray:
-        """Decodes frames.
+        self, first: int, groups: Iterable[Sequence[bytes]], frame_indices: Sequence[int]
+    ) -> Iterator[np.ndarray]:
+        """Yields frames, uint8 [h, w, 3].
 
         Args:
             first: the number of the first group, of `groups(frame_indices)`.
             groups: the packets of these groups.
-            frame_indices: T ascending indices.
-            shrink: divisor of height and width.
-
-        Returns:
-            uint8 [T, h / shrink, w / shrink, 3].
+            frame_indices: ascending.
 
         Raises:
             UserError: the packets are damaged.
         """
-        missing = {self.frames[index] for index in frame_indices}
-        found: dict[int, np.ndarray] = {}
+        wanted = [self.frames[index] for index in frame_indices]
         begin = self.ends[first - 1] if first else 0
         try:
             for frame in _decode(self.codec, itertools.chain.from_iterable(groups), begin):
-                if frame.pts in missing:
-                    found[frame.pts] = present(frame, self.presentation, shrink)
-                    missing.discard(frame.pts)
-                    if not missing:
-                        break
+                if frame.pts == wanted[0]:
+                    yield present(frame, self.presentation)
+                    wanted = wanted[1:]
+                    if not wanted:
+                        return
         except av.FFmpegError as error:
             raise UserError(f"a stored video is damaged ({error.strerror}): prepare it again") from error
-        if missing:
-            raise UserError(
-                f"{len(missing)} of {len(frame_indices)} frames are missing from a stored video: prepare it again",
-                "frames",
-                len(missing),
-            )
-        return np.stack([found[self.frames[index]] for index in frame_indices])
+        raise UserError(
+            f"{len(wanted)} of {len(frame_indices)} frames are missing from a stored video: prepare it again",
+            "frames",
+            len(wanted),
+        )
 
 
 def _decode(codec: Codec, packets: Iterable[bytes], first: int = 0) -> Iterator[av.VideoFrame]:
@@ -176,17 +169,24 @@ def read_groups(path: Path) -> Iterator[list[bytes]]:
         yield group
 
 
-def scan(path: Path) -> Table:
-    """Decodes a video file and returns where its frames are.
+def scan(video: VideoFile) -> Table:
+    """Decodes a video file and returns where its frames are. The notes of `video` are complete then.
 
     Raises:
-        UserError: the file cannot be decoded, or its packets give other frames outside of their container.
+        UserError: the file cannot be decoded, its frames have several sizes, or its packets give other frames outside
+            of their container.
     """
-    with opened(path) as (container, stream):
+    path = video.path
+    with opened(path) as (_, stream):
         codec = Codec.of(stream.codec_context)
-        frame = next(container.decode(stream), None)
-        presentation = Presentation.of(stream, frame) if frame is not None else Presentation()
-    shown = [zlib.crc32(frame.tobytes()) for frame in iterate_frames(path)]
+    shown, sizes = list[int](), dict[tuple[int, ...], None]()
+    for frame in video:
+        shown.append(zlib.crc32(frame.tobytes()))
+        sizes[frame.shape[:2]] = None
+    if len(sizes) > 1:
+        listed = ", ".join(f"{width}x{height}" for height, width in sizes)
+        raise UserError(f"its frames have several sizes ({listed}): use --store=frames with --size", "store", "video")
+    presentation = video.presentation or Presentation()
     try:
         whole = _checksums(codec, presentation, itertools.chain.from_iterable(read_groups(path)), 0)
         if [checksum for _, checksum in whole] != shown or len(dict(whole)) != len(whole):

@@ -112,8 +112,8 @@ def _is_full_range(frame: av.VideoFrame) -> bool:
 _thread = threading.local()
 
 
-def present(frame: av.VideoFrame, presentation: Presentation, shrink: int = 1) -> np.ndarray:
-    """Returns a decoded frame as a player shows it, RGB, uint8 [h / shrink, w / shrink, 3].
+def present(frame: av.VideoFrame, presentation: Presentation) -> np.ndarray:
+    """Returns a decoded frame as a player shows it, RGB, uint8 [h, w, 3].
 
     Frames of one thread share a reformatter, since setting one up costs more than using it on a small frame.
     """
@@ -123,13 +123,13 @@ def present(frame: av.VideoFrame, presentation: Presentation, shrink: int = 1) -
         _thread.reformatter = VideoReformatter()
     pixels = _thread.reformatter.reformat(
         frame,
-        max(1, round(frame.width * presentation.aspect) // shrink),
-        max(1, frame.height // shrink),
+        max(1, round(frame.width * presentation.aspect)),
+        frame.height,
         form,
         src_colorspace=presentation.matrix,
         src_color_range=ColorRange.JPEG if presentation.full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation="BILINEAR" if shrink == 1 else "AREA",
+        interpolation="BILINEAR",
         threads=1,
     ).to_ndarray()
     if presentation.alpha:

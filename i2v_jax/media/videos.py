@@ -98,10 +98,10 @@ class VideoFile:
     """The frames of a video file, see `iterate_frames`, and what there is to tell about them."""
 
     def __init__(self, path: Path, *, within: range | None = None, fps: float = 0) -> None:
-        self._path, self._within, self._fps = path, within, fps
+        self.path, self._within, self._fps = path, within, fps
         self.packets = Packets()
         self.times: list[float] = []  # of the decoded frames, in seconds
-        self._presentation: Presentation | None = None
+        self.presentation: Presentation | None = None  # since the first frame
         self._tagged: av.VideoFrame | None = None  # the first frame by the stream's own decoder, if there is another
         self._transparent = False
         self._last_seconds = 0.0  # for which the last frame is shown
@@ -111,18 +111,18 @@ class VideoFile:
         with contextlib.closing(self.decoded()) as frames:
             timed = resampled(self._timed(frames), self._fps) if self._fps else ((frame, 1) for frame in frames)
             for frame, count in timed:
-                assert self._presentation is not None
-                yield from itertools.repeat(present(frame, self._presentation), count)
+                assert self.presentation is not None
+                yield from itertools.repeat(present(frame, self.presentation), count)
 
     def decoded(self) -> Generator[av.VideoFrame]:
         """Yields the frames as they are decoded, at every call from the first one on."""
         self.packets, self.times = Packets(), []
         chosen = self._within or range(2**62)
-        with listening(), opened(self._path) as (container, stream):
+        with listening(), opened(self.path) as (container, stream):
             for frame in self._all(container, stream):
-                if self._presentation is None:
-                    self._presentation = Presentation.of(stream, frame, self._tagged or frame)
-                    self._transparent = self._presentation.alpha and is_transparent(frame)
+                if self.presentation is None:
+                    self.presentation = Presentation.of(stream, frame, self._tagged or frame)
+                    self._transparent = self.presentation.alpha and is_transparent(frame)
                 self._note_time(frame, stream)
                 if len(self.times) > chosen.stop:
                     return
@@ -139,7 +139,7 @@ class VideoFile:
                 self._tagged = next(iter(Packets().decode(stream.codec_context, packet)), None)
             if self.packets.any_damage and self._within is None:
                 at = f" after {self.times[-1]:.2f} s" if self.times else ""
-                raise DamagedVideo(f"{printable(self._path)}: damaged{at}", "file", printable(self._path))
+                raise DamagedVideo(f"{printable(self.path)}: damaged{at}", "file", printable(self.path))
             yield from frames
             if packet is None:
                 return
@@ -174,7 +174,7 @@ class VideoFile:
             resampled_note(self._fps): bool(self._fps),
         }
         return {words for words, applies in told.items() if applies} | set(
-            self._presentation.notes if self._presentation else ()
+            self.presentation.notes if self.presentation else ()
         )
 
 

@@ -3,25 +3,27 @@
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from i2v_jax.data.folder.builder import Folder
+from i2v_jax.input import transforms
 from i2v_jax.input.sources import SPLITS, RecordSource
 from tests.data.conftest import Prepare
 from tests.input.helpers import frame_numbers, numbered_frames, write_frames
 from tests.media.kinds import corners, damage, marked, write
 
 
-def stored(folder: Path) -> dict[str, np.ndarray]:
-    """Returns all frames of all videos of a prepared data set."""
+def stored(folder: Path, min_size: int = 0) -> dict[str, np.ndarray]:
+    """Returns all frames of all videos of a prepared data set, as `RecordSource.read` does."""
     found = {}
     for split in SPLITS:
         if (folder / f"index-{split}.npz").is_file():
             source = RecordSource(folder, split)
             for video in range(len(source)):
-                found[source.name(video)] = source.read(video, range(source.num_frames(video)))
+                found[source.name(video)] = source.read(video, range(source.num_frames(video)), min_size)
     return found
 
 
@@ -33,16 +35,22 @@ def test_what_was_done_is_told(tmp_path: Path, prepared: Prepare, store: str) ->
         path = raw / f"{number}.mp4"
         write(path, marked(17), set_up=lambda stream: stream.set_display_rotation(0, True, False))
     write(raw / "sub/turned.mov", marked(17), set_up=lambda stream: stream.set_display_rotation(90))
+    write(raw / "sub/variable.mkv", marked(17), times=[40 * number + 300 * (number > 5) for number in range(17)])
     Image.new("RGB", (8, 8)).save(raw / "0.png")
     (raw / "sub/all").symlink_to("..")
     summary = prepared(Folder, store=store)
-    assert summary.notes == {"mirrored as tagged": 3, "turned upright as tagged": 1}
+    assert summary.notes == {
+        "mirrored as tagged": 3,
+        "turned upright as tagged": 1,
+        "with a variable frame rate, whose frames are all kept": 1,
+    }
     assert "3 videos mirrored as tagged" in str(summary) and "1 video turned upright as tagged" in str(summary)
     assert [item.path for item in summary.skipped] == [".", "sub/all"]
     shown = stored(summary.folder)
     assert {name: corners(frames[5]) for name, frames in shown.items()} == {
         **{f"{number}.mp4": [1, 0, 3, 2] for number in range(3)},
         "sub/turned.mov": [1, 3, 0, 2],
+        "sub/variable.mkv": [0, 1, 2, 3],
     }
 
 
@@ -112,7 +120,10 @@ def test_names_in_other_encodings(tmp_path: Path, prepared: Prepare, store: str)
 def test_both_ways_of_storing_show_the_same(
     tmp_path: Path, prepared: Prepare, name: str, codec: str, pix_fmt: str, options: dict[str, str]
 ) -> None:
-    """Turned and mirrored where the container can say so; frames are stored lossless, so that they can be compared."""
+    """Turned and mirrored where the container can say so; frames are stored lossless, so that they can be compared.
+
+    Also at the size of a training, which is not a divisor of theirs.
+    """
     (tmp_path / "raw").mkdir()
     rng = np.random.default_rng(0)
     # x265 corrupts memory if frames are smaller than 64 pixels.
@@ -126,8 +137,31 @@ def test_both_ways_of_storing_show_the_same(
         set_up=lambda stream: stream.set_display_rotation(90, True, False) if tagged else None,
         **options,
     )
-    first = stored(prepared(Folder, store="video").folder)[name]
-    (tmp_path / "out").rename(tmp_path / "video")
-    second = stored(prepared(Folder, store="frames", frame_format="png").folder)[name]
+    video = prepared(Folder, store="video").folder.rename(tmp_path / "video")
+    single = prepared(Folder, store="frames", frame_format="png").folder
+    first, second = stored(video)[name], stored(single)[name]
     assert first.shape == second.shape == ((20, 96, 64, 3) if tagged else (20, 64, 96, 3))
     assert np.abs(first.astype(int) - second).max() <= 2
+    first, second = (transforms.fit(stored(folder, min_size=18)[name], 18, "center") for folder in (video, single))
+    assert np.abs(first.astype(int) - second).max() <= 2
+
+
+def test_packets_of_frames_of_several_sizes_are_refused(tmp_path: Path, prepared: Prepare) -> None:
+    """Video calls change the size when the connection does."""
+    (tmp_path / "raw").mkdir()
+    write(tmp_path / "raw/a.webm", marked(20), "libvpx")
+    with av.open(str(tmp_path / "raw/b.webm"), "w") as target:
+        to = None
+        for number, size in enumerate((32, 64)):
+            with av.open(str(write(tmp_path / f"{size}.webm", marked(10, size, size), "libvpx"))) as source:
+                stream = source.streams.video[0]
+                to = to or target.add_stream_from_template(stream)
+                for packet in (packet for packet in source.demux(stream) if packet.size):
+                    packet.pts = packet.dts = packet.pts + 400 * number
+                    packet.stream = to
+                    target.mux(packet)
+    for store, size in (("video", 0), ("frames", 0), ("frames", 16)):
+        summary = prepared(Folder, store=store, size=size)
+        summary.folder.rename(tmp_path / f"{store}{size}")
+        assert [item.path for item in summary.skipped] == ([] if size else ["b.webm"])
+        assert all("64x64" in item.reason and "32x32" in item.reason for item in summary.skipped)

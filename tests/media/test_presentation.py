@@ -286,11 +286,3 @@ def test_edit_lists(tmp_path: Path) -> None:
 def test_a_presentation_is_kept_in_json() -> None:
     whole = Presentation(transposed=True, aspect=1.25, matrix=9, transfer="hlg", primaries="bt2020", alpha=True)
     assert Presentation(**json.loads(json.dumps(dataclasses.asdict(whole)))) == whole
-
-
-def test_shrinking_is_close_to_averaging() -> None:
-    frame = av.VideoFrame.from_ndarray(marked(1, 64, 96)[0], format="rgb24").reformat(format="yuv420p")
-    turned = Presentation(transposed=True, flip_y=True)
-    full, half = (present(frame, turned, shrink).astype(float) for shrink in (1, 2))
-    assert half.shape == (48, 32, 3)
-    assert np.abs(full.reshape(48, 2, 32, 2, 3).mean((1, 3)) - half).mean() < 2
