@@ -7,6 +7,7 @@ A cINN draws several videos of each image. If it was trained with a control, --d
 A poke model has exactly one video for each poke of an image.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -53,19 +54,21 @@ def main(argv: Sequence[str]) -> None:
     start_frames = _synthesis.read_start_frames(IMAGE.value, about.size, crop, config.data.resize)
     poked = _poke.requested(IMAGE.value, start_frames, about, crop) if about.pokes else []
     named = zip(unique_names(IMAGE.value), start_frames, strict=True)
-    rows: Sequence[_synthesis.Row] = [_synthesis.Row(name, frame) for name, frame in named]
+    pokes = [row for image in poked for row in image.rows()]
+    rows: Sequence[_synthesis.Row] = pokes if about.pokes else [_synthesis.Row(*pair) for pair in named]
     output = _synthesis.Output(about.size)
 
-    generator: Any = load_generator(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen(), progress=True)
+    generator: Any = load_generator(
+        _synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen(), progress=True, quick=_are_few(rows, about)
+    )
     if about.pokes:
-        pokes = [row for image in poked for row in image.rows()]
         for image in poked:
             _poke.write_correlations(generator, output, image)
             if pokes and _poke.IN_TURN.value:
                 _poke.write_in_turn(generator, output, image, FRAMES.value)
         if not pokes or _poke.IN_TURN.value:
             return
-        rows, pairs = pokes, [(row.position, row.displacement) for row in pokes]
+        pairs = [(row.position, row.displacement) for row in pokes]
         control = generator.encode_pokes(*zip(*pairs, strict=True))
     elif control is None and about.control.width:
         print(f"no {about.control.name} given: drawn at random for each sample")
@@ -91,6 +94,15 @@ def _refuse_flags(about: "Description") -> None:
     if not about.pokes:
         why = f"{_synthesis.WORKDIR.value} was not trained with pokes; train a poke model, for example with "
         _synthesis.refuse("poke", "correlation", "in_turn", why=f"{why}--config=configs/plants.py")
+
+
+def _are_few(rows: Sequence[_synthesis.Row], about: "Description") -> bool:
+    """Returns whether so few videos are requested that optimizing the programs would take longer than it saves."""
+    from i2v_jax.sampling.generator import FEW
+
+    samples = 1 if about.deterministic else NUM_SAMPLES.value
+    parts = math.ceil((FRAMES.value or about.frames) / about.frames)
+    return not _poke.CORRELATION.value and len(rows) * samples * parts <= FEW
 
 
 def _write(output: _synthesis.Output, rows: Sequence[_synthesis.Row], videos: Any, about: "Description") -> None:

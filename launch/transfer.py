@@ -39,6 +39,7 @@ _LONGEST_LABEL = 60  # characters above a video, which is widened to hold them
 
 def main(argv: Sequence[str]) -> None:
     from i2v_jax import media
+    from i2v_jax.sampling.generator import FEW
     from i2v_jax.sampling.load import describe, load_generator
     from i2v_jax.workdir import read_workdir
 
@@ -65,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     own = own_control(about.control, clip)
     new = about.control.request(_synthesis.named_control("--set", SET.value), about.size) if SET.value else own
     output = _synthesis.Output(about.size)
-    generator: Any = load_generator(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen())
+    generator: Any = load_generator(_synthesis.WORKDIR.value, checkpoint=_checkpoint.chosen(), quick=len(names) <= FEW)
     videos = generator.transfer(generator.encode_motion(clip[None], own), start_frames, new, FRAMES.value)
 
     columns = [("clip", media.enlarge(clip, output.scale))]

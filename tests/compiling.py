@@ -1,7 +1,6 @@
 """Sets how tests compile (in a seventh of the time, to slower programs) and how long they wait.
 
-LLVM does not optimize, each program is one LLVM module, and kernels are emitted without MLIR, whose passes take longer
-than LLVM's on small programs.
+As programs that run only a few times (`runtime.quick_compilation`), each as one LLVM module.
 """
 
 import os

@@ -35,6 +35,7 @@ class CinnGenerator(LatentGenerator):
     chunk: int = 8
     progress: bool = False
     mesh: Mesh | None = None
+    quick: bool = False
 
     def describe(self) -> Description:
         return Description(self.size, CLIP_FRAMES, self.control, deterministic=False, latent_dimensions=self.z_dim)
@@ -180,7 +181,7 @@ class CinnGenerator(LatentGenerator):
         names = ("encode", "encode_sample", "embed", "forward", "inverse", "log_prob", "release_log_prob", "decode")
         functions = {name: getattr(self.networks, name) for name in names}
         functions |= {"residuals": residuals, "controls": drawn_controls, "noise": noise}
-        return {name: jax.jit(function) for name, function in functions.items()}
+        return {name: self._compiled(function) for name, function in functions.items()}
 
     def _run(self, name: str, *arrays: Array) -> Array:
         return self._in_chunks(self._programs[name], *arrays, label="decode" if name == "decode" else "")

@@ -16,11 +16,13 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike, NDArray
 
+from i2v_jax.distributed.runtime import quick_compilation
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.arrays import Array, checked_pokes, in_chunks, on_every_device
 from i2v_jax.tasks.control import Control
 
 Chain = Literal["same_z", "fresh"]
+FEW = 16  # videos of the trained length, which `Generator.quick` has sooner than optimized programs
 # (variables, start frames [B, H, W, 3], key of `jax.random.key`, control [B, n] or None) -> videos [B, S, T, H, W, 3]
 Sampler = Callable[..., jax.Array]
 
@@ -55,6 +57,7 @@ class Generator(abc.ABC):
     chunk: int  # videos at a time
     progress: bool  # show a bar while videos are decoded
     mesh: Mesh | None  # of one axis: its devices share each chunk; None: the default device
+    quick: bool  # compile for a few videos, see `runtime.quick_compilation`
 
     @abc.abstractmethod
     def describe(self) -> Description:
@@ -150,6 +153,10 @@ class Generator(abc.ABC):
     def placed(self) -> Any:
         """The variables on the devices."""
         return on_every_device(self.variables, self.mesh)
+
+    def _compiled(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """Returns `jax.jit(function, **options)`."""
+        return jax.jit(function, compiler_options=quick_compilation() if self.quick else None, **options)
 
     def _in_chunks(
         self, function: Callable[..., jax.Array], *arrays: NDArray[Any], variables: Any = None, label: str = ""

@@ -44,6 +44,7 @@ class PokeGenerator(Generator):
     chunk: int = 8
     progress: bool = False
     mesh: Mesh | None = None
+    quick: bool = False
 
     def describe(self) -> Description:
         return Description(self.size, self.frames, POKE, deterministic=True, impulse=self.impulse)
@@ -200,7 +201,7 @@ class PokeGenerator(Generator):
             states: Any = self.model.apply(variables, images, method="encode")
             return states[0].reshape(len(images), -1)
 
-        return jax.jit(deepest)
+        return self._compiled(deepest)
 
     def _maps(self, pokes: jax.Array) -> jax.Array:
         """Pokes [B, 4] as the networks see them: [B, H, W, 2], as of `input.pokes.poke_map`."""
@@ -219,7 +220,7 @@ class PokeGenerator(Generator):
     def _whole(self, frames: int) -> Callable[..., jax.Array]:
         """Returns the compiled function for one length."""
         if frames not in self._programs:
-            self._programs[frames] = jax.jit(functools.partial(self._respond, frames=frames))
+            self._programs[frames] = self._compiled(functools.partial(self._respond, frames=frames))
         return self._programs[frames]
 
     @functools.cached_property
@@ -244,7 +245,7 @@ class PokeGenerator(Generator):
             cells, video = following
             return (cells, latent_poke, x0, pokes), _still_where_not_poked(video, x0, pokes)
 
-        return jax.jit(begin), jax.jit(advance)
+        return self._compiled(begin), self._compiled(advance)
 
 
 def likeness(variance: Array) -> Array:

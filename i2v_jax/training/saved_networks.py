@@ -1,6 +1,6 @@
 """Reads what a `Checkpointer` wrote: networks and configuration of one of a stage's checkpoints.
 
-It waits for no other process.
+It waits for no other process. Functions import Orbax, which takes a while and which the file of a model does not need.
 """
 
 import json
@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from i2v_jax import files
 from i2v_jax.commands import command
@@ -37,6 +36,8 @@ def latest_intact_step(folder: str | os.PathLike[str]) -> int:
 
 def saved_steps(folder: str | os.PathLike[str]) -> list[int]:
     """Returns the steps of a stage's complete checkpoints, in order. It waits for no other process."""
+    import orbax.checkpoint as ocp
+
     root = checkpoints_folder(folder)
     return sorted(ocp.utils.checkpoint_steps(root)) if root.is_dir() else []
 
@@ -52,6 +53,8 @@ def load_networks(folder: str | os.PathLike[str], *, step: Choice = "latest") ->
     Raises:
       UserError: there is no complete checkpoint, or not that one.
     """
+    import orbax.checkpoint as ocp
+
     checkpoint = checkpoints_folder(folder) / str(chosen_step(folder, step))
     path = _intact(checkpoint, NETWORKS)
     try:
@@ -81,6 +84,8 @@ def _read_error(checkpoint: pathlib.Path, problem: str) -> UserError:
 
 def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns the resolved configuration of a stage's latest checkpoint. Raises the errors of `load_networks`."""
+    import orbax.checkpoint as ocp
+
     checkpoint = checkpoints_folder(folder) / str(chosen_step(folder, "latest"))
     path = _intact(checkpoint, CONFIG)
     try:

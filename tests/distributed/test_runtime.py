@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from i2v_jax.distributed import runtime
@@ -48,6 +49,12 @@ def test_a_probe_that_fails_for_another_reason_is_repeated(probes, monkeypatch):
         assert not runtime.accepts_xla_flag(KNOWN)
     runtime.accepts_xla_flag.cache_clear()
     assert runtime.accepts_xla_flag(KNOWN)
+
+
+def test_programs_compile_with_the_options_of_quick_compilation():
+    options = runtime.quick_compilation()
+    assert options["xla_backend_optimization_level"] == 0
+    assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2
 
 
 def test_a_machine_with_a_gpu_gets_the_flags_of_its_compiler(monkeypatch):

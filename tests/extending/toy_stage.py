@@ -80,6 +80,7 @@ class DriftGenerator(Generator):
     chunk: int = 8
     progress: bool = False
     mesh: Mesh | None = None
+    quick: bool = False
 
     def describe(self) -> Description:
         return Description(self.size, self.frames, NONE, deterministic=True)
@@ -121,7 +122,7 @@ class DriftGenerator(Generator):
 
     @functools.cached_property
     def _program(self) -> Callable[..., Any]:
-        return jax.jit(self.module.apply, static_argnames="frames")
+        return self._compiled(self.module.apply, static_argnames="frames")
 
 
 def _describe(config: ConfigDict) -> Description:

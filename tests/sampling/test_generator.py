@@ -1,5 +1,6 @@
 """The contract of generators, tested on one of each kind with untrained networks."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 
 from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
+from i2v_jax.sampling import generator as generators
 from i2v_jax.sampling.generator import Generator, LatentGenerator
 from i2v_jax.sampling.load import assemble
 from tests.sampling.random_run import stage_variables
@@ -49,6 +51,15 @@ def test_videos_of_the_length_of_training(generator, start_frames, control) -> N
     np.testing.assert_allclose(fewer, videos[:, :2], atol=1e-4)  # other chunks round differently
     other = generator.generate(start_frames, jax.random.key(8), 3, control=control)
     assert (other == videos).all() == about.deterministic
+
+
+def test_quick_programs_are_compiled_with_their_options(generator, start_frames, control, monkeypatch) -> None:
+    """XLA refuses an option that it does not know; whole videos and streamed ones are compiled with it."""
+    monkeypatch.setattr(generators, "quick_compilation", lambda: {"xla_of_no_version": 1})
+    quick = dataclasses.replace(generator, quick=True)
+    for call in (quick.generate, lambda *args, **options: list(quick.stream(*args, **options))):
+        with pytest.raises(jax.errors.JaxRuntimeError, match="xla_of_no_version"):
+            call(start_frames, KEY, 3, control=control)
 
 
 def test_longer_videos_go_on_and_come_in_parts(generator, start_frames, control) -> None:
