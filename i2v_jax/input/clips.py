@@ -6,7 +6,7 @@ This code runs in the worker processes that read data.
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -20,8 +20,22 @@ from i2v_jax.input.sources import VideoSource
 # Where the clips of a video start. first: at its beginning. even: spread evenly over it. random: drawn from it.
 StartRule = Literal["first", "even", "random"]
 
-# Streams of random numbers. The draws of a clip depend only on (seed, epoch, clip).
+# Streams of random numbers. The draws of a clip depend only on the seed and its `Place`.
 _ORDER, _CLIP = 1, 2
+
+
+class Place(NamedTuple):
+    """The clip at a position of the stream, and what its random draws depend on."""
+
+    epoch: int
+    clip: int
+    valid: bool = True  # whether it is not there only to fill up a batch
+    again: int = 0  # tells the times apart that an epoch shows the clip
+
+    def rng(self, seed: int, *stream: int) -> np.random.Generator:
+        """Returns the random numbers of a stream for this clip, this time."""
+        again = (self.again,) if self.again else ()
+        return np.random.default_rng([seed, self.epoch, self.clip, *again, *stream])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +58,14 @@ class ClipOrder:
         whole = self.num_clips // self.batch_size
         return whole if self.train and self.drop_last else -(-self.num_clips // self.batch_size)
 
-    def at(self, position: int) -> tuple[int, int, bool]:
-        """Returns (epoch, clip, valid) of a position."""
+    def at(self, position: int) -> Place:
+        """Returns what is at a position."""
         epoch, index = divmod(position, self.steps_per_epoch * self.batch_size)
+        again, index = divmod(index, self.num_clips)
         if self.train:
-            return epoch, int(_permutation(self.seed, epoch, self.num_clips)[index % self.num_clips]), True
-        return epoch, index % self.num_clips, index < self.num_clips
+            clip = int(_permutation(self.seed, epoch, self.num_clips)[index])
+            return Place(epoch, clip, again=again)
+        return Place(epoch, index, valid=not again)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +74,12 @@ class WeightedOrder(ClipOrder):
 
     objects: tuple[np.ndarray, ...] = ()  # the clips of each object
 
-    def at(self, position: int) -> tuple[int, int, bool]:
-        """Returns (epoch, clip, valid) of a position."""
+    def at(self, position: int) -> Place:
+        """Returns what is at a position."""
         epoch, index = divmod(position, self.steps_per_epoch * self.batch_size)
         rng = np.random.default_rng([self.seed, epoch, index, _ORDER])
         clips = self.objects[int(rng.integers(len(self.objects)))]
-        return epoch, clips[int(rng.integers(len(clips)))], True
+        return Place(epoch, int(clips[int(rng.integers(len(clips)))]), again=index)
 
 
 @functools.lru_cache(maxsize=4)
@@ -133,21 +149,21 @@ class ReadClip:
         return dataclasses.replace(self, order=order)
 
     def __call__(self, position: int) -> dict[str, Any]:
-        epoch, clip, valid = self.order.at(int(position))
-        raw = self.raw_clip(epoch, clip)
+        place = self.order.at(int(position))
+        raw = self.raw_clip(place)
         pixels, example = raw.pixels, {name: raw.labels[name] for name in self.label_names}
         if self.order.train:
             pixels, example = self._augment(pixels, example, raw.rng)
         else:
-            example |= {"index": np.int64(clip), "valid": np.bool_(valid)}
+            example |= {"index": np.int64(place.clip), "valid": np.bool_(place.valid)}
         return {"video": pixels, **example}
 
-    def raw_clip(self, epoch: int, clip: int, frames: int | None = None) -> RawClip:
-        """Reads a clip, or its first `frames` frames. Its start and its crop are drawn from (seed, epoch, clip)."""
-        rng = np.random.default_rng([self.order.seed, epoch, clip, _CLIP])
-        place = int(np.searchsorted(self._ends, clip, side="right"))
-        video = self.videos[place]
-        index = clip - (int(self._ends[place - 1]) if place else 0)
+    def raw_clip(self, place: Place, frames: int | None = None) -> RawClip:
+        """Reads a clip, or its first `frames` frames. Its start and its crop are drawn for `place`."""
+        rng = place.rng(self.order.seed, _CLIP)
+        number = int(np.searchsorted(self._ends, place.clip, side="right"))
+        video = self.videos[number]
+        index = place.clip - (int(self._ends[number - 1]) if number else 0)
         start = self._start(video, index, float(rng.random()))
         indices = range(start, start + self.span, self.stride)
         labels = self.source.labels(video, indices)

@@ -69,7 +69,7 @@ class MixedOrder(ClipOrder):
 
     def place(self, position: int) -> tuple[int, int]:
         """Returns (data set, position in the order of that data set) of a position."""
-        epoch, index, _ = self.at(position)
+        epoch, index, *_ = self.at(position)
         ends = np.cumsum(self.shares)
         part = int(np.searchsorted(ends, index, side="right"))
         share = self.shares[part]

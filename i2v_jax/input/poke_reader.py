@@ -11,7 +11,7 @@ import numpy as np
 from i2v_jax.errors import UserError
 from i2v_jax.input import masks, patches, pokes, transforms
 from i2v_jax.input.clip_pokes import ClipPokes, PokeSettings
-from i2v_jax.input.clips import ClipOrder, RawClip, ReadClip
+from i2v_jax.input.clips import ClipOrder, Place, RawClip, ReadClip
 
 _POKE, _ANOTHER, _MARKED = 3, 4, 5  # streams of random numbers, in addition to those of `clips`
 _TRIES = 20  # clips to try until one has motion
@@ -30,7 +30,7 @@ class PokeKind:
 class ReadPokedClip:
     """Maps a position to one clip with a poke: `ReadClip` for models that answer to pokes.
 
-    Random draws depend on (seed, epoch, clip), in evaluation only on the clip. In training a clip without motion is
+    Random draws depend on the seed and on the place of the clip, in evaluation only on the clip. In training a clip without motion is
     replaced by another one; in evaluation it is marked as not valid.
     """
 
@@ -65,39 +65,37 @@ class ReadPokedClip:
         return {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (dtype, shape) in arrays.items()}
 
     def __call__(self, position: int) -> dict[str, Any]:
-        return self.read(*self.order.at(int(position)))
+        return self.read(self.order.at(int(position)))
 
     def read(
         self,
-        epoch: int,
-        clip: int,
-        valid: bool = True,
+        place: Place,
         kind: PokeKind | None = None,
         another: Callable[[np.random.Generator], int] | None = None,
     ) -> dict[str, Any]:
         """Returns the arrays of a clip.
 
         Args:
-            epoch, clip: what random draws depend on.
-            valid: whether it is not there only to fill up a batch.
+            place: which clip, and what random draws depend on.
             kind: that of its batch.
             another: draws a clip in place of one without motion; by default any of the split.
         """
         train = self.order.train
-        raw, flow, found = self._with_motion(epoch, clip, kind, another)
-        rng = np.random.default_rng([self.order.seed if train else 0, epoch if train else 0, clip, _POKE])
+        raw, flow, found = self._with_motion(place, kind, another)
+        drawn = place if train else Place(0, place.clip)
+        rng = drawn.rng(self.order.seed if train else 0, _POKE)
         mask, pixels, patch = self.pokes.mask(raw), raw.pixels[: kind.frames if kind else None], {}
         if train:
             pixels, flows, mask = self._augment(pixels, self.pokes.flows(raw, flow), mask, rng)
             flow, patch = flows[0], self._patch(pixels, flows)
         mask = self.pokes.segmented(mask, pixels[0])
-        is_background = kind.is_background if kind else self._on_background(epoch if train else 0, clip)
+        is_background = kind.is_background if kind else self._on_background(drawn)
         poke = self.pokes.draw(flow, mask, rng, is_background, kind.within if kind else None)
         if poke["is_background"]:
             pixels, flow = np.broadcast_to(pixels[:1], pixels.shape), np.zeros_like(flow)
         example = {"video": pixels, **poke, **patch}
         if not train:
-            example |= {"flow": flow, "index": np.int64(clip), "valid": np.bool_(valid and found)}
+            example |= {"flow": flow, "index": np.int64(place.clip), "valid": np.bool_(place.valid and found)}
             if mask is not None:
                 example["mask"] = mask
         return example
@@ -106,25 +104,26 @@ class ReadPokedClip:
     def settings(self) -> PokeSettings:
         return self.pokes.settings
 
-    def _on_background(self, epoch: int, clip: int) -> bool:
+    def _on_background(self, place: Place) -> bool:
         """Returns whether a clip is among those whose poke is on the background: a part of all, drawn each epoch."""
         order, amount = self.order, self.settings.zeropoke_amount
         if amount == 0:
             return False
-        return bool(_ranks(order.seed if order.train else 0, epoch, order.num_clips)[clip] < order.num_clips // amount)
+        ranks = _ranks(order.seed if order.train else 0, place.epoch, order.num_clips)
+        return bool(ranks[(place.clip + place.again) % order.num_clips] < order.num_clips // amount)
 
     def _with_motion(
-        self, epoch: int, clip: int, kind: PokeKind | None, another: Callable[[np.random.Generator], int] | None
+        self, place: Place, kind: PokeKind | None, another: Callable[[np.random.Generator], int] | None
     ) -> tuple[RawClip, np.ndarray, bool]:
         """Returns a clip, its flow, and whether anything moves in it."""
         frames = kind.frames if kind and self.settings.flow != "dis" else None  # estimates need the end of the flow
         for attempt in range(_TRIES if self.order.train else 1):
-            raw = self.clips.raw_clip(epoch, clip, frames)
+            raw = self.clips.raw_clip(place, frames)
             flow = self.pokes.flow(raw)
             if pokes.moves(flow, self.settings.poke_size, self.settings.min_motion):
                 return raw, flow, True
-            rng = np.random.default_rng([self.order.seed, epoch, clip, attempt, _ANOTHER])
-            clip = another(rng) if another else int(rng.integers(self.order.num_clips))
+            rng = place.rng(self.order.seed, attempt, _ANOTHER)
+            place = place._replace(clip=another(rng) if another else int(rng.integers(self.order.num_clips)))
         if self.order.train:
             raise UserError(
                 f"nothing moves by {self.settings.min_motion} pixels from first to last frame in {_TRIES} clips "

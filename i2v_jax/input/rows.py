@@ -18,7 +18,7 @@ class ReadRow:
     order: ClipOrder
 
     def __call__(self, position: int) -> dict[str, np.ndarray]:
-        _, row, _ = self.order.at(int(position))
+        row = self.order.at(int(position)).clip
         return {name: array[row] for name, array in self.rows.items()}
 
     def in_order(self, order: ClipOrder) -> "ReadRow":

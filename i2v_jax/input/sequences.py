@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2v_jax.errors import UserError
-from i2v_jax.input.clips import ClipOrder, ReadClip
+from i2v_jax.input.clips import ClipOrder, Place, ReadClip
 from i2v_jax.input.flow_store import longest_by_start
 from i2v_jax.input.poke_reader import PokeKind, ReadPokedClip
 
@@ -83,7 +83,7 @@ class ReadSequence:
             return int(clips[int(rng.integers(len(clips)))])
 
         clip = draw(np.random.default_rng([self.order.seed, position, _DRAW]))
-        return self.poked.read(position, clip, kind=kind, another=draw)
+        return self.poked.read(Place(position, clip), kind, draw)
 
 
 def in_sequences(poked: ReadPokedClip, data: ConfigDict, objects: tuple[np.ndarray, ...]) -> ReadSequence:

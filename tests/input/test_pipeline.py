@@ -5,7 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from i2v_jax.configs import common, plants
 from i2v_jax.data.registry import open_split, repeats
 from i2v_jax.errors import UserError
 from i2v_jax.input import directions, pipeline, transforms
-from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, clip_counts, long_enough
+from i2v_jax.input.clips import Augmentation, ClipOrder, Place, ReadClip, WeightedOrder, clip_counts, long_enough
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.procedural import sky
 from tests.input.helpers import frame_numbers, numbered_frames
@@ -108,7 +108,7 @@ def test_a_clip_for_each_frame_starts_there_or_as_late_as_it_can() -> None:
     read = reader(source, train=True, clips_per_video=0)
     read = dataclasses.replace(read, order=ClipOrder(10, 10, 0, True))
     starts = [0, 1, 2, 3, 3, 3, 10, 11, 11, 11]
-    assert [frame_numbers(read.raw_clip(0, clip).pixels)[0] for clip in range(10)] == starts
+    assert [frame_numbers(read.raw_clip(Place(0, clip)).pixels)[0] for clip in range(10)] == starts
     assert sorted(numbers(read(position))[0] for position in range(10)) == starts
     assert clip_counts(source, (0, 1), 0).tolist() == [6, 4]
 
@@ -143,9 +143,9 @@ def test_an_epoch_may_keep_the_clips_that_do_not_fill_a_batch() -> None:
     assert order.steps_per_epoch == 3
     for epoch in range(2):
         clips = [order.at(12 * epoch + index) for index in range(12)]
-        assert {(number, valid) for number, _, valid in clips} == {(epoch, True)}
-        assert sorted(clip for _, clip, _ in clips[:11]) == list(range(11))
-        assert clips[11] == clips[0]
+        assert {(place.epoch, place.valid) for place in clips} == {(epoch, True)}
+        assert sorted(place.clip for place in clips[:11]) == list(range(11))
+        assert clips[11] == clips[0]._replace(again=1)
 
 
 def test_videos_count_as_often_as_they_are_said_to() -> None:
@@ -154,7 +154,7 @@ def test_videos_count_as_often_as_they_are_said_to() -> None:
     made = pipeline.make_pipeline(open_split(data, "train"), data, batch_size=1, seed=0, train=True, repeats=(1, 2, 1))
     assert made.num_clips == 8
     assert isinstance(made.reader, ReadClip)
-    assert [made.reader.raw_clip(0, clip).video for clip in range(8)] == [0, 0, 1, 1, 1, 1, 2, 2]
+    assert [made.reader.raw_clip(Place(0, clip)).video for clip in range(8)] == [0, 0, 1, 1, 1, 1, 2, 2]
 
 
 def test_iper_counts_free_motion_twice_but_not_in_the_test_split() -> None:
@@ -219,6 +219,29 @@ def test_the_draw_of_a_clip_changes_with_the_epoch_only() -> None:
     starts = [numbers(read(position[(epoch, 4)]))[0] for epoch in range(5)]
     assert len(set(starts)) > 2
     assert starts[0] == numbers(read(position[(0, 4)]))[0]
+
+
+def _weighted(read: ReadClip) -> ReadClip:
+    objects = (np.arange(read.order.num_clips),)
+    return dataclasses.replace(read, order=WeightedOrder(**vars(read.order), objects=objects))
+
+
+def _last_batch_filled_up(read: ReadClip) -> ReadClip:
+    return dataclasses.replace(read, order=dataclasses.replace(read.order, batch_size=128, drop_last=False))
+
+
+@pytest.mark.parametrize("in_order", [_weighted, _last_batch_filled_up])
+def test_a_clip_that_an_epoch_shows_again_is_drawn_anew(in_order: Callable[[ReadClip], ReadClip]) -> None:
+    read = in_order(reader(NumberedSource((40,)), train=True, clips_per_video=70))
+    shown: dict[int, list[int]] = {}
+    for position in range(read.order.steps_per_epoch * read.order.batch_size):
+        place = read.order.at(position)
+        assert place.epoch == 0
+        shown.setdefault(place.clip, []).append(numbers(read(position))[0])
+        assert shown[place.clip][-1] == numbers(read(position))[0]
+    again = [starts for starts in shown.values() if len(starts) > 1]
+    assert len(again) > 10
+    assert sum(len(set(starts)) > 1 for starts in again) > 0.8 * len(again)
 
 
 def test_batches_match_their_specification() -> None:

@@ -13,7 +13,7 @@ from i2v_jax.configs import common
 from i2v_jax.data.registry import open_split
 from i2v_jax.errors import UserError
 from i2v_jax.input import clip_pokes, pipeline, poke_reader
-from i2v_jax.input.clips import Augmentation, ClipOrder, ReadClip, WeightedOrder
+from i2v_jax.input.clips import Augmentation, ClipOrder, Place, ReadClip, WeightedOrder
 from i2v_jax.input.colors import Jitter
 from i2v_jax.input.procedural import plants
 from i2v_jax.pixels import from_levels
@@ -140,9 +140,12 @@ def poked_reader(train: bool = True, source: Any = None, **changes: object) -> p
 def test_one_poke_in_eight_is_on_the_background() -> None:
     reader = poked_reader()
     reader = dataclasses.replace(reader, clips=dataclasses.replace(reader.clips, order=ClipOrder(804, 2, 0, True)))
-    marked = [[reader._on_background(epoch, clip) for clip in range(804)] for epoch in (0, 0, 1)]
-    assert [sum(clips) for clips in marked] == [100] * 3
-    assert marked[0] == marked[1] != marked[2]
+    places = [
+        [Place(epoch, clip, again=again) for clip in range(804)] for epoch, again in ((0, 0), (0, 0), (1, 0), (0, 9))
+    ]
+    marked = [[reader._on_background(place) for place in chosen] for chosen in places]
+    assert [sum(clips) for clips in marked] == [100] * 4
+    assert marked[0] == marked[1] not in (marked[2], marked[3])
 
 
 def test_impulses_are_displacements_in_units_of_the_largest_flow() -> None:
@@ -248,7 +251,7 @@ def test_exact_flow_of_a_data_set_that_has_none() -> None:
 
 def test_the_flow_of_a_poke_may_end_before_the_clip() -> None:
     whole, half = (poked_reader(flow_frames=frames) for frames in (0, 5))
-    raw = whole.clips.raw_clip(0, 0)
+    raw = whole.clips.raw_clip(Place(0, 0))
     found = half.pokes.flow(raw)
     np.testing.assert_array_equal(found, raw_flow(whole, 0, 5))
     assert np.abs(found - whole.pokes.flow(raw)).max() > 0.1
