@@ -30,8 +30,8 @@ class PokeKind:
 class ReadPokedClip:
     """Maps a position to one clip with a poke: `ReadClip` for models that answer to pokes.
 
-    Random draws depend on the seed and on the place of the clip, in evaluation only on the clip. In training a clip without motion is
-    replaced by another one; in evaluation it is marked as not valid.
+    Random draws depend on the seed and on the place of the clip, in evaluation only on the clip. In training a clip
+    without motion is replaced by another one; in evaluation it is marked as not valid.
     """
 
     clips: ReadClip
