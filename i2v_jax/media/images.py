@@ -107,6 +107,11 @@ def decode_upload(content: bytes, name: str = "the image", pixels: int = UPLOAD_
     return shown(_read(content, name, formats=UPLOAD_FORMATS, pixels=pixels))
 
 
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decodes the bytes of an image file like `read_rgb`: uint8 [h, w, 3]; `name` is for messages."""
+    return shown(_read(content, name))
+
+
 def upload_size(content: bytes, name: str = "the image", pixels: int = UPLOAD_PIXELS) -> tuple[int, int]:
     """Returns (width, height) of an upload from its header; arguments and errors are those of `decode_upload`."""
     if not content:

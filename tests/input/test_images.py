@@ -80,3 +80,51 @@ def test_an_image_of_one_line_is_a_start_frame(size: tuple[int, int], crop: str)
     pixels = np.full((*size[::-1], 3), 51, np.uint8)
     assert pixels.shape == (size[1], size[0], 3)
     np.testing.assert_allclose(images.to_start_frame(pixels, 16, crop), np.full((16, 16, 3), -0.6), atol=1e-5)
+
+
+RED = np.full((4, 6, 3), [255, 0, 51], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        RED,
+        RED / np.float32(127.5) - 1,
+        Image.fromarray(RED),
+        np.dstack([RED, np.full((4, 6), 255, np.uint8)]),
+        Image.fromarray(RED).quantize(2),
+    ],
+)
+def test_arrays_and_images_of_pil_become_pixels(image: images.AnyImage) -> None:
+    assert (images.pixels_of(image) == RED).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "corner"),
+    [
+        (np.full((4, 6), 51, np.uint8), [51, 51, 51]),
+        (Image.new("RGBA", (4, 6), (255, 0, 0, 0)), [255, 255, 255]),  # transparent is white
+        (Image.new("I;16", (4, 6), 65535), [255, 255, 255]),
+        (Image.new("1", (4, 6), 1), [255, 255, 255]),
+        (Image.new("CMYK", (4, 6), 0), [255, 255, 255]),
+    ],
+)
+def test_images_of_pil_are_read_as_their_files(image: images.AnyImage, corner: list[int]) -> None:
+    assert images.pixels_of(image)[0, 0].tolist() == corner
+
+
+def test_an_image_of_pil_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter to the right
+    save(tmp_path / "turned.jpg", RED, exif=exif)
+    with Image.open(tmp_path / "turned.jpg") as image:
+        assert images.pixels_of(image).shape == (6, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 6, 3)) + 2, np.zeros((4, 6, 3), np.int32), np.zeros((2, 4, 6, 3), np.uint8), np.zeros(3)]
+)
+def test_arrays_that_are_no_image_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(UserError) as caught:
+        images.pixels_of(array)
+    assert caught.value.field == "image"
