@@ -4,3 +4,5 @@ ARG EXTRAS=cuda,gcs
 WORKDIR /i2v_jax
 COPY . .
 RUN pip install --no-cache-dir --constraint=constraints.txt --editable=".[${EXTRAS}]"
+# For the perceptual loss of most configurations, and for FVD
+RUN python -m launch.weights --fetch lpips,i3d

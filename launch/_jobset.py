@@ -1,4 +1,4 @@
-"""A training on Google Kubernetes Engine as a manifest: a JobSet (jobset.x-k8s.io) with one pod per host."""
+"""A training or an evaluation on Google Kubernetes Engine: the manifest of a JobSet with one pod per host."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ from i2v_jax.errors import UserError
 
 _JOB = "train"  # name of the job in the set, and of its container
 _PORT = 55527  # on which process 0 listens
-_INTERRUPTED = 75  # exit status of launch.train: saved, the same command continues
+_INTERRUPTED = 75  # exit status: saved, the same command continues
 _SECONDS_TO_SAVE = 120  # spot nodes give less
 _COMPLETION_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
@@ -37,7 +37,7 @@ class Nodes:
     def described(self) -> str:
         kind = "chips" if self.resource.endswith("tpu") else "GPUs"
         devices, hosts = self.slices * self.hosts.devices, self.slices * self.hosts.count
-        return f"{devices} {kind}: {hosts} hosts x {self.hosts.per_host}"
+        return f"{devices} {kind} ({hosts} {'host' if hosts == 1 else 'hosts'} x {self.hosts.per_host})"
 
 
 def nodes(topology: str, slices: int = 1) -> Nodes:
@@ -60,12 +60,13 @@ def nodes(topology: str, slices: int = 1) -> Nodes:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A training on some nodes."""
+    """A training or an evaluation on some nodes."""
 
     name: str
     nodes: Nodes
     image: str
-    arguments: Sequence[str]  # of launch.train
+    arguments: Sequence[str]  # of launch.train, or of another `command`
+    command: str = "train"
     spot: bool = False
     max_restarts: int = 0  # after a crash; interruptions do not count
     service_account: str = ""
@@ -127,8 +128,8 @@ class Job:
         container: dict[str, Any] = {
             "name": _JOB,
             "image": self.image,
-            "command": ["python", "-m", "i2v_jax.launch.train", *self.arguments],
-            "resources": {"requests": devices, "limits": devices},
+            "command": ["python", "-m", f"i2v_jax.launch.{self.command}", *self.arguments],
+            "resources": {"requests": devices, "limits": dict(devices)},  # YAML would alias the same object
             "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],
         }
         if self.nodes.resource == "nvidia.com/gpu" and self.nodes.hosts.count > 1:  # GKE tells TPUs who takes part

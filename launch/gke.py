@@ -1,11 +1,12 @@
-"""Writes the manifest of a training on Google Kubernetes Engine.
+"""Writes the manifest of a training, or of an evaluation, on Google Kubernetes Engine.
 
-    python -m launch.gke --name=bair --topology=v5e:4x4 --image=IMAGE --out=job.yaml \
-        -- --config=bair:size=64 --workdir=gs://BUCKET/RUN --config.data.dir=gs://BUCKET/PREPARED
+    python -m launch.gke --name=bair --topology=v5e:4x4 --image=IMAGE --out=job.yaml \\
+        -- --config=bair:devices=16 --workdir=gs://BUCKET/RUN --config.data.dir=gs://BUCKET/PREPARED
     kubectl apply -f job.yaml
 
-What follows `--` are the arguments of training. The manifest is a JobSet with one pod per host. It starts again when
-training was interrupted and saved (exit status 75) or its nodes were taken away.
+The arguments after `--` are those of `launch.train`, or of the command that --command names. The manifest is a JobSet
+with one pod per host. JobSet starts all pods again when they were stopped and saved (exit status 75) or a node was
+taken away.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,21 @@ from i2v_jax.launch._app import run
 
 NAME = flags.DEFINE_string("name", None, "Name of the job: small letters, digits and hyphens.", required=True)
 TOPOLOGY = flags.DEFINE_string(
-    "topology", None, "Devices: v5e:4x4, v5p:2x2x4, v6e:4x4 or h100:4x8 (nodes x GPUs).", required=True
+    "topology",
+    None,
+    "Devices: the chips of a TPU slice, as v5e:4x4, v5p:2x2x4 or v6e:4x4, or nodes x GPUs, as h100:4x8.",
+    required=True,
 )
-IMAGE = flags.DEFINE_string("image", None, "Container image with this package, see Dockerfile.", required=True)
+IMAGE = flags.DEFINE_string("image", None, "Container image, built from the Dockerfile.", required=True)
 OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
+COMMAND = flags.DEFINE_enum("command", "train", ["train", "evaluate"], "What the pods run.")
 SLICES = flags.DEFINE_integer("slices", 1, "Number of TPU slices of this topology.", lower_bound=1)
 SPOT = flags.DEFINE_bool("spot", False, "Run on spot nodes, which are cheaper and can be taken away at any time.")
 MAX_RESTARTS = flags.DEFINE_integer(
-    "max_restarts", 0, "Restarts after a crash, such as that of a host. Interruptions do not count.", lower_bound=0
+    "max_restarts",
+    0,
+    "Restarts after a crash or the loss of a host; those after status 75 do not count. Give some with --spot.",
+    lower_bound=0,
 )
 SERVICE_ACCOUNT = flags.DEFINE_string(
     "service_account", "", "Kubernetes service account that may read and write the bucket."
@@ -40,23 +48,32 @@ def main(argv: Sequence[str]) -> None:
 
     arguments = argv[1:]
     given = dict(word.removeprefix("--").partition("=")[::2] for word in arguments)
-    for name in ("config", "workdir"):
+    for name in ("config", "workdir") if COMMAND.value == "train" else ("workdir",):
         if not given.get(name):
-            raise UserError(f"--{name}=... is missing among the arguments of training, after --", name)
-    overrides = [word.removeprefix("--config.") for word in arguments if word.startswith("--config.")]
-    config_files.load(given["config"], overrides)  # fails now rather than in every pod
+            raise UserError(f"--{name}=... is missing among the arguments of launch.{COMMAND.value}, after --", name)
+    if not files.is_in_bucket(given["workdir"]):
+        raise UserError(
+            f"--workdir={given['workdir']} is a folder inside a pod, which is lost with the pod: give "
+            "gs://BUCKET/FOLDER",
+            "workdir",
+            given["workdir"],
+        )
+    if COMMAND.value == "train":
+        overrides = [word.removeprefix("--config.") for word in arguments if word.startswith("--config.")]
+        config_files.load(given["config"], overrides)  # fails now rather than in every pod
     job = _jobset.Job(
         NAME.value,
         _jobset.nodes(TOPOLOGY.value, SLICES.value),
         IMAGE.value,
         arguments,
+        command=COMMAND.value,
         spot=SPOT.value,
         max_restarts=MAX_RESTARTS.value,
         service_account=SERVICE_ACCOUNT.value,
     )
     files.write_text(OUT.value, yaml.safe_dump(job.manifest(), sort_keys=False))
-    print(f"wrote {OUT.value}: {job.nodes.described}; start it with kubectl apply -f {OUT.value}")
+    print(f"wrote {OUT.value}: {job.nodes.described}. Start it with kubectl apply -f {OUT.value}")
 
 
 if __name__ == "__main__":
-    run(main, positional="ARGUMENTS OF TRAINING, after --")
+    run(main, positional="-- ARGUMENTS of the command that the pods run")

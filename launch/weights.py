@@ -13,6 +13,7 @@
 import pathlib
 from collections.abc import Sequence
 
+import jax
 from absl import flags
 
 from i2v_jax.errors import UserError
@@ -31,6 +32,7 @@ _IMPORT = flags.DEFINE_multi_string(
 
 def main(argv: Sequence[str]) -> None:
     del argv
+    jax.config.update("jax_platforms", "cpu")  # one host of a TPU pod would wait for the others
     if not (_LIST.value or _FETCH.value or _IMPORT.value):
         raise UserError("no flag was given: use --list, --fetch NAME or --import NAME=FILE")
     for name in _FETCH.value:

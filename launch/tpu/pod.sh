@@ -2,16 +2,18 @@
 # Trains on a Cloud TPU pod: requests it, installs the package on its hosts, and goes on after every preemption.
 #
 #   export TPU_NAME=bair TPU_ZONE=us-west4-a TPU_TYPE=v5litepod-16 TPU_RUNTIME=v2-alpha-tpuv5-lite TPU_OPTIONS=--spot
-#   launch/tpu/pod.sh create       # requests the pod and waits until it is there
-#   launch/tpu/pod.sh install      # copies what is committed to all hosts and installs it there
-#   launch/tpu/pod.sh run COMMAND  # runs a command on all hosts, in the copied folder
-#   launch/tpu/pod.sh train --config=bair:size=64 --workdir=gs://BUCKET/RUN --config.data.dir=gs://BUCKET/PREPARED
+#   launch/tpu/pod.sh train --config=bair:devices=16 --workdir=gs://BUCKET/RUN --config.data.dir=gs://BUCKET/PREPARED
 #   launch/tpu/pod.sh delete
 #
-# `train` does everything but `delete`: it creates and installs what is missing, trains, and starts again when training
-# was interrupted and saved (exit status 75) or the pod was lost. It ends with any other exit status of training. Run it
-# on a machine that stays on, from the repository, with gcloud logged in. TPU_OPTIONS are further options of
-# `gcloud compute tpus queued-resources create`.
+# `train` creates and installs what is missing, trains, and starts again when training was stopped and saved (exit
+# status 75) or the pod was lost. It ends with any other exit status of training. Its steps can also be run one by one:
+#
+#   launch/tpu/pod.sh create       # requests the pod and waits until it is there
+#   launch/tpu/pod.sh install      # copies the last commit to all hosts and installs it there
+#   launch/tpu/pod.sh run COMMAND  # runs a command on all hosts, in the copied folder
+#
+# Run it in the repository, on a machine that stays on, with gcloud logged in. TPU_OPTIONS are further options of
+# `gcloud compute tpus queued-resources create`. docs/clusters/tpu.md has all steps.
 set -uo pipefail
 
 INTERRUPTED=75 # of launch.train: saved, the same command continues
@@ -84,7 +86,11 @@ run() {
 }
 
 train() {
-  local status=
+  local argument status=''
+  for argument; do
+    [[ $argument == --workdir=* && $argument != --workdir=gs://* ]] &&
+      fail "$argument is a folder on the hosts, which is lost with the pod: give --workdir=gs://BUCKET/FOLDER"
+  done
   while true; do
     create
     if ! installed && ! install; then

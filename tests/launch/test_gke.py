@@ -141,8 +141,17 @@ def test_by_command(tmp_path):
     assert pod["containers"][0]["command"][-len(training) :] == training
 
 
+def test_an_evaluation_and_a_work_directory_that_would_be_lost(tmp_path):
+    options = ["--name=bair", "--topology=h100:8", "--image=image", f"--out={tmp_path}/job.yaml", "--command=evaluate"]
+    done = launch("launch.gke", *options, "--", "--workdir=gs://b/run", "--repeats=5")
+    assert done.returncode == 0, done.stderr
+    _, pod = check(yaml.safe_load((tmp_path / "job.yaml").read_text()))
+    assert pod["containers"][0]["command"][-3:] == ["i2v_jax.launch.evaluate", "--workdir=gs://b/run", "--repeats=5"]
+    assert launch("launch.gke", *options, "--", "--workdir=RUN").returncode == 2
+
+
 def test_arguments_that_training_would_refuse(tmp_path):
-    training = ["--config=bair", "--workdir=RUN", "--config.data.flipp=1"]
+    training = ["--config=bair", "--workdir=gs://b/run", "--config.data.flipp=1"]
     done = launch("launch.gke", "--name=a", "--topology=h100:8", "--image=i", f"--out={tmp_path}/j", "--", *training)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

@@ -124,7 +124,8 @@ def test_training_that_fails_is_not_started_again(pod, status):
 
 
 def test_what_is_refused(pod):
-    for done, _ in (pod("create", refused=True, states=[""]), pod("dance"), pod("create", unset="TPU_ZONE")):
+    lost = pod("train", "--config=bair", "--workdir=RUN")
+    for done, _ in (pod("create", refused=True, states=[""]), pod("dance"), pod("create", unset="TPU_ZONE"), lost):
         assert done.returncode == 2
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
