@@ -1,4 +1,4 @@
-"""A real SLURM on this machine: a job of two processes is stopped twice, queued again, and continues."""
+"""A real SLURM on this machine: jobs are stopped, preempted and canceled, and queue again where they should."""
 
 import os
 import pathlib
@@ -46,8 +46,12 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none
 ReturnToService=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PreemptMode=OFF
+PartitionName=preemptible Nodes={host} MaxTime=INFINITE State=UP PreemptMode=CANCEL GraceTime=0
+PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2
 """
 
 
@@ -149,6 +153,33 @@ say started
 while [[ ! -e FOLDER/end ]]; do sleep 0.1; done
 say finished
 """
+
+
+@pytest.mark.slow
+def test_a_preempted_job_queues_again_and_a_canceled_one_does_not(slurm: None, tmp_path: pathlib.Path) -> None:
+    """Its partition cancels jobs that it preempts, without notice, so the job gets the same signals both times."""
+    said, python = tmp_path / "said", tmp_path / "python"
+    python.write_text(_TRAINING.replace("FOLDER", str(tmp_path)))
+    python.chmod(0o755)
+    options = ["--partition=preemptible", f"--output={tmp_path}/log", f"--export=ALL,PYTHON={python}"]
+
+    def start() -> str:
+        said.unlink(missing_ok=True)
+        job = _tell("sbatch", "--parsable", *options, "launch/slurm/train.sbatch", "run").strip()
+        _wait_until(said.exists, tmp_path / "log")
+        return job
+
+    job = start()
+    _tell("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=true")
+    _wait_until(lambda: _field(job, "Restarts") == "1", said)
+    assert said.read_text().splitlines()[:2] == ["started run", "saved run"]
+    _tell("scancel", job)
+
+    job = start()
+    _tell("scancel", job)
+    _wait_until(lambda: _field(job, "JobState") in _ENDED, said)
+    assert said.read_text().splitlines() == ["started run", "saved run"]
+    assert (_field(job, "JobState"), _field(job, "Restarts")) == ("CANCELLED", "0")
 
 
 @pytest.mark.slow
