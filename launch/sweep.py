@@ -1,11 +1,11 @@
 """Plans a sweep: one training per combination of values of some fields.
 
     python -m launch.sweep --config=sky:demo --workdir=SWEEP --sweep.seed=0,1,2 --sweep.train.ema=0,0.999
-    sbatch --array=0-5 launch/slurm/train.sbatch --flagfile=SWEEP/%a.flags
+    sbatch --array=0-5 --gpus=1 launch/slurm/train.sbatch --flagfile=SWEEP/%a.flags
     python -m launch.report SWEEP --out=OUT
 
-Writes the table of runs, SWEEP/sweep.json, and the arguments of run N for training, SWEEP/N.flags. Values that have
-commas are separated by semicolons. The report gathers the results of all runs.
+Writes the table of runs, SWEEP/sweep.json, and the arguments of run N for training, SWEEP/N.flags, and trains nothing.
+Values that have commas are separated by semicolons. The report gathers the results of all runs.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     rows = tuple((str(number), *run.values.values(), run.name) for number, run in enumerate(runs))
     print(Table(("run", *swept, "work directory"), rows).markdown())
     print(f"\nrun N: {command('train')} --flagfile={WORKDIR.value}/N.flags")
-    print(f"all: sbatch --array=0-{len(runs) - 1} launch/slurm/train.sbatch --flagfile={WORKDIR.value}/%a.flags")
+    print(f"all: sbatch --array=0-{len(runs) - 1} --gpus=1 launch/slurm/train.sbatch --flagfile={WORKDIR.value}/%a.flags")
     print(f"then: {command('report', WORKDIR.value, '--out=OUT')}")
 
 

@@ -13,13 +13,20 @@
 #   launch/tpu/pod.sh run COMMAND  # runs a command on all hosts, in the copied folder
 #
 # Run it in the repository, on a machine that stays on, with gcloud logged in. TPU_OPTIONS are further options of
-# `gcloud compute tpus queued-resources create`. docs/clusters/tpu.md has all steps.
+# `gcloud compute tpus queued-resources create`, TPU_SETUP is a command that each host runs after the installation.
+# docs/clusters/tpu.md has all steps.
 set -uo pipefail
 
 INTERRUPTED=75 # of launch.train: saved, the same command continues
 CONNECTION_LOST=255 # of ssh
 FOLDER=i2v_jax # on each host, in the home folder
 POLL=${TPU_POLL_SECONDS:-30}
+TPU_SETUP=${TPU_SETUP:-true}
+
+# Prints the comment at the beginning of this file.
+help() {
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+}
 
 fail() {
   echo "error: $*" >&2
@@ -41,6 +48,7 @@ create() {
   local now=
   while true; do
     now=$(state)
+    [[ $now == ACTIVE ]] || echo "$TPU_NAME: ${now:-requesting a pod}"
     case $now in
       ACTIVE) return ;;
       '')
@@ -49,10 +57,7 @@ create() {
           --runtime-version="$TPU_RUNTIME" ${TPU_OPTIONS:-} || fail "the pod cannot be requested: see gcloud's words above"
         ;;
       FAILED | SUSPENDED) delete || fail "$TPU_NAME cannot be deleted: see gcloud's words above" ;; # a preempted pod does not come back: its request makes room for another
-      *)
-        echo "$TPU_NAME: $now"
-        sleep "$POLL"
-        ;;
+      *) sleep "$POLL" ;;
     esac
   done
 }
@@ -72,10 +77,11 @@ installed() {
 
 install() {
   local archive
+  echo "$TPU_NAME: installing the last commit on all hosts"
   archive=$(mktemp --suffix=.tar.gz)
   git archive --output="$archive" HEAD || fail "run this in the repository"
   gcloud compute tpus tpu-vm scp "$archive" "$TPU_NAME:$FOLDER.tar.gz" --zone="$TPU_ZONE" --worker=all &&
-    on_all_hosts "rm -rf $FOLDER && mkdir $FOLDER && tar xzf $FOLDER.tar.gz -C $FOLDER && bash $FOLDER/launch/tpu/install.sh"
+    on_all_hosts "rm -rf $FOLDER && mkdir $FOLDER && tar xzf $FOLDER.tar.gz -C $FOLDER && bash $FOLDER/launch/tpu/install.sh ${TPU_SETUP@Q}"
   local status=$?
   rm -f "$archive"
   return "$status"
@@ -108,8 +114,12 @@ train() {
   done
 }
 
+if [[ ${1:-} =~ ^(-h|--help|help)?$ ]]; then
+  help
+  exit
+fi
 for name in TPU_NAME TPU_ZONE TPU_TYPE TPU_RUNTIME; do
-  [[ ${!name:-} ]] || fail "$name is not set: the beginning of $0 has an example"
+  [[ ${!name:-} ]] || fail "$name is not set: $0 --help has an example"
 done
 case ${1:-} in
   create | install | run | train | delete) "$@" ;;

@@ -32,7 +32,7 @@ ELSEWHERE = {
     r"launch\.weights --(fetch|import)": "needs the network or others' files; tests/pretrained/test_weights.py",
     r"launch\.(import|export)_torch ": "needs the release's files or widths; tests/torch_interop/releases",
     r"--flow=gmflow": "needs weights that are fetched; tests/data/test_flows.py",
-    r"=gs://": "needs a bucket; tests/buckets",
+    r"[ =]gs://": "needs a bucket; tests/buckets",
     r"--checkpoint=best": "needs a checkpoint that was evaluated; tests/sampling/test_load.py",
     r"launch\.prepare --dataset=(?!folder)": "needs those data sets; tests/data/test_builders.py",
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def pod(tmp_path):
         (tmp_path / "answers.json").write_text(json.dumps({"states": [], "trainings": [], "installed": []} | answers))
         environment = {
             **os.environ, **settings, "TPU_OPTIONS": "--spot --reserved", "TPU_POLL_SECONDS": "0",
+            "TPU_SETUP": "gcloud storage cp gs://b/'a file' .",
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
         }  # fmt: skip
         environment.pop(unset, None)
@@ -86,7 +88,7 @@ def test_what_is_committed_is_copied_and_installed(pod):
     assert verbs(calls) == ["scp", "ssh"]
     assert all("--worker=all" in call and "--zone=zone" in call for call in calls)
     assert calls[0][5] == "pod:i2v_jax.tar.gz" and not pathlib.Path(calls[0][4]).exists()
-    assert "launch/tpu/install.sh" in calls[1][-1]
+    assert shlex.split(calls[1][-1])[-2:] == ["i2v_jax/launch/tpu/install.sh", "gcloud storage cp gs://b/'a file' ."]
 
 
 def test_training_installs_what_is_missing_and_quotes_its_arguments(pod):
@@ -128,6 +130,13 @@ def test_what_is_refused(pod):
     for done, _ in (pod("create", refused=True, states=[""]), pod("dance"), pod("create", unset="TPU_ZONE"), lost):
         assert done.returncode == 2
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_help(pod):
+    for arguments in ([], ["--help"]):
+        done, calls = pod(*arguments, unset="TPU_NAME")
+        assert done.returncode == 0 and not calls
+        assert "launch/tpu/pod.sh delete" in done.stdout and "set -uo" not in done.stdout
 
 
 def test_a_training_that_still_runs_on_a_host_ends_first(tmp_path):
