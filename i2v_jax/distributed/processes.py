@@ -47,7 +47,7 @@ _told: list[dict[str, Any]] = []  # what another process said when it failed
 
 
 def summary(mesh: Mesh) -> str:
-    """Returns "32 devices: 4 processes x 8 NVIDIA H100, replica=1 data=16 fsdp=2".
+    """Returns "32 devices: 4 processes x 8 NVIDIA H100, replica=4 data=8 fsdp=1".
 
     Raises:
       UserError: the processes have different numbers of devices.
