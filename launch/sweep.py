@@ -34,7 +34,8 @@ def main(argv: Sequence[str]) -> None:
     rows = tuple((str(number), *run.values.values(), run.name) for number, run in enumerate(runs))
     print(Table(("run", *swept, "work directory"), rows).markdown())
     print(f"\nrun N: {command('train')} --flagfile={WORKDIR.value}/N.flags")
-    print(f"all: sbatch --array=0-{len(runs) - 1} --gpus=1 launch/slurm/train.sbatch --flagfile={WORKDIR.value}/%a.flags")
+    array = f"--array=0-{len(runs) - 1} --gpus=1"
+    print(f"all: sbatch {array} launch/slurm/train.sbatch --flagfile={WORKDIR.value}/%a.flags")
     print(f"then: {command('report', WORKDIR.value, '--out=OUT')}")
 
 
