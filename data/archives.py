@@ -13,15 +13,18 @@ import os
 import shutil
 import struct
 import tarfile
+import tempfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, Protocol
 
 from i2v_jax.errors import UserError
-from i2v_jax.media.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from i2v_jax.media import folders
+from i2v_jax.media.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from i2v_jax.media.reading import is_paged
 
 _COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _SUFFIXES = (".zip", ".zip.001", ".tar", *_COMPRESSED_TARS)
@@ -47,39 +50,43 @@ def whole(path: Path) -> Path | None:
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """A video in an archive, see `raw.Inside`: one video file, or the files of one folder of frames."""
+    """A video in an archive, see `raw.Inside`: one file, or the files of one folder of frames."""
 
     files: tuple[str, ...]
 
     def take_out(self, path: Path, folder: Path) -> Path:
         opened(path).copy(self.files, folder)
-        is_video = Path(self.files[0]).suffix.lower() in VIDEO_SUFFIXES
-        return folder / Path(self.files[0]).name if is_video else folder
+        first = folder / Path(self.files[0]).name
+        return first if first.suffix.lower() in VIDEO_SUFFIXES or (len(self.files) == 1 and is_paged(first)) else folder
 
 
-def videos_in(path: Path) -> tuple[dict[str, Member], list[str]]:
-    """Returns the videos of an archive by their names in it, in natural order, and its other files.
+def videos_in(path: Path) -> tuple[dict[str, Member], list[str], dict[str, str]]:
+    """Returns the videos of an archive by their names in it: those that `folders.sort_out` finds.
+
+    Returns:
+        The videos; names of files that are neither videos nor images; names of folders whose images are no frames, and
+        why.
 
     Raises:
         UserError: the archive cannot be read; the message is the reason.
     """
-    folders: dict[str, list[str]] = {}
-    videos, others = {}, []
-    for name in opened(path).names():
-        parts, suffix = name.split("/"), Path(name).suffix.lower()
-        if any(part.startswith((".", "__MACOSX")) for part in parts):
-            continue
-        if suffix in VIDEO_SUFFIXES:
-            videos[name] = Member((name,))
-        elif suffix in (*IMAGE_SUFFIXES, *_LABEL_SUFFIXES):
-            folders.setdefault("/".join(parts[:-1]), []).append(name)
-        else:
-            others.append(name)
-    with_videos = {name.rpartition("/")[0] for name in videos}  # images beside videos are not frames
-    for folder, files in folders.items():
-        if folder not in with_videos and any(Path(file).suffix.lower() in IMAGE_SUFFIXES for file in files):
-            videos[folder] = Member(tuple(files))
-    return {name: videos[name] for name in sorted(videos, key=natural_key)}, others
+    archive = opened(path)
+    files = {PurePosixPath(name): name for name in archive.names()}
+    shown = [file for file in files if not any(part.startswith((".", "__MACOSX")) for part in file.parts)]
+    videos, others, no_frames = folders.sort_out(shown, lambda file: _is_paged(archive, files[file]))
+    inside: dict[PurePosixPath, list[str]] = {}  # of a folder of frames
+    for file in shown:
+        if file.suffix.lower() in (*IMAGE_SUFFIXES, *_LABEL_SUFFIXES):
+            inside.setdefault(file.parent, []).append(files[file])
+    members = {str(video): Member((files[video],) if video in files else tuple(inside[video])) for video in videos}
+    return members, list(map(str, others)), {str(folder): reason for folder, reason in no_frames.items()}
+
+
+def _is_paged(archive: "Archive", name: str) -> bool:
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(UserError):  # whoever converts it tells
+        archive.copy((name,), Path(folder))
+        return is_paged(Path(folder) / Path(name).name)
+    return False
 
 
 class Archive(Protocol):

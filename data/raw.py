@@ -177,7 +177,7 @@ def _in_archive(path: Path, root: Path) -> tuple[list[RawVideo], list[Skipped]]:
     """Returns the videos of an archive, and the files in it that are not videos."""
     name = printable(path.relative_to(root).as_posix())
     try:
-        videos, others = archives.videos_in(path)
+        videos, others, no_frames = archives.videos_in(path)
         problem = archives.opened(path).problem
     except UserError as error:
         return [], [Skipped(name, str(error))]
@@ -185,13 +185,18 @@ def _in_archive(path: Path, root: Path) -> tuple[list[RawVideo], list[Skipped]]:
     found = []
     for inner, member in videos.items():
         split = split_of(folder.split("/")[0]) or split_of(inner.split("/")[0]) or "train"
-        found.append(RawVideo(f"{folder}/{inner}", path, split, inside=member, root=root))
-    skipped = [
-        Skipped(f"{name}/{other}", f"not a video or an image ({Path(other).suffix or 'no suffix'})")
+        found.append(RawVideo(_joined(folder, inner), path, split, inside=member, root=root))
+    skipped = [Skipped(_joined(name, inner), reason) for inner, reason in no_frames.items()]
+    skipped += [
+        Skipped(_joined(name, other), f"not a video or an image ({Path(other).suffix or 'no suffix'})")
         for other in others
         if Path(other).suffix.lower() not in _SIDE_FILES
     ]
     return found, [*([Skipped(name, problem)] if problem else []), *skipped]
+
+
+def _joined(archive: str, inner: str) -> str:
+    return archive if inner == "." else f"{archive}/{printable(inner)}"
 
 
 def without_duplicates(videos: Iterable[RawVideo]) -> tuple[list[RawVideo], list[Skipped]]:

@@ -1,15 +1,18 @@
 """Finding the videos below a folder: video files, folders of images, and image files with several pages."""
 
 import dataclasses
+import functools
 import itertools
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from i2v_jax.media.paths import IMAGE_SUFFIXES, PAGED_SUFFIXES, VIDEO_SUFFIXES, natural_key, printable
 from i2v_jax.media.reading import is_paged
 
+_Path = TypeVar("_Path", bound=PurePath)
 _LOOKED_INTO = 64  # images of a folder that are opened to learn whether any has several pages
 
 
@@ -23,33 +26,13 @@ class Found:
 
 
 def find(root: Path) -> Found:
-    """Returns the videos below a folder, without hidden files.
+    """Returns the videos below a folder, see `sort_out`, without hidden files.
 
-    The images of a folder are one video, unless there are videos beside them or they are named like videos: thumbnails
-    and covers are no frames. If one of them has several pages, each that has is a video. A folder is visited once and a
-    file is taken once, whatever links lead there.
+    A folder is visited once and a file is taken once, whatever links lead there.
     """
     found, reasons = _files_below(root)
-    videos = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
-    stems, with_videos = {path.stem for path in videos}, {path.parent for path in videos}
-    pictures: dict[Path, list[Path]] = defaultdict(list)
-    others = []
-    for path in found:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            pictures[path.parent].append(path)
-        elif path.suffix.lower() not in VIDEO_SUFFIXES:
-            others.append(path)
-    for folder, images in pictures.items():
-        paged = _paged(images)
-        own = [path for path in paged if path.stem not in stems]
-        videos += own
-        if folder in with_videos or paged:
-            if len(images) > len(own):
-                reasons[folder] = "images beside videos, which are not frames of one"
-        elif all(path.stem in stems for path in images):
-            reasons[folder] = "images named like videos, which are not frames of one"
-        else:
-            videos.append(folder)
+    videos, others, no_frames = sort_out(found, is_paged)
+    reasons |= no_frames
     names = _names(root, [*videos, *others, *reasons])
     shown, rest = set(videos), set(others)
     return Found(
@@ -57,6 +40,41 @@ def find(root: Path) -> Found:
         {name: path for path, name in names.items() if path in rest},
         {name: reasons[path] for path, name in names.items() if path in reasons},
     )
+
+
+def sort_out(
+    paths: Sequence[_Path], is_paged: Callable[[_Path], bool]
+) -> tuple[list[_Path], list[_Path], dict[_Path, str]]:
+    """Returns the videos among files, which are files or folders; files of other kinds; and folders with no frames.
+
+    The images of a folder are one video, unless there are videos beside them or they are named like videos: thumbnails
+    and covers are no frames. If one of them has several pages, each that has is a video.
+
+    Args:
+        paths: the files.
+        is_paged: whether an image has several pages.
+    """
+    videos = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    stems, with_videos = {path.stem for path in videos}, {path.parent for path in videos}
+    pictures: dict[_Path, list[_Path]] = defaultdict(list)
+    others, no_frames = list[_Path](), dict[_Path, str]()
+    for path in paths:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            pictures[path.parent].append(path)
+        elif path.suffix.lower() not in VIDEO_SUFFIXES:
+            others.append(path)
+    paged = _paged(list(pictures.values()), is_paged)
+    for folder, images in pictures.items():
+        own = [path for path in images if path in paged and path.stem not in stems]
+        videos += own
+        if folder in with_videos or not paged.isdisjoint(images):
+            if len(images) > len(own):
+                no_frames[folder] = "images beside videos, which are not frames of one"
+        elif all(path.stem in stems for path in images):
+            no_frames[folder] = "images named like videos, which are not frames of one"
+        else:
+            videos.append(folder)
+    return videos, others, no_frames
 
 
 def files(root: Path) -> dict[str, Path]:
@@ -101,13 +119,16 @@ def _files_below(root: Path) -> tuple[list[Path], dict[Path, str]]:
     return kept, left_out
 
 
-def _paged(images: Sequence[Path]) -> list[Path]:
-    """Returns the images of a folder that have several pages. Of many images, some are looked into first."""
-    candidates = [path for path in images if path.suffix.lower() in PAGED_SUFFIXES]
-    step = max(1, len(candidates) // _LOOKED_INTO)
-    if not any(is_paged(path) for path in candidates[::step]):
-        return []
-    return [path for path in candidates if is_paged(path)]
+def _paged(folders: Sequence[Sequence[_Path]], is_paged: Callable[[_Path], bool]) -> set[_Path]:
+    """Returns the images of folders that have several pages. Of many images of a folder, some are looked into first.
+
+    All folders are gone through in order, once or twice: an archive may have to be read from its beginning.
+    """
+    looked_into = functools.cache(is_paged)
+    candidates = [[path for path in images if path.suffix.lower() in PAGED_SUFFIXES] for images in folders]
+    steps = [max(1, len(images) // _LOOKED_INTO) for images in candidates]
+    found = [any(map(looked_into, images[::step])) for images, step in zip(candidates, steps, strict=True)]
+    return {path for path in itertools.chain.from_iterable(itertools.compress(candidates, found)) if looked_into(path)}
 
 
 def _names(root: Path, paths: Sequence[Path]) -> dict[Path, str]:

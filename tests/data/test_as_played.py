@@ -1,6 +1,7 @@
 """What launch.prepare makes of files that players show otherwise than they are stored, and what it says about it."""
 
 import os
+import shutil
 from pathlib import Path
 
 import av
@@ -84,6 +85,30 @@ def test_intact_parts_share_a_split_and_short_ones_are_left_out(tmp_path: Path, 
             assert source.object_name(video) == source.name(video).partition("#")[0]
     assert len(splits) == 6 and all(len(found) == 1 for found in splits.values())
     assert set().union(*splits.values()) == set(SPLITS)
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "gztar"])
+def test_images_with_several_pages_in_archives_are_videos(tmp_path: Path, prepared: Prepare, form: str) -> None:
+    (tmp_path / "folder/b").mkdir(parents=True)
+    for name, alpha in (("a.webp", 255), ("a.tif", 255), ("b/c.png", 255), ("b/d.webp", 0)):
+        first, *others = (Image.fromarray(frame) for frame in numbered_frames(20, offset=ord(name[0]) - ord("a")))
+        first.putalpha(alpha)
+        options = {"lossless": True} if name.endswith("webp") else {}
+        first.save(tmp_path / "folder" / name, save_all=True, append_images=others, **options)
+    write_frames(tmp_path / "folder/e", numbered_frames(20, offset=5))
+    (tmp_path / "raw").mkdir()
+    shutil.make_archive(str(tmp_path / "raw/a"), form, tmp_path / "folder")
+    summary = prepared(Folder)
+    assert not summary.skipped
+    shown = {name: frame_numbers(frames) for name, frames in stored(summary.folder).items()}
+    white = round(255 / 6)
+    assert shown == {
+        "a/a.webp": list(range(20)),
+        "a/a.tif": list(range(20)),
+        "a/b/c.png": list(range(1, 21)),
+        "a/b/d.webp": [white, *range(2, 21)],
+        "a/e": list(range(5, 25)),
+    }
 
 
 def test_frames_per_second_are_a_choice(tmp_path: Path, prepared: Prepare) -> None:

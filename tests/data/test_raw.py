@@ -1,10 +1,12 @@
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
 from i2v_jax.data.raw import RawVideo, divide, find_videos
 from i2v_jax.errors import UserError
+from tests.media.test_folders import CASES, grow
 
 
 def named(count: int, split: str = "train", groups: int = 0) -> list[RawVideo]:
@@ -66,6 +68,27 @@ def test_finding_videos_in_nested_folders(tmp_path: Path) -> None:
     }
     assert [(item.path, item.reason) for item in skipped] == [("report.pdf", "not a video or an image (.pdf)")]
     assert all(video.root == tmp_path for video in found)
+
+
+_FLAT = {
+    case: content
+    for case, content in CASES.items()
+    if not any(isinstance(name, bytes) or kind.startswith("->") for name, kind in content[0].items())
+}
+
+
+@pytest.mark.parametrize("form", ["zip", "gztar"])
+@pytest.mark.parametrize("case", _FLAT)
+def test_an_archive_holds_the_videos_of_its_folder(tmp_path: Path, case: str, form: str) -> None:
+    tree, videos, left_out = _FLAT[case]
+    grow(tmp_path / "folder", tree)
+    (tmp_path / "raw").mkdir()
+    archive = Path(shutil.make_archive(str(tmp_path / "raw/a"), form, tmp_path / "folder"))
+    found, skipped = find_videos(tmp_path / "raw")
+    assert [video.name for video in found] == [f"a/{name}" for name in videos]
+    assert [item.path for item in skipped] == [
+        archive.name if name == "." else f"{archive.name}/{name}" for name in left_out
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
