@@ -3,8 +3,10 @@
 All functions take videos as float in [-1, 1] or uint8 in [0, 255], channels last, and return uint8.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,7 +23,7 @@ _INK = 32
 Color = tuple[int, int, int]
 ACCENT: Color = (255, 64, 32)
 _IMPULSE = 0.15  # length of the arrow of an impulse, in frame widths
-_LABEL_SIZE = 13  # height of the text in pixels
+_LABEL_SIZE, _LABEL_MARGIN = 12, 2  # of the text, and around it, in pixels
 
 
 def enlarge(video: ArrayLike, scale: int) -> Pixels:
@@ -77,8 +79,12 @@ def stack_rows(rows: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:
 
 
 def side_by_side(columns: Sequence[tuple[str, ArrayLike]], pad: int = 2) -> Pixels:
-    """Returns videos [T, H, W, 3], each with a text above, side by side. Shorter videos hold their last frame."""
-    return _join([label(video, text) for text, video in columns], axis=2, pad=pad)
+    """Returns videos [T, H, W, 3], each with a text above, side by side. Shorter videos hold their last frame.
+
+    If any has a text, all begin below it.
+    """
+    named = any(text for text, _ in columns)
+    return _join([_headed(video, text) if named else to_uint8(video) for text, video in columns], axis=2, pad=pad)
 
 
 def _join(videos: Sequence[Pixels], axis: int, pad: int) -> Pixels:
@@ -97,17 +103,26 @@ def _join(videos: Sequence[Pixels], axis: int, pad: int) -> Pixels:
 
 def label(video: ArrayLike, text: str) -> Pixels:
     """Returns a video [T, H', W', 3] with a line of text above, widened if the text needs it. "" adds nothing."""
-    frames = to_uint8(video)
-    if not text:
-        return frames
-    font = ImageFont.load_default(_LABEL_SIZE)
-    _, _, right, bottom = font.getbbox(text)
-    width = max(frames.shape[2], math.ceil(right) + 4)
-    band = Image.new("RGB", (width, math.ceil(bottom) + 5), (BACKGROUND,) * 3)
-    ImageDraw.Draw(band).text((2, 2), text, fill=(_INK,) * 3, font=font)
+    return _headed(video, text) if text else to_uint8(video)
+
+
+def _headed(video: ArrayLike, text: str) -> Pixels:
+    """Returns what `label` does. The height of the line does not depend on the text, so that videos stay aligned."""
+    frames, font, line = to_uint8(video), _font(), " ".join(text.split())
+    width = max(frames.shape[2], math.ceil(font.getlength(line)) + 2 * _LABEL_MARGIN)
+    band = Image.new("RGB", (width, sum(font.getmetrics()) + 2 * _LABEL_MARGIN), (BACKGROUND,) * 3)
+    ImageDraw.Draw(band).text((_LABEL_MARGIN, _LABEL_MARGIN), line, fill=(_INK,) * 3, font=font)
     widened = np.pad(frames, [(0, 0), (0, 0), (0, width - frames.shape[2]), (0, 0)], constant_values=BACKGROUND)
     header = np.broadcast_to(np.asarray(band), (len(frames), *np.asarray(band).shape))
     return np.concatenate([header, widened], axis=1)
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """Returns the font of charts, which has more letters than Pillow's own."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), _LABEL_SIZE)
 
 
 def arrow(video: ArrayLike, degrees: float, color: Color = ACCENT) -> Pixels:

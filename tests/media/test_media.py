@@ -150,6 +150,16 @@ def test_labels_and_rows(drifting: np.ndarray) -> None:
     np.testing.assert_array_equal(rows[11, -32:, :48], to_uint8(drifting[3]))
     columns = media.side_by_side([("a", drifting), ("", drifting)], pad=5)
     assert columns.shape == (12, 32 + band, 48 + 5 + 48, 3)
+    np.testing.assert_array_equal(columns[:, band:, -48:], to_uint8(drifting))  # both begin below the text
+
+
+def test_the_height_of_a_label_does_not_depend_on_its_letters(drifting: np.ndarray) -> None:
+    texts = ["xxx", "gjp", "Été", "雲", "two\nlines", "x" * 200]
+    drawn = [media.label(drifting, text) for text in texts]
+    assert len({video.shape[1] for video in drawn}) == 1
+    assert drawn[-1].shape[2] > 1000 > drawn[0].shape[2]
+    first, second = (media.label(drifting, text)[0] for text in ("é", "ü"))
+    assert first.shape != second.shape or (first != second).any()  # both are in the font
 
 
 @pytest.mark.parametrize(("degrees", "row", "column"), [(0, 32, 51), (90, 13, 32), (180, 32, 13), (270, 51, 32)])
