@@ -11,7 +11,7 @@ DEMO ?= all
 EXTRAS ?= dev
 PYTEST := $(BIN)/python -m pytest --numprocesses=2
 
-.PHONY: setup demo test test-slow test-long test-latest lint format bench clean
+.PHONY: setup try demo test test-slow test-long test-latest lint format bench clean
 
 $(STAMP): setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
@@ -27,6 +27,9 @@ endef
 export FAILED
 
 setup: $(STAMP)
+
+try: $(STAMP)  ## show the models that come with the package in runs/try/index.html, then on a page to play with
+	$(BIN)/python -m launch.tryout --out=runs/try
 
 demo: $(STAMP)  ## train on the embedded sky and plants, then write runs/demo/index.html; DEMO=sky or plants: only that
 	$(BIN)/python -m launch.demo --demo=$(DEMO) --workdir=runs/demo

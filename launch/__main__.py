@@ -28,6 +28,7 @@ COMMANDS = (
     "bundle",
     "info",
     "demo",
+    "tryout",
     "weights",
     "import_torch",
     "export_torch",

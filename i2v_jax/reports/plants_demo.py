@@ -46,7 +46,7 @@ def report(generator: PokeGenerator, data: ConfigDict, workdir: str | os.PathLik
     part = Part(
         "Poke an image",
         _LEAD.format(size=generator.size),
-        _tiles(measured.numbers),
+        tiles(measured.numbers),
         sections,
         _FOOTER.format(size=generator.size),
     )
@@ -65,7 +65,8 @@ _FOOTER = (
 )
 
 
-def _tiles(numbers: Mapping[str, float]) -> list[Number]:
+def tiles(numbers: Mapping[str, float]) -> list[Number]:
+    """Returns the main ones of the numbers of `poke_measurements.measure`."""
     return [
         Number(
             f"{numbers['target_error_model']:.2f} px",

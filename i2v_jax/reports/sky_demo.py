@@ -49,7 +49,7 @@ def report(
         Section("Training", _TRAINING, charts=_charts(folder)),
     ]
     lead = _LEAD.format(size=generator.size)
-    return Report(numbers, Part("One image, many futures", lead, _tiles(numbers), sections, _FOOTER))
+    return Report(numbers, Part("One image, many futures", lead, tiles(numbers), sections, _FOOTER))
 
 
 _LEAD = (
@@ -69,7 +69,8 @@ _FOOTER = (
 )
 
 
-def _tiles(numbers: Mapping[str, float]) -> list[Number]:
+def tiles(numbers: Mapping[str, float]) -> list[Number]:
+    """Returns the main ones of the numbers of `sky_measurements.measure`."""
     return [
         Number(
             f"{numbers['reconstruction_psnr_db']:.1f} dB",

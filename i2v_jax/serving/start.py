@@ -1,5 +1,6 @@
 """What a server needs before it starts: its libraries, an address, and its default settings."""
 
+import contextlib
 import importlib.util
 import socket
 
@@ -8,6 +9,7 @@ from i2v_jax.errors import UserError
 FPS = 8.0  # frames per second of pages and files
 WAITING = 16  # requests that may wait in the queue
 MAX_BODY = 32 * 2**20  # bytes of a request
+_TRIED = 10  # ports
 _EXTRA = ("starlette", "uvicorn", "websockets", "python_multipart", "prometheus_client")
 
 
@@ -33,6 +35,18 @@ def listen(host: str, port: int) -> socket.socket:
             "port",
             port,
         ) from error
+
+
+def free_port(host: str, port: int) -> int:
+    """Returns the first port from `port` on that is free, of ten, and otherwise another one.
+
+    Raises UserError if the host is not this machine's.
+    """
+    for candidate in range(port, min(port + _TRIED, 65536)):
+        with contextlib.suppress(UserError), listen(host, candidate):
+            return candidate
+    with listen(host, 0) as listener:
+        return listener.getsockname()[1]
 
 
 def address(listener: socket.socket) -> str:

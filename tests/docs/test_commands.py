@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 ELSEWHERE = {
     r"launch\.train ": "minutes to days; tests/end_to_end trains small models of the same configurations",
     r"launch\.demo ": "25 minutes; tests/launch/test_demo.py runs it with small models",
+    r"launch\.tryout ": "does not end; tests/launch/test_tryout.py",
     r"launch\.evaluate ": "minutes; tests/launch/test_evaluate.py",
     r"launch\.plan ": "minutes, with a compiler; tests/planning/test_compiling.py",
     r"launch\.local_cluster ": "minutes; tests/end_to_end/test_local_cluster.py",

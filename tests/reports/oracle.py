@@ -1,6 +1,7 @@
 """A generator that draws the true sky, moving in the requested direction plus a known angle."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -12,16 +13,21 @@ from tests.sampling import stand_ins
 SIZE, COUNT = 32, 8
 
 
+@functools.cache
+def _scenes() -> np.ndarray:
+    """Returns the start frames of all clips, which tell which scene a frame shows."""
+    return sky_measurements.held_out(COUNT, SIZE).video[:, 0]
+
+
 class Oracle(CinnGenerator):
     """Draws the true sky, moving in the requested direction plus `off` degrees."""
 
     off = 0.0
 
     def _redraw(self, start_frames: np.ndarray, control: np.ndarray) -> np.ndarray:
-        known = sky_measurements.held_out(COUNT, SIZE).video[:, 0]  # which scene a start frame shows
         videos = []
         for frame, eta in zip(start_frames, control, strict=True):
-            index = int(np.abs(known - frame).mean(axis=(1, 2, 3)).argmin())
+            index = int(np.abs(_scenes() - frame).mean(axis=(1, 2, 3)).argmin())
             motion = sky.Motion(10 * int(np.argmax(eta)) + 5 + self.off, 0.025)
             drawn = sky.render("test", index, SIZE, range(1, 17), motion)
             videos.append(drawn.astype(np.float32) / 127.5 - 1)

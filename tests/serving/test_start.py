@@ -22,3 +22,12 @@ def test_a_port_that_is_taken() -> None:
     with pytest.raises(UserError) as raised:
         start.listen("192.0.2.1", 0)
     assert (raised.value.field, raised.value.value) == ("port", 0)
+
+
+def test_the_next_free_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert start.free_port("127.0.0.1", port) != port
+    assert start.free_port("127.0.0.1", port) == port
+    with pytest.raises(UserError):
+        start.free_port("192.0.2.1", port)
