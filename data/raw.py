@@ -2,13 +2,15 @@
 
 import contextlib
 import dataclasses
+import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from i2v_jax import files
 from i2v_jax.data import archives
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import SPLITS
@@ -48,6 +50,28 @@ class Inside(Protocol):
         """
 
 
+@runtime_checkable
+class Chunk(Protocol):
+    """Where a video is inside a long recording, which is decoded once for all of its chunks; else as `Inside`."""
+
+    @property
+    def source(self) -> Inside | None:
+        """Where in its file the recording is; None: the file is the recording."""
+
+    @staticmethod
+    def take_all_out(recording: Path, chunks: Sequence[Any], folder: Path) -> Iterator[Path | UserError]:
+        """Writes chunks of a recording into a folder, in the order of their beginnings.
+
+        Args:
+            recording: a video file.
+            chunks: objects of this class.
+            folder: an empty folder.
+
+        Yields:
+            a folder whose images are the frames of a chunk, which is removed before the next one, or why it has none.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
 class RawVideo:
     """A video before preparation, or a part of one."""
@@ -59,25 +83,13 @@ class RawVideo:
     object: str = ""  # the object that it shows, if several videos show it; empty: its own
     part: tuple[float, float] = WHOLE  # begin and end, as fractions of the frames
     within: tuple[int, int] | None = None  # intact frames to read of a damaged file, (first, last + 1); None: all
-    inside: Inside | None = None  # where in the file `path` the video is; None: `path` is the video
+    inside: Inside | Chunk | None = None  # where in the file `path` the video is; None: `path` is the video
     root: Path = Path()  # the folder of the raw files
 
-    @contextlib.contextmanager
-    def opened(self, scratch: Path) -> Iterator["RawVideo"]:
-        """Yields the video with its `path` a video file or a folder of frames, taken out of its file if need be.
-
-        Args:
-            scratch: the folder for temporary files.
-
-        Raises:
-            UserError: the video cannot be taken out; the message is the reason.
-        """
-        if self.inside is None:
-            yield self
-            return
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            path = self.inside.take_out(self.path, Path(folder))
-            yield dataclasses.replace(self, path=path, inside=None)
+    @property
+    def recording(self) -> tuple[Path, Inside | None] | None:
+        """What the video is a chunk of, if it is one: what is read once for several videos."""
+        return (self.path, self.inside.source) if isinstance(self.inside, Chunk) else None
 
     def identity(self) -> str:
         """Returns a text that changes when the raw files of the video do."""
@@ -104,6 +116,67 @@ class RawVideo:
     def frames(self, total: int) -> range:
         """Returns the frames of the part, if the whole video has `total` frames."""
         return range(*(int(share * total) for share in self.part))
+
+
+def opened(videos: Iterable[RawVideo], scratch: Path) -> Generator[RawVideo | UserError]:
+    """Yields each video with its `path` a video file or a folder of frames, or why it cannot be taken out of its file.
+
+    Chunks of one recording that follow each other are cut out of it in one pass. What was taken out is removed before
+    the next video is.
+
+    Args:
+        videos: to open.
+        scratch: the folder for temporary files.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    for recording, group in itertools.groupby(videos, lambda video: video.recording):
+        same = list(group)
+        yield from _cut_out(recording, same, scratch) if recording else _one_by_one(same, scratch)
+
+
+def _one_by_one(videos: Iterable[RawVideo], scratch: Path) -> Generator[RawVideo | UserError]:
+    for video in videos:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            assert not isinstance(video.inside, Chunk)
+            try:
+                path = _taken_out(video.inside, video.path, Path(folder))
+            except UserError as error:
+                yield error
+            else:
+                yield dataclasses.replace(video, path=path, inside=None)
+
+
+def _cut_out(
+    file: tuple[Path, Inside | None], videos: Sequence[RawVideo], scratch: Path
+) -> Generator[RawVideo | UserError]:
+    path, source = file
+    with tempfile.TemporaryDirectory(dir=scratch) as whole, tempfile.TemporaryDirectory(dir=scratch) as folder:
+        try:
+            recording = _taken_out(source, path, Path(whole))
+        except UserError as error:
+            yield from itertools.repeat(error, len(videos))
+            return
+        chunks = [video.inside for video in videos if isinstance(video.inside, Chunk)]
+        for video, outcome in zip(videos, chunks[0].take_all_out(recording, chunks, Path(folder)), strict=True):
+            yield outcome if isinstance(outcome, UserError) else dataclasses.replace(video, path=outcome, inside=None)
+
+
+def _taken_out(inside: Inside | None, path: Path, folder: Path) -> Path:
+    with reading():
+        return inside.take_out(path, folder) if inside else path
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Turns an OSError of its context into a UserError, unless the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in files.DISK_FULL:
+            raise
+        raise UserError(f"cannot be read: {error.strerror or error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,9 @@ A shard is planned from the raw files alone. Until the data set is complete, its
 of the options; beside it is a JSON file about its videos, which is written last.
 """
 
+import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -47,7 +49,7 @@ class Shard:
     path: Path
     options: staging.StoreOptions
     read_labels: ReadLabels
-    known: Mapping[str, "Known"] = dataclasses.field(default_factory=dict, repr=False)  # by `staging.key`
+    known: Mapping[str, "Known"] = dataclasses.field(default_factory=dict, repr=False)  # by name
 
     @property
     def about(self) -> Path:
@@ -132,7 +134,7 @@ def plan(
         for _, group in itertools.groupby(videos, lambda video: portions[video.name]):
             chosen = tuple(group)
             digest = hashlib.sha256(repr((split, [keys[video.name] for video in chosen])).encode()).hexdigest()[:24]
-            known = {keys[video.name]: there[keys[video.name]] for video in chosen if keys[video.name] in there}
+            known = {video.name: there[keys[video.name]] for video in chosen if keys[video.name] in there}
             shards.append(Shard(split, chosen, folder / f"{digest}.array_record", options, read_labels, known))
     return shards
 
@@ -149,14 +151,15 @@ def _known(folder: Path) -> dict[str, Known]:
 
 
 def _portions(found: Sequence[raw.RawVideo]) -> dict[str, int]:
-    """Returns for each video which portion of about equal size it is in."""
-    shared = dict.fromkeys({video.path for video in found}, 0)
-    for video in found:
-        shared[video.path] += 1
+    """Returns for each video which portion of about equal size it is in. Chunks of one recording share theirs."""
+    shared = collections.Counter(video.path for video in found)
     sizes = [_size(video.path) / shared[video.path] for video in found]
     target = min(max(sum(sizes) / _AT_LEAST_SHARDS, _LEAST), _MOST)
-    ends = itertools.accumulate(sizes)
-    return {video.name: int((end - size) // target) for video, size, end in zip(found, sizes, ends, strict=True)}
+    of_recording: dict[Any, int] = {}
+    portions = {}
+    for video, size, end in zip(found, sizes, itertools.accumulate(sizes), strict=True):
+        portions[video.name] = of_recording.setdefault(video.recording or video.name, int((end - size) // target))
+    return portions
 
 
 def _size(path: Path) -> int:
@@ -225,36 +228,30 @@ def _write_here(shard: Shard) -> None:
 def _write(shard: Shard, finished: Callable[[], object]) -> None:
     """Writes a shard, then the file about it. Calls `finished` after each video."""
     stored, skipped, intact = [], [], {}
-    with files.replacing(shard.path) as temporary:
+    new = raw.opened((video for video in shard.videos if video.name not in shard.known), shard.path.parent)
+    with files.replacing(shard.path) as temporary, contextlib.closing(new):
         writer = array_record_module.ArrayRecordWriter(str(temporary), _WRITER)
         for video in shard.videos:
             with staging.Spool(shard.path.parent) as spool:
                 try:
-                    outcome = _convert(video, shard, spool)
-                except staging.PartlyDamaged as error:
-                    outcome, intact[video.name] = raw.Skipped(video.name, str(error)), error.intact
-                if isinstance(outcome, raw.Skipped):
-                    skipped.append(outcome)
-                else:
-                    stored.append(outcome)
+                    known = shard.known.get(video.name)
+                    stored.append(known.copy(spool) if known else _convert(video, next(new), shard, spool))
                     for record in spool:
                         writer.write(record)
+                except UserError as error:
+                    skipped.append(raw.Skipped(video.name, str(error).removeprefix(f"{video.path}: ")))
+                    if isinstance(error, staging.PartlyDamaged):
+                        intact[video.name] = error.intact
             finished()
         writer.close()
     lists = {"videos": list(map(dataclasses.asdict, stored)), "skipped": list(map(dataclasses.asdict, skipped))}
     files.write_text(shard.about, json.dumps(lists | {"intact": intact}))
 
 
-def _convert(video: raw.RawVideo, shard: Shard, spool: staging.Spool) -> staging.StoredVideo | raw.Skipped:
-    try:
-        if known := shard.known.get(staging.key(video, shard.options)):
-            return known.copy(spool)
-        return staging.convert(video, shard.options, shard.read_labels, spool, shard.path.parent)
-    except staging.PartlyDamaged:
-        raise
-    except UserError as error:
-        return raw.Skipped(video.name, str(error).removeprefix(f"{video.path}: "))
-    except OSError as error:
-        if error.errno in staging.DISK_FULL:
-            raise
-        return raw.Skipped(video.name, f"cannot be read: {error.strerror or error}")
+def _convert(
+    video: raw.RawVideo, opened: raw.RawVideo | UserError, shard: Shard, spool: staging.Spool
+) -> staging.StoredVideo:
+    if isinstance(opened, UserError):
+        raise opened
+    with raw.reading():
+        return staging.convert(video, opened, shard.options, shard.read_labels, spool)

@@ -5,7 +5,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import itertools
 import struct
@@ -16,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from i2v_jax import files
 from i2v_jax.data.raw import WHOLE, RawVideo
 from i2v_jax.errors import UserError
 from i2v_jax.input import transforms
@@ -24,7 +24,6 @@ from i2v_jax.media import frames, images, packets, videos
 from i2v_jax.media.damage import DamagedVideo
 from i2v_jax.media.reading import Frame, Reading, is_paged
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FRAME_FORMATS = ("auto", *frames.FORMATS)
 _MEMORY = 2**26  # bytes of one video's records before they go to a temporary file
 
@@ -35,7 +34,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in DISK_FULL:
+        if error.errno in files.DISK_FULL:
             raise UserError(
                 f"{folder}: the disk is full: free some space and run the same command again, which continues",
                 "data_dir",
@@ -138,24 +137,27 @@ class Spool:
 
 
 def convert(
-    raw: RawVideo, options: StoreOptions, read_labels: Callable[[RawVideo], dict[str, Any]], spool: Spool, folder: Path
+    raw: RawVideo,
+    opened: RawVideo,
+    options: StoreOptions,
+    read_labels: Callable[[RawVideo], dict[str, Any]],
+    spool: Spool,
 ) -> StoredVideo:
-    """Writes the records of a video to `spool`; `folder` is for temporary files.
+    """Writes the records of a video to `spool`; `opened` is what `raw.opened` gives for it.
 
     Raises:
         PartlyDamaged: parts of the video can be used, as videos of their own.
         UserError: the video cannot be used; the message is the reason.
         OSError: the disk is full.
     """
-    with raw.opened(folder) as opened:
-        try:
-            write = _write_packets if options.store == "video" else _write_frames
-            found = write(opened, options, spool)
-        except DamagedVideo as error:
-            raise _partly(opened, options) from error
-        if found["num_frames"] < options.min_frames:
-            raise UserError(f"{found['num_frames']} frames, fewer than {options.min_frames}")
-        labels = {name: np.asarray(value, np.float32) for name, value in read_labels(opened).items()}
+    try:
+        write = _write_packets if options.store == "video" else _write_frames
+        found = write(opened, options, spool)
+    except DamagedVideo as error:
+        raise _partly(opened, options) from error
+    if found["num_frames"] < options.min_frames:
+        raise UserError(f"{found['num_frames']} frames, fewer than {options.min_frames}")
+    labels = {name: np.asarray(value, np.float32) for name, value in read_labels(opened).items()}
     flat = {name: (v[:: options.every] if v.ndim else v).ravel().tolist() for name, v in labels.items()}
     return StoredVideo(
         name=raw.name,

@@ -239,6 +239,8 @@ def _convert_all(
         for split, names in unusable.items():
             chosen = [*splits.get(split, ()), *(found[places[name]] for name in names)]
             splits[split] = sorted(chosen, key=lambda video: places[video.name])
+        if len(once := _once(splits)) < len(splits):  # so that a video of two splits is converted once
+            shards.write_all(plan(once, found), workers)
         planned = plan(splits, found)
         shards.write_all(planned, workers)
         written = [shards.Written.load(shard.about) for shard in planned]
@@ -251,6 +253,14 @@ def _convert_all(
         parts = {name: ranges for there in written for name, ranges in there.intact.items() if name not in divided}
         divided |= parts.keys()
         found = [part for video in found for part in (video, *video.intact_parts(parts.get(video.name, ())))]
+
+
+def _once(splits: Splits) -> Splits:
+    """Returns the splits without those that have the videos of an earlier one."""
+    names = [{video.name for video in videos} for videos in splits.values()]
+    return {
+        split: videos for number, (split, videos) in enumerate(splits.items()) if names[number] not in names[:number]
+    }
 
 
 def _require_some(written: Sequence[shards.Written], skipped: list[raw.Skipped], raw_dir: Path) -> None:

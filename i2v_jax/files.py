@@ -23,6 +23,7 @@ from typing import IO, Any, cast
 from i2v_jax.errors import UserError
 
 PathLike = str | os.PathLike[str]
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # of an OSError
 _BUCKET = "gs://"
 _SECONDS_BETWEEN_UPLOADS = 30
 
@@ -138,7 +139,7 @@ def writing(path: PathLike) -> Iterator[None]:
 def remedy(error: Exception) -> str:
     """Returns what to do about a file that could not be written, which depends on whether the disk is full."""
     text = f"{error} {getattr(error, 'strerror', '')}"
-    full = any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT))
+    full = any(os.strerror(number) in text for number in DISK_FULL)
     return "free some space" if full else "make the folder writable"
 
 

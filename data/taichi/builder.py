@@ -3,19 +3,18 @@
 import collections
 import csv
 import dataclasses
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from i2v_jax.data import raw
+from i2v_jax.data.taichi.recordings import Cut
 from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.errors import UserError
-from i2v_jax.input import transforms
-from i2v_jax.media import videos
+from i2v_jax.media.paths import natural_key
 
 METADATA = "taichi-metadata.csv"
-_SIDE = 256  # pixels of a chunk's frames
+_SHA256 = "1f9dcf5af96c1eb7aceb9afdf796f81668a0f8d8fc58c910369dedaab04fe12f"  # of the published one
 
 
 class Taichi(VideoBuilder):
@@ -31,87 +30,78 @@ class Taichi(VideoBuilder):
     def find(cls, raw_dir: Path) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
         """Returns the chunks. With `taichi-metadata.csv`, those that are not there are cut from the recordings."""
         found, skipped = raw.find_videos(raw_dir)
-        chunks, recordings = {}, {}
+        chunks, recordings = [], list[raw.RawVideo]()
         for video in found:
             *folders, file = video.name.split("/")
-            name = file.removesuffix(".mp4")
-            if "#" in name:
-                split = next(filter(None, map(raw.split_of, folders)), video.split)
-                recording = name.split("#")[0]
-                chunks[name] = dataclasses.replace(
-                    video, name=f"{split}/{name}", split=split, group=recording, object=recording
-                )
+            if "#" in file:
+                name, split = file.removesuffix(".mp4"), next(filter(None, map(raw.split_of, folders)), video.split)
+                chunks.append(_chunk(video, split, name))
             else:
-                recordings[Path(file).stem] = video
-        metadata = raw_dir / METADATA
-        if not metadata.is_file():
+                recordings.append(dataclasses.replace(video, name=Path(file).stem))
+        if not (raw_dir / METADATA).is_file():
             reason = f"a whole recording, which is cut by {METADATA}: put that into {raw_dir}"
-            return list(chunks.values()), [*skipped, *(raw.Skipped(v.name, reason) for v in recordings.values())]
-        missing: collections.Counter[str] = collections.Counter()
-        for recording, name, split, cut in _listed(metadata):
-            if name in chunks:
-                continue
-            if recording in recordings and not recordings[recording].inside:
-                source = recordings[recording]
-                chunks[name] = dataclasses.replace(
-                    source, name=f"{split}/{name}", split=split, group=recording, object=recording, inside=cut
-                )
-            else:
-                missing[recording] += 1
-        skipped += [raw.Skipped(name, f"missing: {count} chunks of {METADATA}") for name, count in missing.items()]
-        return list(chunks.values()), skipped
+            return chunks, [*skipped, *(raw.Skipped(video.name, reason) for video in recordings)]
+        recordings, twice = raw.without_duplicates(recordings)
+        listed = _listed(raw_dir / METADATA)
+        there = {chunk.name.rpartition("/")[2] for chunk in chunks}
+        cuts, not_cut = _cut_out(listed, {video.name: video for video in recordings}, there)
+        if hashlib.sha256((raw_dir / METADATA).read_bytes()).hexdigest() != _SHA256:
+            skipped.append(raw.Skipped(METADATA, "used, but not byte for byte the published list"))
+        chunks += sorted(cuts, key=lambda chunk: natural_key(chunk.name))  # those of a recording follow each other
+        return chunks, [*skipped, *twice, *not_cut]
 
 
-def _listed(path: Path) -> Iterator[tuple[str, str, str, "Cut"]]:
-    """Yields the recording, the name, the split and the place of each chunk. Raises UserError for a malformed line."""
+def _chunk(video: raw.RawVideo, split: str, name: str, inside: Cut | None = None) -> raw.RawVideo:
+    recording = name.split("#", maxsplit=1)[0]
+    return dataclasses.replace(
+        video,
+        name=f"{split}/{name}",
+        split=split,
+        group=recording,
+        object=recording,
+        inside=inside or video.inside,
+    )
+
+
+def _cut_out(
+    listed: Sequence[tuple[str, str, Cut]], recordings: Mapping[str, raw.RawVideo], there: Collection[str]
+) -> tuple[list[raw.RawVideo], list[raw.Skipped]]:
+    """Returns the chunks that are in a recording and not `there`, and the recordings that are missing or not listed."""
+    cuts = []
+    missing: collections.Counter[str] = collections.Counter()
+    for name, split, cut in listed:
+        recording = name.split("#")[0]
+        if name in there:
+            continue
+        if found := recordings.get(recording):
+            assert not isinstance(found.inside, raw.Chunk)
+            cuts.append(_chunk(found, split, name, dataclasses.replace(cut, source=found.inside)))
+        else:
+            missing[recording] += 1
+    unlisted = recordings.keys() - {name.split("#")[0] for name, _, _ in listed}
+    skipped = [raw.Skipped(name, f"missing: {count} chunks of {METADATA}") for name, count in missing.items()]
+    return cuts, [*skipped, *(raw.Skipped(name, f"not in {METADATA}") for name in sorted(unlisted))]
+
+
+def _listed(path: Path) -> list[tuple[str, str, Cut]]:
+    """Returns the name, the split and the place of each chunk. Raises UserError for a malformed line."""
+    found = []
     with path.open(newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
+        rows = csv.DictReader(file)
+        try:
+            for row in rows:
                 recording, split, cut = row["video_id"].split("#")[0], raw.split_of(row["partition"]), _cut(row)
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(f"{path}: line {number} is not that of a chunk ({error})", METADATA, number) from error
-            yield recording, f"{recording}#{cut.first:06d}#{cut.last:06d}", split, cut
+                if not split:
+                    raise ValueError(f"its partition is {row['partition']!r}")
+                found.append((f"{recording}#{cut.first:06d}#{cut.last:06d}", split, cut))
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, csv.Error) as error:
+            number = rows.line_num
+            raise UserError(f"{path}: line {number} is not that of a chunk ({error})", METADATA, number) from error
+    return found
 
 
-def _cut(row: Mapping[str, str]) -> "Cut":
+def _cut(row: Mapping[str, str]) -> Cut:
     left, top, right, bottom = (int(side) for side in row["bbox"].split("-"))
     width, height = int(row["width"]), int(row["height"])
     box = (left / width, top / height, right / width, bottom / height)
     return Cut(int(row["start"]), int(row["end"]), float(row["fps"]), box)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cut:
-    """A chunk inside a recording, see `raw.Inside`."""
-
-    first: int  # frame of a recording of `rate` frames per second
-    last: int  # exclusive
-    rate: float
-    box: tuple[float, float, float, float]  # left, top, right, bottom, as fractions of the frame's sides
-
-    def take_out(self, path: Path, folder: Path) -> Path:
-        """Writes the frames, cropped and scaled to 256x256, as `0000000.png` and so on."""
-        rate, count = _frame_rate(path), 0
-        for number, frame in enumerate(videos.iterate_frames(path)):
-            if number * self.rate >= self.last * rate:
-                break
-            if number * self.rate >= self.first * rate:
-                height, width = frame.shape[:2]
-                left, top, right, bottom = self.box
-                crop = frame[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
-                if not crop.size:
-                    raise UserError(f"its box is outside of the recording of {width}x{height} pixels")
-                Image.fromarray(transforms.resize(crop, _SIDE, _SIDE)).save(
-                    folder / f"{count:07d}.png", compress_level=1
-                )
-                count += 1
-        if not count:
-            raise UserError(f"the recording ends before frame {self.first} at {self.rate} frames per second")
-        return folder
-
-
-def _frame_rate(path: Path) -> float:
-    with videos.opened(path) as (_, stream):
-        if not stream.average_rate:
-            raise UserError("the recording does not say how many frames it has per second")
-        return float(stream.average_rate)

@@ -5,7 +5,6 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from i2v_jax.config_files import load
@@ -18,7 +17,6 @@ from i2v_jax.data.iper.builder import Iper
 from i2v_jax.data.landscape.builder import Landscape
 from i2v_jax.data.poking_plants.builder import PokingPlants
 from i2v_jax.data.registry import open_split
-from i2v_jax.data.taichi.builder import Taichi
 from i2v_jax.data.video_builder import Summary, VideoBuilder, find
 from i2v_jax.input import record_files
 from i2v_jax.input.sources import RecordSource
@@ -179,22 +177,6 @@ def test_a_missing_part_of_a_zip_file_is_told(tmp_path: Path, part: str) -> None
     assert [item.path for item in skipped] == (
         ["poking_plants.zip"] if part != "poking_plants.zip" else ["poking_plants.z01", "poking_plants.z02"]
     )
-
-
-def test_taichi_is_cut_from_recordings(tmp_path: Path, prepared: Prepare) -> None:
-    raw_copies.taichi(tmp_path / "raw")
-    summary = prepared(Taichi, preset="release")
-    found = names(summary)
-    assert found["train"] == [
-        "train/aaaaaaaaaaa#000010#000060", "train/aaaaaaaaaaa#000060#000096", "train/bb-_bbbbbbb#000000#000060"
-    ]  # fmt: skip
-    assert found["eval"] == found["test"] == ["test/ccccccccccc#000000#000080"]
-    assert list(reasons(summary)) == ["ddddddddddd"] and "2 chunks" in reasons(summary)["ddddddddddd"]
-    frames = RecordSource(summary.folder, "train").read(0, range(25))  # frames 5 to 29 of the recording, at 25 Hz
-    assert frames.shape == (25, 256, 256, 3)
-    assert (frames.mean((1, 2, 3)) - 40) / 2 == pytest.approx(np.arange(5, 30), abs=1)
-    outside = RecordSource(summary.folder, "train").read(1, [0])[0]
-    assert outside[:, :100].mean() < outside[100:, 200:].mean() - 10
 
 
 def test_human36m(tmp_path: Path, prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from i2v_jax.data.raw import RawVideo, divide, find_videos
+from i2v_jax.data.raw import RawVideo, divide, find_videos, opened
 from i2v_jax.errors import UserError
 from tests.media.test_folders import CASES, grow
 
@@ -103,12 +103,13 @@ class Line:
         return folder
 
 
-def test_a_video_inside_a_file_is_a_folder_of_frames_while_it_is_open(tmp_path: Path) -> None:
+def test_a_video_inside_a_file_is_a_folder_of_frames_until_the_next_one(tmp_path: Path) -> None:
     (tmp_path / "videos.txt").write_text("a b\nc d e\n")
     videos = [RawVideo(f"{number}", tmp_path / "videos.txt", inside=Line(number)) for number in range(2)]
-    with videos[1].opened(tmp_path) as opened:
-        assert (opened.name, sorted(file.name for file in opened.path.iterdir())) == ("1", ["c.png", "d.png", "e.png"])
-        with opened.opened(tmp_path) as again:
-            assert again == opened
+    found = {}
+    for taken in opened(videos, tmp_path):
+        assert isinstance(taken, RawVideo) and next(opened([taken], tmp_path)) == taken
+        found[taken.name] = sorted(file.name for file in taken.path.iterdir())
+    assert found == {"0": ["a.png", "b.png"], "1": ["c.png", "d.png", "e.png"]}
     assert [path.name for path in tmp_path.iterdir()] == ["videos.txt"]
     assert len({video.identity() for video in videos}) == 2
