@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from array_record.python import array_record_module
-from tqdm import tqdm
 
-from i2v_jax import files
+from i2v_jax import files, logs
 from i2v_jax.data import raw, staging
 from i2v_jax.errors import UserError
 from i2v_jax.input import workers
@@ -177,7 +176,7 @@ def write_all(shards: Sequence[Shard], count: int) -> None:
     """
     missing = [shard for shard in shards if not shard.about.is_file()]
     total, done = sum(len(s.videos) for s in shards), sum(len(s.videos) for s in shards if s not in missing)
-    with tqdm(total=total, initial=done, unit="video", desc="preparing", disable=not missing) as bar:
+    with logs.progress(total=total, initial=done, unit="video", desc="preparing", disable=not missing) as bar:
         if count == 1 or len(missing) < 2:
             for shard in missing:
                 _write(shard, bar.update)
@@ -185,7 +184,7 @@ def write_all(shards: Sequence[Shard], count: int) -> None:
         _write_in_parallel(missing, min(count, len(missing)), bar)
 
 
-def _write_in_parallel(shards: Sequence[Shard], count: int, bar: tqdm) -> None:
+def _write_in_parallel(shards: Sequence[Shard], count: int, bar: logs.Lines) -> None:
     context = multiprocessing.get_context("spawn")
     progress = context.Value("q", 0)
     with concurrent.futures.ProcessPoolExecutor(count, context, _set_up, (progress,)) as pool:

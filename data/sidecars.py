@@ -12,9 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
-from i2v_jax import files
+from i2v_jax import files, logs
 from i2v_jax.data import raw, shards, staging
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import RecordSource
@@ -71,7 +69,8 @@ def store(
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             outcomes = pool.map(lambda video: _attempt(video, folder / f"{video:06d}.npy", write), range(len(source)))
             try:
-                reasons = list(tqdm(outcomes, total=len(source), unit="video", desc=f"{what}, {source.split}"))
+                words = f"{what}, {source.split}"
+                reasons = list(logs.progress(outcomes, total=len(source), unit="video", desc=words))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

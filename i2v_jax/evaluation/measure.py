@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-import tqdm
 
+from i2v_jax import logs
 from i2v_jax.distributed import processes
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation import request as requests
@@ -106,7 +106,7 @@ def measure(
     ]
     if done and progress:
         logger.info(f"continuing after {len(done)} of {total} clips")
-    with tqdm.tqdm(total=total, initial=len(done), desc="evaluation", unit="clip", disable=not progress) as bar:
+    with logs.progress(total=total, initial=len(done), desc="evaluation", unit="clip", disable=not progress) as bar:
         _work(worker, batches, state, save_every, bar)
     processes.wait_for_all()
     tables = _all_tables(state, total)
@@ -114,7 +114,7 @@ def measure(
     return Measured(request, reader, spare, state, tables, weights)
 
 
-def _work(worker: Worker, batches: Sequence[Sequence[int]], state: State, save_every: int, bar: tqdm.tqdm) -> None:
+def _work(worker: Worker, batches: Sequence[Sequence[int]], state: State, save_every: int, bar: logs.Lines) -> None:
     """Measures this process's share of the batches."""
     count = jax.process_count()
     mine = batches[jax.process_index() :: count]

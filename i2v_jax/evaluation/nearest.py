@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import tqdm
 from numpy.typing import NDArray
 
+from i2v_jax import logs
 from i2v_jax.data.protocol import Protocol
 from i2v_jax.evaluation.clips import ClipReader, open_clips
 from i2v_jax.evaluation.evaluated_model import EvaluatedModel
@@ -60,5 +60,5 @@ def nearest_training_clips(
 
 
 def _batches(count: int, size: int, progress: bool) -> Iterator[list[int]]:
-    for first in tqdm.tqdm(range(0, count, size), desc="training clips", unit="batch", disable=not progress):
+    for first in logs.progress(range(0, count, size), desc="training clips", unit="batch", disable=not progress):
         yield list(range(first, min(first + size, count)))

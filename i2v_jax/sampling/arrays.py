@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike, NDArray
 
+from i2v_jax import logs
 from i2v_jax.errors import UserError
 from i2v_jax.input import pokes
 
@@ -42,7 +42,7 @@ def in_chunks(
         size = -(-size // mesh.size) * mesh.size
         sharding = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
     results = []
-    for start in tqdm.tqdm(range(0, count, size), desc=progress, unit="chunk", disable=not progress, leave=False):
+    for start in logs.progress(range(0, count, size), desc=progress, unit="chunk", disable=not progress, leave=False):
         parts = [jax.device_put(_filled(array[start : start + size], size), sharding) for array in arrays]
         results.append(np.asarray(jax.device_get(function(variables, *parts)), np.float32))
     return np.concatenate(results)[:count]

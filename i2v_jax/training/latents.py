@@ -5,9 +5,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-import tqdm
 from jax.sharding import Mesh
 
+from i2v_jax import logs
 from i2v_jax.distributed.mesh import global_batch, replicated
 from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.input.rows import rows_pipeline
@@ -42,7 +42,7 @@ def encoded_pipeline(task: EncodesClips, clips: Pipeline, mesh: Mesh, *, seed: i
     parts: list[dict[str, np.ndarray]] = []
     every_clip = clips.keep_last()
     with contextlib.closing(every_clip.iterator()) as iterator:
-        for _ in tqdm.tqdm(
+        for _ in logs.progress(
             range(every_clip.steps_per_epoch), desc="encoding clips", unit="batch", disable=jax.process_index() > 0
         ):
             batch = next(iterator)

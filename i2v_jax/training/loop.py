@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from i2v_jax import logs
 from i2v_jax.distributed import mesh as meshes
 from i2v_jax.distributed import processes
 from i2v_jax.errors import UserError
@@ -125,7 +125,7 @@ class Trainer:
     def _loop(self, state: TrainState, iterator: Any, writer: MetricWriter | None) -> bool:
         start, steps = int(state.step), self._stage.steps
         watch, throughput = MetricWatch(self._stage.name, start), self._throughput
-        progress = tqdm.tqdm(
+        progress = logs.progress(
             total=steps, initial=start, desc=self._stage.name, unit="step", disable=writer is None, smoothing=0.1
         )
         traced = self._stage.profile_steps if jax.process_index() == 0 else range(0)
@@ -174,7 +174,7 @@ class Trainer:
                     return False
         return True
 
-    def _report(self, writer: MetricWriter, metrics: Mapping[int, Mapping[str, float]], progress: tqdm.tqdm) -> None:
+    def _report(self, writer: MetricWriter, metrics: Mapping[int, Mapping[str, float]], progress: logs.Lines) -> None:
         """Writes the throughput since the last report, and shows it with the latest of `metrics`, by step."""
         step, values = max(metrics.items(), key=lambda item: item[0])
         report = self._throughput.report()
