@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import struct
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,6 +85,7 @@ class StoredVideo:
     key: str  # what it was made from: see `key`
     notes: list[str]  # words that complete "3 videos ..."
     stream: Any = None  # of encoded videos
+    content: str = ""  # digest of its frames or packets as they are stored, without its name; "": not known
 
 
 class PartlyDamaged(UserError):
@@ -107,11 +108,13 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._file: Any = tempfile.SpooledTemporaryFile(_MEMORY, dir=str(folder))  # noqa: SIM115, see __exit__
-        self._digest = hashlib.sha256()
+        self._digest, self._content = hashlib.sha256(), hashlib.sha256()
         self.count = 0
 
-    def write(self, record: bytes) -> None:
-        """Adds a record."""
+    def write(self, record: bytes, content: Iterable[bytes] = ()) -> None:
+        """Adds a record; `content` is what it holds beside the name of its video."""
+        for part in content:
+            self._content.update(part)
         self._file.write(struct.pack("<Q", len(record)))
         self._file.write(record)
         self._digest.update(record)
@@ -121,6 +124,11 @@ class Spool:
     def sha256(self) -> str:
         """The digest of all records."""
         return self._digest.hexdigest()
+
+    @property
+    def content(self) -> str:
+        """The digest of what the records hold beside the name of the video."""
+        return self._content.hexdigest()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yields the records."""
@@ -165,6 +173,7 @@ def convert(
         records=spool.count,
         labels=flat,
         sha256=spool.sha256,
+        content=hashlib.sha256(repr((spool.content, found.get("stream"))).encode()).hexdigest(),
         key=key(raw, options),
         **found,
     )
@@ -194,7 +203,7 @@ def _write_frames(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[st
             raise UserError(f"frame {count} has {width}x{height} pixels, the frames before it {size[1]}x{size[0]}")
         size, scaled = frame.size, scaled or frame.scaled
         encodings.add(frame.encoding)
-        spool.write(write_example(raw.name, number=count, frame=frame.encoded))
+        spool.write(write_example(raw.name, number=count, frame=frame.encoded), [frame.encoded])
         count += 1
     return {
         "num_frames": count,
@@ -244,7 +253,7 @@ def _write_packets(raw: RawVideo, options: StoreOptions, spool: Spool) -> dict[s
         return {"num_frames": 0, "size": (0, 0), "encodings": [], "scaled": False, "notes": []}
     chosen, groups = table.part(part)
     for number, group in enumerate(itertools.islice(packets.read_groups(raw.path), groups.start, groups.stop)):
-        spool.write(write_example(raw.name, number=number, packets=group))
+        spool.write(write_example(raw.name, number=number, packets=group), group)
     return {
         "num_frames": len(part),
         "size": next(videos.iterate_frames(raw.path)).shape[:2],

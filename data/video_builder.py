@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from i2v_jax.data import completion, raw, shards, staging
+from i2v_jax.data import completion, duplicates, raw, shards, staging
 from i2v_jax.data.preparation import Preparation, Splits, files_digest, keep_splits
 from i2v_jax.errors import UserError
 
 VERSION = "2.0.0"  # of the files (`input/records.py`)
+_SHOWN = 5  # videos that are there several times, in a summary
 EVERY_PRESET = ("default", "release", "paper")
 
 
@@ -61,6 +62,7 @@ class Summary:
     num_bytes: int
     skipped: list[raw.Skipped]
     notes: Mapping[str, int]  # what was done to how many videos: words that complete "3 videos ..."
+    same: Sequence[duplicates.Same]
 
     def __str__(self) -> str:
         total = sum(self.num_videos.values())
@@ -71,6 +73,11 @@ class Summary:
         ]
         for words, count in sorted(self.notes.items(), key=lambda item: -item[1]):
             lines.append(f"  {count} video{'s' if count > 1 else ''} {words}")
+        if self.same:
+            lines.append(f"  {duplicates.summary(self.same)}")
+            lines += [f"    {one}" for one in self.same[:_SHOWN]]
+            if len(self.same) > _SHOWN:
+                lines.append(f"    and {len(self.same) - _SHOWN} more, on the data card")
         reasons = Counter(item.reason for item in self.skipped)
         lines += [f"  skipped {count}: {reason}" for reason, count in reasons.most_common(10)]
         if len(reasons) > 10:
@@ -170,7 +177,7 @@ def prepare(
 def _summary(
     folder: Path, planned: Sequence[shards.Shard], written: Sequence[shards.Written], skipped: list[raw.Skipped]
 ) -> Summary:
-    videos = [(shard.split, video) for shard, there in zip(planned, written, strict=True) for video in there.videos]
+    videos = _with_splits(planned, written)
     return Summary(
         folder,
         num_videos=dict(Counter(split for split, _ in videos)),
@@ -178,6 +185,7 @@ def _summary(
         num_bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         skipped=skipped,
         notes=dict(Counter(note for _, video in videos for note in video.notes)),
+        same=duplicates.find(videos),
     )
 
 
@@ -226,16 +234,21 @@ def _convert_all(
     """Writes the shards of all splits.
 
     Videos that cannot be used are known only afterwards. They are no reason to hold out fewer: the others are divided
-    again, which copies those that change their split. Whole parts of damaged videos join them.
+    again, which copies those that change their split. Whole parts of damaged videos join them. So it is with videos
+    that are the same under different names: no split is held out that has one of them without the others, unless there
+    is nothing else to hold out.
     """
     found = list(found)
     divided: set[str] = set()  # names of damaged videos
     unusable: dict[str, set[str]] = {}  # names by split: where they were found out, so that their shards are the same
+    same: list[duplicates.Same] = []
     while True:
         places = {video.name: place for place, video in enumerate(found)}
         left_out = set().union(*unusable.values())
         usable = [video for video in found if video.name not in left_out]
-        splits = divide(usable)
+        together, splits = divide(duplicates.grouped(usable, same)), divide(usable)
+        if together.keys() == splits.keys():
+            splits = together
         for split, names in unusable.items():
             chosen = [*splits.get(split, ()), *(found[places[name]] for name in names)]
             splits[split] = sorted(chosen, key=lambda video: places[video.name])
@@ -244,15 +257,22 @@ def _convert_all(
         planned = plan(splits, found)
         shards.write_all(planned, workers)
         written = [shards.Written.load(shard.about) for shard in planned]
-        before = {split: set(names) for split, names in unusable.items()}
+        before = {split: set(names) for split, names in unusable.items()}, same
+        same = duplicates.find(_with_splits(planned, written))
         for shard, there in zip(planned, written, strict=True):
             if there.skipped:
                 unusable.setdefault(shard.split, set()).update(item.path for item in there.skipped)
-        if unusable == before:
+        if (unusable, same) == before:
             return planned, written
         parts = {name: ranges for there in written for name, ranges in there.intact.items() if name not in divided}
         divided |= parts.keys()
         found = [part for video in found for part in (video, *video.intact_parts(parts.get(video.name, ())))]
+
+
+def _with_splits(
+    planned: Sequence[shards.Shard], written: Sequence[shards.Written]
+) -> list[tuple[str, staging.StoredVideo]]:
+    return [(shard.split, video) for shard, there in zip(planned, written, strict=True) for video in there.videos]
 
 
 def _once(splits: Splits) -> Splits:

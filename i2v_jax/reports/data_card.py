@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from i2v_jax import charts, files, media
+from i2v_jax.data import duplicates, shards
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.expected import Row, compare
+from i2v_jax.data.staging import StoredVideo
 from i2v_jax.input import flow, transforms
 from i2v_jax.input.sources import SPLITS, RecordSource
 from i2v_jax.reports.page import Figure, Number, Part, Section, Table, render
@@ -21,6 +23,7 @@ _CELLS, _COLUMNS, _CELL = 24, 8, 128  # of a contact sheet; pixels
 _MEASURED = 120  # videos of a split whose motion is measured
 _MOTION_FRAMES, _MOTION_SIZE = 10, 128
 _REASONS = 20  # that are listed
+_DUPLICATES = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,7 @@ def write_card(folder: Path, data_set: PreparedDataSet) -> Path:
     splits = [split for split in SPLITS if split in listing]
     sources = {split: RecordSource(folder, split) for split in splits}
     measured = {split: _measure(source) for split, source in sources.items()}
+    stored = [(split, video) for split, videos in shards.stored_videos(folder).items() for video in videos]
     skipped = json.loads((folder / "skipped.json").read_text())
     sheets = {split: f"contact_{split}.png" for split in splits}
     for split, name in sheets.items():
@@ -60,7 +64,8 @@ def write_card(folder: Path, data_set: PreparedDataSet) -> Path:
             _splits(sources, names, frames),
             *_comparison(compare(data_set.expected, names)),
             Section("Stored", f"Frames are stored as follows: {sources[splits[0]].storage}."),
-            *_notes(folder),
+            *_notes(stored),
+            *_duplicates(stored),
             _looks(sheets, measured),
             _histograms(frames, measured),
             _skipped(skipped),
@@ -130,14 +135,24 @@ def _comparison(rows: Sequence[Row]) -> list[Section]:
     return [Section("Compared with the published data set", "", before=table.html())]
 
 
-def _notes(folder: Path) -> list[Section]:
+def _notes(stored: Sequence[tuple[str, StoredVideo]]) -> list[Section]:
     """Returns what was done to videos so that they are as a player shows them."""
-    shards_about = (json.loads(file.read_text())["videos"] for file in folder.glob("*.array_record*.json"))
-    notes = Counter(note for videos in shards_about for video in videos for note in video["notes"])
+    notes = Counter(note for _, video in stored for note in video.notes)
     if not notes:
         return []
     rows = tuple((f"{count:,}", note) for note, count in notes.most_common())
     return [Section("Notes", "What was done to videos.", before=Table(("videos", ""), rows).html())]
+
+
+def _duplicates(stored: Sequence[tuple[str, StoredVideo]]) -> list[Section]:
+    """Returns which videos are there under several names."""
+    same = duplicates.find(stored)
+    if not same:
+        return []
+    rows = tuple((str(one), "different" if one.divided else "the same") for one in same[:_DUPLICATES])
+    more = f" {len(same) - _DUPLICATES:,} more are not listed." if len(same) > _DUPLICATES else ""
+    text = f"{duplicates.summary(same)}: what is stored of them is the same.{more}"
+    return [Section("Duplicates", text, before=Table(("videos", "splits"), rows).html())]
 
 
 def _looks(sheets: Mapping[str, str], measured: Mapping[str, _Measured]) -> Section:

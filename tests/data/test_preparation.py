@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from tests.input.helpers import frame_numbers, numbered_frames, write_frames, wr
 
 
 def write(raw: Path, *names: str) -> None:
-    for name in names:
-        write_video(raw / name, numbered_frames(20))
+    for name in names:  # each has its own width: the same videos would share a split
+        write_video(raw / name, numbered_frames(20, width=32 + 2 * (zlib.crc32(name.encode()) % 50)))
 
 
 def names(folder: Path) -> dict[str, list[str]]:
