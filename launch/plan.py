@@ -1,6 +1,6 @@
 """Plans a training on machines that are not there: compiles its real programs with their compilers.
 
-    python -m launch.plan --config=bair --config.dtype=bfloat16 --topology=v5e:4x4
+    python -m launch.plan --config=bair:devices=16 --config.dtype=bfloat16 --topology=v5e:4x4
     python -m launch.plan --config=bair --stage=video_vae --topology=h100:8,h100:4x8 --batch=64
     python -m launch.plan --config=bair --stage=flow --topology=v5e:4x4 --largest
     python -m launch.plan --config=bair --stage=flow --topology=v5e:4x4 --sweep
@@ -28,7 +28,10 @@ CONFIG = flags.DEFINE_string(
 FIELDS = flags.DEFINE_multi_string("config.", [], "Sets a field of the configuration, as --config.dtype=bfloat16.")
 STAGE = flags.DEFINE_list("stage", [], "Stages to plan; all by default.")
 TOPOLOGY = flags.DEFINE_list(
-    "topology", None, "Devices: v5e:16x16, v5p:4x4x4, v6e:4x4, h100:8, h100:4x8 (nodes x GPUs).", required=True
+    "topology",
+    None,
+    "Devices: the chips of a TPU slice, as v5e:16x16, v5p:4x4x4 or v6e:4x4, or nodes x GPUs, as h100:8 or h100:4x8.",
+    required=True,
 )
 BATCH = flags.DEFINE_list("batch", [], "Clips over all devices; by default the batch_size of the stage, rounded up.")
 MESH = flags.DEFINE_multi_string("mesh", [], "Devices along the axes, as --mesh=data=4,fsdp=2; by default config.mesh.")

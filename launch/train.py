@@ -6,7 +6,8 @@
 The stages of a model are trained in order. The same command continues a run that was interrupted. `--print_config`
 shows all fields and where their values come from, and trains nothing.
 
-It ends with status 0 when everything is trained, and 75 when SIGTERM or Ctrl-C stopped it before.
+It ends with status 0 when everything is trained, 75 when SIGTERM or Ctrl-C stopped it and the same command continues, 2
+for a mistake that it names in one line, and 1 after a crash.
 """
 
 from collections.abc import Sequence
