@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from i2v_jax.data import raw
 from i2v_jax.data.staging import StoredVideo
 
+_SHOWN = 6  # names of one video
+
 
 @dataclasses.dataclass(frozen=True)
 class Same:
@@ -20,7 +22,9 @@ class Same:
         return len({tuple(splits) for splits in self.splits.values()}) > 1
 
     def __str__(self) -> str:
-        return " = ".join(f"{name} ({' and '.join(splits)})" for name, splits in self.splits.items())
+        names = [f"{name} in {' and '.join(splits)}" for name, splits in self.splits.items()]
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        return " = ".join(names[:_SHOWN]) + more
 
 
 def find(stored: Iterable[tuple[str, StoredVideo]]) -> list[Same]:
@@ -40,7 +44,10 @@ def summary(same: Sequence[Same]) -> str:
     """Returns how many videos there are several times, in words."""
     videos = "1 video is" if len(same) == 1 else f"{len(same):,} videos are"
     divided = sum(one.divided for one in same)
-    return f"{videos} there under several names" + (f", {divided:,} of them in different splits" if divided else "")
+    where = (
+        "" if not divided else ", in different splits" if divided == len(same) else f", {divided:,} in different splits"
+    )
+    return f"{videos} there under several names{where}"
 
 
 def grouped(videos: Sequence[raw.RawVideo], same: Iterable[Same]) -> list[raw.RawVideo]:

@@ -10,7 +10,9 @@ from typing import Any, Self
 
 from i2v_jax import files
 from i2v_jax.data import raw
+from i2v_jax.data.staging import StoreOptions
 from i2v_jax.errors import UserError
+from i2v_jax.input.records import Storage
 
 _FILE = "preparation.json"
 _SHOWN = 3  # names in a message
@@ -34,8 +36,16 @@ class Preparation:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Reads what the data set in `folder` was prepared from."""
-        return cls(**json.loads((folder / _FILE).read_text()))
+        """Reads what the data set in `folder` was prepared from. Raises UserError if that is not known."""
+        try:
+            return cls(**json.loads((folder / _FILE).read_text()))
+        except (FileNotFoundError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{folder} has no {_FILE} that can be read, so it is not known what it was prepared from: delete the "
+                "folder to prepare the data again, or give another --data_dir",
+                "data_dir",
+                str(folder),
+            ) from error
 
     def save(self, folder: Path) -> None:
         """Writes it into the folder of the data set."""
@@ -47,9 +57,10 @@ class Preparation:
 
     def require_options(self, asked: "Preparation", folder: Path) -> None:
         """Raises UserError if the data set in `folder` was prepared with other options than are asked for now."""
-        names = [name for name, value in asked.options.items() if self.options.get(name) != value]
+        before = {**dataclasses.asdict(StoreOptions()), **self.options}  # an earlier version had fewer
+        names = [name for name, value in asked.options.items() if before.get(name) != value]
         if names:
-            differences = ", ".join(f"--{n} was {self.options.get(n)}, now {asked.options[n]}" for n in names)
+            differences = ", ".join(f"--{name} was {before.get(name)}, now {asked.options[name]}" for name in names)
             raise UserError(
                 f"{folder} was prepared with other options ({differences}): give the same ones, or another --data_dir",
                 names[0],
@@ -84,6 +95,20 @@ class Preparation:
                 (kinds["new"] or kinds["changed"])[0],
             )
         return bool(differences)
+
+
+def require_storage(options: StoreOptions, folder: Path, preset: str) -> None:
+    """Raises UserError if the data set in `folder` is stored otherwise, because an earlier version chose it."""
+    metadata = json.loads((folder / "metadata.json").read_text())
+    there, asked = dataclasses.asdict(Storage.of(metadata)), dataclasses.asdict(options)
+    for name in asked.keys() & there.keys():
+        if asked[name] != there[name]:
+            raise UserError(
+                f"{folder} was prepared by an earlier version, whose --preset={preset} meant {name}={there[name]}, now "
+                f"{asked[name]}: delete the folder to prepare the data again, or give another --data_dir",
+                name,
+                asked[name],
+            )
 
 
 def _named(kind: str, names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Self
 from array_record.python import array_record_module
 
 from i2v_jax import files, logs
-from i2v_jax.data import raw, staging
+from i2v_jax.data import opening, raw, staging
 from i2v_jax.errors import UserError
 from i2v_jax.input import workers
 
@@ -227,7 +227,7 @@ def _write_here(shard: Shard) -> None:
 def _write(shard: Shard, finished: Callable[[], object]) -> None:
     """Writes a shard, then the file about it. Calls `finished` after each video."""
     stored, skipped, intact = [], [], {}
-    new = raw.opened((video for video in shard.videos if video.name not in shard.known), shard.path.parent)
+    new = opening.opened((video for video in shard.videos if video.name not in shard.known), shard.path.parent)
     with files.replacing(shard.path) as temporary, contextlib.closing(new):
         writer = array_record_module.ArrayRecordWriter(str(temporary), _WRITER)
         for video in shard.videos:
@@ -252,5 +252,5 @@ def _convert(
 ) -> staging.StoredVideo:
     if isinstance(opened, UserError):
         raise opened
-    with raw.reading():
+    with opening.reading():
         return staging.convert(video, opened, shard.options, shard.read_labels, spool)

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from i2v_jax import files, logs
 from i2v_jax.data import raw, shards, staging
@@ -77,6 +78,32 @@ def store(
         skipped = [raw.Skipped(source.name(video), reason) for video, reason in enumerate(reasons) if reason]
         files.write_text(folder / "skipped.json", json.dumps([dataclasses.asdict(item) for item in skipped], indent=2))
     return Summary(what, folder, len(source) - len(skipped), skipped)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What is stored beside the videos of a split."""
+
+    what: str  # the folder below that of the data set: "flow/distance_0010" or "masks"
+    split: str
+    options: Mapping[str, Any]  # that it was made with, under their names on the command line
+    videos: int
+    unusable: int  # videos that will never have a file
+
+
+def stored(prepared: Path) -> list[Stored]:
+    """Returns what is stored beside a data set, split by split."""
+    folders = (*sorted(prepared.glob("flow/distance_*/*")), *sorted(prepared.glob("masks/*")))
+    return [
+        Stored(
+            folder.parent.relative_to(prepared).as_posix(),
+            folder.name,
+            json.loads((folder / _OPTIONS).read_text()),
+            *(len(list(folder.glob(f"*{suffix}"))) for suffix in _SUFFIXES),
+        )
+        for folder in folders
+        if (folder / _OPTIONS).is_file()
+    ]
 
 
 def carry_over(earlier: Path, later: Path) -> None:

@@ -151,7 +151,7 @@ def convert(
     read_labels: Callable[[RawVideo], dict[str, Any]],
     spool: Spool,
 ) -> StoredVideo:
-    """Writes the records of a video to `spool`; `opened` is what `raw.opened` gives for it.
+    """Writes the records of a video to `spool`; `opened` is what `opening.opened` gives for it.
 
     Raises:
         PartlyDamaged: parts of the video can be used, as videos of their own.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from i2v_jax.data import completion, duplicates, raw, shards, staging
-from i2v_jax.data.preparation import Preparation, Splits, files_digest, keep_splits
+from i2v_jax.data.preparation import Preparation, Splits, files_digest, keep_splits, require_storage
 from i2v_jax.errors import UserError
 
 VERSION = "2.0.0"  # of the files (`input/records.py`)
@@ -145,16 +145,17 @@ def prepare(
         completion.take_back(staging_dir, folder)
         asked = _asked(raw_dir, options, split_options, preset)
         earlier = Preparation.load(folder) if is_prepared(folder) else None
+        if preset == "release":
+            options = _as_released(builder_class, options)
         if earlier:
             earlier.require_options(asked, folder)
+            require_storage(options, folder, preset)
             if earlier.files == asked.files:
                 return None
         found, skipped = find(builder_class, raw_dir, preset)
         asked = asked.of(found)
         if earlier and not earlier.require_videos(asked, folder, update):
             return None
-        if preset == "release":
-            options = _as_released(builder_class, options)
         staging_dir.mkdir(parents=True, exist_ok=True)
         divide = functools.partial(_divide, options=split_options, eval_is_test=preset in builder_class.EVAL_IS_TEST)
         if earlier:

@@ -143,7 +143,8 @@ def histogram(values: Mapping[str, ArrayLike], title: str, x_label: str, y_label
         axes.hist(list(arrays.values()), edges.tolist(), stacked=True, color=colors, label=list(arrays))
         axes.set_axisbelow(True)  # the lines of the grid
         if whole and high - low < _LEAST_SPAN:
-            axes.set_xlim(low - _LEAST_SPAN / 2, low + _LEAST_SPAN / 2)
+            left = max(low - _LEAST_SPAN / 2, -0.5 if low >= 0 else -np.inf)  # counts are not negative
+            axes.set_xlim(left, left + _LEAST_SPAN)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=whole))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.set(title=title, xlabel=x_label, ylabel=y_label)

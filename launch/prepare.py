@@ -91,11 +91,16 @@ def main(argv: Sequence[str]) -> None:
     import_plugins(PLUGINS.value)
     known, data_dir = _known(DATASET.value), Path(DATA_DIR.value).expanduser()
     folder = prepared_folder(known.builder, data_dir)
+    new = False
     if RAW_DIR.value is not None:
-        _prepare(known, Path(RAW_DIR.value).expanduser(), data_dir, folder)
+        new = _prepare(known, Path(RAW_DIR.value).expanduser(), data_dir, folder)
     elif not (is_prepared(folder) and (CHECK.value or _motion.requested())):  # which need only what is prepared
         raise UserError("--raw_dir is missing: give it the folder of the raw files", "raw_dir")
-    _motion.store(folder, WORKERS.value, update=UPDATE.value)
+    try:
+        _motion.store(folder, WORKERS.value, update=UPDATE.value)
+    finally:  # the card has what is stored, also if the rest cannot be
+        if new or _motion.requested() or not (folder / CARD).is_file():
+            print(f"data card: {write_card(folder, known)}")
     if CHECK.value:
         _check(known, folder)
 
@@ -113,8 +118,8 @@ def _require_compatible() -> None:
         raise UserError("--size squeezes and --max_size scales: leave out one of them", "size", SIZE.value)
 
 
-def _prepare(known: PreparedDataSet, raw_dir: Path, data_dir: Path, folder: Path) -> None:
-    """Prepares the data set, writes its card, and prints what was done."""
+def _prepare(known: PreparedDataSet, raw_dir: Path, data_dir: Path, folder: Path) -> bool:
+    """Prepares the data set and prints what was done. Returns whether anything was."""
     logging.set_verbosity(logging.WARNING)
     summary = prepare(
         known.builder,
@@ -139,8 +144,7 @@ def _prepare(known: PreparedDataSet, raw_dir: Path, data_dir: Path, folder: Path
         print(f"{folder} is already prepared from these files: nothing to do")
     else:
         print(summary)
-    if summary is not None or not (folder / CARD).is_file():
-        print(f"  data card: {write_card(folder, known)}")
+    return summary is not None
 
 
 def _known(name: str) -> PreparedDataSet:

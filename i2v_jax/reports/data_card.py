@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from i2v_jax import charts, files, media
-from i2v_jax.data import duplicates, shards
+from i2v_jax.data import duplicates, shards, sidecars
 from i2v_jax.data.data_set import PreparedDataSet
 from i2v_jax.data.expected import Row, compare
 from i2v_jax.data.staging import StoredVideo
@@ -64,6 +64,7 @@ def write_card(folder: Path, data_set: PreparedDataSet) -> Path:
             _splits(sources, names, frames),
             *_comparison(compare(data_set.expected, names)),
             Section("Stored", f"Frames are stored as follows: {sources[splits[0]].storage}."),
+            *_beside(folder, splits),
             *_notes(stored),
             *_duplicates(stored),
             _looks(sheets, measured),
@@ -131,8 +132,37 @@ def _comparison(rows: Sequence[Row]) -> list[Section]:
     if not rows:
         return []
     cells = tuple((row.what, f"{row.found:,}", row.expected, row.difference or "as published") for row in rows)
-    table = Table(("", "here", "published", ""), cells)
+    table = Table(("", "here", "published", "difference"), cells)
     return [Section("Compared with the published data set", "", before=table.html())]
+
+
+def _beside(folder: Path, splits: Sequence[str]) -> list[Section]:
+    """Returns what flow and masks are stored, how they were made, and the previews of them."""
+    rows = tuple(
+        (
+            _words(one.what),
+            one.split,
+            f"{one.videos:,}",
+            f"{one.unusable:,}",
+            " ".join(f"{name}={value}" for name, value in one.options.items()),
+        )
+        for one in sorted(sidecars.stored(folder), key=lambda one: (one.what, splits.index(one.split)))
+    )
+    figures = [
+        Figure(f"../preview_{split}.png", f"{split}: pokes, flow and masks", is_video=False)
+        for split in splits
+        if (folder / f"preview_{split}.png").is_file()
+    ]
+    if not rows and not figures:
+        return []
+    table = Table(("", "split", "videos", "without motion", "made with"), rows).html() if rows else ""
+    return [Section("Flow and masks", "What is stored for poking.", figures, before=table, columns=1)]
+
+
+def _words(what: str) -> str:
+    """Returns the words for the folder of a flow or of masks."""
+    kind, _, distance = what.partition("/distance_")
+    return f"{kind} over {int(distance)} frames" if distance else kind
 
 
 def _notes(stored: Sequence[tuple[str, StoredVideo]]) -> list[Section]:
@@ -149,10 +179,10 @@ def _duplicates(stored: Sequence[tuple[str, StoredVideo]]) -> list[Section]:
     same = duplicates.find(stored)
     if not same:
         return []
-    rows = tuple((str(one), "different" if one.divided else "the same") for one in same[:_DUPLICATES])
+    rows = tuple(("different" if one.divided else "the same", "", str(one)) for one in same[:_DUPLICATES])
     more = f" {len(same) - _DUPLICATES:,} more are not listed." if len(same) > _DUPLICATES else ""
     text = f"{duplicates.summary(same)}: what is stored of them is the same.{more}"
-    return [Section("Duplicates", text, before=Table(("videos", "splits"), rows).html())]
+    return [Section("Duplicates", text, before=Table(("splits", "", "videos"), rows).html())]
 
 
 def _looks(sheets: Mapping[str, str], measured: Mapping[str, _Measured]) -> Section:
@@ -181,5 +211,5 @@ def _skipped(skipped: Sequence[Mapping[str, str]]) -> Section:
     examples = {item["reason"]: item["path"] for item in reversed(skipped)}
     counts = Counter(item["reason"] for item in skipped).most_common(_REASONS)
     rows = tuple((f"{count:,}", reason, examples[reason]) for reason, count in counts)
-    text = "What was found and is not in the data set. Every file is listed in skipped.json."
-    return Section("Skipped", text, before=Table(("files", "reason", "for example"), rows).html())
+    text = "What is not in the data set, and why. Everything is listed in skipped.json."
+    return Section("Skipped", text, before=Table(("", "reason", "for example"), rows).html())

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from i2v_jax.data import completion, staging
+from i2v_jax.data.flows import FlowOptions, store_flows
 from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.folder.spec import FOLDER
 from i2v_jax.data.preparation import keep_splits
@@ -54,6 +55,34 @@ def test_other_options_are_refused(tmp_path: Path, prepared: Prepare, options: d
     with pytest.raises(UserError) as raised:
         prepared(Folder, update=True, **options)
     assert (raised.value.field, raised.value.value) == (field, options[field])
+
+
+def test_what_a_preset_stored_otherwise_before_is_refused(
+    tmp_path: Path, prepared: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "raw", "a.mp4")
+    folder = prepared(Folder, preset="release").folder
+    monkeypatch.setattr(Folder, "RELEASED_AS", "png")
+    with pytest.raises(UserError) as raised:
+        prepared(Folder, preset="release", update=True)
+    assert (raised.value.field, raised.value.value) == ("frame_format", "png")
+    monkeypatch.undo()
+    record = json.loads((folder / "preparation.json").read_text())
+    del record["options"]["fps"]  # of an earlier version, which had no such option
+    (folder / "preparation.json").write_text(json.dumps(record))
+    assert prepared(Folder, preset="release") is None
+
+
+@pytest.mark.parametrize("content", [None, "", "{}"])
+def test_a_data_set_of_unknown_origin_is_refused(tmp_path: Path, prepared: Prepare, content: str | None) -> None:
+    write(tmp_path / "raw", "a.mp4")
+    path = prepared(Folder).folder / "preparation.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError) as raised:
+        prepared(Folder)
+    assert raised.value.field == "data_dir"
 
 
 def add(raw: Path) -> None:
@@ -167,7 +196,9 @@ def test_the_data_card_shows_what_there_is(tmp_path: Path, prepared: Prepare) ->
         write_frames(tmp_path / "raw" / name, moving.astype(np.uint8))
     (tmp_path / "raw/<b>.mp4").write_text("no video")
     folder = prepared(Folder).folder
+    store_flows(folder, "train", FlowOptions(16, 32, 0.008), threads=1)
     page = write_card(folder, FOLDER).read_text()
+    assert "flow over 16 frames" in page and "flow=dis flow_size=32" in page
     assert len(re.findall("<svg", page)) == 3
     assert list_sha256(names(folder)["train"]) in page and "&lt;b&gt;.mp4" in page
     for picture in re.findall(r'<img src="([^"]+)"', page):

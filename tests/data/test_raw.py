@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from i2v_jax.data.raw import RawVideo, divide, find_videos, opened
+from i2v_jax.data.opening import opened
+from i2v_jax.data.raw import RawVideo, divide, find_videos
 from i2v_jax.errors import UserError
 from tests.media.test_folders import CASES, grow
 

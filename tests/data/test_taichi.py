@@ -102,7 +102,7 @@ def test_every_file_is_told(tmp_path: Path) -> None:
     found, skipped = find(Taichi, tmp_path, "default")
     assert len([video for video in found if "bb-_" in video.name]) == 1
     assert {item.path: item.reason.partition(":")[0] for item in skipped} == {
-        METADATA: "used, but not byte for byte the published list",
+        METADATA: "it is used, but is not byte for byte the published list",
         "aaaaaaaaaaa": "twice",
         "ddddddddddd": "missing",
         "unlisted": f"not in {METADATA}",
