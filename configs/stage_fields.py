@@ -234,6 +234,7 @@ def _poke_model() -> Fields:
         "poke_frames": count(10),
         "update_bias": field(0.0, "initial bias of the GRU's update gates; below 0 states change little at first"),
         "bounded_states": field(False, "apply tanh to the encoder's states, like a GRU to its own"),
+        "copies": field(False, "frames may copy pixels of the start frame, from where the decoder says"),
     }
 
 

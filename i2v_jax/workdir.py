@@ -169,6 +169,7 @@ def _with_later_fields(fields: Any) -> Any:
         of_jitter = {"hue_forward": 0.0, "kind": "affine"}
         of_data = {"crop_margin": 0, "resize": "area", "eval_starts": "even", "repeats": False, "jitter": of_jitter}
         of_data["mixture"] = {"names": (), "dirs": (), "weights": ()}
+        of_data["splits"] = {split: split for split in ("train", "eval", "test")}
         if "poke" in fields["data"]:
             of_sequence = {"shortest": 0, "longest_weight": 20.0, "background_weight": 10.0, "amplitude_cutoff": 0.0}
             of_poke = {"flow_frames": 0, "largest_flow": 0.0, "mask": "none", "mask_size": 0, "patch": "none"}
@@ -181,6 +182,7 @@ def _with_later_fields(fields: Any) -> Any:
             of_stage["remat"] = "none"
         if stage == "poke":
             of_stage |= {"static_decoder_decays": True, "static_epochs": 0, "loss": {"window": 0}}
+            of_stage["model"] = {"copies": False}
             of_stage["temporal_discriminator"] = {"scores": "patches"}
         of_stage["optimizer"] = {"scaling": "none", "mu_dtype": "", "plateau_last": False}
         fields[stage] = _completed(section, of_stage)

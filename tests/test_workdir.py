@@ -114,7 +114,7 @@ def test_plugins_of_a_work_directory_are_imported(tmp_path):
 
 def test_a_run_from_before_a_field_is_continued(tmp_path):
     """Its stages had the batch that their fields were for, in one part; its clips were read as they were then."""
-    of_data = ("crop_margin", "resize", "eval_starts", "repeats")
+    of_data = ("crop_margin", "resize", "eval_starts", "repeats", "splits")
     as_before = ["data.repeats=false", "data.crop_margin=0"]
     overrides = ["video_vae.batch_size=12", "video_vae.reference_batch=12", *as_before]
     config = load("landscape", overrides)
@@ -143,7 +143,7 @@ def test_a_poke_run_from_before_a_field_is_continued(tmp_path):
     config = load("taichi")
     claim_workdir(config, tmp_path)
     written = json.loads((tmp_path / "config.json").read_text())
-    del written["data"]["poke"]["geometry"]["whole_pixels"]
+    del written["data"]["poke"]["geometry"]["whole_pixels"], written["poke"]["model"]["copies"]
     (tmp_path / "config.json").write_text(json.dumps(written))
     checkpoint(tmp_path, "poke", 100)
     claim_workdir(config, tmp_path)

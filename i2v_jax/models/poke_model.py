@@ -1,5 +1,6 @@
 """The networks of the poke model: encoders, dynamics, decoder (poke paper, section 3.1 and appendix E.1)."""
 
+import math
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.models.convgru import Dynamics, PokeOverTime
 from i2v_jax.models.layers import Conv, ConvTranspose, at_least_float32, block_of
 from i2v_jax.models.norms import normalize_groups, normalize_instances
+from i2v_jax.models.resampling import warp
 
 Norm = Literal["instance", "layer", "none"]
 Remat = Literal["none", "decoder", "all"]
@@ -124,15 +126,19 @@ class FrameDecoder(nn.Module):
 
     A residual block on state 0, then one per width that doubles the size, each on what came before and the next state
     if there is one. `widths` are those of the object encoder. `remat`: see `layers.block_of`.
+
+    With `copies` the images are a mixture, for each pixel, of what was painted from the states and of what the start
+    frames [B, H, W, 3] show elsewhere (Hao et al. 2018, section 3.3). Without start frames all is painted.
     """
 
     widths: tuple[int, ...]
     norm: Norm = "instance"
+    copies: bool = False
     remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, states: States) -> jax.Array:
+    def __call__(self, states: States, start_frames: jax.Array | None = None) -> jax.Array:
         block = block_of(ResidualBlock, self.remat)
         x = block(self.widths[-1], norm=self.norm, dtype=self.dtype, name="first")(states[0])
         for index, width in enumerate((*self.widths[-2::-1], self.widths[0])):
@@ -140,7 +146,16 @@ class FrameDecoder(nn.Module):
                 x = jnp.concatenate([x, states[index + 1].astype(x.dtype)], axis=-1)
             x = block(width, upsample=True, norm=self.norm, dtype=self.dtype, name=f"block{index}")(x)
         rgb = Conv(3, (3, 3), padding=1, dtype=self.dtype, name="to_rgb")(x)
-        return jnp.tanh(at_least_float32(rgb))
+        painted = jnp.tanh(at_least_float32(rgb))
+        return self._mix(painted, start_frames, x) if self.copies and start_frames is not None else painted
+
+    def _mix(self, painted: jax.Array, start_frames: jax.Array, x: jax.Array) -> jax.Array:
+        """Returns the mixture, given the last features. Untrained, it is half of the start frame as it stands."""
+        zeros = nn.initializers.zeros
+        source = Conv(3, (3, 3), padding=1, kernel_init=zeros, bias_init=zeros, dtype=self.dtype, name="to_source")(x)
+        flow, share = jnp.split(at_least_float32(source), (2,), axis=-1)  # dx, dy in pixels to where to copy from
+        copied = warp(at_least_float32(start_frames), flow, "nearest")
+        return painted + nn.sigmoid(share) * (copied - painted)
 
 
 def build(
@@ -157,6 +172,7 @@ def build(
     poke_frames: int = 10,
     update_bias: float = 0.0,
     bounded_states: bool = False,
+    copies: bool = False,
     remat: Remat = "none",
     dtype: Any = jnp.float32,
 ) -> dict[str, nn.Module]:
@@ -178,6 +194,8 @@ def build(
         state in each frame; well below 0 it starts by moving nothing.
       bounded_states: whether the object encoder's states lie in (-1, 1) like those of a GRU, so that the decoder sees
         moved and unmoved content alike. In the release they have no upper bound.
+      copies: whether frames may copy pixels of the start frame, see `FrameDecoder`. What moves keeps its edges, which
+        narrow states cannot hold.
       remat: where backward passes compute again what they would keep otherwise: nowhere, in the decoder, or in the
         object encoder and the dynamics, too.
     Raises:
@@ -212,7 +230,7 @@ def build(
         "object_encoder": ObjectEncoder(widths, features, levels, image_norm, bounded_states, remat == "all", dtype),
         "poke_encoder": PokeEncoder(poke_widths, features, poke_norm, dtype),
         "dynamics": Dynamics(bottleneck_cells, poke_over_time, poke_frames, update_bias, remat == "all", dtype),
-        "decoder": FrameDecoder(widths, image_norm, remat != "none", dtype),
+        "decoder": FrameDecoder(widths, image_norm, copies, remat != "none", dtype),
     }
 
 
@@ -227,7 +245,8 @@ class PokeModel(nn.Module):
 
     def __call__(self, start_frame: jax.Array, poke: jax.Array) -> jax.Array:
         """start_frame [B, H, W, 3] in [-1, 1], poke [B, H, W, 2] in pixels -> `frames` frames [B, frames, H, W, 3]."""
-        return self.decode(self.predict(self.encode(start_frame), self.encode_poke(poke), self.frames))
+        states = self.predict(self.encode(start_frame), self.encode_poke(poke), self.frames)
+        return self.decode(states, start_frame)
 
     def encode(self, images: jax.Array) -> States:
         """Returns the object states [B, h, w, C], the deepest first, of images [B, H, W, 3] in [-1, 1]."""
@@ -246,14 +265,19 @@ class PokeModel(nn.Module):
         return self.dynamics.begin(states)
 
     def advance(
-        self, cells: States, latent_poke: jax.Array, frames: int, first: int | jax.Array
+        self, cells: States, latent_poke: jax.Array, start_frame: jax.Array, frames: int, first: int | jax.Array
     ) -> tuple[States, jax.Array]:
         """Returns what to continue from, and frames `first` to `first + frames - 1` as a video [B, frames, H, W, 3]."""
         cells, states = self.dynamics.advance(cells, latent_poke, frames, first)
-        return cells, self.decode(states)
+        return cells, self.decode(states, start_frame)
 
-    def decode(self, states: States) -> jax.Array:
-        """States [B, h, w, C], or [B, T, h, w, C] in one batch, -> images [B, H, W, 3] or video [B, T, H, W, 3]."""
+    def decode(self, states: States, start_frame: jax.Array | None = None) -> jax.Array:
+        """States [B, h, w, C], or [B, T, h, w, C] in one batch, -> images [B, H, W, 3] or video [B, T, H, W, 3].
+
+        Where the decoder copies, `start_frame` [B, H, W, 3] is what it copies from; without, it paints everything.
+        """
         leading = states[0].shape[:-3]
-        images = self.decoder(tuple(state.reshape(-1, *state.shape[-3:]) for state in states))
+        if start_frame is not None:
+            start_frame = jnp.repeat(start_frame, math.prod(leading[1:]), axis=0)
+        images = self.decoder(tuple(state.reshape(-1, *state.shape[-3:]) for state in states), start_frame)
         return images.reshape(*leading, *images.shape[1:])

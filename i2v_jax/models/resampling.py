@@ -1,6 +1,7 @@
 """Changes of resolution in time and space."""
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,20 @@ def interpolate(images: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax
     vertical = jnp.asarray(linear_weights(rows, images.shape[-3]), images.dtype)
     horizontal = jnp.asarray(linear_weights(columns, images.shape[-2]), images.dtype)
     return jnp.einsum("hH,wW,...HWc->...hwc", vertical, horizontal, images, precision=jax.lax.Precision.HIGHEST)
+
+
+def warp(images: jax.Array, flow: jax.Array, outside: Literal["constant", "nearest"] = "constant") -> jax.Array:
+    """Returns what images [B, H, W, C] show at the ends of a flow [B, H, W, 2], (dx, dy) in pixels, bilinear.
+
+    Outside of an image is 0, or with "nearest" its edge.
+    """
+    rows, columns = (jnp.arange(size, dtype=flow.dtype) for size in flow.shape[1:3])
+
+    def sample(plane: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        return jax.scipy.ndimage.map_coordinates(plane, [y, x], order=1, mode=outside)
+
+    over_channels = jax.vmap(sample, (-1, None, None), -1)
+    return jax.vmap(over_channels)(images, columns + flow[..., 0], rows[:, None] + flow[..., 1])
 
 
 def max_pool(

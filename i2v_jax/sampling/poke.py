@@ -212,7 +212,8 @@ class PokeGenerator(Generator):
 
     def _respond(self, variables: Any, x0: jax.Array, pokes: jax.Array, frames: int) -> jax.Array:
         def run(model: PokeModel) -> jax.Array:
-            return model.decode(model.predict(model.encode(x0), model.encode_poke(self._maps(pokes)), frames))
+            states = model.predict(model.encode(x0), model.encode_poke(self._maps(pokes)), frames)
+            return model.decode(states, x0)
 
         video: Any = self.model.apply(variables, method=run)
         return _still_where_not_poked(video, x0, pokes).astype(jnp.float32)
@@ -234,14 +235,14 @@ class PokeGenerator(Generator):
         def begin(variables: Any, x0: jax.Array, pokes: jax.Array) -> Any:
             def run(model: PokeModel) -> Any:
                 latent_poke = model.encode_poke(self._maps(pokes))
-                cells, video = model.advance(model.begin(model.encode(x0)), latent_poke, 1, 0)
+                cells, video = model.advance(model.begin(model.encode(x0)), latent_poke, x0, 1, 0)
                 return (cells, latent_poke, x0, pokes), _still_where_not_poked(video, x0, pokes)
 
             return self.model.apply(variables, method=run)
 
         def advance(variables: Any, state: Any, first: jax.Array) -> Any:
             cells, latent_poke, x0, pokes = state
-            following: Any = self.model.apply(variables, cells, latent_poke, PART_FRAMES, first, method="advance")
+            following: Any = self.model.apply(variables, cells, latent_poke, x0, PART_FRAMES, first, method="advance")
             cells, video = following
             return (cells, latent_poke, x0, pokes), _still_where_not_poked(video, x0, pokes)
 

@@ -105,9 +105,9 @@ class Poke:
         frames = batch["video"].shape[1] - 1
 
         def run(model: PokeModel) -> Response:
-            states = model.encode(batch["video"][:, 0])
-            states = model.predict(states, model.encode_poke(batch["poke"]), frames)
-            return Response(states, model.decode(states))
+            start_frame = batch["video"][:, 0]
+            states = model.predict(model.encode(start_frame), model.encode_poke(batch["poke"]), frames)
+            return Response(states, model.decode(states, start_frame))
 
         return self._apply(networks, run)
 

@@ -165,6 +165,16 @@ def test_bilinear_resize_aligns_corners():
     np.testing.assert_allclose(resized[0, :, 1, 0], [0, 1 / 3, 2 / 3, 1], atol=1e-6)
 
 
+@pytest.mark.parametrize("outside", ["constant", "nearest"])
+def test_warp(outside):
+    """Pixel (x, y) shows what is 1 to the right and 2 above, of each channel."""
+    images = normal(2, 5, 4, 3)
+    flow = np.broadcast_to(np.array([1, -2], np.float32), (2, 5, 4, 2))
+    modes = {"constant": "constant", "nearest": "edge"}
+    expected = np.pad(images, ((0, 0), (2, 0), (0, 1), (0, 0)), modes[outside])[:, :5, 1:]
+    np.testing.assert_allclose(resampling.warp(images, flow, outside), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [(4, 6, 6), (3, 7, 5)])
 def test_max_pool(size):
     x = normal(2, *size, 3)

@@ -115,19 +115,19 @@ def test_the_scan_is_the_recurrence(over_time):
 
 
 @pytest.mark.parametrize(
-    "options", [{"poke_over_time": "decay", "poke_frames": 3}, {"levels": 1, "bottleneck_cells": 3}]
+    "options", [{"poke_over_time": "decay", "poke_frames": 3, "copies": True}, {"levels": 1, "bottleneck_cells": 3}]
 )
 def test_a_roll_out_in_parts_is_one_at_once(options):
     model, variables = make(**options)
 
     def in_parts(model):
         latent = model.encode_poke(POKE)
-        cells, first = model.advance(model.begin(model.encode(IMAGES)), latent, 1, 0)
-        _, rest = model.advance(cells, latent, 3, 1)
+        cells, first = model.advance(model.begin(model.encode(IMAGES)), latent, IMAGES, 1, 0)
+        _, rest = model.advance(cells, latent, IMAGES, 3, 1)
         return jnp.concatenate([first, rest], axis=1)
 
     def at_once(model):
-        return model.decode(model.predict(model.encode(IMAGES), model.encode_poke(POKE), 4))
+        return model.decode(model.predict(model.encode(IMAGES), model.encode_poke(POKE), 4), IMAGES)
 
     both = [jax.jit(lambda v, run=run: model.apply(v, method=run))(variables) for run in (in_parts, at_once)]
     np.testing.assert_allclose(*both, atol=1e-5)
@@ -236,3 +236,25 @@ def test_only_instance_norm_hides_the_brightness_of_a_uniform_picture():
     assert spread["layer"] > 0.5
     assert spread["none"] > 0.5
     assert spread["instance"] < min(spread["layer"], spread["none"])
+
+
+def test_a_decoder_that_copies_mixes_what_it_paints_with_moved_pixels():
+    """Every pixel comes from one column to the right and half a row below; beyond the edge the edge goes on."""
+    model, variables = make(copies=True)
+    source = variables["params"]["decoder"]["to_source"]
+    states = model.apply(variables, IMAGES, method="encode")
+    painted = model.apply(variables, states, method="decode")
+    right = np.concatenate([IMAGES[:, :, 1:], IMAGES[:, :, -1:]], axis=2)
+    moved = (right + np.concatenate([right[:, 1:], right[:, -1:]], axis=1)) / 2
+    assert np.abs(moved - painted).mean() > 0.1
+    for logit, share in ((-30.0, 0.0), (0.0, 0.5), (30.0, 1.0)):
+        source.update(kernel=np.zeros_like(source["kernel"]), bias=np.array([1.0, 0.5, logit], np.float32))
+        mixed = model.apply(variables, states, IMAGES, method="decode")
+        np.testing.assert_allclose(mixed, painted + share * (moved - painted), atol=1e-5)
+
+
+def test_an_untrained_decoder_copies_from_the_same_place():
+    decoder = poke_model.FrameDecoder((4,), copies=True)
+    variables = decoder.init(jax.random.key(0, impl="rbg"), (normal(1, 2, 2, 4),), normal(1, 4, 4, 3))
+    source = variables["params"]["to_source"]
+    assert source["bias"].shape == (3,) and not any(np.any(leaf) for leaf in source.values())

@@ -32,7 +32,7 @@ class Shifting(nn.Module):
         steps = latent[:, :1] * jnp.arange(1, frames + 1) + latent[:, 1:] / 100
         return (states[0][:, None] + steps[:, :, None, None, None],)
 
-    def decode(self, states):
+    def decode(self, states, start_frame):
         return states[0]
 
 
@@ -48,7 +48,7 @@ class Streaming(nn.Module):
     def begin(self, states):
         return states
 
-    def advance(self, cells, latent, frames, first):
+    def advance(self, cells, latent, start_frame, frames, first):
         steps = latent[:, None] * jnp.arange(1, frames + 1)
         video = cells[0][:, None] + steps[:, :, None, None, None]
         return (video[:, -1],), video
@@ -151,7 +151,7 @@ class TwoHalves(nn.Module):
             moved.append(jnp.where(column[..., None] < size // 2, (1 - b) * upper + b * lower, image[index]))
         return (jnp.repeat(jnp.stack(moved)[:, None], frames, axis=1),)
 
-    def decode(self, states):
+    def decode(self, states, start_frame):
         return states[0]
 
 

@@ -43,7 +43,7 @@ class Brightening(nn.Module):
     def begin(self, states):
         return states
 
-    def advance(self, cells, latent, frames, first):
+    def advance(self, cells, latent, start_frame, frames, first):
         steps = latent[:, None] * jnp.arange(1, frames + 1) / 100
         video = cells[0][:, None] + steps[:, :, None, None, None]
         return (video[:, -1],), video

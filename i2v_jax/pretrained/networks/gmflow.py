@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from i2v_jax.models.layers import Conv, Linear
 from i2v_jax.models.norms import normalize_instances
-from i2v_jax.models.resampling import resize_bilinear
+from i2v_jax.models.resampling import resize_bilinear, warp
 
 MULTIPLE = 32  # of which an image's height and width must be multiples
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, for images in [0, 1]
@@ -222,17 +222,6 @@ def neighbors(x: jax.Array, radius: int) -> jax.Array:
     padded = _pad(x, radius)
     starts = _offsets(radius) + radius
     return jnp.stack([padded[:, row : row + height, column : column + width] for row, column in starts])
-
-
-def warp(features: jax.Array, flow: jax.Array) -> jax.Array:
-    """Returns the features [B, h, w, C] at the ends of the flow [B, h, w, 2], bilinear, 0 outside."""
-    height, width = flow.shape[1:3]
-    ends = jnp.asarray(_positions(height, width)) + flow
-
-    def sample(plane: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-        return jax.scipy.ndimage.map_coordinates(plane, [y, x], order=1, mode="constant")
-
-    return jax.vmap(jax.vmap(sample, (-1, None, None), -1))(features, ends[..., 0], ends[..., 1])
 
 
 def position_encoding(height: int, width: int, channels: int) -> np.ndarray:
