@@ -1,12 +1,12 @@
 """The embedded procedural sky: clouds drift over still ground in a known direction. No download.
 
 Commands:  make demo     (`sky.py:demo`: 32x32, three stages on two CPU cores, 10.4 min, and the page 1.3 min)
-           python -m launch.train --config=configs/sky.py:bundled --workdir=RUN     (64x64 on two CPU cores)
+           python -m launch.train --config=configs/sky.py:bundled --workdir=RUN     (64x64 on two CPU cores, 1.4 h)
            python -m launch.train --config=configs/sky.py --workdir=RUN     (64x64, narrower networks than DTDB's)
 Hardware:  two CPU cores for `demo` and `bundled`, whose stages end before the discriminators start; otherwise one GPU.
 Metric:    `demo` on 64 test clips: reconstruction 31.3 dB (24.4 dB when copying the start frame); angle between
            requested and measured motion 6.0 degrees (chance: 90), between transferred and measured motion 5.5; the
-           error of the measurement itself is 0.8.
+           error of the measurement itself is 0.8. `bundled`: 32.8 dB (22.3 dB when copying), 2.7 degrees, 1.6 and 0.5.
 """
 
 from i2v_jax.config import Config

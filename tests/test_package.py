@@ -63,6 +63,7 @@ def test_the_wheel_installs_one_package(site_packages):
         ("i2v_jax/serving/static", "*"),
         ("i2v_jax/data", "NOTICE.md"),
         ("i2v_jax/data", "*/*.txt"),
+        ("i2v_jax/bundled", "*.i2v"),
     ):
         expected = {path.relative_to(ROOT / folder) for path in (ROOT / folder).glob(pattern)}
         installed = {path.relative_to(site_packages / folder) for path in (site_packages / folder).glob(pattern)}
