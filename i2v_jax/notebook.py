@@ -64,7 +64,8 @@ class Videos(Sequence[Array]):
 
     def __repr__(self) -> str:
         frames, height, width, _ = self[0].shape
-        return f"<{len(self)} videos of {frames} frames of {width}x{height}: save(FILE) writes them>"
+        count = f"{len(self)} video{'s' * (len(self) > 1)}"
+        return f"<{count} of {frames} frames of {width}x{height}: save(FILE) writes a file>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes all videos as one .mp4 or .gif (a grid), .png (a strip of stills each) or .npz (arrays).

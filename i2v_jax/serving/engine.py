@@ -1,4 +1,4 @@
-"""One thread that runs the model and answers requests in order.
+"""One thread that runs the model and answers requests in order, while another one optimizes it.
 
 Requests wait in a bounded queue. Consecutive requests of equal kind are computed together. A failure affects only the
 request that caused it.
@@ -37,7 +37,10 @@ class Model(Protocol):
         """How many requests can be computed together."""
 
     def warm_up(self) -> None:
-        """Compiles everything that `run` will use."""
+        """Compiles what a usual request needs. After it, `run` may be called."""
+
+    def optimize(self) -> Iterator[None]:
+        """Compiles all that `run` will use, for speed, program by program; `run` may be called at the same time."""
 
     def run(self, requests: Sequence[Any]) -> Iterator[Sequence[Array]]:
         """Yields the answers to requests of equal kind part by part: [S, t, H, W, 3] for each request."""
@@ -114,6 +117,8 @@ class Engine:
         self._changed = threading.Condition()
         self._ready = self._stopping = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        # Not a daemon: XLA aborts a process that ends while it compiles.
+        self._optimizing = threading.Thread(target=self._optimize, name="optimizing")
         self.failure: Exception | None = None  # of compiling
         # Called in the engine's thread when compiling ends, successfully or not.
         self.on_compiled: Callable[[], None] = lambda: None
@@ -121,7 +126,7 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether everything is compiled and requests are accepted."""
+        """Whether the model is compiled and requests are accepted."""
         return self._ready and not self._stopping
 
     def start(self) -> None:
@@ -174,8 +179,17 @@ class Engine:
         self.on_compiled()
         if self.failure:
             return
+        self._optimizing.start()
         while batch := self._take():
             self._answer(batch)
+
+    def _optimize(self) -> None:
+        try:
+            for _ in self._model.optimize():
+                if self._stopping:
+                    return
+        except Exception:  # the model answers without it
+            _LOG.exception("optimizing failed: the answers stay as fast as they are")
 
     def _take(self) -> list[Job]:
         """Waits for requests and returns the next ones of equal kind, in order; none if the engine stops."""

@@ -21,6 +21,7 @@ from i2v_jax.workdir import read_workdir
 
 MAX_FRAMES = 64
 MAX_SAMPLES = 8
+USUAL_SAMPLES = 4
 MAX_POKES = 8  # of one request
 MAX_VIDEOS = 32  # of one request, the samples of all its pokes
 MAX_BATCH = 4  # requests that a deterministic model computes together
@@ -60,6 +61,7 @@ class ServedModel:
     def __init__(self, generator: Generator, crop: str, resize: str = "area") -> None:
         """`crop` and `resize`: those of the configuration's `data`, how training made frames square."""
         self._generator, self._about = generator, generator.describe()
+        self._quick: Generator | None = None  # what `run` uses until all is optimized
         self.size, self.crop, self._resize = self._about.size, eval_crop(crop), resize
         self.name = "poke" if self._about.pokes else "sample"  # the last part of the route
         self.max_batch = MAX_BATCH if self._about.deterministic else 1
@@ -85,7 +87,7 @@ class ServedModel:
             "crop": self.crop,
             "frames": {"default": about.frames, "most": MAX_FRAMES},
             "poke": {"impulse": about.impulse} if about.pokes else None,
-            "samples": None if about.deterministic else {"default": 4, "most": MAX_SAMPLES},
+            "samples": None if about.deterministic else {"default": USUAL_SAMPLES, "most": MAX_SAMPLES},
             "control": control.name,
             "control_input": {"kind": kind, "form": control.form} if control.width else None,
         }
@@ -118,27 +120,41 @@ class ServedModel:
         return [dataclasses.replace(request, poke=poke, control=self._control(poke)) for poke in pokes]
 
     def warm_up(self) -> None:
-        """Compiles everything that `run` will use."""
+        """Compiles what a usual request needs, quickly to slower programs. After it, `run` may be called."""
+        generator: Any = self._generator
+        quick = dataclasses.replace(generator, quick=True)
+        list(self._compiling(quick, 1 if self._about.deterministic else USUAL_SAMPLES, "same_z"))
+        self._quick = quick
+
+    def optimize(self) -> Iterator[None]:
+        """Compiles all that `run` will use, for speed, program by program; `run` may be called at the same time."""
+        most = self.max_batch if self._about.deterministic else MAX_SAMPLES
+        for count in (2**power for power in range(most.bit_length())):
+            yield from self._compiling(self._generator, count, "fresh")
+        self._quick = None
+
+    def _compiling(self, generator: Generator, count: int, chain: Chain) -> Iterator[None]:
+        """Compiles for `count` samples, or for as many requests of a deterministic model, part by part."""
         about = self._about
         request = VideoRequest(
             start_frame=np.zeros((self.size, self.size, 3), np.float32),
             frames=about.frames + 1,  # so that the motion continues once
             control=self._control((np.zeros(2), np.array([1.0, 0.0]))) if about.pokes else None,
-            chain="fresh",
+            samples=1 if about.deterministic else count,
+            chain=chain,
         )
-        most = self.max_batch if about.deterministic else MAX_SAMPLES
-        for count in (2**power for power in range(most.bit_length())):
-            if about.deterministic:
-                list(self.run([request] * count))
-            else:
-                list(self.run([dataclasses.replace(request, samples=count)]))
+        for _ in self._run(generator, [request] * (count if about.deterministic else 1)):
+            yield
 
     def run(self, requests: Sequence[VideoRequest]) -> Iterator[list[Array]]:
         """Yields the answers to requests of equal kind part by part: [S, t, H, W, 3] for each request."""
+        return self._run(self._quick or self._generator, requests)
+
+    def _run(self, generator: Generator, requests: Sequence[VideoRequest]) -> Iterator[list[Array]]:
         first = requests[0]
         filled = [*requests, *[requests[-1]] * (_power_of_two(len(requests)) - len(requests))]
         controls = [request.control for request in filled if request.control is not None]
-        parts = self._generator.stream(
+        parts = generator.stream(
             np.stack([request.start_frame for request in filled]),
             jax.random.key(first.seed),
             _power_of_two(first.samples),  # does not change the first ones
@@ -154,7 +170,7 @@ class ServedModel:
         """Returns the fields of a `VideoRequest` that a deterministic model does not use."""
         temperature = fields.number("temperature", 1.0, 0.0, 4.0)
         return {
-            "samples": fields.integer("samples", 4, 1, MAX_SAMPLES),
+            "samples": fields.integer("samples", USUAL_SAMPLES, 1, MAX_SAMPLES),
             "seed": fields.integer("seed", 0, 0, 2**31 - 1),
             "temperature": 1.0 if temperature is None else temperature,
             "chain": cast(Chain, fields.choice("chain", "same_z", ("same_z", "fresh"))),

@@ -35,6 +35,9 @@ class Counting:
     def warm_up(self):
         pass
 
+    def optimize(self):
+        yield from ()
+
     def run(self, requests):
         self.may_run.wait(HANG)
         self.batches.append([request.value for request in requests])
@@ -163,6 +166,43 @@ def test_a_model_that_cannot_be_compiled_is_reported():
     assert compiled.wait(HANG)
     assert isinstance(engine.failure, MemoryError)
     assert not engine.ready
+
+
+def test_a_model_is_optimized_while_it_answers():
+    class Optimized(Counting):
+        optimized = 0
+
+        def optimize(self):
+            while True:
+                self.optimized += 1
+                yield
+
+    model = Optimized()
+
+    async def use(engine):
+        await asyncio.to_thread(wait_until, lambda: model.optimized > 2)
+        (job,) = engine.submit([Question(7)])
+        return await job.whole()
+
+    assert with_engine(model, use).ravel().tolist() == [7, 8, 9]
+    for thread in threading.enumerate():  # it ends with the engine
+        if thread.name == "optimizing":
+            thread.join(HANG)
+
+
+def test_a_model_that_cannot_be_optimized_answers(caplog):
+    class Slow(Counting):
+        def optimize(self):
+            yield
+            raise MemoryError("no room")
+
+    async def use(engine):
+        await asyncio.to_thread(wait_until, lambda: caplog.records)
+        (job,) = engine.submit([Question(7)])
+        return await job.whole()
+
+    assert with_engine(Slow(), use).ravel().tolist() == [7, 8, 9]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 def test_those_who_left_make_room():

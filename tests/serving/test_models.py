@@ -6,6 +6,7 @@ from i2v_jax.configs import plants
 from i2v_jax.sampling.load import load_generator
 from i2v_jax.serving.models import open_model
 from tests.sampling.random_run import write_run
+from tests.serving import stand_ins
 
 
 def test_a_cinn_with_pokes_is_opened_as_such(tmp_path):
@@ -22,3 +23,14 @@ def test_a_cinn_with_pokes_is_opened_as_such(tmp_path):
         request.control, load_generator(tmp_path / "run").encode_pokes([[10, 9.75]], [[2, -2]])
     )
     assert (request.samples, request.seed, request.temperature, request.frames) == (3, 5, 0.5, 16)
+
+
+def test_answers_come_from_quick_programs_until_others_are_compiled():
+    model = stand_ins.pokes()
+    model.warm_up()
+    (request,) = model.requests({"poke": "8,8,4,0"}, stand_ins.EXAMPLE)
+    assert model._quick
+    before = np.concatenate([part for (part,) in model.run([request])], axis=1)
+    assert list(model.optimize())
+    assert not model._quick
+    np.testing.assert_allclose(np.concatenate([part for (part,) in model.run([request])], axis=1), before, atol=1e-5)
