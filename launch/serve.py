@@ -47,6 +47,7 @@ MAX_BODY = flags.DEFINE_float(
 
 def main(argv: Sequence[str]) -> None:
     start.require_extra()
+    from i2v_jax.distributed.processes import leave_at_once
     from i2v_jax.serving import app, examples
     from i2v_jax.serving.hosts import Hosts
     from i2v_jax.serving.models import open_model
@@ -83,6 +84,7 @@ def main(argv: Sequence[str]) -> None:
         words = " ".join("".join(traceback.format_exception_only(failure)).split())
         raise UserError(f"the model could not be compiled: {words[:200]}") from failure
     print("stopped", file=sys.stderr)
+    leave_at_once(0)  # without waiting for what the engine still compiles
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def end(status: int, message: str) -> NoReturn:
         print(message if index == 0 else f"process {index}: {message}", file=sys.stderr)
     if index == 0:
         time.sleep(2)  # the others ask this process what has happened
-    _exit(status)
+    leave_at_once(status)
 
 
 def leave(status: Any) -> None:
@@ -143,7 +143,7 @@ def leave(status: Any) -> None:
         return
     _stop()
     jax.distributed.shutdown()
-    _exit(status if isinstance(status, int) else int(status is not None))
+    leave_at_once(status if isinstance(status, int) else int(status is not None))
 
 
 def end_after(error: Exception) -> None:
@@ -188,7 +188,7 @@ def lost() -> None:
             "machine or network is down): stopping; the same command continues",
             file=sys.stderr,
         )
-    _exit(_told[0]["status"] if _told else 1)
+    leave_at_once(_told[0]["status"] if _told else 1)
 
 
 def _failure(channel: Channel) -> dict[str, Any] | None:
@@ -210,7 +210,7 @@ def _watch() -> None:
             if not _leaving.wait(_GRACE):
                 if channel.index == 0:
                     print(f"process {failure['process']} on {failure['host']}: {failure['message']}", file=sys.stderr)
-                _exit(failure["status"])
+                leave_at_once(failure["status"])
 
 
 def _stop() -> None:
@@ -219,8 +219,8 @@ def _stop() -> None:
         thread.join()
 
 
-def _exit(status: int) -> NoReturn:
-    """Ends this process without waiting for the others, as an ordinary exit would."""
+def leave_at_once(status: int) -> NoReturn:
+    """Ends this process without waiting for others, or for its threads, as an ordinary exit would."""
     for child in multiprocessing.active_children():  # that read data
         child.terminate()
     sys.stdout.flush()
