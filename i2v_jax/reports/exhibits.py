@@ -57,7 +57,7 @@ class Gallery(Exhibits):
 
     def enlarged(self, video: Floats) -> media.Pixels:
         """Enlarges a video to the size of the GIFs."""
-        return media.enlarge(video, max(1, 96 // video.shape[2]))
+        return media.enlarge(video, max(1, -(-96 // video.shape[2])))
 
     def reconstructions(self, generator: CinnGenerator, count: int = 4) -> list[Figure]:
         """Returns `count` true clips followed by their reconstructions."""
