@@ -69,6 +69,7 @@ def _write_page(workdirs: Sequence[str], folder: pathlib.Path, address: str) -> 
         print(f"{workdir}: making videos", flush=True)
         card = bundle.read_card(workdir) if bundle.is_bundle(workdir) else None
         name = model_name(workdir)
+        name = f"{name}~{len(reports) + 1}" if name in reports else name
         generator = load_generator(workdir, quick=True)
         reports[name] = tour.report(generator, read_workdir(workdir).data, card, folder / name)
     if address:
