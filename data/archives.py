@@ -10,6 +10,7 @@ import functools
 import io
 import lzma
 import os
+import re
 import shutil
 import struct
 import tarfile
@@ -30,6 +31,7 @@ _COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _SUFFIXES = (".zip", ".zip.001", ".tar", *_COMPRESSED_TARS)
 _LABEL_SUFFIXES = (".csv",)
 _DAMAGES = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
+_HIDDEN = re.compile(r"\.(?!\.?$)|__MACOSX")  # but not the folder above, which tar files may be of
 _END = struct.Struct("<4sHHHHIIH")  # the end of a zip file: its signature, the number of its part, ...
 _END_SIGNATURE = b"PK\x05\x06"
 
@@ -72,7 +74,7 @@ def videos_in(path: Path) -> tuple[dict[str, Member], list[str], dict[str, str]]
     """
     archive = opened(path)
     files = {PurePosixPath(name): name for name in archive.names()}
-    shown = [file for file in files if not any(part.startswith((".", "__MACOSX")) for part in file.parts)]
+    shown = [file for file in files if not any(_HIDDEN.match(part) for part in file.parts)]
     videos, others, no_frames = folders.sort_out(shown, lambda file: _is_paged(archive, files[file]))
     inside: dict[PurePosixPath, list[str]] = {}  # of a folder of frames
     for file in shown:

@@ -204,7 +204,7 @@ def _in_archive(path: Path, root: Path) -> tuple[list[RawVideo], list[Skipped]]:
 
 
 def _joined(archive: str, inner: str) -> str:
-    return archive if inner == "." else f"{archive}/{printable(inner)}"
+    return archive if inner == "." else f"{archive}/{printable(inner).lstrip('/')}"
 
 
 def without_duplicates(videos: Iterable[RawVideo]) -> tuple[list[RawVideo], list[Skipped]]:

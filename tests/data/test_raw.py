@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_an_archive_holds_the_videos_of_its_folder(tmp_path: Path, case: str, fo
     assert [item.path for item in skipped] == [
         archive.name if name == "." else f"{archive.name}/{name}" for name in left_out
     ]
+
+
+def test_names_in_a_tar_file_may_be_absolute_or_above_its_folder_or_in_latin_1(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "t.tar", "w", encoding="latin-1") as archive:
+        for name in ("/abs/b.mp4", "../up/c.mp4", "./d.mp4", "./.hidden.mp4", "é.mp4"):
+            archive.addfile(tarfile.TarInfo(name))
+    found, _ = find_videos(tmp_path)
+    assert [video.name for video in found] == ["t/../up/c.mp4", "t/abs/b.mp4", "t/d.mp4", "t/é.mp4"]
+    for video in found:
+        with video.opened(tmp_path) as opened:
+            assert opened.path.is_file() and tmp_path in opened.path.resolve().parents
 
 
 @dataclasses.dataclass(frozen=True)
