@@ -23,7 +23,8 @@ from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.tasks.flow import Flow
 from i2v_jax.torch_interop import load_torch
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.loop import StageRun, Trainer
+from i2v_jax.training.loop import Trainer
+from i2v_jax.training.stage_run import StageRun
 
 STAGES = ("video_vae", "image_ae", "flow")
 DATA = {"bair": bair, "landscape": landscape, "poking_plants": poking_plants}

@@ -3,56 +3,35 @@
 import contextlib
 import dataclasses
 import functools
-import itertools
-import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from i2v_jax import logs
 from i2v_jax.distributed import mesh as meshes
 from i2v_jax.distributed import processes
 from i2v_jax.errors import UserError
-from i2v_jax.input.pipeline import Pipeline
 from i2v_jax.logs import logger
-from i2v_jax.tasks.base import Batch, Metrics, Networks, Task
+from i2v_jax.tasks.base import Batch
 from i2v_jax.training import events
 from i2v_jax.training.checkpoint import Checkpointer
+from i2v_jax.training.held_out import HeldOut
 from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.overview import parameter_table
 from i2v_jax.training.prefetch import DevicePrefetch
 from i2v_jax.training.profile import Profiler
 from i2v_jax.training.programs import Programs
-from i2v_jax.training.sample_metric import SampleMetric
 from i2v_jax.training.saved_networks import load_networks
-from i2v_jax.training.state import TrainState, join
-from i2v_jax.training.streams import Stream
+from i2v_jax.training.stage_run import StageRun
+from i2v_jax.training.state import TrainState
 from i2v_jax.training.throughput import Throughput, summary
 from i2v_jax.training.watch import MetricWatch
 from i2v_jax.training.watchdog import Watchdog
-from i2v_jax.training.writers import MetricWriter, write_curves, write_matrix, write_preview
-
-
-@dataclasses.dataclass(frozen=True)
-class StageRun:
-    """One training of a stage: its task, its data, and where results go."""
-
-    name: str
-    task: Task
-    train: Pipeline
-    evaluation: Pipeline
-    steps: int
-    config: ConfigDict  # the whole configuration
-    folder: pathlib.Path
-    classes: tuple[str, ...] = ()  # names of the rows of matrices among the metrics
-    others: Mapping[str, Pipeline] = dataclasses.field(default_factory=dict)  # held-out clips of further data sets
-    profile_steps: range = range(0)  # to trace, counted from 1, the first step that is taken
+from i2v_jax.training.writers import MetricWriter
 
 
 class Trainer:
@@ -65,32 +44,13 @@ class Trainer:
         self._stage, self._mesh, self._interruption = stage, mesh, interruption
         train = stage.train
         self._programs = Programs(stage.name, task, config, mesh, train.batch_spec, train.steps_per_epoch)
-        self._replicated, self._over_devices = self._programs.replicated, self._programs.over_devices
-        self.frozen = jax.device_put(task.frozen, self._replicated)
+        self.frozen = jax.device_put(task.frozen, self._programs.replicated)
         self._steps: dict[Any, Any] = {}
         self._throughput = Throughput(stage.train.global_batch_size, mesh)
         self._watchdog = Watchdog(stage.name, config.train.hang_seconds)
-        self._evaluate = jax.jit(self._sum_metrics, out_shardings=self._replicated)
-        self._preview = jax.jit(self._preview_rows, out_shardings=self._replicated)
-        self._sample_metric = self._choose_sample_metric()
-        best, highest = task.best, False
-        if self._sample_metric:
-            best, highest = self._sample_metric.name, self._sample_metric.higher_is_better
-            self._metric_weights = jax.device_put(self._sample_metric.weights, self._replicated)
-            self._features = jax.jit(self._sample_features, out_shardings=self._replicated)
+        self._held_out = HeldOut(stage, mesh, self.frozen, self._watchdog)
+        best, highest = self._held_out.best
         self._checkpointer = Checkpointer(stage.folder, keep=config.train.keep, best=best, highest=highest)
-
-    def _choose_sample_metric(self) -> SampleMetric | None:
-        """Returns the metric of `train.evaluate_metric`, None if it does not fit the clips of this stage."""
-        metric, stage = self._stage.config.train.evaluate_metric, self._stage
-        if not metric:
-            return None
-        if not SampleMetric.fits(metric, stage.task, stage.evaluation.batch_spec):
-            logger.info(
-                f"{stage.name}: {metric} does not fit the clips: the best checkpoint is chosen by {stage.task.best}"
-            )
-            return None
-        return SampleMetric(metric, stage.task)
 
     def run(self) -> bool:
         """Trains to the last step, from the latest checkpoint if there is one. Returns False if a signal stops it.
@@ -155,10 +115,10 @@ class Trainer:
                         writer.write(step, values)
                 if evaluates:
                     with throughput.aside("evaluate"):
-                        held_out = self._run_evaluation(state, done, writer)
+                        held_out = self._held_out.evaluate(state, done, writer)
                 if previews:
                     with throughput.aside("preview"):
-                        self._write_preview(state, done)
+                        self._held_out.write_preview(state, done)
                 saving = self._is_due("checkpoint_every", done) or stopped or self._checkpointer.is_best(held_out)
                 if saving:
                     self._watchdog.doing(f"saving after step {done}")
@@ -245,93 +205,3 @@ class Trainer:
             took = f"{' + '.join(names)}{shorter} in {time.monotonic() - began:.1f} s"
             logger.info(f"{self._stage.name}: compiled {took}{used}")
         return self._steps[key]
-
-    def _networks(self, state: TrainState, frozen: Networks) -> Networks:
-        """Returns the networks that sampling would use, with averaged parameters where they are kept."""
-        return {**join({**state.params, **state.ema}, state.model_state), **frozen}
-
-    def _sum_metrics(
-        self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array
-    ) -> tuple[Metrics, jax.Array]:
-        metrics = self._stage.task.evaluate(self._networks(state, frozen), batch, rng)
-        valid = batch["valid"]
-
-        def total(value: jax.Array) -> jax.Array:
-            return jnp.sum(jnp.where(valid.reshape(-1, *(1,) * (value.ndim - 1)), value, 0.0), axis=0)
-
-        return {name: total(value) for name, value in metrics.items()}, jnp.sum(valid)
-
-    def _preview_rows(self, state: TrainState, frozen: Networks, batch: Batch, rng: jax.Array) -> tuple[jax.Array, ...]:
-        """Returns the rows of a preview, made from no more clips than the devices need to share its clips evenly."""
-        shown = self._stage.config.train.previews
-        batch = {name: array[: self._mesh.size * -(-shown // self._mesh.size)] for name, array in batch.items()}
-        batch = jax.lax.with_sharding_constraint(batch, self._over_devices)
-        rows = self._stage.task.preview(self._networks(state, frozen), batch, rng)
-        return tuple(row[:shown] for row in rows)
-
-    def _sample_features(self, state: TrainState, frozen: Networks, weights: Any, batch: Batch, rng: jax.Array) -> Any:
-        assert self._sample_metric is not None
-        return self._sample_metric.features(weights, self._networks(state, frozen), batch, rng), batch["valid"]
-
-    def _evaluation_batches(self, pipeline: Pipeline, clips: int) -> Any:
-        count = pipeline.steps_per_epoch
-        if clips:
-            count = min(count, -(-clips // pipeline.global_batch_size))
-        iterator = pipeline.iterator()
-        try:
-            for batch in itertools.islice(iterator, count):
-                yield meshes.global_batch(batch, self._mesh)
-        finally:
-            iterator.close()
-
-    def _run_evaluation(self, state: TrainState, step: int, writer: MetricWriter | None) -> dict[str, float]:
-        """Returns means over the held-out clips; those of further data sets are in the log only."""
-        metrics = self._evaluate_clips(self._stage.evaluation, "", state, step, writer)
-        for name, pipeline in self._stage.others.items():
-            self._evaluate_clips(pipeline, name, state, step, writer)
-        if writer:
-            write_curves(self._stage.folder)
-        return metrics
-
-    def _evaluate_clips(
-        self, pipeline: Pipeline, other: str, state: TrainState, step: int, writer: MetricWriter | None
-    ) -> dict[str, float]:
-        """Returns means over held-out clips, with the same clips and random numbers every time.
-
-        `other` is the name of their data set if it is not that of `evaluation`.
-        """
-        totals: dict[str, Any] = {}
-        count = 0
-        features: list[tuple[np.ndarray, ...]] = []
-        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.EVALUATE)
-        for index, batch in enumerate(self._evaluation_batches(pipeline, self._stage.config.train.evaluate_clips)):
-            self._watchdog.doing(f"evaluating batch {index + 1} after step {step}")
-            rng = jax.random.fold_in(key, index)
-            sums, valid = self._evaluate(state, self.frozen, batch, rng)
-            totals = {name: totals.get(name, 0.0) + np.asarray(value) for name, value in sums.items()}
-            count += int(valid)
-            if self._sample_metric:
-                rows, chosen = self._features(state, self.frozen, self._metric_weights, batch, rng)
-                features.append(tuple(np.asarray(row)[np.asarray(chosen)] for row in rows))
-        matrices = {name: total for name, total in totals.items() if np.ndim(total)}
-        metrics = {name: float(total) / count for name, total in totals.items() if name not in matrices}
-        if self._sample_metric:
-            whole = tuple(np.concatenate(parts) for parts in zip(*features, strict=True))
-            metrics[self._sample_metric.name] = self._sample_metric.value(whole)
-        metrics = processes.agree(lambda: metrics)  # they decide on checkpoints, and processors may round differently
-        if writer:
-            writer.write(step, metrics, prefix=f"eval/{other}/" if other else "eval/")
-            for name, matrix in matrices.items():
-                write_matrix(self._stage.folder, step, name, matrix, self._stage.classes)
-        summary = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        of = f" of {other}" if other else ""
-        logger.info(f"{self._stage.name}: step {step}, {count} held-out clips{of}: {summary}")
-        return metrics
-
-    def _write_preview(self, state: TrainState, step: int) -> None:
-        key = jax.random.fold_in(jax.random.key(self._stage.config.seed), Stream.PREVIEW)
-        self._watchdog.doing(f"making the preview of step {step}")
-        (batch,) = self._evaluation_batches(self._stage.evaluation, 1)
-        rows = jax.device_get(self._preview(state, self.frozen, batch, key))
-        if jax.process_index() == 0:
-            write_preview(self._stage.folder, step, dict(zip(self._stage.task.preview_rows, rows, strict=True)))

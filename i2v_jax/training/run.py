@@ -25,7 +25,7 @@ from i2v_jax.tasks import control, perceptual_loss, registry
 from i2v_jax.tasks.base import Networks, Task
 from i2v_jax.training import latents, memory, preflight
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.loop import StageRun, Trainer
+from i2v_jax.training.loop import Trainer
 from i2v_jax.training.saved_networks import (
     averaged_variables,
     chosen_step,
@@ -34,6 +34,7 @@ from i2v_jax.training.saved_networks import (
     load_networks,
     saved_steps,
 )
+from i2v_jax.training.stage_run import StageRun
 from i2v_jax.workdir import claim_workdir, lock_workdir
 
 

@@ -78,8 +78,8 @@ def test_the_best_checkpoint_is_of_the_step_that_was_evaluated(tmp_path):
     config.train.update(evaluate_every=2, checkpoint_every=5)
     trainer = tiny_trainer(tmp_path, 11, config=config)
     errors = iter([5.0, 3.0, 4.0, 1.0, 2.0, 9.0])
-    evaluate = trainer._run_evaluation
-    trainer._run_evaluation = lambda *args: {**evaluate(*args), "error": next(errors)}
+    evaluate = trainer._held_out.evaluate
+    trainer._held_out.evaluate = lambda *args: {**evaluate(*args), "error": next(errors)}
     assert trainer.run()
     with pytest.raises(UserError) as raised:
         load_networks(tmp_path, step=5)

@@ -143,9 +143,10 @@ def test_regular_steps_transfer_nothing_implicitly(tmp_path, monkeypatch):
         return call
 
     trainer = tiny_trainer(tmp_path, 7)
-    for name in ("_run_evaluation", "_write_preview", "compiled_step"):  # what is not done at every step
-        monkeypatch.setattr(trainer, name, allowed(getattr(trainer, name)))
-    monkeypatch.setattr(trainer._checkpointer, "save", allowed(trainer._checkpointer.save))
+    held_out, checkpointer = trainer._held_out, trainer._checkpointer
+    rarely = ((trainer, "compiled_step"), (held_out, "evaluate"), (held_out, "write_preview"), (checkpointer, "save"))
+    for part, name in rarely:  # what is not done at every step
+        monkeypatch.setattr(part, name, allowed(getattr(part, name)))
     state, iterator = trainer.restore_or_init()
     with jax.transfer_guard("disallow"):
         with pytest.raises(jax.errors.JaxRuntimeError):
@@ -168,8 +169,8 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
 def test_signal_saves_and_stops(tmp_path, number):
     with Interruption() as interruption:
         trainer = tiny_trainer(tmp_path, 50, interruption=interruption)
-        evaluate = trainer._run_evaluation
-        trainer._run_evaluation = lambda *args: (os.kill(os.getpid(), number), evaluate(*args))[1]
+        evaluate = trainer._held_out.evaluate
+        trainer._held_out.evaluate = lambda *args: (os.kill(os.getpid(), number), evaluate(*args))[1]
         assert not trainer.run()
     stopped = int(load_networks(tmp_path)["step"])
     assert 3 <= stopped < 50

@@ -81,8 +81,8 @@ def test_previews_are_made_of_the_clips_they_show(tmp_path):
         trainer = tiny_trainer(tmp_path / str(devices), 1, devices=devices, task=Recorded())
         state, iterator = trainer.restore_or_init()
         iterator.close()
-        (batch,) = trainer._evaluation_batches(trainer._stage.evaluation, 1)
-        (row,) = trainer._preview(state, trainer.frozen, batch, jax.random.key(0))
+        (batch,) = trainer._held_out._batches(trainer._stage.evaluation, 1)
+        (row,) = trainer._held_out._preview(state, trainer.frozen, batch, jax.random.key(0))
         trainer.close()
         assert row.shape[0] == 2
         np.testing.assert_array_equal(row, batch["video"][:2])

@@ -6,8 +6,9 @@ import pytest
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.training import memory, run
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.loop import StageRun, Trainer
+from i2v_jax.training.loop import Trainer
 from i2v_jax.training.saved_networks import load_networks
+from i2v_jax.training.stage_run import StageRun
 from i2v_jax.training.writers import read_metrics
 from tests.training.tiny import MeanColor, assert_same, tiny_config
 

@@ -16,7 +16,7 @@ from i2v_jax.data.registry import open_split
 from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.flow import Encoded
-from i2v_jax.training import interrupt, latents, loop, run
+from i2v_jax.training import held_out, interrupt, latents, loop, run
 from i2v_jax.training.interrupt import INTERRUPTED, Interruption
 from tests.compiling import HANG
 from tests.training.tiny import MeanColor, tiny_config
@@ -57,7 +57,7 @@ def ended(monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path, monkeypatch, capsys, ended, number):
-    preview = loop.Trainer._write_preview
+    preview = held_out.HeldOut.write_preview
 
     def last_step(self, state, step):
         if step == 3:
@@ -65,7 +65,7 @@ def test_a_signal_at_the_last_step_of_a_stage_is_heard_before_the_next(tmp_path,
         preview(self, state, step)
 
     with monkeypatch.context() as patched, Interruption() as interruption:
-        patched.setattr(loop.Trainer, "_write_preview", last_step)
+        patched.setattr(held_out.HeldOut, "write_preview", last_step)
         assert not run.train_stages(two_stages(), tmp_path, interruption)
     assert ended.get_nowait() == INTERRUPTED
     assert steps(tmp_path, "video_vae") == [3]

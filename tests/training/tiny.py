@@ -12,7 +12,8 @@ from i2v_jax.distributed.mesh import make_mesh
 from i2v_jax.input.pipeline import make_pipeline
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.interrupt import Interruption
-from i2v_jax.training.loop import StageRun, Trainer
+from i2v_jax.training.loop import Trainer
+from i2v_jax.training.stage_run import StageRun
 
 
 class MeanColor:
