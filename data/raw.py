@@ -1,5 +1,6 @@
 """Finding videos in a user's folders, and assigning them to splits."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -167,17 +168,21 @@ class RawFile:
 
 
 def find_files(root: Path, suffix: str) -> list[RawFile]:
-    """Returns all files of a suffix below `root` in natural order, also those in uncompressed tar files."""
+    """Returns all files of a suffix below `root` in natural order, also those in uncompressed tar files.
+
+    Of tar files that cannot be read it returns none; `find_videos` tells them.
+    """
     found = []
     for name, path in folders.files(root).items():
         if path.suffix.lower() == suffix:
             found.append(RawFile(name, path, 0, path.stat().st_size))
         elif path.suffix.lower() == ".tar":
-            found += [
-                RawFile(f"{name.removesuffix('.tar')}/{inner}", path, extent.begin, extent.size)
-                for inner, extent in archives.extents(path).items()
-                if inner.endswith(suffix)
-            ]
+            with contextlib.suppress(UserError):
+                found += [
+                    RawFile(f"{name.removesuffix('.tar')}/{inner}", path, extent.begin, extent.size)
+                    for inner, extent in archives.extents(path).items()
+                    if inner.endswith(suffix)
+                ]
     return sorted(found, key=lambda file: natural_key(file.name))
 
 

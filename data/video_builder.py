@@ -137,8 +137,13 @@ def prepare(
 
     Raises:
         UserError: there are no videos, none can be used, or the disk is full; shards that are complete are kept. Or the
-            data set was prepared with other options or, without `update`, from other files.
+            data set was prepared with other options or, without `update`, from other files. Or `data_dir` is in
+            `raw_dir`.
     """
+    if data_dir.resolve().is_relative_to(raw_dir.resolve()):  # what is written would be taken for raw files
+        raise UserError(
+            f"--data_dir={data_dir} is in --raw_dir={raw_dir}: give another folder", "data_dir", str(data_dir)
+        )
     folder = prepared_folder(builder_class, data_dir)
     staging_dir = folder.parent / "staging"
     with staging.writing_to(data_dir):

@@ -1,6 +1,5 @@
 """`bair`: a robot arm that pushes objects, with the position of its end effector."""
 
-import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from google.protobuf.message import DecodeError
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
-from i2v_jax.data import raw, tfrecords
+from i2v_jax.data import lists, raw, tfrecords
 from i2v_jax.data.video_builder import VideoBuilder
 from i2v_jax.errors import UserError
 from i2v_jax.media.paths import frame_files
@@ -48,10 +47,8 @@ class Bair(VideoBuilder):
         path = video.path / _POSITIONS
         if not path.is_file():
             return {}  # only a control needs it
-        with path.open(newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
         try:
-            positions = [[float(value) for value in row[:3]] for row in rows]
+            positions = [[float(value) for value in row[:3]] for row in lists.rows(path)]
         except ValueError as error:
             raise UserError(f"{_POSITIONS}: {error}") from error
         frames = len(frame_files(video.path))

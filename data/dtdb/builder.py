@@ -1,12 +1,11 @@
 """`dtdb_clouds`, `dtdb_fire`, `dtdb_vegetation`, `dtdb_waterfall`: dynamic textures; `dtdb`: all of them as classes."""
 
-import csv
 import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, ClassVar
 
-from i2v_jax.data import raw
+from i2v_jax.data import lists, raw
 from i2v_jax.data.video_builder import EVERY_PRESET, VideoBuilder
 from i2v_jax.errors import UserError
 from i2v_jax.input import images
@@ -75,8 +74,7 @@ def _known_directions(path: Path) -> dict[str, float]:
     """Returns degrees by the name of the video without suffix; empty if there is no such file."""
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
-        rows = [row for row in csv.reader(file) if row]
+    rows = lists.rows(path)
     try:
         return {Path(name).stem: float(degrees) for name, degrees in rows}
     except ValueError as error:

@@ -25,6 +25,8 @@ class Landscape(VideoBuilder):
                 split = _FOLDERS[parts[at]][0]
                 group = "/".join(parts[at : at + 2])
                 there.append(dataclasses.replace(video, name="/".join(parts[at:]), split=split, group=group))
+        if not there and skipped:
+            return [], skipped  # which says what is wrong with them
         if not there:
             raise UserError(
                 f"{raw_dir} has no clips in sky_train/ or sky_test/: see data/landscape/README.md",

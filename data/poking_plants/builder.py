@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from i2v_jax.data import raw
+from i2v_jax.data import lists, raw
 from i2v_jax.data.video_builder import EVERY_PRESET, VideoBuilder
 from i2v_jax.errors import UserError
 
@@ -56,7 +56,7 @@ def _plants(raw_dir: Path, videos: Sequence[raw.RawVideo]) -> dict[str, str]:
     if not path.is_file():
         return {video.name: _plant(Path(video.name).stem) for video in videos}
     listed = {}
-    for number, line in enumerate(filter(None, map(str.strip, path.read_text().splitlines())), 1):
+    for number, line in enumerate(filter(None, map(str.strip, lists.text(path).splitlines())), 1):
         name, _, plant = line.rpartition(" ")
         if not name.strip():
             raise UserError(f"{path}: line {number} is {line!r}, but must be VIDEO PLANT", "objects.txt", line)

@@ -46,7 +46,7 @@ class Taichi(VideoBuilder):
         there = {chunk.name.rpartition("/")[2] for chunk in chunks}
         cuts, not_cut = _cut_out(listed, {video.name: video for video in recordings}, there)
         if hashlib.sha256((raw_dir / METADATA).read_bytes()).hexdigest() != _SHA256:
-            skipped.append(raw.Skipped(METADATA, "it is used, but is not byte for byte the published list"))
+            not_cut.append(raw.Skipped(METADATA, "it is used, but is not byte for byte the published list"))
         chunks += sorted(cuts, key=lambda chunk: natural_key(chunk.name))  # those of a recording follow each other
         return chunks, [*skipped, *twice, *not_cut]
 
@@ -97,6 +97,8 @@ def _listed(path: Path) -> list[tuple[str, str, Cut]]:
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, csv.Error) as error:
             number = rows.line_num
             raise UserError(f"{path}: line {number} is not that of a chunk ({error})", METADATA, number) from error
+    if not found:
+        raise UserError(f"{path} lists no chunks: put the published file there", METADATA, 0)
     return found
 
 

@@ -18,6 +18,7 @@ from i2v_jax.data.landscape.builder import Landscape
 from i2v_jax.data.poking_plants.builder import PokingPlants
 from i2v_jax.data.registry import open_split
 from i2v_jax.data.video_builder import Summary, VideoBuilder, find
+from i2v_jax.errors import UserError
 from i2v_jax.input import record_files
 from i2v_jax.input.sources import RecordSource
 from tests.data import raw_copies
@@ -248,3 +249,27 @@ def test_a_truncated_tar_file_gives_the_files_before(tmp_path: Path, compressed:
     found, skipped = find(VideoBuilder, tmp_path, "default")
     assert 0 < len(found) < 4
     assert [item.path for item in skipped] == [path.name] and "truncated" in skipped[0].reason
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01" * 5000])
+def test_an_archive_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+    for builder, name in ((Bair, "a.tar"), (Landscape, "a.zip"), (Human36M, "a.tgz")):
+        (tmp_path / builder.name).mkdir()
+        (tmp_path / builder.name / name).write_bytes(content)
+        found, skipped = find(builder, tmp_path / builder.name, "default")
+        assert not found and [item.path for item in skipped] == [name]
+
+
+def test_lists_that_are_not_text_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        lists.read(_written(tmp_path / "train.txt", b"\xff\xfe"))
+    assert raised.value.field == "train.txt"
+    for read in (lists.text, lists.rows):
+        with pytest.raises(UserError):
+            read(_written(tmp_path / "a.csv", b"a\xff,1\n"))
+    assert lists.rows(_written(tmp_path / "a.csv", b"\xef\xbb\xbfa,1\r\n\r\nb,2")) == [["a", "1"], ["b", "2"]]
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path

@@ -17,6 +17,8 @@ from i2v_jax.data.folder.builder import Folder
 from i2v_jax.data.folder.spec import FOLDER
 from i2v_jax.data.preparation import keep_splits
 from i2v_jax.data.raw import RawVideo, divide
+from i2v_jax.data.staging import StoreOptions
+from i2v_jax.data.video_builder import SplitOptions, prepare
 from i2v_jax.errors import UserError
 from i2v_jax.input.sources import RecordSource
 from i2v_jax.reports.data_card import list_sha256, write_card
@@ -83,6 +85,17 @@ def test_a_data_set_of_unknown_origin_is_refused(tmp_path: Path, prepared: Prepa
     with pytest.raises(UserError) as raised:
         prepared(Folder)
     assert raised.value.field == "data_dir"
+
+
+@pytest.mark.parametrize("below", ["", "out"])
+def test_data_are_not_prepared_among_the_raw_files(tmp_path: Path, below: str) -> None:
+    write(tmp_path, "a.mp4")
+    with pytest.raises(UserError) as raised:
+        prepare(
+            Folder, tmp_path, tmp_path / below, options=StoreOptions(), split_options=SplitOptions(0, 0, 0), workers=1
+        )
+    assert raised.value.field == "data_dir"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def add(raw: Path) -> None:
