@@ -99,9 +99,9 @@ def test_names_in_a_tar_file_may_be_absolute_or_above_its_folder_or_in_latin_1(t
             archive.addfile(tarfile.TarInfo(name))
     found, _ = find_videos(tmp_path)
     assert [video.name for video in found] == ["t/../up/c.mp4", "t/abs/b.mp4", "t/d.mp4", "t/é.mp4"]
-    for video in found:
-        with video.opened(tmp_path) as opened:
-            assert opened.path.is_file() and tmp_path in opened.path.resolve().parents
+    for video in opened(found, tmp_path):
+        assert isinstance(video, RawVideo)
+        assert video.path.is_file() and tmp_path in video.path.resolve().parents
 
 
 @dataclasses.dataclass(frozen=True)
