@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from i2v_jax.hlo.text import Executed, Program
+from i2v_jax.hlo.text import Executed, Program, Shape
 
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 Groups = tuple[tuple[int, ...], ...]
@@ -22,6 +22,7 @@ class Collective:
     groups: Groups  # of devices, by their position in the mesh; empty: all devices are one group
     times: int  # how often it runs in one run of the program
     source: str  # the operation of the traced function that it comes from
+    given: tuple[Shape, ...] = ()  # what each device gives
 
 
 def collectives(program: Program) -> tuple[Collective, ...]:
@@ -38,11 +39,11 @@ def collectives(program: Program) -> tuple[Collective, ...]:
 
 
 def _collective(kind: str, part: Executed) -> Collective:
-    given = sum(shape.bytes for operand in part.operands for shape in operand.shapes)
+    given = tuple(shape for operand in part.operands for shape in operand.shapes)
     groups = _groups(part.instruction.attributes)
     ways = len(groups[0]) if groups else 1
-    whole = given * ways if kind == "all-gather" else given
-    return Collective(kind, whole, groups, part.times, part.instruction.source)
+    whole = sum(shape.bytes for shape in given) * (ways if kind == "all-gather" else 1)
+    return Collective(kind, whole, groups, part.times, part.instruction.source, given)
 
 
 def _groups(attributes: str) -> Groups:
