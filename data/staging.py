@@ -33,13 +33,15 @@ def writing_to(folder: Path) -> Iterator[None]:
     """Turns an OSError of its context into a UserError of one line."""
     try:
         yield
-    except OSError as error:
-        if error.errno in files.DISK_FULL:
+    except (OSError, RuntimeError) as error:  # that of ArrayRecord is a RuntimeError
+        if files.is_disk_full(error):
             raise UserError(
                 f"{folder}: the disk is full: free some space and run the same command again, which continues",
                 "data_dir",
                 str(folder),
             ) from error
+        if not isinstance(error, OSError):
+            raise
         raise UserError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 

@@ -138,9 +138,13 @@ def writing(path: PathLike) -> Iterator[None]:
 
 def remedy(error: Exception) -> str:
     """Returns what to do about a file that could not be written, which depends on whether the disk is full."""
+    return "free some space" if is_disk_full(error) else "make the folder writable"
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Returns whether an error is about a full disk: libraries make others than OSError of it."""
     text = f"{error} {getattr(error, 'strerror', '')}"
-    full = any(os.strerror(number) in text for number in DISK_FULL)
-    return "free some space" if full else "make the folder writable"
+    return any(os.strerror(number) in text for number in DISK_FULL)
 
 
 @contextlib.contextmanager

@@ -98,15 +98,16 @@ def test_a_kill_at_any_moment_changes_nothing(
     assert contents(tmp_path / "out") == there
 
 
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])  # the latter is ArrayRecord's
 def test_a_full_disk_is_one_line_and_a_second_run_continues(
-    tmp_path: Path, prepared: Prepare, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prepared: Prepare, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     write_raw(tmp_path / "raw")
     convert, converted = staging.convert, []
 
     def fill_up(raw, *arguments):
         if len(converted) == 7:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise kind(errno.ENOSPC, "No space left on device")
         converted.append(raw.name)
         return convert(raw, *arguments)
 
