@@ -34,7 +34,7 @@ class _Encoder:
 _ENCODERS = {
     "h264": _Encoder("libx264", {"crf": "16", "preset": "medium"}),
     "vp9": _Encoder("libvpx-vp9", {"crf": "20", "b": "0", "cpu-used": "4", "row-mt": "1"}),
-    "av1": _Encoder("libsvtav1", {"crf": "22", "preset": "8"}, smallest=32)  # at 16x200 it hangs,
+    "av1": _Encoder("libsvtav1", {"crf": "22", "preset": "8"}, smallest=32),  # at 16x200 it hangs,
 }
 CODECS = tuple(_ENCODERS)
 _SHORTEST = 2  # hundredths of a second of a GIF's frame; browsers show shorter ones for ten

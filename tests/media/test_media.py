@@ -55,7 +55,9 @@ def test_mp4_keeps_colors(codec: str, color: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("codec", media.CODECS)
-@pytest.mark.parametrize(("frames", "height", "width"), [(1, 31, 33), (1, 1, 1), (3, 8, 9), (9, 15, 200), (1000, 16, 16)])
+@pytest.mark.parametrize(
+    ("frames", "height", "width"), [(1, 31, 33), (1, 1, 1), (3, 8, 9), (9, 15, 200), (1000, 16, 16)]
+)
 def test_mp4_of_any_size_and_length(tmp_path: pathlib.Path, codec: str, frames: int, height: int, width: int) -> None:
     path = tmp_path / "été, 雲 & clouds.mp4"
     video = np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None], (frames, height, width, 3))
