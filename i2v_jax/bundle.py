@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from i2v_jax import files
 from i2v_jax.commands import command
@@ -63,10 +63,15 @@ class Card:
 
 def is_bundle(path: files.PathLike) -> bool:
     """Returns whether a path given for a model means a file, and not a work directory."""
-    if str(path).startswith(_BUNDLED):
+    if is_bundled(path):
         return True
     place = files.location(path)
     return place.is_file() or (place.suffix == SUFFIX and not place.is_dir())
+
+
+def is_bundled(path: files.PathLike) -> bool:
+    """Returns whether a path given for a model is `bundled:NAME`."""
+    return str(path).startswith(_BUNDLED)
 
 
 def bundled_names() -> list[str]:
@@ -105,7 +110,8 @@ def write(path: files.PathLike, arrays: Arrays, config: Mapping[str, Any], card:
     about = {"format": _FORMAT, "config": config, "card": dataclasses.asdict(card)}
     content = json.dumps({**about, "sha256": _digest(about, arrays)}, sort_keys=True, allow_nan=False)
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    files.write_bytes(path, save(contiguous, {_ENTRY: content}))
+    with files.writing(path), files.replacing(path) as temporary:  # without a second copy in memory
+        save_file(contiguous, temporary, {_ENTRY: content})
 
 
 def read_config(path: files.PathLike) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Model:
     def __init__(self, name: str, generator: Generator, crop: str, resize: str) -> None:
         """`crop` and `resize`: those of the configuration's `data`, how training made frames square."""
         self.generator = generator  # for arrays of any size
-        self._name, self._served = name, ServedModel(generator, crop, resize)
+        self._name, self._served = name, ServedModel.loaded(generator, crop, resize)
 
     def __repr__(self) -> str:
         about = self.generator.describe()

@@ -1,15 +1,17 @@
 """Serves a trained model over HTTP: a page for people and an API for programs.
 
     python -m launch.serve --workdir=RUN
+    python -m launch.serve --workdir=RUN --workdir=model.i2v --workdir=bundled:plants
     python -m launch.serve --workdir=RUN --host=0.0.0.0 --port=8080 --examples=IMAGES
 
-The page offers what the model can do: random samples, directions, pokes, or the motion of a clip.
+The page offers what the model can do: random samples, directions or pokes. Of several models, each is loaded and
+compiled when it is chosen for the first time.
 """
 
 import contextlib
+import functools
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 
@@ -20,7 +22,9 @@ from i2v_jax.launch import _checkpoint
 from i2v_jax.launch._app import run
 from i2v_jax.serving import start
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of a trained model, or its file.", required=True)
+WORKDIR = flags.DEFINE_multi_string(
+    "workdir", None, "Work directory of a trained model, or its file; the first one is loaded at once.", required=True
+)
 HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on; 0.0.0.0 accepts connections from other machines."
 )
@@ -48,39 +52,39 @@ MAX_BODY = flags.DEFINE_float(
 def main(argv: Sequence[str]) -> None:
     start.require_extra()
     from i2v_jax.distributed.processes import leave_at_once
-    from i2v_jax.serving import app, examples
+    from i2v_jax.serving import app
     from i2v_jax.serving.hosts import Hosts
-    from i2v_jax.serving.models import open_model
+    from i2v_jax.serving.offers import Offer, open_offers
     from i2v_jax.serving.prefix import checked
-    from i2v_jax.workdir import read_workdir
 
-    data = read_workdir(WORKDIR.value).data
     listener = start.listen(HOST.value, PORT.value)
     application = app.create_app(
-        open_model(WORKDIR.value, _checkpoint.chosen()),
-        examples.from_folder(EXAMPLES.value) if EXAMPLES.value else examples.from_data(data),
+        open_offers(WORKDIR.value, _checkpoint.chosen(), EXAMPLES.value),
         fps=FPS.value,
         waiting=WAITING.value,
         max_body=int(MAX_BODY.value * 2**20),
         hosts=Hosts.of(HOST.value, ALLOW_HOST.value),
         prefix=checked(PATH_PREFIX.value),
     )
-    server, engine, began = app.server_of(application), application.state.engine, time.monotonic()
+    server, offers = app.server_of(application), application.state.offers
+    first = offers.engine(offers.first)
 
-    def compiled() -> None:
-        if engine.failure:
+    def compiled(offer: Offer, seconds: float) -> None:
+        if first.failure:
             server.should_exit = True
-            return
-        with contextlib.suppress(OSError):  # stdout may be closed, which would end the engine's thread
-            print(f"ready: compiled in {time.monotonic() - began:.0f} s", flush=True)
+        elif not offers.engine(offer).failure:
+            name = "ready" if offer is offers.first else offer.name
+            with contextlib.suppress(OSError):  # stdout may be closed, which would end the engine's thread
+                print(f"{name}: compiled in {seconds:.0f} s", flush=True)
 
-    engine.on_compiled = compiled
+    for offer in offers:
+        offers.engine(offer).on_compiled = functools.partial(compiled, offer)
     # uvicorn raises the signals that stopped it again; nothing is left to do for them.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    print(f"serving {WORKDIR.value} at {start.address(listener)} (Ctrl-C stops it); compiling", flush=True)
+    print(f"serving {', '.join(WORKDIR.value)} at {start.address(listener)} (Ctrl-C stops it); compiling", flush=True)
     server.run(sockets=[listener])
-    if failure := engine.failure:  # the log has its traceback
+    if failure := first.failure:  # the log has its traceback
         words = " ".join("".join(traceback.format_exception_only(failure)).split())
         raise UserError(f"the model could not be compiled: {words[:200]}") from failure
     print("stopped", file=sys.stderr)

@@ -1,4 +1,5 @@
-"""The HTTP API: POST /v1/poke, /v1/sample, /v1/image, /v1/render; GET /v1/model, /v1/examples/NAME, /healthz, /metrics.
+"""The HTTP API: POST /v1/poke, /v1/sample, /v1/image, /v1/render; GET /v1/models, /v1/model, /v1/model.i2v,
+/v1/examples/NAME, /healthz, /metrics. A request may name one of the models as `model`; without, the first is meant.
 
 Errors are {"error": "message"}, with status 400 for invalid requests, 413 and 415 for their bodies, 429 if the queue is
 full, 503 while the model is not ready, and 500 for failures of the server.
@@ -11,8 +12,9 @@ from typing import Any
 
 import anyio.to_thread
 import numpy as np
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from i2v_jax import media
 from i2v_jax.errors import UserError
@@ -24,7 +26,8 @@ from i2v_jax.serving.bodies import MAX_FRAMES_SENT, MAX_MARKS_SENT, read_body, t
 from i2v_jax.serving.engine import Engine, Job
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.fields import Fields
-from i2v_jax.serving.models import CROPS, ServedModel, VideoRequest
+from i2v_jax.serving.models import CROPS, VideoRequest
+from i2v_jax.serving.offers import Offer, Offers
 
 _OUTPUT = ("format", "fps", "scale", "arrows")
 _RENDERED_PIXELS = 1024 * 1024  # of a frame that a client sends to /v1/render, at most
@@ -32,12 +35,10 @@ _RENDERED_PIXELS = 1024 * 1024  # of a frame that a client sends to /v1/render, 
 
 @dataclasses.dataclass(frozen=True)
 class Api:
-    """The handlers of one engine's routes."""
+    """The handlers of the routes."""
 
-    engine: Engine
-    model: ServedModel
+    offers: Offers
     metrics: metrics_module.Metrics
-    examples: Mapping[str, Example]
     fps: float  # the default frame rate of files
     max_body: int  # bytes
     # Large pictures and files need much memory. They have separate limits, so that files do not delay pictures.
@@ -46,44 +47,60 @@ class Api:
     sockets: anyio.CapacityLimiter  # open at the same time
 
     async def healthz(self, request: Request) -> Response:
-        """Returns status 200 if the server accepts requests, otherwise 503."""
-        if self.engine.ready:
+        """Returns status 200 if the server accepts requests of a model, otherwise 503."""
+        engine = self.offers.engine(self._named(request))
+        if engine.ready:
             return JSONResponse({"status": "ready"})
-        status = "failed" if self.engine.failure else "compiling"
-        return JSONResponse({"status": status}, 503, {"Retry-After": "1"})
+        state = {"status": "failed", "error": engine.problem} if engine.failure else {"status": "compiling"}
+        return JSONResponse(state, 503, {"Retry-After": "1"})
 
     async def metrics_text(self, request: Request) -> Response:
         """Returns the metrics in the text format of Prometheus."""
         return Response(self.metrics.text(), media_type=metrics_module.CONTENT_TYPE)
 
+    async def list_models(self, request: Request) -> Response:
+        """Returns the names of the models, the first one first, and which of them are bundled."""
+        return JSONResponse({"models": [{"name": each.name, "bundled": each.is_bundled} for each in self.offers]})
+
+    async def model_file(self, request: Request) -> Response:
+        """Returns the model as a file that every command takes."""
+        offer = self._named(request)
+        if offer.file is None:
+            raise HTTPException(404, "this model has no file")
+        path = await anyio.to_thread.run_sync(offer.file.path, limiter=self.files)
+        return FileResponse(path, media_type="application/octet-stream", filename=offer.file.name)
+
     async def describe(self, request: Request) -> Response:
         """Returns the description of the model, the names of the examples, and the limits of requests."""
-        size = self.model.size
+        offer = self._named(request)
+        size = offer.model.size
         most = min(MAX_FRAMES_SENT, MAX_PIXELS // (size * media.usual_scale(size)) ** 2)
         about = {
             "fps": self.fps,
             "max_body": self.max_body,
-            "examples": list(self.examples),
+            "examples": list(await self._examples(offer)),
             "save": {"frames": most, "pokes": MAX_MARKS_SENT},
         }
-        return JSONResponse({**self.model.describe(), **about})
+        return JSONResponse({"name": offer.name, **offer.model.describe(), **about})
 
     async def example(self, request: Request) -> Response:
         """Returns an example as the model sees it, as PNG."""
-        name = request.path_params["name"]
-        if name not in self.examples:
-            return JSONResponse({"error": f"unknown example {name[:40]!r}: see /v1/model"}, 404)
-        example = self.examples[name]
-        return _picture(media.png_bytes(self.model.start_frame(example.pixels, self.model.crop)), example.pixels)
+        name, offer = request.path_params["name"], self._named(request)
+        examples, model = await self._examples(offer), offer.model
+        if name not in examples:
+            raise HTTPException(404, f"unknown example {name[:40]!r}: see /v1/model")
+        pixels = examples[name].pixels
+        return _picture(media.png_bytes(model.start_frame(pixels, model.crop)), pixels)
 
     async def image(self, request: Request) -> Response:
         """Returns an uploaded image as the model sees it, as PNG."""
         values = await read_body(request)
-        pixels = await self._image_of(values)
-        crop = Fields(values, ("crop",)).choice("crop", self.model.crop, CROPS)
+        offer = self.offers.named(values.pop("model", None))
+        pixels = await self._image_of(offer, values)
+        crop = Fields(values, ("crop",)).choice("crop", offer.model.crop, CROPS)
 
         def fitted() -> bytes:
-            return media.png_bytes(self.model.start_frame(pixels, crop))
+            return media.png_bytes(offer.model.start_frame(pixels, crop))
 
         return _picture(await anyio.to_thread.run_sync(fitted, limiter=self.pictures), pixels)
 
@@ -98,12 +115,13 @@ class Api:
     async def render(self, request: Request) -> Response:
         """Returns frames from the client as a file; `frame` has the PNGs of `samples` videos, video by video."""
         values = await read_body(request)
+        impulse = self.offers.named(values.pop("model", None)).model.impulse
         contents = values.pop("frame", [])
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, "", self.fps)
         fields = Fields(values, ("samples", "mark"))
         samples = fields.integer("samples", 1, 1, 64)
         rows = fields.rows("mark", "first,x,y,dx,dy", MAX_MARKS_SENT)
-        marks = tuple(sorted(map(self._mark, rows), key=lambda mark: mark.first))
+        marks = tuple(sorted((_mark(row, impulse) for row in rows), key=lambda mark: mark.first))
         if not isinstance(contents, list) or not all(isinstance(item, bytes) for item in contents):
             raise UserError("frame: send pictures as the files of a form", "frame")
         if not contents or len(contents) % samples:
@@ -113,53 +131,47 @@ class Api:
         clips = await anyio.to_thread.run_sync(_clips, contents, samples, marks, output, limiter=self.files)
         return await self._encoded(clips, output)
 
-    async def video_requests(self, values: dict[str, Any]) -> Sequence[VideoRequest]:
-        """Returns the requests that parameters, with an image, describe. Raises UserError for invalid ones."""
-        pixels = await self._image_of(values)
-        return await anyio.to_thread.run_sync(self.model.requests, values, pixels, limiter=self.pictures)
+    async def video_requests(self, values: dict[str, Any]) -> tuple[Engine, Sequence[VideoRequest]]:
+        """Returns the requests that parameters, with an image, describe, and what answers them.
 
-    async def _image_of(self, values: dict[str, Any]) -> np.ndarray:
-        return await take_image(values, self.examples, self.pictures)
+        Raises:
+            UserError: a parameter is invalid.
+            NotReadyError: the model cannot be used.
+        """
+        offer = self.offers.named(values.pop("model", None))
+        self.offers.engine(offer).require()
+        pixels = await self._image_of(offer, values)
+        requests = await anyio.to_thread.run_sync(offer.model.requests, values, pixels, limiter=self.pictures)
+        return self.offers.engine(offer), requests
+
+    def _named(self, request: Request) -> Offer:
+        return self.offers.named(request.query_params.get("model"))
+
+    async def _examples(self, offer: Offer) -> Mapping[str, Example]:
+        return await anyio.to_thread.run_sync(lambda: offer.examples, limiter=self.pictures)
+
+    async def _image_of(self, offer: Offer, values: dict[str, Any]) -> np.ndarray:
+        examples = await self._examples(offer) if "example" in values else {}
+        return await take_image(values, examples, self.pictures)
 
     async def _generated(self, request: Request, route: str) -> Response:
-        if self.model.name != route:
+        values = await read_body(request)
+        model = self.offers.named(values.get("model")).model
+        if model.name != route:
             raise UserError(
                 "this model was not trained with pokes: use /v1/sample"
                 if route == "poke"
                 else "this model was trained with pokes: use /v1/poke"
             )
-        values = await read_body(request)
         accept = request.headers.get("accept", "")
         output = _Output.of({name: values.pop(name, None) for name in _OUTPUT}, accept, self.fps)
         turns = {"in_turn": values.pop("in_turn", None)} if route == "poke" else {}
         in_turn = Fields(turns, ("in_turn",)).flag("in_turn", False)
-        requests = await self.video_requests(values)
+        engine, requests = await self.video_requests(values)
         frames = sum(video.samples * (1 + video.frames) for video in requests)
-        enlargement(frames * self.model.size**2, self.model.size, output.form, output.scale)  # before computing it
-        answer = self._in_turn(requests) if in_turn else self._each(requests)
+        enlargement(frames * model.size**2, model.size, output.form, output.scale)  # before computing it
+        answer = _in_turn(engine, requests, model.impulse) if in_turn else _each(engine, requests, model.impulse)
         return await self._encoded(await _unless_disconnected(request, answer), output)
-
-    async def _each(self, requests: Sequence[VideoRequest]) -> list[Clip]:
-        jobs = self.engine.submit(requests)
-        answers = await _complete(jobs)
-        return [
-            Clip(media.with_start(request.start_frame, video), self._marks(request))
-            for request, answer in zip(requests, answers, strict=True)
-            for video in answer
-        ]
-
-    async def _in_turn(self, requests: Sequence[VideoRequest]) -> list[Clip]:
-        """Returns one video in which each poke is applied to the last frame of the answer before it."""
-        if requests[0].samples > 1:
-            raise UserError("in_turn continues a single sample: give samples=1", "samples", requests[0].samples)
-        parts: list[Array] = []
-        marks: list[Mark] = []
-        for number, request in enumerate(requests):
-            following = dataclasses.replace(request, start_frame=parts[-1][-1]) if number else request
-            marks.extend(self._marks(following, sum(map(len, parts))))
-            (answer,) = await _complete(self.engine.submit([following]))
-            parts.append(media.with_start(following.start_frame, answer[0]))
-        return [Clip(np.concatenate(parts), tuple(marks))]
 
     async def _encoded(self, clips: Sequence[Clip], output: "_Output") -> Response:
         if not output.arrows:
@@ -168,21 +180,6 @@ class Api:
             encode, clips, output.form, output.fps, output.scale, limiter=self.files
         )
         return Response(content, media_type=CONTENT_TYPES[output.form])
-
-    def _marks(self, request: VideoRequest, first: int = 0) -> tuple[Mark, ...]:
-        return () if request.poke is None else (Mark(first, *request.poke, self._impulse),)
-
-    def _mark(self, numbers: Sequence[float]) -> Mark:
-        first, x, y, dx, dy = numbers
-        if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
-            raise UserError("mark: give a frame and a poke as first,x,y,dx,dy", "mark", tuple(numbers))
-        return Mark(int(first), np.array([x, y]), np.array([dx, dy]), self._impulse)
-
-    @property
-    def _impulse(self) -> bool:
-        """Whether the model's pokes are directions without a length."""
-        poke = self.model.describe()["poke"]
-        return poke is not None and poke["impulse"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +200,41 @@ class _Output:
         return cls(
             form, fps if rate is None else rate, fields.integer("scale", 0, 0, MAX_SCALE), fields.flag("arrows", True)
         )
+
+
+async def _each(engine: Engine, requests: Sequence[VideoRequest], impulse: bool) -> list[Clip]:
+    jobs = engine.submit(requests)
+    answers = await _complete(jobs)
+    return [
+        Clip(media.with_start(request.start_frame, video), _marks(request, impulse))
+        for request, answer in zip(requests, answers, strict=True)
+        for video in answer
+    ]
+
+
+async def _in_turn(engine: Engine, requests: Sequence[VideoRequest], impulse: bool) -> list[Clip]:
+    """Returns one video in which each poke is applied to the last frame of the answer before it."""
+    if requests[0].samples > 1:
+        raise UserError("in_turn continues a single sample: give samples=1", "samples", requests[0].samples)
+    parts: list[Array] = []
+    marks: list[Mark] = []
+    for number, request in enumerate(requests):
+        following = dataclasses.replace(request, start_frame=parts[-1][-1]) if number else request
+        marks.extend(_marks(following, impulse, sum(map(len, parts))))
+        (answer,) = await _complete(engine.submit([following]))
+        parts.append(media.with_start(following.start_frame, answer[0]))
+    return [Clip(np.concatenate(parts), tuple(marks))]
+
+
+def _marks(request: VideoRequest, impulse: bool, first: int = 0) -> tuple[Mark, ...]:
+    return () if request.poke is None else (Mark(first, *request.poke, impulse),)
+
+
+def _mark(numbers: Sequence[float], impulse: bool) -> Mark:
+    first, x, y, dx, dy = numbers
+    if not np.isfinite(numbers).all() or first < 0 or max(map(abs, (x, y, dx, dy))) > 4096:
+        raise UserError("mark: give a frame and a poke as first,x,y,dx,dy", "mark", tuple(numbers))
+    return Mark(int(first), np.array([x, y]), np.array([dx, dy]), impulse)
 
 
 def _picture(content: bytes, pixels: np.ndarray) -> Response:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -22,12 +22,10 @@ from starlette.websockets import WebSocket
 from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import BodyLimit
 from i2v_jax.serving.connections import PATIENCE, Connection
-from i2v_jax.serving.engine import Engine
-from i2v_jax.serving.examples import Example
 from i2v_jax.serving.guard import Guard, Routed
 from i2v_jax.serving.hosts import EVERYWHERE, Hosts
 from i2v_jax.serving.metrics import Metrics
-from i2v_jax.serving.models import ServedModel
+from i2v_jax.serving.offers import Offer, Offers
 from i2v_jax.serving.prefix import Prefix
 from i2v_jax.serving.problems import STATUSES, response_to
 from i2v_jax.serving.sockets import stream
@@ -37,8 +35,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(
-    model: ServedModel,
-    examples: Mapping[str, Example],
+    offered: Sequence[Offer],
     *,
     fps: float = FPS,
     waiting: int = WAITING,
@@ -47,25 +44,24 @@ def create_app(
     hosts: Hosts = EVERYWHERE,
     prefix: str = "",
 ) -> Starlette:
-    """Returns the application of one model. The model is compiled when the application starts, see `app.state.engine`.
+    """Returns the application of trained models, see `app.state.offers`.
+
+    The first one is compiled when the application starts, the others when a request names them.
 
     Args:
-        model: the model that answers requests.
-        examples: images that the page offers, by name.
+        offered: the models, at least one.
         fps: frames per second of pages and files.
-        waiting: maximum number of waiting requests; further ones are refused with status 429.
+        waiting: maximum number of waiting requests of each model; further ones are refused with status 429.
         max_body: maximum size of a request, and of a message of a WebSocket, in bytes.
         sockets: maximum number of open WebSockets, less than the connections of the server, which also answers others.
         hosts: under which names the server may be reached; by default any.
         prefix: of paths, see `prefix.Prefix`.
     """
     metrics = Metrics()
-    engine = Engine(model, metrics, waiting)
+    offers = Offers(offered, metrics, waiting)
     api = Api(
-        engine,
-        model,
+        offers,
         metrics,
-        examples,
         fps,
         max_body,
         pictures=anyio.CapacityLimiter(2),
@@ -76,9 +72,9 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine.start()
+        offers.named()
         yield
-        await anyio.to_thread.run_sync(engine.stop)
+        await anyio.to_thread.run_sync(offers.stop)
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -90,7 +86,9 @@ def create_app(
         Route("/", page),
         Route("/healthz", api.healthz, methods=["GET", "POST"]),  # a POST of the page names its Origin
         Route("/metrics", api.metrics_text),
+        Route("/v1/models", api.list_models),
         Route("/v1/model", api.describe),
+        Route("/v1/model.i2v", api.model_file),
         Route("/v1/examples/{name}", api.example),
         Route("/v1/image", api.image, methods=["POST"]),
         Route("/v1/poke", api.poke, methods=["POST"]),
@@ -112,7 +110,7 @@ def create_app(
         },
         lifespan=lifespan,
     )
-    app.state.engine, app.state.max_body = engine, max_body
+    app.state.offers, app.state.max_body = offers, max_body
     return app
 
 

@@ -120,18 +120,31 @@ class Engine:
         # Not a daemon: XLA aborts a process that ends while it compiles.
         self._optimizing = threading.Thread(target=self._optimize, name="optimizing")
         self.failure: Exception | None = None  # of compiling
-        # Called in the engine's thread when compiling ends, successfully or not.
-        self.on_compiled: Callable[[], None] = lambda: None
-        metrics.watch(waiting=lambda: len(self._waiting), ready=lambda: self._ready)
+        # Called with the seconds it took, in the engine's thread, when compiling ends, successfully or not.
+        self.on_compiled: Callable[[float], None] = lambda seconds: None
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
 
     @property
     def ready(self) -> bool:
         """Whether the model is compiled and requests are accepted."""
         return self._ready and not self._stopping
 
+    @property
+    def problem(self) -> str:
+        """Why the model cannot be used, for clients; empty if nothing failed."""
+        if self.failure is None:
+            return ""
+        words = str(self.failure) if isinstance(self.failure, UserError) else "see the log of the server"
+        return f"the model could not be compiled: {words}"
+
     def start(self) -> None:
-        """Starts to compile; `ready` is true when that is done."""
-        self._thread.start()
+        """Starts to compile, once; `ready` is true when that is done. Call from one thread."""
+        if self._thread.ident is None and not self._stopping:
+            self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         """Ends the thread after the part it is computing; waiting requests fail with NotReadyError."""
@@ -140,6 +153,13 @@ class Engine:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout)
+
+    def require(self) -> None:
+        """Raises NotReadyError if requests are not accepted."""
+        if self.failure:
+            raise NotReadyError(self.problem)
+        if not self.ready:
+            raise NotReadyError("the model is still being compiled" if not self._stopping else "the server is stopping")
 
     def submit(self, requests: Sequence[Request]) -> list[Job]:
         """Queues all of the requests or none.
@@ -155,10 +175,7 @@ class Engine:
                 "requests",
                 len(requests),
             )
-        if self.failure:
-            raise NotReadyError("the model could not be compiled: see the log of the server")
-        if not self.ready:
-            raise NotReadyError("the model is still being compiled" if not self._stopping else "the server is stopping")
+        self.require()
         with self._changed:
             self._forget_cancelled()
             if len(self._waiting) + len(requests) > self._capacity:
@@ -169,14 +186,15 @@ class Engine:
         return jobs
 
     def _work(self) -> None:
+        began = time.monotonic()
         try:
             self._model.warm_up()
         except Exception as error:  # otherwise the thread would end silently: `/healthz` reports it
-            _LOG.exception("compiling failed")
+            _LOG.error("compiling failed: %s", error, exc_info=None if isinstance(error, UserError) else error)
             self.failure = error
         else:
             self._ready = True
-        self.on_compiled()
+        self.on_compiled(time.monotonic() - began)
         if self.failure:
             return
         self._optimizing.start()

@@ -1,9 +1,10 @@
 """Trained models behind the API. What clients can request of a model follows from its description."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, Self, cast
 
 import jax
 import numpy as np
@@ -13,8 +14,10 @@ from i2v_jax.input.coordinates import Scaling
 from i2v_jax.input.images import to_start_frame
 from i2v_jax.input.transforms import eval_crop
 from i2v_jax.sampling.arrays import Array
-from i2v_jax.sampling.generator import Chain, Generator
-from i2v_jax.sampling.load import Selection, load_generator
+from i2v_jax.sampling.generator import Chain, Description, Generator
+from i2v_jax.sampling.load import Selection, describe, load_generator
+from i2v_jax.sampling.stages import variables_sha256
+from i2v_jax.serving.engine import NotReadyError
 from i2v_jax.serving.fields import Fields
 from i2v_jax.tasks import control as controls
 from i2v_jax.workdir import read_workdir
@@ -58,13 +61,42 @@ class ServedModel:
     model already form a batch, and the same seed draws the same residuals for every poke.
     """
 
-    def __init__(self, generator: Generator, crop: str, resize: str = "area") -> None:
-        """`crop` and `resize`: those of the configuration's `data`, how training made frames square."""
-        self._generator, self._about = generator, generator.describe()
+    def __init__(self, about: Description, load: Callable[[], Generator], crop: str, resize: str = "area") -> None:
+        """Describes a model that is not loaded yet.
+
+        Args:
+            about: the description of what `load` returns.
+            load: returns the generator.
+            crop: that of the configuration's `data`: with `resize`, how training made frames square.
+            resize: see `crop`.
+        """
+        self._about, self._load = about, load
+        self._loaded: Generator | None = None
         self._quick: Generator | None = None  # what `run` uses until all is optimized
         self.size, self.crop, self._resize = self._about.size, eval_crop(crop), resize
         self.name = "poke" if self._about.pokes else "sample"  # the last part of the route
         self.max_batch = MAX_BATCH if self._about.deterministic else 1
+
+    @classmethod
+    def loaded(cls, generator: Generator, crop: str, resize: str = "area") -> Self:
+        """Returns the model of a generator that is there; `crop` and `resize` as of `ServedModel`."""
+        model = cls(generator.describe(), lambda: generator, crop, resize)
+        model.load()
+        return model
+
+    def load(self) -> None:
+        """Loads the generator, once."""
+        self._loaded = self._loaded or self._load()
+
+    @property
+    def _generator(self) -> Generator:
+        if self._loaded is None:
+            raise NotReadyError("the model is still being loaded")
+        return self._loaded
+
+    def sha256(self) -> str:
+        """Returns the hash of the parameters, as on the card of a file. Raises NotReadyError before `load`."""
+        return variables_sha256(self._generator.variables)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -72,6 +104,11 @@ class ServedModel:
         sampling = () if self._about.deterministic else _SAMPLING
         motion = ("poke", "in_turn") if self._about.pokes else _control_names()
         return (*motion, *sampling, "frames", "crop")
+
+    @property
+    def impulse(self) -> bool:
+        """Whether pokes are directions without a length."""
+        return self._about.pokes and self._about.impulse
 
     def describe(self) -> dict[str, Any]:
         """Returns what a page needs to know to make requests.
@@ -120,7 +157,11 @@ class ServedModel:
         return [dataclasses.replace(request, poke=poke, control=self._control(poke)) for poke in pokes]
 
     def warm_up(self) -> None:
-        """Compiles what a usual request needs, quickly to slower programs. After it, `run` may be called."""
+        """Loads the generator and compiles what a usual request needs, quickly to slower programs.
+
+        After it, `run` may be called.
+        """
+        self.load()
         generator: Any = self._generator
         quick = dataclasses.replace(generator, quick=True)
         list(self._compiling(quick, 1 if self._about.deterministic else USUAL_SAMPLES, "same_z"))
@@ -190,9 +231,13 @@ class ServedModel:
 
 
 def open_model(workdir: str | os.PathLike[str], checkpoint: Selection | None = None) -> ServedModel:
-    """Returns the trained model of a work directory; arguments and errors are those of `load.load_generator`."""
-    data = read_workdir(workdir).data
-    return ServedModel(load_generator(workdir, checkpoint=checkpoint), data.crop, data.resize)
+    """Returns the trained model of a work directory, of which only the configuration was read.
+
+    Arguments and errors, those of `ServedModel.load` included, are those of `load.load_generator`.
+    """
+    config = read_workdir(workdir)
+    load = functools.partial(load_generator, workdir, checkpoint=checkpoint)
+    return ServedModel(describe(config), load, config.data.crop, config.data.resize)
 
 
 def _control_names() -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from starlette.responses import JSONResponse, Response
 
 from i2v_jax.errors import UserError
 from i2v_jax.serving.engine import AnswerError, BusyError, NotReadyError
+from i2v_jax.serving.offers import ChangedError
 
 STATUSES: dict[type[Exception], int] = {
     UserError: 400,
     ClientDisconnect: 499,  # the status that nginx logs: no client reads the answer
+    ChangedError: 409,
     BusyError: 429,
     NotReadyError: 503,
     AnswerError: 500,

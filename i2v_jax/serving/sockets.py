@@ -1,7 +1,7 @@
 """The WebSocket /v1/stream: frames while they are computed.
 
 The client sends one JSON object per request: the parameters of the model's route (/v1/poke with one poke, or
-/v1/sample), an image in base64 or the name of an example, and an integer `id`. The server answers with
+/v1/sample), perhaps `model`, an image in base64 or the name of an example, and an integer `id`. The server answers with
 
 - a JSON text {"id", "type": "start", "frames", "samples"},
 - binary messages, one per frame: id, sample and frame as three little-endian uint32, then the bytes of a PNG,
@@ -25,6 +25,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.sampling.arrays import Array
 from i2v_jax.serving.api import Api
 from i2v_jax.serving.bodies import parse_json
+from i2v_jax.serving.engine import Engine
 from i2v_jax.serving.models import VideoRequest
 from i2v_jax.serving.problems import status_of
 
@@ -96,8 +97,8 @@ async def _sent(sending: Awaitable[None]) -> None:
         raise WebSocketDisconnect(1006) from error
 
 
-async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[VideoRequest]:
-    """Returns the requests. If cancelled, waits for the decoding thread, so that each socket has at most one."""
+async def _prepared(api: Api, values: dict[str, Any]) -> tuple[Engine, Sequence[VideoRequest]]:
+    """Returns `api.video_requests`. If cancelled, waits for the decoding thread, of which a socket has at most one."""
     preparing = asyncio.ensure_future(api.video_requests(values))
     try:
         return await asyncio.shield(preparing)
@@ -107,10 +108,10 @@ async def _prepared(api: Api, values: dict[str, Any]) -> Sequence[VideoRequest]:
 
 
 async def _answer(api: Api, socket: WebSocket, number: int, values: dict[str, Any]) -> None:
-    requests = await _prepared(api, values)
+    engine, requests = await _prepared(api, values)
     if len(requests) != 1:
         raise UserError("a WebSocket takes one poke per request: send the next one separately", "poke", len(requests))
-    (job,) = api.engine.submit(requests)
+    (job,) = engine.submit(requests)
     start = {"id": number, "type": "start", "frames": requests[0].frames, "samples": requests[0].samples}
     try:
         await _sent(socket.send_json(start))

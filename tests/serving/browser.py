@@ -72,8 +72,8 @@ class Seen:
 
 
 @contextlib.contextmanager
-def recorded(model, **settings):
-    """Yields the address of a server and the list of the requests to its model."""
+def recorded(model, *others, **settings):
+    """Yields the address of a server and the list of the requests to its first model."""
     recorded_requests, requests = [], model.requests
 
     def recording(values, pixels):
@@ -83,5 +83,5 @@ def recorded(model, **settings):
         return made
 
     model.requests = recording
-    with stand_ins.server(model, **settings) as address:
+    with stand_ins.server(model, *others, **settings) as address:
         yield address, recorded_requests

@@ -22,6 +22,7 @@ from i2v_jax.serving import app
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.hosts import Hosts
 from i2v_jax.serving.models import ServedModel
+from i2v_jax.serving.offers import Offer
 from i2v_jax.tasks.control import POKE
 from tests.compiling import HANG
 from tests.sampling import stand_ins
@@ -60,33 +61,49 @@ class Pulled(nn.Module):
 
 def pokes(**fields):
     defaults = {"size": SIZE, "poke_size": 3, "frames": 4}
-    return ServedModel(PokeGenerator(model=Brightening(), variables={}, **{**defaults, **fields}), "resize")
+    return served(PokeGenerator(model=Brightening(), variables={}, **{**defaults, **fields}))
 
 
 def samples(control="direction"):
-    return ServedModel(stand_ins.generator(control, chunk=8), "resize")
+    return served(stand_ins.generator(control, chunk=8))
 
 
 def poke_samples():
     networks = CinnNetworks(stand_ins.MeanChange(), stand_ins.Brighten(), stand_ins.MeanBrightness(), Pulled())
     variables = {"encoder": {}, "decoder": {}, "image_encoder": {}, "flow": {}}
-    return ServedModel(CinnGenerator(networks, variables, size=SIZE, z_dim=2, control=POKE), "resize")
+    return served(CinnGenerator(networks, variables, size=SIZE, z_dim=2, control=POKE))
+
+
+def served(generator):
+    return ServedModel.loaded(generator, "resize")
+
+
+def offers(*models, examples=None):
+    """Models under the names one, two, ..."""
+    chosen = {"gray": Example("gray", EXAMPLE)} if examples is None else examples
+    return [Offer(name, model, lambda: chosen) for name, model in zip(("one", "two"), models, strict=False)]
 
 
 @contextlib.contextmanager
-def raw_client(model, example=EXAMPLE, **settings):
-    """A client of an application whose model may still be compiling."""
-    application = app.create_app(model, {"gray": Example("gray", example)}, **settings)
+def raw_client(*models, example=EXAMPLE, **settings):
+    """A client of an application whose models may still be compiling."""
+    application = app.create_app(offers(*models, examples={"gray": Example("gray", example)}), **settings)
     with TestClient(application) as opened:
         yield opened
 
 
 @contextlib.contextmanager
-def client(model, **settings):
-    """A client of an application whose model is ready."""
-    with raw_client(model, **settings) as opened:
-        wait_until(lambda: opened.app.state.engine.ready)
+def client(*models, **settings):
+    """A client of an application whose first model is ready."""
+    with raw_client(*models, **settings) as opened:
+        wait_until(lambda: engine_of(opened).ready)
         yield opened
+
+
+def engine_of(client):
+    """The engine of the first model."""
+    offers = client.app.state.offers
+    return offers.engine(offers.first)
 
 
 def wait_until(condition, seconds=HANG):
@@ -151,10 +168,9 @@ def video_of(response):
 
 
 @contextlib.contextmanager
-def server(model, examples=None, patience=HANG, allow=(), **settings):
-    """The address of a real server of a model in a thread of its own."""
-    chosen = {"gray": Example("gray", EXAMPLE)} if examples is None else examples
-    application = app.create_app(model, chosen, hosts=Hosts.of("127.0.0.1", allow), **settings)
+def server(*models, examples=None, patience=HANG, allow=(), **settings):
+    """The address of a real server of models in a thread of its own."""
+    application = app.create_app(offers(*models, examples=examples), hosts=Hosts.of("127.0.0.1", allow), **settings)
     listener = socket.create_server(("127.0.0.1", 0))
     running = app.server_of(application, patience)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})

@@ -201,9 +201,10 @@ def test_a_model_that_cannot_be_compiled_is_reported():
     model = stand_ins.pokes()
     model.warm_up = lambda: 1 / 0
     with stand_ins.raw_client(model) as client:
-        stand_ins.wait_until(lambda: client.app.state.engine.failure)
+        stand_ins.wait_until(lambda: stand_ins.engine_of(client).failure)
         health, answer = client.get("/healthz"), ask(client, poke="3,3,1,0")
-        assert (health.status_code, health.json()) == (503, {"status": "failed"})
+        assert (health.status_code, health.json()["status"]) == (503, "failed")
+        assert "log" in health.json()["error"]
         assert answer.status_code == 503
         assert "i2v_ready 0.0" in client.get("/metrics").text
 
@@ -246,7 +247,7 @@ def test_a_full_queue_refuses_over_http_and_empties_again():
         answers = [pool.submit(ask, client, poke="3,3,1,0")]
         assert begun.wait(HANG)
         answers.append(pool.submit(ask, client, poke="3,3,1,0"))
-        stand_ins.wait_until(lambda: len(client.app.state.engine._waiting) == 1)
+        stand_ins.wait_until(lambda: len(stand_ins.engine_of(client)._waiting) == 1)
         full = ask(client, poke="3,3,1,0")
         assert (full.status_code, full.headers["retry-after"]) == (429, "1")
         assert full.json()["error"].startswith("1 requests ")

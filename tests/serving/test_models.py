@@ -14,6 +14,7 @@ def test_a_cinn_with_pokes_is_opened_as_such(tmp_path):
     write_run(tmp_path / "run", plants.get_config("model=cinn,demo,runlocal"))
     model = open_model(tmp_path / "run")
     about = model.describe()
+    model.load()
     assert (about["model"], about["samples"] is None) == ("poke", False)
     pixels = np.zeros((2 * model.size, 3 * model.size, 3), np.uint8)
     values = {"poke": ["31,20,6,-4", "3,3,1,0"], "samples": 3, "seed": 5, "temperature": 0.5, "crop": "resize"}

@@ -118,7 +118,7 @@ def test_a_runtime_error_of_the_model_is_reported():
 def test_a_closed_socket_ends_the_work():
     model = stand_ins.slow(stand_ins.pokes())
     with stand_ins.client(model) as client:
-        frames = client.app.state.engine._metrics.frames
+        frames = stand_ins.engine_of(client)._metrics.frames
         with client.websocket_connect("/v1/stream") as socket:
             socket.send_json({**REQUEST, "frames": 64})
             socket.receive()  # start
@@ -143,7 +143,7 @@ def test_a_client_that_is_gone_before_the_start_leaves_nothing_in_the_queue(monk
             socket.send_json(REQUEST)
             assert gone.wait(HANG)
         try:
-            stand_ins.wait_until(lambda: all(job.cancelled for job in client.app.state.engine._waiting))
+            stand_ins.wait_until(lambda: all(job.cancelled for job in stand_ins.engine_of(client)._waiting))
         finally:
             may.set()
         assert answered.result().status_code == 200
@@ -171,7 +171,7 @@ def test_an_answer_can_be_given_up():
         stand_ins.client(stand_ins.slow(stand_ins.pokes(), 0.05)) as client,
         client.websocket_connect("/v1/stream") as socket,
     ):
-        frames = client.app.state.engine._metrics.frames
+        frames = stand_ins.engine_of(client)._metrics.frames
         socket.send_json({**REQUEST, "frames": 64})
         socket.receive()  # start
         socket.receive()  # the first frame

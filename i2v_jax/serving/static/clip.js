@@ -7,6 +7,7 @@ export class Clip {
     this.blobs = [blob]; // PNGs, the start frame first
     this.bitmaps = [bitmap];
     this.marks = []; // [first, x, y, dx, dy]; first is the number of the frame that was poked
+    this.steps = []; // {first, parameters} of the requests that made it; first as in marks
     this.pending = Promise.resolve(); // resolves when all received frames are decoded
   }
 
@@ -20,6 +21,7 @@ export class Clip {
     copy.blobs = this.blobs.slice(0, length);
     copy.bitmaps = this.bitmaps.slice(0, length);
     copy.marks = this.marks.filter(([first]) => first < length - 1);
+    copy.steps = this.steps.filter(({ first }) => first < length - 1);
     return copy;
   }
 

@@ -1,8 +1,11 @@
 // The page. What the model can do decides what is shown; the server keeps no state.
 
-import { describe, pressExample } from "./about.js";
+import { describe, listModels, pressExample } from "./about.js";
 import { Clip } from "./clip.js";
 import { Connection } from "./connection.js";
+import * as link from "./link.js";
+import * as pictures from "./pictures.js";
+import { Player } from "./player.js";
 import { saveClips } from "./saving.js";
 import { base64, isReady, request, untilReady } from "./server.js";
 import { Settings } from "./settings.js";
@@ -12,16 +15,12 @@ const $ = (id) => document.getElementById(id);
 const MOST_CLIPS = 24;
 let model = null; // the description from /v1/model
 let ready = false; // whether the model is compiled
-let start = null; // the clip that consists of the picture
-let clips = []; // answers, the newest first; or the samples of the latest request
-let chosen = null; // the clip on the stage
-let position = 0; // its shown frame
-let playing = false;
+let picture = null; // the chosen one, see pictures.js
 let held = null; // {clip, number}: the frame that the next request starts from
 let poked = null; // {poke, frame}: the last poke and its frame, to repeat it with another seed
-let active = null; // {id, made, first, before, released}: the request that is being answered
-let choices = 0; // number of pictures chosen so far
-let upload = null; // the file of an uploaded picture
+let active = null; // {id, made, first, before, released, settle}: the request that is being answered
+let lost = false; // whether there is no connection
+let choices = 0; // number of pictures and models chosen so far
 
 const settings = new Settings(() => { if (active) stopAnswer(); });
 const stage = new Stage($("picture"), {
@@ -33,6 +32,7 @@ const stage = new Stage($("picture"), {
     return ask();
   },
 });
+const player = new Player(stage, { isBusy: () => active !== null, onChoose: () => remember() });
 
 function say(words, error = false) {
   $("message").textContent = words.charAt(0).toUpperCase() + words.slice(1);
@@ -42,101 +42,143 @@ function say(words, error = false) {
 function attempt(work) {
   return async (...values) => {
     try {
-      await work(...values);
+      return await work(...values);
     } catch (error) {
-      say(error.message, true);
+      return say(error.message, true);
     }
   };
 }
 
-// --- pictures
+// --- models and pictures
+
+// Shows another model, with the uploaded picture or its first example. Returns whether it is the current one still.
+async function openModel(name) {
+  const choice = (choices += 1);
+  ready = false;
+  delete document.documentElement.dataset.ready;
+  $("curtain").textContent = "The model is being compiled…";
+  $("curtain").hidden = false;
+  clear();
+  enable();
+  const description = await (await request(`v1/model?model=${encodeURIComponent(name)}`)).json();
+  if (choice !== choices) return false;
+  player.model = model = description;
+  settings.adapt(model);
+  describe(model, chooseExample);
+  return true;
+}
+
+async function compiled() {
+  const { name } = model;
+  await untilReady(name).catch((error) => {
+    $("curtain").textContent = "This model cannot be used.";
+    throw error;
+  });
+  if (name !== model.name) return false;
+  ready = true;
+  $("curtain").hidden = true;
+  enable();
+  document.documentElement.dataset.ready = "yes";
+  return true;
+}
+
+const chooseModel = attempt(async (name) => {
+  const file = picture?.file;
+  if (!(await openModel(name))) return;
+  if (file) await chooseFile(file);
+  else await chooseFirst();
+  await compiled();
+});
+
+async function chooseFirst() {
+  if (model.examples.length) await chooseExample(model.examples[0]);
+  else say("Upload a picture to start.");
+}
 
 // Starts with the picture that `load` returns, unless another one was chosen in the meantime.
 function choosing(load) {
   return async (...values) => {
     const choice = (choices += 1);
-    const picture = await load(...values).catch((error) => ({ error }));
+    const loaded = await load(...values).catch((error) => ({ error }));
     if (choice !== choices) return;
-    if (picture.error) say(picture.error.message, true);
-    else begin(picture);
+    if (loaded.error) say(loaded.error.message, true);
+    else begin(loaded);
   };
 }
 
-// Decodes a picture completely, so that `begin` does not have to wait.
-async function pictureOf(answer, about) {
-  const blob = await answer.blob();
-  return { blob, bitmap: await createImageBitmap(blob), file: null, name: null, ...about };
+const chooseExample = choosing((name) => pictures.example(name, model));
+const chooseLinked = choosing((text) => pictures.linked(text));
+const chooseFile = choosing((file) => {
+  say("Sending the picture…");
+  return pictures.upload(file, $("fit").value, model);
+});
+
+function clear() {
+  if (active) {
+    connection.cancel();
+    active.settle(false);
+  }
+  stage.abandon();
+  picture = active = held = poked = null;
+  player.clear();
 }
 
-function begin({ blob, bitmap, file, name, fitted }) {
-  if (active) connection.cancel();
-  stage.abandon();
-  start = new Clip(blob, bitmap);
-  clips = [];
-  chosen = active = held = poked = null;
-  upload = file;
-  playing = false;
+function begin(loaded) {
+  clear();
+  picture = loaded;
+  player.start = new Clip(picture.blob, picture.bitmap);
   stage.size = model.size;
-  show(start, 0);
-  listClips();
+  player.show(player.start, 0);
   enable();
-  $("fit").hidden = fitted;
-  pressExample(name);
+  $("fit").hidden = picture.fitted;
+  pressExample(picture.name);
   say("");
 }
 
-const chooseExample = choosing(async (name) =>
-  pictureOf(await request(`v1/examples/${encodeURIComponent(name)}`), { name, fitted: true }));
-
-const sendUpload = choosing(async (file) => {
-  if (file.size > model.max_body) throw new Error(`${file.name} is too large (at most ${model.max_body / 2 ** 20} MiB).`);
-  say("Sending the picture…");
-  const form = new FormData();
-  form.append("image", file);
-  form.append("crop", $("fit").value);
-  const answer = await request("v1/image", { method: "POST", body: form });
-  const [width, height] = answer.headers.get("X-Image-Size").split("x");
-  return pictureOf(answer, { file, fitted: width === height });
-});
-
 function enable() {
-  stage.enabled = ready && start !== null && (model.poke !== null || model.control_input?.kind === "angle");
+  stage.enabled = ready && picture !== null && (model.poke !== null || model.control_input?.kind === "angle");
   $("picture").classList.toggle("idle", !stage.enabled);
-  $("run").disabled = !ready || start === null;
+  $("run").disabled = !ready || picture === null;
+  $("copy-link").disabled = picture === null;
 }
 
 // --- requests
 
 // Holds the frame that the next request starts from: the picture, or the last frame of an answer.
 function hold() {
-  const last = model.poke && settings.fromLast && (chosen ?? clips[0]);
-  held = last ? { clip: last, number: last.length - 1 } : { clip: start, number: 0 };
-  playing = false;
-  show(held.clip, held.number);
+  const last = model.poke && settings.fromLast && (player.chosen ?? player.clips[0]);
+  held = last ? { clip: last, number: last.length - 1 } : { clip: player.start, number: 0 };
+  player.playing = false;
+  player.show(held.clip, held.number);
 }
 
+// Sends a request. Returns, once it is answered, whether all frames came.
 const ask = attempt(async (poke = null, frame = held) => {
   const released = performance.now();
   const { clip: source, number } = frame;
   const values = settings.values();
-  const picture = start;
-  const parameters = { image: await base64(source.blobs[number]), ...values };
-  if (picture !== start) return; // another picture was chosen in the meantime
+  const { start } = player;
+  const parameters = { model: model.name, image: await base64(source.blobs[number]), ...values };
+  if (start !== player.start) return false; // another picture was chosen in the meantime
   if (poke) parameters.poke = [poke.x, poke.y, ...strength(poke)];
   const id = connection.send(parameters);
   if (!id) throw new Error("The connection to the server is lost. Try again in a moment.");
-  const before = { clips, chosen };
+  const before = { clips: player.clips, chosen: player.chosen };
   const made = Array.from({ length: values.samples ?? 1 }, () => source.until(number + 1));
-  if (poke) for (const clip of made) clip.marks.push([number, poke.x, poke.y, poke.dx, poke.dy]);
-  if (model.samples) clips = made;
-  else if (source === start) clips = [...made, ...clips].slice(0, MOST_CLIPS);
-  else clips = clips.map((clip) => (clip === source ? made[0] : clip));
+  for (const [sample, clip] of made.entries()) {
+    const place = poke && [poke.x, poke.y, poke.dx, poke.dy];
+    if (poke) clip.marks.push([number, ...place]);
+    clip.steps.push({ first: number, parameters: { ...(poke && { poke: place }), ...values, ...(model.samples && { sample }) } });
+  }
+  if (model.samples) player.clips = made;
+  else if (source === start) player.clips = [...made, ...player.clips].slice(0, MOST_CLIPS);
+  else player.clips = player.clips.map((clip) => (clip === source ? made[0] : clip));
   poked = poke && { poke, frame };
-  active = { id, made, before, first: number + 1, released };
+  const settled = new Promise((settle) => { active = { id, made, before, first: number + 1, released, settle }; });
   say(model.samples ? "Making videos…" : "");
-  show(made[0], number);
-  playing = true;
-  listClips();
+  player.play(made[0], number);
+  player.list();
+  return settled;
 });
 
 // Models of impulses take a direction of length 1 at most; here, a quarter of the picture has length 1.
@@ -148,8 +190,12 @@ function strength({ dx, dy }) {
 }
 
 const connection = new Connection({
-  open: () => { if ($("message").classList.contains("error")) say(""); },
+  open: () => {
+    if (lost) say("");
+    lost = false;
+  },
   lost: () => {
+    lost = true;
     if (active) giveUp();
     say("The connection to the server is lost. Trying again…", true);
   },
@@ -157,16 +203,19 @@ const connection = new Connection({
     if (id !== active?.id) return;
     const { made, first, released } = active;
     await made[sample].append(blob);
-    if (stage.press || sample > 0 || made[0] !== chosen || made[0].length !== first + 1) return;
-    show(chosen, first); // at once; `tick` shows the others
+    if (stage.press || sample > 0 || made[0] !== player.chosen || made[0].length !== first + 1) return;
+    player.show(made[0], first); // at once; `tick` shows the others
     performance.measure("first frame", { start: released, end: performance.now() });
     say("");
   },
   ended: async (id) => {
     await Promise.all(active?.made.map((clip) => clip.pending) ?? []);
     if (id !== active?.id) return;
+    const { settle } = active;
     active = null;
-    refresh();
+    player.refresh();
+    remember();
+    settle(true);
   },
   failed: (id, message) => {
     if (id !== active?.id) return;
@@ -184,80 +233,48 @@ function stopAnswer() {
 
 // Restores the clips from before the request.
 function giveUp() {
-  ({ clips, chosen } = active.before);
+  const { clips, chosen } = active.before;
+  active.settle(false);
   active = null;
-  playing = false;
-  show(chosen ?? start, (chosen ?? start).length - 1);
-  listClips();
-}
-
-// --- playing
-
-function show(clip, number) {
-  chosen = clip === start ? null : clip;
-  position = number;
-  const marked = chosen && model.poke;
-  const aimed = marked && !model.poke.impulse; // an impulse has no target
-  stage.show(clip.bitmaps[number], marked ? clip.arrowsAt(number) : [], aimed ? clip.targetsAt(number) : []);
-  refresh();
-}
-
-function refresh() {
-  const last = chosen ? chosen.length - 1 : 0;
-  $("time").max = last;
-  $("time").value = position;
-  $("time").disabled = $("play").disabled = last === 0;
-  $("clock").textContent = last ? `${position} / ${last}` : "";
-  $("play").textContent = playing ? "Pause" : "Play";
-  for (const button of $("save").children) button.disabled = last === 0 || active !== null;
-  for (const button of $("clips").children) button.ariaPressed = clips[Number(button.value)] === chosen;
-}
-
-function play(clip, number) {
-  playing = true;
-  show(clip, number);
-}
-
-let ticks = 0;
-function tick() {
-  ticks += 1;
-  if (playing && chosen && !stage.press) {
-    if (position + 1 < chosen.length) {
-      show(chosen, position + 1);
-    } else if (active === null) {
-      playing = model.samples !== null; // samples repeat, the answer to a poke stops
-      show(chosen, playing ? 0 : position);
-    }
-  }
-  for (const button of $("clips").children) {
-    const clip = clips[Number(button.value)];
-    clip?.paint(button.firstChild, ticks % clip.length, model.size);
-  }
-}
-
-function listClips() {
-  $("answers").classList.toggle("empty", clips.length === 0);
-  $("all-row").hidden = !model.samples || clips.length < 2;
-  $("clips").replaceChildren(...clips.map((clip, index) => {
-    const button = document.createElement("button");
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 256;
-    const name = model.samples ? `Sample ${index + 1}` : `Answer ${clips.length - index}`;
-    Object.assign(button, { type: "button", value: index, title: name, ariaLabel: name });
-    button.addEventListener("click", () => play(clips[index], 0));
-    button.append(canvas);
-    clip.paint(canvas, 0, model.size);
-    return button;
-  }));
-  refresh();
+  Object.assign(player, { clips, playing: false });
+  player.show(chosen ?? player.start, (chosen ?? player.start).length - 1);
+  player.list();
 }
 
 // --- saving
 
 const save = attempt(async (format) => {
+  const { clips, chosen } = player;
   const saved = model.samples && $("all").checked ? clips : [chosen];
   say("Writing the file…");
   say(`Saved ${await saveClips(saved, chosen, format, model)}.`);
+});
+
+// Keeps the address a link to what is shown, so that reloading the page shows it again.
+function remember() {
+  const steps = picture?.link ? (player.chosen ?? player.clips[0])?.steps ?? [] : [];
+  history.replaceState(null, "", `#${link.write(model.name, picture?.link, steps.map(({ parameters }) => parameters))}`);
+}
+
+const copyLink = attempt(async () => {
+  if (!picture.link) throw new Error("Your picture is too large for a link: choose one of the examples.");
+  remember();
+  await navigator.clipboard.writeText(location.href).then(
+    () => say("Copied the link."),
+    () => say("The link is in the address bar: this browser does not let the page copy it."),
+  );
+});
+
+// Shows the videos of a link.
+const follow = attempt(async (steps) => {
+  for (const step of steps) {
+    settings.apply(step);
+    const clip = player.chosen ?? player.start;
+    const frame = { clip, number: clip.length - 1 };
+    if (!(await ask(link.pokeOf(step), frame))) return;
+    if (player.clips[step.sample]) player.play(player.clips[step.sample], 0);
+  }
+  remember();
 });
 
 // --- start-up
@@ -265,24 +282,20 @@ const save = attempt(async (format) => {
 function wire() {
   $("file").addEventListener("change", () => {
     const [file] = $("file").files;
-    if (file) sendUpload(file);
+    if (file) chooseFile(file);
     $("file").value = ""; // so the same file can be chosen again
   });
-  $("fit").addEventListener("change", () => { if (upload) sendUpload(upload); });
+  $("fit").addEventListener("change", () => { if (picture?.file) chooseFile(picture.file); });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     const [file] = event.dataTransfer.files;
-    if (file) sendUpload(file);
+    if (file) chooseFile(file);
   });
-  $("play").addEventListener("click", () => {
-    if (!playing) return play(chosen, position + 1 < chosen.length ? position : 0);
-    playing = false;
-    return refresh();
-  });
+  $("play").addEventListener("click", () => player.toggle());
   $("time").addEventListener("input", () => {
-    playing = false;
-    show(chosen, Number($("time").value));
+    player.playing = false;
+    player.show(player.chosen, Number($("time").value));
   });
   $("run").addEventListener("click", () => { hold(); ask(); });
   $("new-seed").addEventListener("click", () => {
@@ -292,24 +305,29 @@ function wire() {
     hold();
     return ask();
   });
+  $("copy-link").addEventListener("click", copyLink);
+  window.addEventListener("hashchange", () => location.reload()); // another link was entered
   for (const button of $("save").children) button.addEventListener("click", () => save(button.value));
-  for (const radio of document.getElementsByName("from")) radio.addEventListener("change", () => { if (start) hold(); });
+  for (const radio of document.getElementsByName("from")) radio.addEventListener("change", () => { if (picture) hold(); });
 }
 
 const main = attempt(async () => {
+  const { steps, ...wanted } = link.read(location.hash.slice(1));
   await isReady(); // an error if the server does not admit this page
   connection.connect();
-  model = await (await request("v1/model")).json();
-  settings.adapt(model);
-  describe(model, chooseExample);
+  const { models } = await (await request("v1/models")).json();
+  const known = models.some(({ name }) => name === wanted.model);
+  listModels(models, chooseModel);
   wire();
-  if (model.examples.length) await chooseExample(model.examples[0]);
-  else say("Upload a picture to start.");
-  await untilReady();
-  ready = true;
-  $("curtain").hidden = true;
-  enable();
-  setInterval(tick, 1000 / model.fps);
-  document.documentElement.dataset.ready = "yes";
+  await openModel(known ? wanted.model : models[0].name);
+  const found = wanted.model === null || known;
+  if (found && wanted.picture) await chooseLinked(wanted.picture);
+  else if (found && model.examples.includes(wanted.example)) await chooseExample(wanted.example);
+  else await chooseFirst();
+  setInterval(() => player.tick(), 1000 / model.fps);
+  if (!(await compiled())) return;
+  if (!found) say(`This link is of the model ${wanted.model}, which is not here.`, true);
+  else if (wanted.example && picture?.name !== wanted.example) say(`This link is of the picture ${wanted.example}, which is not here.`, true);
+  else if (picture) await follow(steps);
 });
 main();

@@ -13,6 +13,7 @@ export async function saveClips(clips, chosen, format, model) {
   const form = new FormData();
   for (const blob of blobs) form.append("frame", blob);
   for (const mark of chosen.marks) form.append("mark", mark.map((value) => value.toFixed(3)).join(","));
+  form.append("model", model.name);
   form.append("samples", clips.length);
   form.append("format", format);
   const answer = await request("v1/render", { method: "POST", body: form });

@@ -9,16 +9,18 @@ export async function request(path, options) {
   throw new Error(problem.error);
 }
 
-// Returns whether the model is compiled. A POST, unlike a GET, says which page it is from: a server that does not admit
+// Returns whether a model is compiled. A POST, unlike a GET, says which page it is from: a server that does not admit
 // this page says so here.
-export async function isReady() {
-  const health = await fetch("healthz", { method: "POST" }).catch(() => null);
-  if (health?.status === 403) throw new Error((await health.json()).error);
+export async function isReady(model = null) {
+  const query = model === null ? "" : `?model=${encodeURIComponent(model)}`;
+  const health = await fetch(`healthz${query}`, { method: "POST" }).catch(() => null);
+  const { error = null } = health && !health.ok ? await health.json().catch(() => ({})) : {};
+  if (error) throw new Error(error);
   return health?.ok ?? false;
 }
 
-export async function untilReady() {
-  while (!(await isReady())) {
+export async function untilReady(model) {
+  while (!(await isReady(model))) {
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

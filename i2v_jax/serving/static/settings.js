@@ -3,6 +3,8 @@
 import { Wheel } from "./wheel.js";
 
 const $ = (id) => document.getElementById(id);
+const NUMBERS = ["frames", "samples", "temperature", "seed"];
+const SHOWN = ["frames", "samples", "temperature"]; // with their values beside them
 const MOST_SEED = 1e6; // of random seeds, short enough to read out loud
 
 export class Settings {
@@ -10,7 +12,12 @@ export class Settings {
   constructor(onChange) {
     this.wheel = new Wheel($("wheel"), { needle: $("needle"), output: $("degrees"), any: $("any-direction"), onChange });
     this.model = null;
-    for (const id of ["frames", "samples", "temperature", "seed", "control-value"]) $(id).addEventListener("input", onChange);
+    for (const id of [...NUMBERS, "control-value"]) $(id).addEventListener("input", onChange);
+    for (const id of SHOWN) $(id).addEventListener("input", () => this.display(id));
+  }
+
+  display(id) {
+    document.querySelector(`output[for=${id}]`).textContent = $(id).value;
   }
 
   adapt(model) {
@@ -22,13 +29,19 @@ export class Settings {
     $("control-name").textContent = model.control;
     $("control-value").placeholder = `${model.control_input?.form} (any)`;
     $("fit").value = model.crop;
-    const ranges = { frames: model.frames, samples: model.samples, temperature: null };
-    for (const [id, range] of Object.entries(ranges)) {
-      if (range) Object.assign($(id), { max: range.most, value: range.default });
-      const display = () => { document.querySelector(`output[for=${id}]`).textContent = $(id).value; };
-      $(id).addEventListener("input", display);
-      display();
-    }
+    for (const id of ["frames", "samples"]) if (model[id]) Object.assign($(id), { max: model[id].most, value: model[id].default });
+    SHOWN.forEach(this.display);
+    this.wheel.set(null);
+    $("control-value").value = "";
+  }
+
+  // Takes over what `values` returned, also as texts.
+  apply(values) {
+    for (const id of NUMBERS) if (values[id] !== undefined) $(id).value = values[id];
+    SHOWN.forEach(this.display);
+    const control = values[this.model.control];
+    this.wheel.set(Number.isFinite(Number(control)) ? Number(control) : null);
+    $("control-value").value = control ?? "";
   }
 
   // Returns the parameters of a request, except picture and poke.

@@ -38,7 +38,7 @@ export class Stage {
   }
 
   inside(value) {
-    return Math.min(Math.max(value, -0.5), this.size - 0.5 - 1e-3);
+    return Math.min(Math.max(value, -0.5), this.size - 0.51);
   }
 
   down(event) {
@@ -80,7 +80,8 @@ export class Stage {
     this.draw();
     if ((length / this.size) * this.canvas.clientWidth < 4) return this.onShort();
     if (length > longest) [dx, dy] = [(dx * longest) / length, (dy * longest) / length];
-    this.onPoke({ x, y, dx, dy });
+    const [px, py, pdx, pdy] = [x, y, dx, dy].map((value) => Math.round(value * 100) / 100); // as a link has it
+    this.onPoke({ x: px, y: py, dx: pdx, dy: pdy });
   }
 
   abandon() {
