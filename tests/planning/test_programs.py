@@ -24,6 +24,7 @@ STAGES = [
     ("iper:model=poke,runlocal", "poke"),
     ("dtdb_i3d:runlocal", "classifier"),
 ]
+OWN = {"classifier": ["data.num_clips.train=24"]}  # one batch
 COMPILERS = {"v5e:2x2": "libtpu", "h100:4": "jax_cuda12_plugin"}
 # float32 arrays as large as activations that a bfloat16 step has for a reason: where they come from, and the reason.
 FLOAT32 = {
@@ -43,7 +44,7 @@ def steps(request):
     if importlib.util.find_spec(COMPILERS[name]) is None:
         pytest.skip(f"{COMPILERS[name]} is not installed")
     mesh = ["mesh.data=2", "mesh.fsdp=2", f"mesh.fsdp_min_size={SHARED}"]
-    config = config_files.load(spec, ["dtype=bfloat16", f"{stage}.batch_size={BATCH}", *mesh])
+    config = config_files.load(spec, ["dtype=bfloat16", f"{stage}.batch_size={BATCH}", *mesh, *OWN.get(stage, [])])
     compiled = list(compile_steps(Request(spec, config, stage, open_topology(name))))
     assert compiled and all(step.compiled.text for step in compiled)
     return [(step, text.parse(step.compiled.text)) for step in compiled]
