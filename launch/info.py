@@ -1,7 +1,7 @@
 """Prints the card of a model's file: what it is, how it was trained, and how good it is.
 
     python -m launch.info model.i2v
-    python -m launch.info bundled:plants
+    python -m launch.info bundled:sky
 
 With --json, prints the card and the configuration as JSON.
 """

@@ -1,7 +1,7 @@
 """Serves a trained model over HTTP: a page for people and an API for programs.
 
     python -m launch.serve --workdir=RUN
-    python -m launch.serve --workdir=RUN --workdir=model.i2v --workdir=bundled:plants
+    python -m launch.serve --workdir=RUN --workdir=model.i2v --workdir=bundled:sky
     python -m launch.serve --workdir=RUN --host=0.0.0.0 --port=8080 --examples=IMAGES
 
 The page offers what the model can do: random samples, directions or pokes. Of several models, each is loaded and
