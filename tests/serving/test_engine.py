@@ -161,7 +161,7 @@ def test_a_model_that_cannot_be_compiled_is_reported():
 
     engine = Engine(Broken(), Metrics())
     compiled = threading.Event()
-    engine.on_compiled = compiled.set
+    engine.on_compiled = lambda seconds: compiled.set()
     engine.start()
     assert compiled.wait(HANG)
     assert isinstance(engine.failure, MemoryError)
