@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
-from i2v_jax.models.layers import Initializer, broadcast_like, on_every_device
+from i2v_jax.models.layers import Initializer, broadcast_like, gathered
 
 PokeOverTime = Literal["constant", "impulse", "decay"]
 GATES = ("update", "reset", "candidate")
@@ -96,8 +96,8 @@ class ConvGRUCell(nn.Module):
         if self.upsample:
             orthogonal = nn.initializers.orthogonal()
             up_kernel = parameter("up_kernel", orthogonal, 3, 3, channels, channels)
-            up = on_every_device(up_kernel.astype(self.dtype)), parameter("up_bias", zeros, channels)
-        of_input, of_state = jnp.split(on_every_device(kernel.astype(self.dtype)), (channels,), axis=2)
+            up = gathered(up_kernel.astype(self.dtype)), parameter("up_bias", zeros, channels)
+        of_input, of_state = jnp.split(gathered(kernel.astype(self.dtype)), (channels,), axis=2)
         of_gates, of_candidate = jnp.split(of_state, (2 * features,), axis=-1)
         return GRUKernels(up, of_input, of_gates, of_candidate, bias)
 

@@ -36,11 +36,12 @@ def broadcast_like(parameter: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.broadcast_to(at_least_float32(parameter), x.shape).astype(x.dtype)
 
 
-def on_every_device(kernel: jax.Array) -> jax.Array:
-    """Returns a kernel that the devices of the mesh share, if a step is traced on one, whole on each of them.
+def gathered(kernel: jax.Array) -> jax.Array:
+    """Returns a kernel whole on each device of the mesh that a step is traced on, if any.
 
-    Each device computes on its clips with whole kernels. Left to itself, the compiler would at times split a layer's
-    features instead, and send the activations of all clips to every device.
+    So each device computes on its own clips. Left to itself, the compiler splits the features of some layers instead,
+    and sends the activations of all clips to every device. Gather what the layer multiplies with: after the cast to
+    bfloat16 it is half as large.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
@@ -89,7 +90,7 @@ class _Normalized(nn.Module):
     def _divide_by_sigma(self, kernel: jax.Array, mode: SpectralNorm, train: bool) -> jax.Array:
         if mode == "none":
             return kernel
-        kernel = on_every_device(kernel)
+        kernel = gathered(kernel)  # once, for the estimate and for the layer
         matrix = kernel.reshape(-1, kernel.shape[-1])  # [inputs, outputs]
         fixed = jax.lax.stop_gradient(matrix)
         u = self.variable("spectral", "u", lambda: _normal_unit(self.make_rng("params"), matrix.shape[1]))
@@ -133,7 +134,7 @@ class Conv(_Normalized):
         kernel = self._divide_by_sigma(kernel, self.spectral_norm, train)
         strides = (self.strides,) * rank if isinstance(self.strides, int) else self.strides
         padding = (self.padding,) * rank if isinstance(self.padding, int) else self.padding
-        x, kernel = x.astype(self.dtype), on_every_device(kernel.astype(self.dtype))
+        x, kernel = x.astype(self.dtype), gathered(kernel.astype(self.dtype))
         if self.repeat_frames > 1:
             y = convolve_repeated_frames(x, kernel, self.repeat_frames, padding)
         else:
@@ -155,7 +156,7 @@ class ConvTranspose(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", uniform_fan_in, shape, jnp.float32)
         bias = self.param("bias", _uniform_bias(math.prod(shape[:-1])), (self.features,), jnp.float32)
-        y = convolve_transposed(x.astype(self.dtype), on_every_device(kernel.astype(self.dtype)))
+        y = convolve_transposed(x.astype(self.dtype), gathered(kernel.astype(self.dtype)))
         return y + broadcast_like(bias, y)
 
 
@@ -173,7 +174,7 @@ class Linear(_Normalized):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         kernel = self._divide_by_sigma(kernel, self.spectral_norm, train)
-        y = x.astype(self.dtype) @ on_every_device(kernel.astype(self.dtype))
+        y = x.astype(self.dtype) @ gathered(kernel.astype(self.dtype))
         if self.use_bias:
             init = self.bias_init or _uniform_bias(x.shape[-1])
             y = y + broadcast_like(self.param("bias", init, (self.features,), jnp.float32), y)
