@@ -42,7 +42,7 @@ def main() -> None:
             sys.argv = [sys.argv[0], *arguments]
             runpy.run_module(f"i2v_jax.launch.{name}", run_name="__main__")
         case [] | ["--help" | "-h" | "help"]:
-            print(overview())
+            _help.show(overview())
         case ["--version"]:
             print(i2v_jax.__version__)
         case [name, *_]:

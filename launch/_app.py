@@ -36,7 +36,7 @@ def run(
       resumes: whether the same command continues what was stopped. `main` gets an `Interruption`, too.
     """
     if _help.is_requested(sys.argv):
-        print(_help.text(main.__globals__["__doc__"], sys.argv[0], positional))
+        _help.show(_help.text(main.__globals__["__doc__"], sys.argv[0], positional))
         return
     logging.set_verbosity(logging.ERROR)  # the program itself prints what users need to know
     logs.show()
