@@ -12,6 +12,8 @@ class Seen:
 
     def __init__(self, page, requests, address):
         self.page, self.requests, self.address, self.fetched, self.trouble = page, requests, address, [], []
+        self.cancels = []  # of each message to the server, whether it cancels the one before
+        page.on("websocket", lambda socket: socket.on("framesent", self._sent))
         page.on("request", lambda request: self.fetched.append(request.url))
         page.on("pageerror", lambda error: self.trouble.append(str(error)))
 
@@ -41,6 +43,14 @@ class Seen:
             arg=str(frames),
         )
         self.page.evaluate("performance.clearMeasures('first frame')")
+
+    def _sent(self, text):
+        self.cancels.append('"cancel"' in text)
+
+    def wait_for_cancels(self, *expected):
+        """Waits until the browser has told of that many messages to the server; they are told after they were sent."""
+        stand_ins.wait_until(lambda: self.page.evaluate("1") and len(self.cancels) >= len(expected))
+        assert self.cancels == list(expected)
 
     def color(self, x, y):
         """Returns the color of the canvas at a point, given in shares of its sides."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import socket
 import threading
@@ -113,14 +114,19 @@ def wait_until(condition, seconds=HANG):
         time.sleep(0.01)
 
 
-def hold(model):
-    """Holds back all answers. Returns an event that is set when one begins, and one that lets them continue."""
+def hold(model, after=0):
+    """Holds back all answers, or what follows so many parts of them.
+
+    Returns an event that is set when an answer begins, and one that lets them continue.
+    """
     begun, may, run = threading.Event(), threading.Event(), model.run
 
     def held(requests):
         begun.set()
+        parts = run(requests)
+        yield from itertools.islice(parts, after)
         may.wait(HANG)
-        yield from run(requests)
+        yield from parts
 
     model.run = held
     return begun, may
