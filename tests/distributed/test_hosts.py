@@ -18,6 +18,11 @@ from i2v_jax.planning.topology import open_topology
         ("v4:2x2x2", 2, 4),
         ("v5p:2x2x1", 1, 4),
         ("v5p:4x4x4", 16, 4),
+        ("v4:2x2x4", 4, 4),
+        ("v4:16x16x16", 1024, 4),
+        ("v5p:4x4x12", 48, 4),
+        ("v5p:16x16x24", 1536, 4),
+        ("v6e:8x16", 32, 4),
         ("v6e:4x4", 4, 4),
         ("h100:8", 1, 8),
         ("h100:4x8", 4, 8),
@@ -39,6 +44,16 @@ def test_hosts_of_a_name(name, hosts, each):
         "v5e:4x4x4",
         "v5p:4x4",
         "v5e:3x3",
+        "v5e:4x5",
+        "v6e:8x4",
+        "v5e:2x2x1",
+        "v5e:16x32",
+        "v5e:1x4",
+        "v5p:2x2x8",
+        "v5p:4x4x6",
+        "v5p:8x4x4",
+        "v5p:16x24x24",
+        "v4:16x16x20",
         "v9:4x4",
         "h100:0",
         "h100:2x2x2",
@@ -50,6 +65,13 @@ def test_names_that_stand_for_nothing(name, command):
     with pytest.raises(UserError) as raised:
         command(name)
     assert (raised.value.field, raised.value.value) == ("topology", name)
+
+
+def test_a_refused_slice_is_told_which_ones_there_are():
+    with pytest.raises(UserError, match="2x4, 4x4, 4x8"):
+        parse_hosts("v5e:4x5")
+    with pytest.raises(UserError, match="2x2x1, .*6144"):
+        parse_hosts("v5p:4x5x5")
 
 
 def test_a_plan_needs_a_data_sheet():
