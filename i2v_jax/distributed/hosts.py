@@ -7,7 +7,6 @@ from collections.abc import Collection
 
 from i2v_jax.errors import UserError
 
-
 Shape = tuple[int, ...]
 
 
