@@ -9,7 +9,7 @@ import sys
 
 import i2v_jax
 from i2v_jax.commands import as_typed
-from i2v_jax.launch import _help
+from i2v_jax.launch import _help, _output
 
 COMMANDS = (
     "prepare",
@@ -35,6 +35,7 @@ COMMANDS = (
 )
 
 
+@_output.read_by_somebody()
 def main() -> None:
     """Runs the entry point that the first argument names, with the arguments after it."""
     match sys.argv[1:]:
@@ -42,7 +43,7 @@ def main() -> None:
             sys.argv = [sys.argv[0], *arguments]
             runpy.run_module(f"i2v_jax.launch.{name}", run_name="__main__")
         case [] | ["--help" | "-h" | "help"]:
-            _help.show(overview())
+            print(overview())
         case ["--version"]:
             print(i2v_jax.__version__)
         case [name, *_]:

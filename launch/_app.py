@@ -12,10 +12,11 @@ from absl import app, flags, logging
 from i2v_jax import files, logs
 from i2v_jax.distributed import runtime
 from i2v_jax.errors import UserError
-from i2v_jax.launch import _help
+from i2v_jax.launch import _help, _output
 from i2v_jax.training.interrupt import Interruption
 
 
+@_output.read_by_somebody()
 def run(
     main: Callable[..., int | None], positional: str = "", buckets: Collection[str] = (), *, resumes: bool = False
 ) -> None:
@@ -26,6 +27,7 @@ def run(
         2    a UserError, which is printed as one line
         75   stopped by SIGTERM or Ctrl-C; the same command continues (`INTERRUPTED`, of programs that resume)
         130  stopped by Ctrl-C (of all others), or by a second one
+        141  what it printed had no reader any longer, as after `| head`
 
     What ends one of several processes with an error ends all of them.
 
@@ -36,7 +38,7 @@ def run(
       resumes: whether the same command continues what was stopped. `main` gets an `Interruption`, too.
     """
     if _help.is_requested(sys.argv):
-        _help.show(_help.text(main.__globals__["__doc__"], sys.argv[0], positional))
+        print(_help.text(main.__globals__["__doc__"], sys.argv[0], positional))
         return
     logging.set_verbosity(logging.ERROR)  # the program itself prints what users need to know
     logs.show()

@@ -3,7 +3,6 @@
 import ast
 import pathlib
 import shutil
-import signal
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -32,12 +31,6 @@ def is_requested(argv: Sequence[str]) -> bool:
     """Returns whether a command line asks for help. What follows `--` is not a flag."""
     options = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     return not _REQUESTS.isdisjoint(options)
-
-
-def show(words: str) -> None:
-    """Prints a text. A reader that has seen enough, as `head` has, ends the program without a word."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    print(words)
 
 
 def text(docstring: str, program: str, positional: str = "") -> str:

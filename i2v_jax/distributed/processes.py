@@ -223,6 +223,7 @@ def leave_at_once(status: int) -> NoReturn:
     """Ends this process without waiting for others, or for its threads, as an ordinary exit would."""
     for child in multiprocessing.active_children():  # that read data
         child.terminate()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):  # its reader has left
+            stream.flush()
     os._exit(status)
