@@ -6,7 +6,7 @@
 Nothing is trained or downloaded: the start frames are held-out frames of the embedded sky and plants.
 """
 
-import dataclasses
+import functools
 import os
 import pathlib
 import sys
@@ -62,20 +62,18 @@ def _write_page(workdirs: Sequence[str], folder: pathlib.Path, address: str) -> 
     from i2v_jax.reports.page import write_page
     from i2v_jax.sampling.load import load_generator
     from i2v_jax.sampling.stages import model_name
+    from i2v_jax.serving import links
     from i2v_jax.workdir import read_workdir
 
     reports: dict[str, Report] = {}
-    for workdir in workdirs:
+    for workdir, served in zip(workdirs, links.names(workdirs), strict=True):
         print(f"{workdir}: making videos", flush=True)
         card = bundle.read_card(workdir) if bundle.is_bundle(workdir) else None
         name = model_name(workdir)
         name = f"{name}~{len(reports) + 1}" if name in reports else name
         generator = load_generator(workdir, quick=True)
-        reports[name] = tour.report(generator, read_workdir(workdir).data, card, folder / name)
-    if address:
-        name, report = next(iter(reports.items()))
-        sections = [tour.interactive(address), *report.part.sections]
-        reports[name] = dataclasses.replace(report, part=dataclasses.replace(report.part, sections=sections))
+        link = functools.partial(links.link, address, served) if address else None
+        reports[name] = tour.report(generator, read_workdir(workdir).data, card, folder / name, link)
     write_page(folder, reports)
     print(f"the page: {folder / 'index.html'}", flush=True)
 

@@ -5,6 +5,7 @@ Nothing is measured over many clips: numbers come from the card of the model's f
 
 import html
 import pathlib
+from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
@@ -15,6 +16,7 @@ from i2v_jax.reports import plants_demo, sky_demo
 from i2v_jax.reports.exhibits import Gallery
 from i2v_jax.reports.page import Part, Report, Section
 from i2v_jax.reports.plants_demo import PokeGallery
+from i2v_jax.sampling.arrays import Array
 from i2v_jax.sampling.cinn import CinnGenerator
 from i2v_jax.sampling.generator import Generator
 from i2v_jax.sampling.poke import PokeGenerator
@@ -26,7 +28,13 @@ _LEAD = "{summary} {pixels} Nothing on this page is from the clips of its traini
 _PIXELS = "All pictures have {size}x{size} pixels and are shown enlarged."
 
 
-def report(generator: Generator, data: ConfigDict, card: Card | None, folder: pathlib.Path) -> Report:
+def report(
+    generator: Generator,
+    data: ConfigDict,
+    card: Card | None,
+    folder: pathlib.Path,
+    link: Callable[[Array], str] | None = None,
+) -> Report:
     """Writes clips of a model into a folder, and returns its part of the page.
 
     Args:
@@ -34,6 +42,7 @@ def report(generator: Generator, data: ConfigDict, card: Card | None, folder: pa
         data: the data settings of its configuration.
         card: of its file; None for a work directory.
         folder: for its clips.
+        link: returns the address where this model can be played with, from a picture [size, size, 3]; None if nowhere.
 
     Raises:
         UserError: another kind of model; a file cannot be written.
@@ -42,33 +51,37 @@ def report(generator: Generator, data: ConfigDict, card: Card | None, folder: pa
     if data.name == "sky" and isinstance(generator, CinnGenerator) and generator.control is DIRECTION:
         title, summary = "One image, many futures", "A cINN turns a still picture of a sky into videos of its clouds."
         tiles = sky_demo.tiles(numbers) if "control_error_degrees" in numbers else []
-        sections = _sky(generator, folder)
+        start, sections = _sky(generator, folder)
     elif data.name == "plants" and isinstance(generator, PokeGenerator):
         title, summary = "Poke an image", "Drag one pixel of a picture of plants: the poke model shows how they move."
         tiles = plants_demo.tiles(numbers) if "target_error_model" in numbers else []
-        sections = _plants(generator, data, folder)
+        start, sections = _plants(generator, data, folder)
     else:
         raise UserError(
             f"this page shows models of the sky with directions and poke models of the plants, not one of {data.name}",
             "data.name",
             data.name,
         )
+    if link:
+        sections.insert(0, _interactive(link(start)))
     lead = _LEAD.format(summary=summary, pixels=_PIXELS.format(size=generator.size))
     footer = f"{card.name}: {card.summary}. Data: {card.data}. License: {card.license}." if card else ""
     return Report(numbers, Part(title, lead, tiles, sections, footer))
 
 
-def interactive(address: str) -> Section:
+def _interactive(address: str) -> Section:
     """Returns the section that says where to go on."""
-    link = f'<p><a href="{html.escape(address)}">{html.escape(address)}</a></p>'
+    link = f'<p><a href="{html.escape(address)}">Open this model and this picture</a></p>'
     return Section(
-        "Do it yourself", "The interactive page is here while the command runs that wrote this one.", before=link
+        "Do it yourself", "The interactive page is there while the command runs that wrote this one.", before=link
     )
 
 
-def _sky(generator: CinnGenerator, folder: pathlib.Path) -> list[Section]:
-    gallery = Gallery(folder, sky_measurements.held_out(sky_demo.SHOWN + 1, generator.size))
-    return [
+def _sky(generator: CinnGenerator, folder: pathlib.Path) -> tuple[Array, list[Section]]:
+    """Returns the start frame that most clips have, and the sections."""
+    clips = sky_measurements.held_out(sky_demo.SHOWN + 1, generator.size)
+    gallery = Gallery(folder, clips)
+    return clips.video[sky_demo.SHOWN, 0], [
         Section(
             "Eight samples of one start frame",
             "One start frame and eight random residuals, with a random direction each. The captions give the direction "
@@ -91,9 +104,11 @@ def _sky(generator: CinnGenerator, folder: pathlib.Path) -> list[Section]:
     ]
 
 
-def _plants(generator: PokeGenerator, data: ConfigDict, folder: pathlib.Path) -> list[Section]:
-    gallery = PokeGallery(folder, poked_clips.held_out(data, _POKED))
-    return [
+def _plants(generator: PokeGenerator, data: ConfigDict, folder: pathlib.Path) -> tuple[Array, list[Section]]:
+    """Returns the start frame that is poked in many ways, and the sections."""
+    clips = poked_clips.held_out(data, _POKED)
+    gallery = PokeGallery(folder, clips)
+    return clips.video[_POKED - 1, 0], [
         Section(
             "True clips and predictions",
             "Top: true clips. Bottom: what the model predicts from the first frame and the motion of one pixel. The "

@@ -13,7 +13,7 @@ from typing import Any
 from i2v_jax import bundle, files
 from i2v_jax.errors import UserError
 from i2v_jax.sampling.stages import model_name
-from i2v_jax.serving import examples
+from i2v_jax.serving import examples, links
 from i2v_jax.serving.engine import Engine
 from i2v_jax.serving.examples import Example
 from i2v_jax.serving.metrics import Metrics
@@ -145,19 +145,9 @@ def open_offers(
     """
     given = None if folder is None else examples.from_folder(folder)
     offers = []
-    for name, workdir in zip(_names(workdirs), workdirs, strict=True):
+    for name, workdir in zip(links.names(workdirs), workdirs, strict=True):
         model, data = open_model(workdir, checkpoint), read_workdir(workdir).data
         find = functools.partial(examples.from_data, data) if given is None else functools.partial(dict, given)
         offers.append(Offer(name, model, find, ModelFile(workdir, checkpoint, model)))
     offers[0].model.load()
     return offers
-
-
-def _names(workdirs: Sequence[files.PathLike]) -> list[str]:
-    """Returns `bundled:NAME` as it is, and of others the name, with a number appended to those that repeat."""
-    names: list[str] = []
-    for workdir in workdirs:
-        name = str(workdir) if bundle.is_bundled(workdir) else model_name(workdir)
-        count = sum(known.partition("~")[0] == name for known in names)
-        names.append(f"{name}~{count + 1}" if count else name)
-    return names

@@ -30,7 +30,7 @@ def test_it_shows_a_model_and_serves_it_where_a_port_is_free(tmp_path: pathlib.P
             lines = iter(process.stdout.readline, "")
             (address,) = re.findall(r"http://\S+", next(line for line in lines if line.startswith("serving ")))
             page = (tmp_path / "try" / "index.html").read_text()
-            assert f'href="{address}"' in page and not address.endswith(f":{port}")
+            assert f'href="{address}/#model=run&amp;picture=' in page and not address.endswith(f":{port}")
             assert 'src="run/strength_0.mp4"' in page
             next(line for line in lines if line.startswith("ready"))
             assert urllib.request.urlopen(f"{address}/healthz", timeout=HANG).status == 200

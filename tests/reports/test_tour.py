@@ -30,8 +30,9 @@ def files_of(page: str, folder: pathlib.Path) -> list[str]:
 
 
 def test_samples_a_wheel_and_transfer_of_a_sky(tmp_path: pathlib.Path) -> None:
-    report = tour.report(oracle(0.0), SKY, None, tmp_path)
+    report = tour.report(oracle(0.0), SKY, None, tmp_path, lambda picture: f"http://here/?{picture.shape}&")
     page = render(report.part)
+    assert f'href="http://here/?{(SIZE, SIZE, 3)}&amp;"' in page
     assert len(files_of(page, tmp_path)) == 8 + 9 + 4
     assert report.numbers == {} and 'class="number"' not in page
 
@@ -40,6 +41,7 @@ def test_pokes_of_plants_with_the_numbers_of_the_card(tmp_path: pathlib.Path) ->
     card = dataclasses.replace(CARD, numbers=NUMBERS, license="Free <b>")
     report = tour.report(test_plants_demo.oracle(1.0), test_plants_demo.data_of_plants(), card, tmp_path)
     page = render(report.part)
+    assert "href=" not in page.partition("<body>")[2]
     assert len(files_of(page, tmp_path)) == 8 + 4 + 4 + 4
     assert "1.50 px" in page and "Free &lt;b&gt;" in page
     assert report.numbers == NUMBERS

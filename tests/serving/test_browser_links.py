@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from i2v_jax.serving import links
 from i2v_jax.serving.examples import Example
 from tests.serving import stand_ins
 from tests.serving.browser import recorded
@@ -75,6 +76,7 @@ def test_links_of_an_uploaded_picture_and_of_what_is_not_here(open_page):
         seen.drag((0.75, 0.5), (0.25, 0.5))
         seen.wait_for_answer(16)
         expected, link = made(requests), copied(seen)
+        assert link.startswith(f"{links.link(address, 'one', expected[0])}&")
         other = open_page((link, requests)).open()
         other.wait_for_answer(16)
         assert requests[-1]["direction"] == 180
