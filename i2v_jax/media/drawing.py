@@ -41,16 +41,17 @@ def with_start(start_frame: NDArray[Any], video: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([start_frame[None], video])
 
 
-def grid(videos: ArrayLike, columns: int, pad: int = 2) -> Pixels:
+def grid(videos: ArrayLike, columns: int, pad: int = 2, background: int = BACKGROUND) -> Pixels:
     """Returns videos [N, T, H, W, 3] as one video [T, H', W', 3], row by row, with `pad` white pixels around each.
 
+    With `background` 0, videos [N, T, H, W, 4] that have an alpha channel stand on a transparent ground.
     H' = rows * (H + pad) + pad and W' = columns * (W + pad) + pad, with rows = ceil(N / columns).
     """
     cells = to_uint8(videos)
     count, frames, height, width, channels = cells.shape
     rows = math.ceil(count / columns)
     shape = (frames, rows * (height + pad) + pad, columns * (width + pad) + pad, channels)
-    canvas = np.full(shape, BACKGROUND, np.uint8)
+    canvas = np.full(shape, background, np.uint8)
     for index, cell in enumerate(cells):
         top = pad + (index // columns) * (height + pad)
         left = pad + (index % columns) * (width + pad)

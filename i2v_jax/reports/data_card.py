@@ -102,9 +102,11 @@ def _measure(source: RecordSource) -> _Measured:
 
 
 def _contact_sheet(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns some pictures [h, w, 3] in rows, [H, W, 4], with the page seen through places without one."""
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), _CELLS)).round().astype(int)
-    cells = [transforms.fit(pictures[i][None], _CELL, "center") for i in chosen]
-    return media.grid(np.stack(cells), _COLUMNS)[0]
+    cells = np.stack([transforms.fit(pictures[i][None], _CELL, "center") for i in chosen])
+    opaque = np.full_like(cells[..., :1], 255)
+    return media.grid(np.concatenate([cells, opaque], axis=-1), _COLUMNS, background=0)[0]
 
 
 def _splits(

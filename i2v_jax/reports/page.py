@@ -34,8 +34,8 @@ code { font: .88em ui-monospace, SFMono-Regular, Menlo, monospace; }
 .row { display: grid; gap: .75rem; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); }
 .wheel { max-width: 33rem; }
 figure { margin: 0; }
-figure video, figure img { display: block; width: 100%; border-radius: .35rem; image-rendering: pixelated;
-  background: var(--rule); }
+figure video, figure img { display: block; width: 100%; border-radius: .35rem; image-rendering: pixelated; }
+figure video { background: var(--rule); }
 figcaption { color: var(--soft); font-size: .82rem; line-height: 1.35; margin-top: .3rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from i2v_jax.data import completion, staging
 from i2v_jax.data.flows import FlowOptions, store_flows
@@ -216,4 +217,7 @@ def test_the_data_card_shows_what_there_is(tmp_path: Path, prepared: Prepare) ->
     assert list_sha256(names(folder)["train"]) in page and "&lt;b&gt;.mp4" in page
     for picture in re.findall(r'<img src="([^"]+)"', page):
         assert (folder / "card" / picture).is_file()
+    opacity = np.asarray(Image.open(folder / "card" / "contact_train.png"))[..., 3]
+    count = len(names(folder)["train"])
+    assert opacity[64, 64] == 255 and not opacity[:, count * 130 + 2 :].any() and opacity.shape[1] == 8 * 130 + 2
     assert "lossless" in page
