@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Literal
 
 from i2v_jax import files
@@ -21,9 +22,14 @@ _YEAR = 365 * 24 * 3600  # seconds
 # Without this fusion, convolutions on the CPU run on two threads instead of one, and since jax 0.11 their gradients are
 # more precise.
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
-# XLA tries every candidate for a matrix product or a fusion on the card, and compiles the Triton kernels among them
-# first. For these networks that takes minutes a program (docs/performance.md).
-_GPU_FLAGS = ("--xla_gpu_enable_triton_gemm=false", "--xla_gpu_experimental_enable_fusion_autotuner=false")
+# For programs on GPUs (docs/performance.md). XLA tries every candidate for a matrix product or a fusion on the card,
+# and compiles the Triton kernels among them first, which takes minutes a program. Channels stay last, as they are here:
+# XLA would put them first for 3D convolutions, which then take three times as long.
+GPU_OPTIONS = {
+    "xla_gpu_enable_triton_gemm": False,
+    "xla_gpu_experimental_enable_fusion_autotuner": False,
+    "xla_gpu_force_conv_nhwc": True,
+}
 # LLVM does not optimize, and kernels are emitted without MLIR, whose passes take longer than LLVM's on small programs.
 _QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}  # jax 0.11 lacks the second
 
@@ -33,7 +39,7 @@ def configure_platform() -> None:
 
     `I2V_JAX_CACHE` names the folder for compiled programs and pretrained weights (default `~/.cache/i2v_jax`).
     """
-    for flag in (_CPU_FLAG, *(_GPU_FLAGS if Machine.here().gpus() else ())):
+    for flag in (_CPU_FLAG, *(_flags(GPU_OPTIONS) if Machine.here().gpus() else ())):
         given = os.environ.get("XLA_FLAGS", "")
         if flag.partition("=")[0] not in given and accepts_xla_flag(flag):
             os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()
@@ -53,7 +59,13 @@ def quick_compilation() -> dict[str, int | bool]:
 
     if jax.default_backend() != "cpu":
         return {}
-    return {name: value for name, value in _QUICK.items() if accepts_xla_flag(f"--{name}={str(value).lower()}")}
+    flags = zip(_QUICK, _flags(_QUICK), strict=True)
+    return {name: _QUICK[name] for name, flag in flags if accepts_xla_flag(flag)}
+
+
+def _flags(options: Mapping[str, int | bool]) -> list[str]:
+    """Returns options of a compiler as `XLA_FLAGS` has them."""
+    return [f"--{name}={str(value).lower()}" for name, value in options.items()]
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 XLA computes them on accelerators. On a CPU, where XLA's own are slow, `models/cpu_convolution.py` does.
 """
 
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -40,8 +41,60 @@ def _by_platform(
     return (cpu if on_cpu else default)(x, kernel)
 
 
-def _xla(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+def _plain(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
     return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_DIMENSION_NUMBERS[len(strides)])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _xla(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Padding) -> jax.Array:
+    """Returns XLA's convolution.
+
+    It and its two gradients are linear in both arguments, and the gradients of each of the three are the other two.
+    They are written like that for a gradient penalty, which differentiates twice: of the gradient of a gradient, JAX
+    makes a convolution that XLA does not recognize as one of the three, with a window as large as a frame.
+    """
+    return _plain(x, kernel, strides, pads)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _by_input(
+    gradient: jax.Array, kernel: jax.Array, shape: tuple[int, ...], strides: tuple[int, ...], pads: Padding
+) -> jax.Array:
+    """Returns the gradient of `_xla` by an input of a shape."""
+    x = jax.ShapeDtypeStruct(shape, gradient.dtype)
+    return jax.linear_transpose(lambda x: _plain(x, kernel, strides, pads), x)(gradient)[0]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _by_kernel(
+    x: jax.Array, gradient: jax.Array, shape: tuple[int, ...], strides: tuple[int, ...], pads: Padding
+) -> jax.Array:
+    """Returns the gradient of `_xla` by a kernel of a shape."""
+    kernel = jax.ShapeDtypeStruct(shape, gradient.dtype)
+    return jax.linear_transpose(lambda kernel: _plain(x, kernel, strides, pads), kernel)(gradient)[0]
+
+
+_xla.defvjp(
+    lambda x, kernel, *how: (_xla(x, kernel, *how), (x, kernel)),
+    lambda strides, pads, saved, gradient: (
+        _by_input(gradient, saved[1], saved[0].shape, strides, pads),
+        _by_kernel(saved[0], gradient, saved[1].shape, strides, pads),
+    ),
+)
+_by_input.defvjp(
+    lambda gradient, kernel, *how: (_by_input(gradient, kernel, *how), (gradient, kernel)),
+    lambda shape, strides, pads, saved, x: (
+        _xla(x, saved[1], strides, pads),
+        _by_kernel(x, saved[0], saved[1].shape, strides, pads),
+    ),
+)
+_by_kernel.defvjp(
+    lambda x, gradient, *how: (_by_kernel(x, gradient, *how), (x, gradient)),
+    lambda shape, strides, pads, saved, kernel: (
+        _by_input(saved[1], kernel, saved[0].shape, strides, pads),
+        _xla(saved[0], kernel, strides, pads),
+    ),
+)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> jax.Array:

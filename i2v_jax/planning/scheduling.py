@@ -18,11 +18,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from i2v_jax.distributed.runtime import GPU_OPTIONS
 from i2v_jax.planning.programs import Request, abstract_programs, names
 from i2v_jax.planning.topology import open_topology
 
-# Without a card, nothing is autotuned, and the compiler's own choice of tiles fails on products with few rows.
-_OPTIONS: dict[str, dict[str, Any]] = {"tpu": {}, "cuda": {"xla_gpu_enable_triton_gemm": False}}
+# Without a card, nothing is autotuned, and with Triton products the compiler fails on those with few rows.
+_OPTIONS: dict[str, dict[str, Any]] = {"tpu": {}, "cuda": GPU_OPTIONS}
 _PROGRAM, _BUFFERS = "after_optimizations.txt", "after_optimizations-buffer-assignment.txt"
 _LAST = "after_optimizations-memory-usage-report.txt"  # what XLA writes after these two, and before any code
 _ALLOCATION = re.compile(r"^allocation \d+: size (\d+), (.*):$", re.MULTILINE)

@@ -38,10 +38,11 @@ CONVOLUTIONS = [  # size, kernel, channels in and out, strides, padding
 ]
 
 
-@pytest.fixture(params=["by size", "wherever possible"])
-def winograd(request, monkeypatch):
-    if request.param == "by size":
-        yield
+@pytest.fixture(params=["Winograd by size", "Winograd wherever possible", "XLA's"])
+def formulations(request, monkeypatch):
+    if request.param != "Winograd wherever possible":
+        with convolution.formulation("xla" if request.param == "XLA's" else "auto"):
+            yield
         return
     jax.clear_caches()
     monkeypatch.setattr(cpu_convolution, "_WINOGRAD_CHANNELS", 1)
@@ -50,10 +51,10 @@ def winograd(request, monkeypatch):
     jax.clear_caches()
 
 
-@pytest.mark.usefixtures("winograd")
+@pytest.mark.usefixtures("formulations")
 @pytest.mark.parametrize(("size", "kernel_size", "channels", "strides", "padding"), CONVOLUTIONS)
 def test_convolve_and_its_derivatives(size, kernel_size, channels, strides, padding):
-    """Value, gradients, and gradients of a gradient penalty, against XLA's own convolution."""
+    """Value, gradients, and gradients of a gradient penalty, against those that JAX derives from XLA's convolution."""
     x = normal(2, *size, channels[0])
     kernel = normal(*kernel_size, *channels) / np.sqrt(np.prod(kernel_size) * channels[0])
 
