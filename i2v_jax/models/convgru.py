@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
-from i2v_jax.models.layers import Initializer, broadcast_like, gathered
+from i2v_jax.models.initializers import Initializer, orthogonal
+from i2v_jax.models.layers import broadcast_like, gathered
 
 PokeOverTime = Literal["constant", "impulse", "decay"]
 GATES = ("update", "reset", "candidate")
@@ -33,7 +34,7 @@ def poke_strengths(frames: int, over_time: PokeOverTime, poke_frames: int, first
 def _orthogonal_gates(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
     """Initializes the kernel of each gate as an orthogonal matrix."""
     one = (*shape[:-1], shape[-1] // len(GATES))
-    draws = [nn.initializers.orthogonal()(key, one, dtype) for key in jax.random.split(rng, len(GATES))]
+    draws = [orthogonal(key, one, dtype) for key in jax.random.split(rng, len(GATES))]
     return jnp.concatenate(draws, axis=-1)
 
 
@@ -94,7 +95,6 @@ class ConvGRUCell(nn.Module):
         bias = parameter("bias", self._first_bias, len(GATES) * features)
         up = None
         if self.upsample:
-            orthogonal = nn.initializers.orthogonal()
             up_kernel = parameter("up_kernel", orthogonal, 3, 3, channels, channels)
             up = gathered(up_kernel.astype(self.dtype)), parameter("up_bias", zeros, channels)
         of_input, of_state = jnp.split(gathered(kernel.astype(self.dtype)), (channels,), axis=2)

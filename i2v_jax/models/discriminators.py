@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.models.actnorm import ActNorm
+from i2v_jax.models.initializers import normal_with, orthogonal
 from i2v_jax.models.layers import Conv, Linear, at_least_float32, leaky_relu
 from i2v_jax.models.norms import normalize_instances
 from i2v_jax.models.resnet3d import ResNet3D
@@ -26,7 +27,6 @@ class TemporalDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        orthogonal = nn.initializers.orthogonal()
         features = ResNet3D(
             self.channels,
             self.stride_t,
@@ -114,7 +114,7 @@ def _trunk(
         blocks=(2,) * len(stride_t),
         max_pool=True,
         spectral_norm="all" if head.spectral_norm else "none",
-        kernel_init=nn.initializers.orthogonal(),
+        kernel_init=orthogonal,
         remat=head.remat,
         dtype=head.dtype,
         name="trunk",
@@ -143,7 +143,7 @@ class PatchDiscriminator(nn.Module):
                 stride,
                 padding=1,
                 spectral_norm="power_iteration" if self.spectral_norm else "none",
-                kernel_init=nn.initializers.normal(0.02),
+                kernel_init=normal_with(0.02),
                 dtype=self.dtype,
                 name=name,
             )(x, train)

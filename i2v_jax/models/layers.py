@@ -1,10 +1,9 @@
-"""Layers that all networks share: convolutions and linear maps with spectral normalization, and initializers.
+"""Layers that all networks share: convolutions and linear maps with spectral normalization.
 
 All tensors are channel-last. Kernels are stored in float32; `dtype` is the type of the computation.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -13,13 +12,9 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from i2v_jax.models.convolution import convolve, convolve_repeated_frames, convolve_transposed
+from i2v_jax.models.initializers import Initializer, normal, uniform_bias, uniform_fan_in
 
-Initializer = Callable[..., jax.Array]
 SpectralNorm = Literal["none", "power_iteration", "stored"]
-
-# The variances of PyTorch's default initialization: uniform in +-1/sqrt(fan_in) for kernels and biases alike.
-uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
@@ -54,20 +49,12 @@ def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
     return jnp.where(x > 0, x, slope * x)
 
 
-def _uniform_bias(fan_in: int) -> Initializer:
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-        bound = 1 / math.sqrt(fan_in)
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
-
-
 def _unit(x: jax.Array, eps: float) -> jax.Array:
     return x / jnp.maximum(jnp.linalg.norm(x), eps)
 
 
 def _normal_unit(rng: jax.Array, size: int) -> jax.Array:
-    return _unit(jax.random.normal(rng, (size,)), 1e-12)
+    return _unit(normal(rng, (size,)), 1e-12)
 
 
 def block_of(module: type[nn.Module], remat: bool, train_argument: int | None = None) -> Any:
@@ -140,7 +127,7 @@ class Conv(_Normalized):
         else:
             y = convolve(x, kernel, strides, padding)
         if self.use_bias:
-            init = self.bias_init or _uniform_bias(math.prod(shape[:-1]))
+            init = self.bias_init or uniform_bias(math.prod(shape[:-1]))
             y = y + broadcast_like(self.param("bias", init, (self.features,), jnp.float32), y)
         return y
 
@@ -155,7 +142,7 @@ class ConvTranspose(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", uniform_fan_in, shape, jnp.float32)
-        bias = self.param("bias", _uniform_bias(math.prod(shape[:-1])), (self.features,), jnp.float32)
+        bias = self.param("bias", uniform_bias(math.prod(shape[:-1])), (self.features,), jnp.float32)
         y = convolve_transposed(x.astype(self.dtype), gathered(kernel.astype(self.dtype)))
         return y + broadcast_like(bias, y)
 
@@ -176,6 +163,6 @@ class Linear(_Normalized):
         kernel = self._divide_by_sigma(kernel, self.spectral_norm, train)
         y = x.astype(self.dtype) @ gathered(kernel.astype(self.dtype))
         if self.use_bias:
-            init = self.bias_init or _uniform_bias(x.shape[-1])
+            init = self.bias_init or uniform_bias(x.shape[-1])
             y = y + broadcast_like(self.param("bias", init, (self.features,), jnp.float32), y)
         return y

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.layers import Conv, Initializer, SpectralNorm, at_least_float32, block_of, kaiming_fan_out
+from i2v_jax.models.initializers import Initializer, kaiming_fan_out
+from i2v_jax.models.layers import Conv, SpectralNorm, at_least_float32, block_of
 from i2v_jax.models.norms import GroupNorm
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.models.resampling import max_pool

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from i2v_jax.models.initializers import init_together
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 
 
@@ -28,7 +29,7 @@ class Classifier:
         )
 
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
-        return {"classifier": dict(self.modules["classifier"].init(rng, batch["video"][:1]))}
+        return {"classifier": init_together(self.modules["classifier"], rng, batch["video"][:1])}
 
     def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:
         return networks

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from i2v_jax.metrics.paired import psnr
 from i2v_jax.models import biggan
+from i2v_jax.models.initializers import init_together
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
 from i2v_jax.tasks.losses import hinge_discriminator
@@ -59,7 +60,7 @@ class ImageAE:
         examples = {"encoder": images, "decoder": code, "patch_discriminator": images}
         rngs = jax.random.split(rng, len(examples))
         variables = {
-            name: dict(self.modules[name].init(key, example))
+            name: init_together(self.modules[name], key, example)
             for key, (name, example) in zip(rngs, examples.items(), strict=True)
         }
         variables["decoder"].pop("intermediates", None)

@@ -10,6 +10,7 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from i2v_jax.metrics.paired import psnr
+from i2v_jax.models.initializers import init_together
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.poke_model import PokeModel, States
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
@@ -81,11 +82,11 @@ class Poke:
     def init_variables(self, rng: jax.Array, batch: Batch) -> Networks:
         video, poke = batch["video"][:1], batch["poke"][:1]
         model_rng, temporal_rng, patch_rng = jax.random.split(rng, 3)
-        params = self.model.init(model_rng, video[:, 0], poke)["params"]
+        params = init_together(self.model, model_rng, video[:, 0], poke)["params"]
         return {
             **{name: {"params": params[name]} for name in MODEL},
-            "temporal_discriminator": dict(self.modules["temporal_discriminator"].init(temporal_rng, video[:, 1:])),
-            "patch_discriminator": dict(self.modules["patch_discriminator"].init(patch_rng, video[:, 0])),
+            "temporal_discriminator": init_together(self.modules["temporal_discriminator"], temporal_rng, video[:, 1:]),
+            "patch_discriminator": init_together(self.modules["patch_discriminator"], patch_rng, video[:, 0]),
         }
 
     def data_init(self, networks: Networks, batch: Batch, rng: jax.Array) -> Networks:

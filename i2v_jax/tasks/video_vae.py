@@ -9,6 +9,7 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from i2v_jax.metrics.paired import psnr
+from i2v_jax.models.initializers import init_together
 from i2v_jax.models.layers import at_least_float32
 from i2v_jax.models.posterior import Posterior
 from i2v_jax.tasks.base import Batch, Metrics, Networks, Stream, Update
@@ -68,7 +69,7 @@ class VideoVAE:
         }
         rngs = jax.random.split(rng, len(examples))
         return {
-            name: dict(self.modules[name].init(key, *example))
+            name: init_together(self.modules[name], key, *example)
             for key, (name, example) in zip(rngs, examples.items(), strict=True)
         }
 

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.layers import Conv, kaiming_fan_out
+from i2v_jax.models.initializers import kaiming_fan_out
+from i2v_jax.models.layers import Conv
 
 # Convolutions between two max pools, and the channels of each such stage.
 STAGES = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
