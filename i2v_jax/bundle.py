@@ -110,8 +110,11 @@ def write(path: files.PathLike, arrays: Arrays, config: Mapping[str, Any], card:
     about = {"format": _FORMAT, "config": config, "card": dataclasses.asdict(card)}
     content = json.dumps({**about, "sha256": _digest(about, arrays)}, sort_keys=True, allow_nan=False)
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    with files.writing(path), files.replacing(path) as temporary:  # without a second copy in memory
-        save_file(contiguous, temporary, {_ENTRY: content})
+    with files.writing(path), files.replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(contiguous, temporary, {_ENTRY: content})  # without a second copy in memory
+        temporary.chmod(mode)  # otherwise only its owner may read it
 
 
 def read_config(path: files.PathLike) -> dict[str, Any]:

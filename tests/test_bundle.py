@@ -43,6 +43,11 @@ def test_what_was_written_is_read(file, tmp_path):
         np.testing.assert_array_equal(arrays[name], array, strict=True)
     bundle.write(tmp_path / "again.i2v", dict(reversed(ARRAYS.items())), CONFIG, CARD)
     assert (tmp_path / "again.i2v").read_bytes() == file.read_bytes()
+
+
+def test_who_may_read_a_folder_s_files_may_read_it(file, tmp_path):
+    (tmp_path / "other").touch()
+    assert file.stat().st_mode == (tmp_path / "other").stat().st_mode
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from i2v_jax import bundle
-from i2v_jax.configs import sky
-from i2v_jax.evaluation import sky_measurements
+from i2v_jax.configs import plants, sky
+from i2v_jax.evaluation import poke_measurements, poked_clips, sky_measurements
 from i2v_jax.sampling.load import load_generator
 from i2v_jax.workdir import differences, read_workdir
 
-CONFIGS = {"sky": sky}
+CONFIGS = {"plants": plants, "sky": sky}
 LARGEST = 12e6  # bytes of all of them
 
 
@@ -36,3 +36,9 @@ def test_clouds_of_the_bundled_sky_drift_where_they_are_told_to():
     videos = load_generator("bundled:sky").generate(start, jax.random.key(0), 1, control=control)[:, 0]
     seen = sky_measurements.seen_directions(start, videos, clips.mask)
     assert sky_measurements.angular_errors(requested, seen).max() < 30
+
+
+def test_points_of_the_bundled_plants_move_where_they_are_pulled_to():
+    clips = poked_clips.held_out(read_workdir("bundled:plants").data, 4)
+    measured = poke_measurements.measure(load_generator("bundled:plants"), clips)
+    assert measured.numbers["target_error_model"] < measured.numbers["target_error_still"] / 3
