@@ -10,7 +10,6 @@ time, while the fixtures are compared. What is not ready after half of the minut
 valuable first. Whatever stops the program (the limit, a signal, a crash) keeps what was measured: the file is complete
 after every measurement, and lists under "not_measured" what is missing.
 
-  settings   what the GPU compiler's Triton kernels cost its time, and whether they are faster
   fixtures   the reference fixtures of tests/reference in float32 (without TensorFloat-32) and bfloat16
   bair       BAIR's stage 1 in bfloat16, without and with discriminators, against eager PyTorch
   kernels    the ten most expensive kernels of that step
@@ -21,6 +20,7 @@ after every measurement, and lists under "not_measured" what is missing.
   compiled   PyTorch's steps and sampling through torch.compile
   float32    our steps and sampling in float32
   batches    our steps at twice the batch size, and PyTorch's
+  settings   the first of BAIR's steps with other settings of the GPU's compiler, one after the other
 
 Networks are at full width, weights random, batches noise. Nothing is downloaded. Compile times are those of an empty
 cache, unless JAX_COMPILATION_CACHE_DIR names one, with as many compilers at work as half of the cores.
@@ -53,7 +53,7 @@ from benchmarks.parts.results import Results
 from benchmarks.parts.steps import UPDATES, Bench, Workload
 
 MINUTES = 8.0
-DEFAULT = "settings,fixtures,bair,kernels,fvd,sampling,flow,landscape,poke,image"
+DEFAULT = "fixtures,bair,kernels,fvd,sampling,flow,landscape,poke,image"
 OURS, EAGER = ("jax_bfloat16",), ("eager_float32", "eager_bfloat16")
 COMPILED = ("compiled_float32", "compiled_bfloat16")
 # Part -> the stages that it trains. The program with discriminators comes first: it is where training spends its time.
@@ -106,7 +106,6 @@ def measurements(bench: Bench, results: Results, trace: str) -> list[Measurement
 
     every = [workload for workloads in WORKLOADS.values() for workload in workloads]
     few = WORKLOADS["flow"] if quick else every
-    add("settings", "settings of the compiler", settings.compare, results, quick)
     add_steps("bair", WORKLOADS["bair"], *OURS, *EAGER)
     workload = WORKLOADS["bair"][0]
     profiling = functools.partial(profile, bench, results, workload, quick, trace)
@@ -121,6 +120,7 @@ def measurements(bench: Bench, results: Results, trace: str) -> list[Measurement
     add_sampling("float32", "jax_float32")
     larger = [dataclasses.replace(workload, batches=2) for workload in few]
     add_steps("batches", larger, *OURS, "eager_float32", "jax_float32")
+    add("settings", "settings of the compiler", settings.compare, results, quick)
     return found
 
 
@@ -205,12 +205,9 @@ def main() -> None:
     if unknown := set(parts) - known:
         raise SystemExit(f"unknown --parts: {', '.join(sorted(unknown))} (must be of {', '.join(sorted(known))})")
     chosen = [measurement for measurement in every if measurement.part in parts]
-    alone = [measurement for measurement in chosen if measurement.part == "settings"]
-    run(alone, bench, results)
-    timed = chosen[len(alone) :]
-    results.begin("programs", [measurement.name for measurement in timed])
-    prepare(timed, bench, results, "fixtures" in parts, began + 30 * arguments.minutes)
-    run(timed, bench, results)
+    results.begin("programs", [measurement.name for measurement in chosen])
+    prepare(chosen, bench, results, "fixtures" in parts, began + 30 * arguments.minutes)
+    run(chosen, bench, results)
     if arguments.report:
         report.write(arguments.report, results.content)
 

@@ -125,7 +125,7 @@ def test_parts_run_singly_and_a_stop_keeps_what_was_measured(tmp_path):
 def test_every_part_runs(tmp_path):
     path = tmp_path / "out.json"
     began = time.monotonic()
-    parts = f"{accelerator.DEFAULT},compiled,float32,batches"
+    parts = f"{accelerator.DEFAULT},compiled,float32,batches,settings"
     benchmark("accelerator", "--quick", "--minutes=120", f"--parts={parts}", f"--out={path}")
     content = json.loads(path.read_text())
     assert content["failed"] == {}, f"after {time.monotonic() - began:.0f} s"
