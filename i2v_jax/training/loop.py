@@ -156,6 +156,7 @@ class Trainer:
         latest = processes.agree(self._checkpointer.latest_step)
         if latest:
             state, position = self._checkpointer.restore(self._programs.state, latest)
+            state = self._programs.placed(state)
             iterator.set_state(position)
             logger.info(f"{self._stage.name}: continuing after step {latest} of {self._stage.steps}")
             return state, iterator

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Format
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -16,7 +17,7 @@ from i2v_jax.distributed import mesh as meshes
 from i2v_jax.tasks.base import Batch, Networks, Task, Update
 from i2v_jax.tasks.scaling import batch_ratio, scaled_decay
 from i2v_jax.training.optimizers import make_optimizers
-from i2v_jax.training.state import TrainState, split, state_sharding
+from i2v_jax.training.state import TrainState, split, state_formats, state_sharding
 from i2v_jax.training.step import make_step
 from i2v_jax.training.streams import Stream
 
@@ -25,7 +26,7 @@ class Programs:
     """The programs of one stage on a mesh.
 
     Attributes:
-      state: the shape, type and sharding of every array of the state.
+      state: the shape, type, sharding and layout of every array of the state.
       replicated: the sharding of frozen networks and of metrics.
       over_devices: the sharding of batches.
     """
@@ -46,20 +47,27 @@ class Programs:
         self._optimizers = make_optimizers(task.updates, fields.optimizer, steps_per_epoch, batch_ratio(fields))
         self.replicated, self.over_devices = meshes.replicated(mesh), meshes.batch_sharding(mesh)
         shapes = jax.eval_shape(self._init_state, task.frozen, batch)
-        self._sharding = state_sharding(mesh, shapes, config.mesh)
+        shardings = state_sharding(mesh, shapes, config.mesh)
+        self._formats = state_formats(shardings, shapes, mesh.devices.flat[0].platform)
         self.state = jax.tree.map(
             lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
             shapes,
-            self._sharding,
+            self._formats,
         )
 
     def init(self) -> Any:
         """Returns the jitted function (frozen networks, first batch) -> state before the first step."""
-        return jax.jit(self._init_state, out_shardings=self._sharding)
+        return jax.jit(self._init_state, out_shardings=self._formats)
 
     def adopt(self) -> Any:
-        """Returns the jitted function that copies a state made elsewhere, with the shardings of this one."""
-        return jax.jit(lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._sharding)
+        """Returns the jitted function that copies a state made elsewhere, in the shardings and layouts of this."""
+        return jax.jit(lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._formats)
+
+    def placed(self, state: TrainState) -> TrainState:
+        """Returns a state of these shardings in the layouts of this one."""
+        if not any(isinstance(leaf, Format) for leaf in jax.tree.leaves(self._formats)):
+            return state
+        return jax.jit(lambda state: state, out_shardings=self._formats, donate_argnums=0)(state)
 
     def lower_step(
         self, updates: Sequence[Update], state: Any, frozen: Any, batch: Any, platform: str | None = None
@@ -75,8 +83,8 @@ class Programs:
         step = make_step(self._task, updates, self._optimizers, self._decay, seed, accumulate=self._accumulate)
         jitted = jax.jit(
             meshes.traced_on(self._mesh, step),
-            in_shardings=(self._sharding, self.replicated, self.over_devices),
-            out_shardings=(self._sharding, self.replicated),
+            in_shardings=(self._formats, self.replicated, self.over_devices),
+            out_shardings=(self._formats, self.replicated),
             donate_argnums=0,
         )
         return jitted.trace(state, frozen, batch).lower(lowering_platforms=(platform,) if platform else None)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from flax import struct
+from jax.experimental.layout import Format, Layout
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from ml_collections import ConfigDict
 
@@ -72,3 +73,19 @@ def state_sharding(mesh: Mesh | AbstractMesh, shapes: TrainState, config: Config
     for text in sorted(unused):
         logger.info(f"mesh.rules: {text!r} decides about no array of this stage")
     return shardings
+
+
+def state_formats(shardings: TrainState, shapes: TrainState, platform: str) -> TrainState:
+    """Returns the sharding of each array of a state and, for GPUs, its layout in memory.
+
+    Kernels of convolutions [*spatial, I, O], their moments and averages lie as [O, *spatial, I], as cuDNN takes them:
+    otherwise each step transposes all of them. On other devices the compiler's layout is that of the array.
+    """
+    if platform not in ("gpu", "cuda"):
+        return shardings
+
+    def place(leaf: jax.Array, sharding: NamedSharding) -> NamedSharding | Format:
+        rank = len(leaf.shape)
+        return Format(Layout((rank - 1, *range(rank - 1))), sharding) if rank > 3 else sharding
+
+    return jax.tree.map(place, shapes, shardings)

@@ -1,11 +1,15 @@
 """Training is the same on any number of devices and any mesh."""
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from i2v_jax.errors import UserError
+from i2v_jax.training import programs
 from i2v_jax.training.saved_networks import load_networks
+from i2v_jax.training.state import state_formats
 from i2v_jax.training.writers import read_metrics
 from tests.training.tiny import MeanColor, assert_same, tiny_config, tiny_trainer
 
@@ -93,3 +97,50 @@ def test_batch_that_does_not_divide_is_one_clear_line(tmp_path):
     with pytest.raises(UserError) as raised:
         tiny_trainer(tmp_path, 1, devices=3)
     assert raised.value.field.endswith(".batch_size") and raised.value.value == 8
+
+
+class Convolving(Quiet):
+    """A task whose predictor is a convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.modules["predictor"] = nn.Conv(3, (3, 3))
+
+    def init_variables(self, rng, batch):
+        return {
+            "predictor": self.modules["predictor"].init(rng, batch["video"][:, 0]),
+            "scale": self.modules["scale"].init(rng, jnp.ones((1, 3))),
+        }
+
+    def data_init(self, networks, batch, rng):
+        return networks
+
+    def forward(self, networks, batch, rng):
+        features = self.modules["predictor"].apply(networks["predictor"], batch["video"][:, 0])
+        return jnp.mean(jnp.tanh(features), axis=(1, 2)), {}
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_layouts_do_not_matter(tmp_path, monkeypatch, devices):
+    """Kernels that lie as on a GPU train, are saved and restored."""
+    config = tiny_config()
+    config.mesh.update(fsdp_min_size=1, fsdp=devices)
+    tiny_trainer(tmp_path / "usual", 5, task=Convolving()).run()
+    monkeypatch.setattr(
+        programs, "state_formats", lambda shardings, shapes, platform: state_formats(shardings, shapes, "gpu")
+    )
+    for steps in (3, 5):
+        trainer = tiny_trainer(tmp_path / "gpu", steps, task=Convolving(), devices=devices, config=config)
+        state, iterator = trainer.restore_or_init()
+        iterator.close()
+        assert state.params["predictor"]["kernel"].format.layout.major_to_minor == (3, 0, 1, 2)
+        trainer.run()
+    usual, gpu = load_networks(tmp_path / "usual"), load_networks(tmp_path / "gpu")
+    # As above: float32 sums in another order.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), usual["params"], gpu["params"])
+
+
+def test_other_devices_have_their_compiler_s_layouts():
+    shapes = {"kernel": jnp.zeros((3, 3, 4, 8))}
+    shardings = {"kernel": jax.sharding.SingleDeviceSharding(jax.devices()[0])}
+    assert all(state_formats(shardings, shapes, platform) == shardings for platform in ("cpu", "tpu"))
