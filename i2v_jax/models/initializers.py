@@ -1,6 +1,6 @@
 """Initial values of parameters.
 
-Drawn one by one, the parameters of a network are a program of ten thousands of operations, which takes a compiler
+Drawn one by one, the parameters of a network are a program of tens of thousands of operations, which takes a compiler
 minutes. `init_together` draws them all from one array of normal and one of uniform numbers.
 """
 
