@@ -51,7 +51,8 @@ def _xla(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: Paddin
 
     It and its two gradients are linear in both arguments, and the gradients of each of the three are the other two.
     They are written like that for a gradient penalty, which differentiates twice: of the gradient of a gradient, JAX
-    makes a convolution that XLA does not recognize as one of the three, with a window as large as a frame.
+    makes a convolution that XLA does not recognize as one of the three, with a window as large as a frame. Only
+    reverse mode is defined: `jax.jvp` and `jax.jacfwd` raise a TypeError.
     """
     return _plain(x, kernel, strides, pads)
 

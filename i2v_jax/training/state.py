@@ -81,7 +81,7 @@ def state_formats(shardings: TrainState, shapes: TrainState, platform: str) -> T
     Kernels of convolutions [*spatial, I, O], their moments and averages lie as [O, *spatial, I], as cuDNN takes them:
     otherwise each step transposes all of them. On other devices the compiler's layout is that of the array.
     """
-    if platform not in ("gpu", "cuda"):
+    if platform != "gpu":
         return shardings
 
     def place(leaf: jax.Array, sharding: NamedSharding) -> NamedSharding | Format:
