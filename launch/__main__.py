@@ -35,7 +35,7 @@ COMMANDS = (
 )
 
 
-@_output.read_by_somebody()
+@_output.written()
 def main() -> None:
     """Runs the entry point that the first argument names, with the arguments after it."""
     match sys.argv[1:]:

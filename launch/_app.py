@@ -16,7 +16,7 @@ from i2v_jax.launch import _help, _output
 from i2v_jax.training.interrupt import Interruption
 
 
-@_output.read_by_somebody()
+@_output.written()
 def run(
     main: Callable[..., int | None], positional: str = "", buckets: Collection[str] = (), *, resumes: bool = False
 ) -> None:
@@ -60,6 +60,8 @@ def run(
     except KeyboardInterrupt:
         _end(130, "interrupted")
     except Exception as error:
+        if isinstance(error, OSError) and (failed := _output.failure(error)):
+            _end(*failed)
         from i2v_jax.distributed import processes
 
         processes.end_after(error)

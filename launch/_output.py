@@ -1,7 +1,8 @@
-"""Standard output whose reader may leave before the end, as `head` does after its lines."""
+"""Standard output whose reader may leave before the end, as `head` does after its lines, or whose disk may be full."""
 
 import atexit
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -12,33 +13,58 @@ READER_LEFT = 128 + signal.SIGPIPE  # the exit status by which a shell reports t
 
 
 @contextlib.contextmanager
-def read_by_somebody() -> Iterator[None]:
-    """Ends the program without a word, with `READER_LEFT`, where it prints and nobody reads any longer.
+def written() -> Iterator[None]:
+    """Ends the program, as `failure` says, where what it prints cannot be written.
 
     SIGPIPE, which ends other programs, is not for this: a training or a server outlives a connection that breaks.
     """
     atexit.register(_flush)  # at its own end, Python would complain of what it cannot write
     try:
-        yield
-    except BrokenPipeError:
-        if _flush():
-            raise  # it was a connection
-        sys.exit(READER_LEFT)
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:  # it was closed from the beginning
+                sys.stdout.flush()
+    except OSError as error:
+        failed = failure(error)
+        if failed is None:
+            raise  # it was a connection or another file
+        status, message = failed
+        if message:
+            print(message, file=sys.stderr)
+        sys.exit(status)
 
 
-def _flush() -> bool:
-    """Writes what was printed, and returns whether somebody reads; what nobody reads is discarded from now on."""
-    if sys.stdout is None:  # it was closed from the beginning
-        return True
+def failure(error: OSError) -> tuple[int, str] | None:
+    """Returns an exit status and a message if `error` is that what was printed cannot be written.
+
+    The message is empty if the reader left: nobody misses what is not written.
+    """
+    match _flush("\n" if error.errno == errno.ENOSPC else ""):
+        case None:
+            return None
+        case BrokenPipeError():
+            return READER_LEFT, ""
+        case failed:
+            return 2, f"error: cannot write what is printed: {failed.strerror}"
+
+
+def _flush(more: str = "") -> OSError | None:
+    """Writes what was printed, and returns why it cannot; what cannot be written is discarded from now on."""
+    if sys.stdout is None:
+        return None
+    failed = None
     try:
+        sys.stdout.write(more)
         sys.stdout.flush()
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)  # no event but an error
-        read = not poll.poll(0)
-    except BrokenPipeError:
-        read = False
-    if not read:
+        if poll.poll(0):
+            failed = BrokenPipeError()
+    except OSError as error:
+        failed = error
+    if failed is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-    return read
+    return failed

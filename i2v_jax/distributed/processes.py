@@ -110,12 +110,13 @@ def wait_for_all() -> None:
 
 
 def end(status: int, message: str) -> NoReturn:
-    """Ends this process and all others because of an error, with `status`; prints `message` on stderr.
+    """Ends this process and all others because of an error, with `status`; prints `message`, if any, on stderr.
 
     If process 0 has the same error, it alone prints it.
     """
     if connection().num_processes == 1:
-        print(message, file=sys.stderr)
+        if message:
+            print(message, file=sys.stderr)
         sys.exit(status)
     channel = Channel(_NAME)
     index, first = channel.index, _failure(channel)

@@ -1,6 +1,7 @@
-"""Commands whose reader leaves before the end, as `head` does after its lines."""
+"""Commands whose reader leaves before the end, as `head` does after its lines, or whose output has a full disk."""
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -10,8 +11,7 @@ import pytest
 from i2v_jax.launch import _output
 from tests.launch.synthesis import ROOT
 
-
-@pytest.mark.parametrize(
+commands = pytest.mark.parametrize(
     ("arguments", "unbuffered"),
     [
         ("launch --help", ""),
@@ -20,6 +20,9 @@ from tests.launch.synthesis import ROOT
         ("launch info bundled:sky", "1"),  # and here, line by line
     ],
 )
+
+
+@commands
 def test_a_command_ends_without_a_word(arguments, unbuffered):
     command = [sys.executable, "-m", *arguments.split()]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
@@ -28,7 +31,19 @@ def test_a_command_ends_without_a_word(arguments, unbuffered):
     ) as running:
         running.stdout.close()
         assert running.stderr.read() == b""
-    assert running.returncode == (_output.READER_LEFT if unbuffered else 0)
+    assert running.returncode == _output.READER_LEFT
+
+
+@commands
+def test_a_full_disk_is_one_line(arguments, unbuffered):
+    command = [sys.executable, "-m", *arguments.split()]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.stderr == "error: cannot write what is printed: No space left on device\n"
+    assert ended.returncode == 2
 
 
 @contextlib.contextmanager
@@ -44,14 +59,19 @@ def read_by_a_pipe(monkeypatch):
 def test_what_nobody_reads_is_discarded(monkeypatch, size):
     with read_by_a_pipe(monkeypatch) as end:
         end.close()
-        with pytest.raises(SystemExit) as ended, _output.read_by_somebody():
+        with pytest.raises(SystemExit) as ended, _output.written():
             print("x" * size, flush=True)
         assert ended.value.code == _output.READER_LEFT
         print("x" * size, flush=True)
 
 
+def test_another_file_s_full_disk_is_an_error(monkeypatch):
+    with read_by_a_pipe(monkeypatch), pytest.raises(OSError, match="No space"), _output.written():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_connection_that_breaks_is_an_error(monkeypatch):
-    @_output.read_by_somebody()
+    @_output.written()
     def sends():
         print("before")
         raise BrokenPipeError
