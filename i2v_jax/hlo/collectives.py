@@ -22,7 +22,7 @@ class Collective:
     groups: Groups  # of devices, by their position in the mesh; empty: all devices are one group
     times: int  # how often it runs in one run of the program
     source: str  # the operation of the traced function that it comes from
-    given: tuple[Shape, ...] = ()  # what each device gives
+    results: tuple[Shape, ...] = ()  # what each device gets
 
 
 def collectives(program: Program) -> tuple[Collective, ...]:
@@ -43,7 +43,9 @@ def _collective(kind: str, part: Executed) -> Collective:
     groups = _groups(part.instruction.attributes)
     ways = len(groups[0]) if groups else 1
     whole = sum(shape.bytes for shape in given) * (ways if kind == "all-gather" else 1)
-    return Collective(kind, whole, groups, part.times, part.instruction.source, given)
+    # The type of an instruction that only starts the work names what is given, too, before the results.
+    results = part.instruction.shapes[-len(given) :]
+    return Collective(kind, whole, groups, part.times, part.instruction.source, results)
 
 
 def _groups(attributes: str) -> Groups:

@@ -35,8 +35,8 @@ def gathered(kernel: jax.Array) -> jax.Array:
     """Returns a kernel whole on each device of the mesh that a step is traced on, if any.
 
     So each device computes on its own clips. Left to itself, the compiler splits the features of some layers instead,
-    and sends the activations of all clips to every device. Gather what the layer multiplies with: after the cast to
-    bfloat16 it is half as large.
+    and sends the activations of all clips to every device. Gather what the layer multiplies with: for a TPU, the
+    compiler gathers after a cast to bfloat16, which is half as large (for a GPU, it gathers before the cast).
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:

@@ -80,6 +80,22 @@ def test_a_collective_beside_a_fusion_counts_once():
     assert reduction.source == "jit(step)/sum"
 
 
+def test_a_gather_of_several_arrays_says_what_each_device_gets():
+    program = text.parse(
+        "ENTRY %main (a: bf16[4,8], b: bf16[3,2]) -> bf16[8,8] {\n"
+        "  %a = bf16[4,8]{1,0} parameter(0)\n"
+        "  %b = bf16[3,2]{0,1} parameter(1)\n"
+        "  %s = ((bf16[4,8]{1,0}, bf16[3,2]{0,1}), (bf16[8,8]{1,0}, bf16[6,2]{0,1})) all-gather-start(%a, %b), "
+        "channel_id=1, replica_groups=[2,2]<=[4], dimensions={0}\n"
+        "  %d = (bf16[8,8]{1,0}, bf16[6,2]{0,1}) all-gather-done(%s)\n"
+        "  ROOT %r = bf16[8,8]{1,0} get-tuple-element(%d), index=0\n"
+        "}\n"
+    )
+    (gather,) = collectives(program)
+    assert [shape.dims for shape in gather.results] == [(8, 8), (6, 2)]
+    assert (gather.bytes, gather.groups) == ((8 * 8 + 6 * 2) * 2, ((0, 1), (2, 3)))
+
+
 def test_traffic_leaves_out_what_stays_on_the_chip():
     b, a, gathered = 256 * 128 * 4, 128 * 512 * 2, 256 * 512 * 2
     # b is read, to be copied onto the chip; a is read and what it gathers is written; `beside` reads and writes as much
