@@ -53,7 +53,7 @@ def _flush(more: str = "") -> OSError | None:
     """Writes what was printed, and returns why it cannot; what cannot be written is discarded from now on."""
     if sys.stdout is None:
         return None
-    failed = None
+    failed: OSError | None = None
     try:
         sys.stdout.write(more)
         sys.stdout.flush()

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.layers import Conv, Linear, at_least_float32, block_of, broadcast_like
+from i2v_jax.models.norms import BatchNorm
 from i2v_jax.models.resampling import repeat
 
 CLASS_EMBEDDING = 128

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.initializers import kaiming_fan_out
 from i2v_jax.models.layers import Conv, at_least_float32, block_of
-from i2v_jax.models.norms import normalize_instances
+from i2v_jax.models.norms import BatchNorm, normalize_instances
 from i2v_jax.models.resampling import max_pool
 
 Norm = Literal["in", "bn"]

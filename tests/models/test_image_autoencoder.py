@@ -7,7 +7,6 @@ import pytest
 
 from i2v_jax.errors import UserError
 from i2v_jax.models import biggan
-from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.image_autoencoder import ImageAutoencoder, ImageDecoder, ImageEncoder
 from i2v_jax.models.resnet2d import ResNet
 from tests.models.random_variables import random_variables
@@ -107,33 +106,6 @@ def test_instance_norm_encoder_sees_32x32_images():
     posterior = jax.jit(encoder.apply)(variables, _images())
     assert np.min(np.std(posterior.mean, axis=0)) > 1e-3
     np.testing.assert_array_equal(posterior.logvar[:, :2], [[10.0, -30.0]] * 4)  # clamped
-
-
-def test_batch_norm_statistics_are_pytorch_s():
-    x = 3 * np.random.default_rng(0).standard_normal((4, 3, 2, 5)).astype(np.float32) + 1
-    module = BatchNorm(eps=1e-4)
-    variables = module.init(jax.random.key(0), x)
-    y, updates = module.apply(variables, x, train=True, mutable=["batch_stats"])
-    flat = x.reshape(-1, 5)
-    np.testing.assert_allclose(y, (x - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-4), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(updates["batch_stats"]["mean"], 0.1 * flat.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(updates["batch_stats"]["var"], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
-    evaluated = module.apply({**variables, **updates}, x)
-    expected = (x - 0.1 * flat.mean(0)) / np.sqrt(0.9 + 0.1 * flat.var(0, ddof=1) + 1e-4)
-    np.testing.assert_allclose(evaluated, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_batch_norm_sees_the_global_batch():
-    x = np.random.default_rng(0).standard_normal((16, 3, 3, 4)).astype(np.float32)
-    x += np.arange(16)[:, None, None, None]  # a device's own rows have another mean
-    module = BatchNorm()
-    variables = module.init(jax.random.key(0), x)
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    sharded = jax.device_put(x, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
-    train = jax.jit(lambda x: module.apply(variables, x, train=True, mutable=["batch_stats"]))
-    expected = train(x)
-    for ours, alone in zip(jax.tree.leaves(train(sharded)), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(ours, alone, rtol=1e-5, atol=1e-5)
 
 
 def test_training_changes_batch_statistics_and_never_the_stored_u(autoencoder, trained):

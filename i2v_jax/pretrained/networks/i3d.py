@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from i2v_jax.errors import UserError
-from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.initializers import kaiming_fan_out
 from i2v_jax.models.layers import Conv, Linear, at_least_float32, block_of
+from i2v_jax.models.norms import BatchNorm
 from i2v_jax.models.resampling import max_pool
 
 # For each mixed block the widths of its units `branch_0`, `branch_1a`, `branch_1b`, `branch_2a`, `branch_2b`,

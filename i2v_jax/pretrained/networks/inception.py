@@ -7,9 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from i2v_jax.models.batch_norm import BatchNorm
 from i2v_jax.models.initializers import kaiming_fan_out
 from i2v_jax.models.layers import Conv, at_least_float32
+from i2v_jax.models.norms import BatchNorm
 from i2v_jax.models.resampling import max_pool
 
 Variant = Literal["fid", "torchvision", "torchvision_average_stem"]
