@@ -29,7 +29,12 @@ DTYPE = flags.DEFINE_enum(
 )
 NAME = flags.DEFINE_string("name", "", "Name of the model on its card; by default that of the work directory.")
 LICENSE = flags.DEFINE_string("license", "", "License of the model on its card; by default that of the data.")
-NUMBERS = flags.DEFINE_string("numbers", "", "JSON file {name: number} of further measurements for the card.")
+NUMBERS = flags.DEFINE_string(
+    "numbers",
+    "",
+    "JSON file {name: number} of further measurements for the card, such as the "
+    "numbers.json of launch.evaluate, whose curves are left out.",
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -53,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
 def _read_numbers(path: str) -> dict[str, float]:
     try:
         content = json.loads(pathlib.Path(path).read_text())
-        return {name: float(value) for name, value in content.items()}
+        return {name: float(value) for name, value in content.items() if not isinstance(value, dict)}
     except OSError as error:
         raise UserError(f"--numbers={path} cannot be read: {error.strerror}", "numbers", path) from error
     except (ValueError, TypeError, AttributeError) as error:
