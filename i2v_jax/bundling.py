@@ -96,6 +96,21 @@ def write_bundle(
     return Written(files.location(path), card, networks, parameters)
 
 
+def read_numbers(path: str) -> dict[str, float]:
+    """Returns the measurements of a JSON file {name: number}. Curves, as `launch.evaluate` adds them, are left out.
+
+    Raises:
+      UserError: it cannot be read, or has something else.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text())
+        return {name: float(value) for name, value in content.items() if not isinstance(value, dict)}
+    except OSError as error:
+        raise UserError(f"--numbers={path} cannot be read: {error.strerror}", "numbers", path) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"--numbers={path} is not a JSON object of numbers", "numbers", path) from error
+
+
 def psnr_of_samples(generator: Generator, rounded: Any, data: ConfigDict) -> float:
     """Returns how close the samples of a model with rounded parameters are to its own, in dB.
 

@@ -7,7 +7,6 @@ The file holds the averaged parameters of the networks that generating needs, th
 this machine, and a card, which `info` prints.
 """
 
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -38,11 +37,11 @@ NUMBERS = flags.DEFINE_string(
 
 
 def main(argv: Sequence[str]) -> None:
-    from i2v_jax.bundling import write_bundle
+    from i2v_jax.bundling import read_numbers, write_bundle
 
     if pathlib.PurePath(OUT.value).suffix != bundle.SUFFIX:
         raise UserError(f"--out={OUT.value} must end with {bundle.SUFFIX}", "out", OUT.value)
-    numbers = _read_numbers(NUMBERS.value) if NUMBERS.value else None
+    numbers = read_numbers(NUMBERS.value) if NUMBERS.value else None
     written = write_bundle(
         WORKDIR.value,
         OUT.value,
@@ -53,16 +52,6 @@ def main(argv: Sequence[str]) -> None:
         numbers=numbers,
     )
     print(written)
-
-
-def _read_numbers(path: str) -> dict[str, float]:
-    try:
-        content = json.loads(pathlib.Path(path).read_text())
-        return {name: float(value) for name, value in content.items() if not isinstance(value, dict)}
-    except OSError as error:
-        raise UserError(f"--numbers={path} cannot be read: {error.strerror}", "numbers", path) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"--numbers={path} is not a JSON object of numbers", "numbers", path) from error
 
 
 if __name__ == "__main__":

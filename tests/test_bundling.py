@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from i2v_jax import bundle, bundling
-from i2v_jax.bundling import EXACT, psnr_of_samples, write_bundle
+from i2v_jax.bundling import EXACT, psnr_of_samples, read_numbers, write_bundle
 from i2v_jax.configs import plants, sky
 from i2v_jax.errors import UserError
 from i2v_jax.evaluation.records import write_records
@@ -163,3 +163,15 @@ def test_tensors_that_do_not_fit_are_named(change, words, poke, tmp_path):
     with pytest.raises(UserError) as raised:
         load_generator(tmp_path / "other.i2v")
     assert words in str(raised.value)
+
+
+def test_numbers_are_read_without_curves(tmp_path):
+    file = tmp_path / "numbers.json"
+    file.write_text(json.dumps({"clips": 64, "psnr_db": 22.9, "per_frame": {"psnr": {"model": [23.0, 22.8]}}}))
+    assert read_numbers(str(file)) == {"clips": 64.0, "psnr_db": 22.9}
+    for wrong in ('{"psnr_db": [23.0]}', "[1, 2]", "{"):
+        file.write_text(wrong)
+        with pytest.raises(UserError, match="not a JSON object of numbers"):
+            read_numbers(str(file))
+    with pytest.raises(UserError, match="No such file"):
+        read_numbers(str(tmp_path / "missing.json"))
