@@ -169,9 +169,12 @@ def test_numbers_are_read_without_curves(tmp_path):
     file = tmp_path / "numbers.json"
     file.write_text(json.dumps({"clips": 64, "psnr_db": 22.9, "per_frame": {"psnr": {"model": [23.0, 22.8]}}}))
     assert read_numbers(str(file)) == {"clips": 64.0, "psnr_db": 22.9}
-    for wrong in ('{"psnr_db": [23.0]}', "[1, 2]", "{"):
-        file.write_text(wrong)
-        with pytest.raises(UserError, match="not a JSON object of numbers"):
-            read_numbers(str(file))
-    with pytest.raises(UserError, match="No such file"):
-        read_numbers(str(tmp_path / "missing.json"))
+    wrong = tmp_path / "wrong.json"
+    for content in ('{"psnr_db": [23.0]}', "[1, 2]", "{", None):
+        if content is None:
+            wrong.unlink()
+        else:
+            wrong.write_text(content)
+        with pytest.raises(UserError) as raised:
+            read_numbers(str(wrong))
+        assert (raised.value.field, raised.value.value) == ("numbers", str(wrong))

@@ -11,8 +11,6 @@ from i2v_jax.models.layers import at_least_float32, broadcast_like
 GROUPS = 16
 EPS = 1e-5
 
-Standardized = tuple[jax.Array, jax.Array, jax.Array]  # [B, ..., C], its mean and its variance before, [B or 1, 1, C]
-
 
 def normalize_groups(x: jax.Array, groups: int = GROUPS) -> jax.Array:
     """Normalizes to zero mean and unit variance per sample and group of channels, without an affine map.
@@ -30,11 +28,14 @@ def normalize_instances(x: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames=("over_batch", "group_size", "eps"))  # traced once per shape, not per layer
-def _standardize(x: jax.Array, over_batch: bool = False, group_size: int = 1, eps: float = EPS) -> Standardized:
-    """Returns x with zero mean and unit variance, over its positions and `group_size` channels, and both statistics.
+def _standardize(
+    x: jax.Array, over_batch: bool = False, group_size: int = 1, eps: float = EPS
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns x with zero mean and unit variance, and the mean and the variance that it had, [B or 1, 1, C].
 
-    It reduces over positions first, then over the few channels of a group. The first reduction keeps channels
-    contiguous, which is several times faster on a CPU than reducing over both.
+    The statistics run over positions and `group_size` channels, with `over_batch` over samples, too. Positions are
+    reduced first, then the few channels of a group: the first reduction keeps channels contiguous, which is several
+    times faster on a CPU than reducing both at once.
     """
     rows = at_least_float32(x).reshape(x.shape[0], -1, x.shape[-1])
 

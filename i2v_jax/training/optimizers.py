@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from i2v_jax.models.layers import gathered
 from i2v_jax.tasks.base import Update
 from i2v_jax.tasks.scaling import rate_factor
 
@@ -91,6 +92,11 @@ def _muon(config: ConfigDict, schedule: optax.Schedule, mu_dtype: str | None) ->
     The root mean square of a kernel's step is the learning rate, about as with Adam. All directions of a kernel move
     alike: a rare one, such as the one that distinguishes motions, is learned as early as the frequent ones. A parameter
     named kernel_of_N is N kernels side by side, such as those of the gates of a GRU; each is orthogonalized by itself.
+
+    Each device orthogonalizes whole kernels, even those that devices share. Left to itself, the compiler exchanges
+    parts of them in every product. Optax computes some of these in branches, which a CPU runs side by side, so
+    processes would exchange parts in different orders. What enters the update and what leaves it is whole: otherwise
+    the compiler splits what is between.
     """
 
     def dimension_numbers(params: Any) -> Any:
@@ -114,7 +120,9 @@ def _muon(config: ConfigDict, schedule: optax.Schedule, mu_dtype: str | None) ->
         return muon.init(_set_apart(params))
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
-        steps, state = muon.update(_set_apart(updates), state, _set_apart(params))
+        updates, state = jax.tree.map(gathered, (updates, state))
+        found = muon.update(_set_apart(updates), state, _set_apart(params))
+        steps, state = jax.tree.map(gathered, found)
         return jax.tree.map(lambda step, whole: step.reshape(whole.shape), steps, updates), state
 
     return optax.GradientTransformation(init, update)

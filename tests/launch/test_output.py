@@ -66,8 +66,11 @@ def test_what_nobody_reads_is_discarded(monkeypatch, size):
 
 
 def test_another_file_s_full_disk_is_an_error(monkeypatch):
-    with read_by_a_pipe(monkeypatch), pytest.raises(OSError, match="No space"), _output.written():
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class OtherFileError(OSError):
+        pass
+
+    with read_by_a_pipe(monkeypatch), pytest.raises(OtherFileError), _output.written():
+        raise OtherFileError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_connection_that_breaks_is_an_error(monkeypatch):

@@ -16,8 +16,8 @@ from i2v_jax.planning.topology import open_topology
 
 pytestmark = pytest.mark.long
 
-# Clips; elements of the smallest parameter that devices share (no vector of a spectral norm has as many).
-BATCH, SHARED = 24, 2000
+BATCH = 24  # clips
+SHARED = 2000  # elements of the smallest array that devices share: as by default, no vector of a spectral norm
 STAGES = [
     ("bair:runlocal", "video_vae"),
     ("bair:runlocal", "image_ae"),

@@ -9,6 +9,9 @@ import pytest
 
 from i2v_jax.config import Config
 from i2v_jax.configs import common, plants, sky, stage_fields
+from i2v_jax.distributed.mesh import traced_on
+from i2v_jax.hlo import text
+from i2v_jax.hlo.collectives import KINDS
 from i2v_jax.tasks.base import Update
 from i2v_jax.training.optimizers import learning_rate_schedule, make_optimizer, make_optimizers
 
@@ -56,6 +59,38 @@ def test_muon_takes_the_gates_of_a_gru_one_by_one():
         np.testing.assert_allclose(
             gate, optimizer.update(alone, optimizer.init(alone), alone)[0]["kernel"], rtol=1e-5, atol=1e-7
         )
+
+
+def test_muon_exchanges_nothing_in_branches():
+    """Processes on CPUs run branches side by side, in any order: what is exchanged there would be mixed up."""
+    config = plants.get_config("demo").poke.optimizer
+    optimizer = make_optimizer(config.copy_and_resolve_references(), steps_per_epoch=10)
+    mesh = jax.make_mesh((8,), ("fsdp",), axis_types=(jax.sharding.AxisType.Auto,))
+    shared = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, None, None, "fsdp"))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    kernels = {"kernel": jax.random.normal(jax.random.key(0), (3, 3, 16, 32))}
+    arguments = kernels, optimizer.init(kernels)
+    shardings = jax.tree.map(lambda leaf: shared if leaf.ndim > 2 else whole, arguments)
+    kernels, state = jax.device_put(arguments, shardings)
+    update = jax.jit(traced_on(mesh, optimizer.update), out_shardings=shardings)
+    np.testing.assert_allclose(
+        update(kernels, state, kernels)[0]["kernel"],
+        optimizer.update(kernels, optimizer.init(kernels), kernels)[0]["kernel"],
+        rtol=1e-4,
+        atol=1e-6,
+    )
+    program = text.parse(update.lower(kernels, state, kernels).compile().as_text())
+
+    def exchanges(name):
+        return any(
+            each.opcode.removesuffix("-start") in KINDS or any(map(exchanges, each.called))
+            for each in program.computations[name].values()
+        )
+
+    instructions = [each for computation in program.computations.values() for each in computation.values()]
+    branches = [name for each in instructions if each.opcode == "conditional" for name in each.called]
+    assert exchanges(program.entry)
+    assert not any(map(exchanges, branches))
 
 
 def optimizer_config(**changes):
