@@ -126,13 +126,12 @@ class BatchIterator(Iterator[Batch]):
         self._unreadable = Count()
 
     def __next__(self) -> Batch:
-        with workers.named_if_killed(self._board):
-            if self._iterator is None:
-                with workers.starting():
-                    self._iterator = iter(self._dataset())
-                    batch = next(self._iterator)
-            else:
-                batch = next(self._iterator)
+        try:
+            with workers.named_if_killed(self._board):
+                batch = self._read()
+        except BaseException:
+            self.close()  # nobody takes what the others would go on to read
+            raise
         self._step += 1
         batch = self._unreadable.take(batch)
         return {name: from_levels(array) if _has_levels(name, array) else array for name, array in batch.items()}
@@ -151,6 +150,13 @@ class BatchIterator(Iterator[Batch]):
         if self._iterator is not None:
             self._iterator.close()
             self._iterator = None
+
+    def _read(self) -> Batch:
+        if self._iterator is not None:
+            return next(self._iterator)
+        with workers.starting():
+            self._iterator = iter(self._dataset())
+            return next(self._iterator)
 
     def _dataset(self) -> grain.IterDataset:
         pipeline, hosts = self._pipeline, self._process_count

@@ -2,8 +2,11 @@
 
 import dataclasses
 import itertools
+import multiprocessing
 import os
 import pathlib
+import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -80,9 +83,13 @@ def test_replaced_clips_do_not_count_in_evaluation(folder: pathlib.Path) -> None
 def test_a_data_set_without_any_readable_video_stops(folder: pathlib.Path) -> None:
     for path in folder.glob("*-train.array_record-*-of-00006"):
         path.unlink()
+    before = set(threading.enumerate())
     with pytest.raises(UserError) as raised:
         next(batches(folder, "train", "skip"))
     assert raised.value.field == "data.dir"
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=30)  # it ends with the clips that it has begun
+        assert not thread.is_alive()
 
 
 @pytest.mark.slow
@@ -109,14 +116,17 @@ class Crashing:
         os._exit(11)
 
 
-def test_the_board_tells_what_the_dead_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("text", "told"), [("shard, video 'ü'", "shard, video 'ü'"), ("x" * 5000, "x" * 1000)])
+def test_the_board_tells_what_the_dead_one_read(text: str, told: str) -> None:
     board = workers.Board(2)
-    monkeypatch.setattr(workers, "_slot", [])
     assert board.last_read() == ""
-    monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(workers, "end_with_parent", lambda: None)
-    board.set_up(1, 2)
-    workers.note("shard, video 'ü'")
-    assert board.last_read() == "shard, video 'ü'"  # this process is no living child of itself
-    workers.note("x" * 5000)
-    assert board.last_read().startswith("xxx")
+    worker = multiprocessing.get_context("spawn").Process(target=note_as_worker, args=(board.set_up, text))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    assert board.last_read()[:1000] == told
+
+
+def note_as_worker(set_up: Callable[[int, int], None], text: str) -> None:
+    set_up(1, 2)
+    workers.note(text)
