@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed
+from i2v_jax.models.convolution import convolve_in_loop, convolve_transposed, transposed_windows
 from i2v_jax.models.initializers import Initializer, orthogonal
 from i2v_jax.models.layers import broadcast_like, gathered
 
@@ -40,12 +40,12 @@ def _orthogonal_gates(rng: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.f
 
 @struct.dataclass
 class GRUKernels:
-    """The parameters of one cell with F features and I input channels, sliced once for all time steps.
+    """The parameters of one cell with F features and I input channels, arranged once for all time steps.
 
     Kernels have the type of the computation, biases that of the parameters.
     """
 
-    up: tuple[jax.Array, jax.Array] | None  # [3, 3, I, I] and [I]: of the transposed convolution of the input, if any
+    up: tuple[jax.Array, jax.Array] | None  # [2, 2, I, 4 I] and [I]: of the transposed convolution of the input, if any
     of_input: jax.Array  # [3, 3, I, 3 F]: update, reset, candidate
     of_state: jax.Array  # [3, 3, F, 2 F]: update, reset
     of_candidate: jax.Array  # [3, 3, F, F]
@@ -54,8 +54,8 @@ class GRUKernels:
     def share(self, x: jax.Array) -> jax.Array:
         """Returns the input's share of the gates, without bias: [B, h, w, I] -> [B, h, w, 3 F], or twice the size."""
         if self.up is not None:
-            kernel, bias = self.up
-            x = convolve_transposed(x, kernel)
+            windows, bias = self.up
+            x = convolve_transposed(x, windows)
             x = x + broadcast_like(bias, x)
         return convolve_in_loop(x, self.of_input, _SAME)
 
@@ -96,7 +96,8 @@ class ConvGRUCell(nn.Module):
         up = None
         if self.upsample:
             up_kernel = parameter("up_kernel", orthogonal, 3, 3, channels, channels)
-            up = gathered(up_kernel.astype(self.dtype)), parameter("up_bias", zeros, channels)
+            windows = transposed_windows(gathered(up_kernel.astype(self.dtype)))
+            up = windows, parameter("up_bias", zeros, channels)
         of_input, of_state = jnp.split(gathered(kernel.astype(self.dtype)), (channels,), axis=2)
         of_gates, of_candidate = jnp.split(of_state, (2 * features,), axis=-1)
         return GRUKernels(up, of_input, of_gates, of_candidate, bias)

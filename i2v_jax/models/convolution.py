@@ -151,22 +151,30 @@ def convolve_repeated_frames(x: jax.Array, kernel: jax.Array, factor: int, paddi
     return y.reshape(x.shape[0], 2 * x.shape[1], *y.shape[3:])
 
 
-def convolve_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns the transpose of a 3x3 convolution with stride 2 and padding 1 of an input of even size.
+def transposed_windows(kernel: jax.Array) -> jax.Array:
+    """Returns what each input position of `convolve_transposed` adds to its four output positions.
 
-    [B, H, W, I] -> [B, 2 H, 2 W, O] with a kernel [3, 3, I, O], as PyTorch's ConvTranspose2d with output_padding=1. An
-    even output position sees only the middle tap, an odd one the outer taps on two neighbors. So one convolution with a
-    2x2 kernel computes the four output positions of each input position, as groups of channels.
+    [3, 3, I, O] -> [2, 2, I, 4 O]. An even output position sees only the middle tap, an odd one the outer taps on two
+    neighbors. A loop arranges the kernel once, before its first step, so that its backward pass sums gradients over
+    devices once, too.
     """
     channels, features = kernel.shape[2:]
     nothing = jnp.zeros_like(kernel[:, 0])
     columns = jnp.stack([jnp.stack([kernel[:, 1], nothing], 1), jnp.stack([kernel[:, 2], kernel[:, 0]], 1)], -2)
     rows = jnp.stack([jnp.stack([columns[1], jnp.zeros_like(columns[1])]), jnp.stack([columns[2], columns[0]])], -3)
-    both = rows.reshape(2, 2, channels, 4 * features)  # [2, 2, I, row, column, O]
-    y = convolve_in_loop(x, both, ((0, 1), (0, 1)))
+    return rows.reshape(2, 2, channels, 4 * features)  # [2, 2, I, row, column, O]
+
+
+def convolve_transposed(x: jax.Array, windows: jax.Array) -> jax.Array:
+    """Returns the transpose of a 3x3 convolution with stride 2 and padding 1 of an input of even size.
+
+    [B, H, W, I] -> [B, 2 H, 2 W, O], as PyTorch's ConvTranspose2d with output_padding=1, with the `transposed_windows`
+    of a kernel. One convolution computes the four output positions of each input position, as groups of channels.
+    """
+    y = convolve_in_loop(x, windows, ((0, 1), (0, 1)))
     batch, height, width = x.shape[:3]
-    y = y.reshape(batch, height, width, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(batch, 2 * height, 2 * width, features)
+    y = y.reshape(batch, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(batch, 2 * height, 2 * width, -1)
 
 
 def _is_matmul(x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: tuple[int, ...]) -> bool:

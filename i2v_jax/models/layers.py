@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from i2v_jax.models.convolution import convolve, convolve_repeated_frames, convolve_transposed
+from i2v_jax.models.convolution import convolve, convolve_repeated_frames, convolve_transposed, transposed_windows
 from i2v_jax.models.initializers import Initializer, normal, uniform_bias, uniform_fan_in
 
 SpectralNorm = Literal["none", "power_iteration", "stored"]
@@ -143,7 +143,8 @@ class ConvTranspose(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", uniform_fan_in, shape, jnp.float32)
         bias = self.param("bias", uniform_bias(math.prod(shape[:-1])), (self.features,), jnp.float32)
-        y = convolve_transposed(x.astype(self.dtype), gathered(kernel.astype(self.dtype)))
+        windows = transposed_windows(gathered(kernel.astype(self.dtype)))
+        y = convolve_transposed(x.astype(self.dtype), windows)
         return y + broadcast_like(bias, y)
 
 

@@ -57,7 +57,7 @@ def test_convolution_for_loops_and_its_derivatives(pads):
 def test_transposed_convolution_is_the_transpose():
     """<up(x), y> = <x, conv(y)> with stride 2 and padding 1, for every x and y."""
     x, kernel, y = normal(2, 3, 4, 5), normal(3, 3, 5, 6), normal(2, 6, 8, 6)
-    up = convolution.convolve_transposed(x, kernel)
+    up = convolution.convolve_transposed(x, convolution.transposed_windows(kernel))
     down = convolution.convolve(y, kernel.swapaxes(2, 3), (2, 2), (1, 1))
     assert up.shape == y.shape
     assert np.vdot(up, y) == pytest.approx(np.vdot(x, down), rel=1e-4)

@@ -77,6 +77,12 @@ def test_no_parameter_is_gathered_twice_in_a_pass(steps):
         assert not {key: count for key, count in counts.items() if count > expected[key]}
 
 
+def test_loops_exchange_nothing(steps):
+    """What a loop needs is gathered before it, and its gradients are summed over devices after it."""
+    for _, program in steps:
+        assert not [each for each in collectives(program) if each.times > 1]
+
+
 def test_activations_are_not_float32(steps):
     """No float32 array is as large as the activations of a video, except for those that have a reason."""
     for step, program in steps:
