@@ -86,6 +86,9 @@ class Programs:
             in_shardings=(self._formats, self.replicated, self.over_devices),
             out_shardings=(self._formats, self.replicated),
             donate_argnums=0,
+            # The compiler overwrites donated arrays with results of their shape, in order. Without those that are not
+            # read, the order would differ, and hundreds of arrays would have to be copied elsewhere first.
+            keep_unused=True,
         )
         return jitted.trace(state, frozen, batch).lower(lowering_platforms=(platform,) if platform else None)
 
