@@ -72,7 +72,25 @@ def _by_kernel(
 ) -> jax.Array:
     """Returns the gradient of `_xla` by a kernel of a shape."""
     kernel = jax.ShapeDtypeStruct(shape, gradient.dtype)
-    return jax.linear_transpose(lambda kernel: _plain(x, kernel, strides, pads), kernel)(gradient)[0]
+
+    def transpose(x: jax.Array, gradient: jax.Array) -> jax.Array:
+        return jax.linear_transpose(lambda kernel: _plain(x, kernel, strides, pads), kernel)(gradient)[0]
+
+    if set(strides) != {1}:
+        return transpose(x, gradient)
+    lengthened = functools.partial(_longer_than_kernel, shape=shape)
+    return jax.lax.platform_dependent(x, gradient, cuda=lambda *args: transpose(*lengthened(*args)), default=transpose)
+
+
+def _longer_than_kernel(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """Adds zeros after the last positions, so that the gradient by an output is longer than the kernel on every axis.
+
+    In clips of a few frames it is not, and XLA for GPUs takes the gradient by a kernel for a convolution with a window
+    as large as a frame, for which cuDNN has only slow kernels.
+    """
+    sizes = zip(shape[:-2], gradient.shape[1:-1], strict=True)
+    zeros = [(0, 0), *((0, max(0, kernel + 1 - size)) for kernel, size in sizes), (0, 0)]
+    return jnp.pad(x, zeros), jnp.pad(gradient, zeros)
 
 
 _xla.defvjp(

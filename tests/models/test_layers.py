@@ -38,16 +38,21 @@ CONVOLUTIONS = [  # size, kernel, channels in and out, strides, padding
 ]
 
 
-@pytest.fixture(params=["Winograd by size", "Winograd wherever possible", "XLA's"])
+@pytest.fixture(params=["Winograd by size", "Winograd wherever possible", "XLA's", "XLA's for GPUs"])
 def formulations(request, monkeypatch):
-    if request.param != "Winograd wherever possible":
+    if request.param in ("Winograd by size", "XLA's"):
         with convolution.formulation("xla" if request.param == "XLA's" else "auto"):
             yield
         return
     jax.clear_caches()
-    monkeypatch.setattr(cpu_convolution, "_WINOGRAD_CHANNELS", 1)
-    monkeypatch.setattr(cpu_convolution, "_WINOGRAD_POSITIONS", 1)
-    yield
+    if request.param == "XLA's for GPUs":
+        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cuda, default: cuda(*args))
+        with convolution.formulation("xla"):
+            yield
+    else:
+        monkeypatch.setattr(cpu_convolution, "_WINOGRAD_CHANNELS", 1)
+        monkeypatch.setattr(cpu_convolution, "_WINOGRAD_POSITIONS", 1)
+        yield
     jax.clear_caches()
 
 

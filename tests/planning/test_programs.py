@@ -83,6 +83,18 @@ def test_loops_exchange_nothing(steps):
         assert not [each for each in collectives(program) if each.times > 1]
 
 
+def test_convolutions_have_windows_of_kernels(steps):
+    """With a window as large as a frame, XLA has not seen that a convolution is the gradient of a kernel."""
+    for step, _ in steps:
+        windows = re.findall(r"window=\{size=(\S+)[^\n]*custom_call_target=\"__cudnn\$conv", step.compiled.text)
+        kernels = {
+            tuple(shape[:-2]) for shape in (leaf.shape for leaf in _leaves(step.arguments[:2])) if len(shape) > 3
+        }
+        # Repeated frames need two taps in time, transposed convolutions two by two in space.
+        allowed = kernels | {(2, *size[1:]) for size in kernels} | {(2, 2)}
+        assert {tuple(map(int, window.split("x"))) for window in windows} <= allowed
+
+
 def test_activations_are_not_float32(steps):
     """No float32 array is as large as the activations of a video, except for those that have a reason."""
     for step, program in steps:
