@@ -86,7 +86,7 @@ def test_loops_exchange_nothing(steps):
 def test_convolutions_have_windows_of_kernels(steps):
     """With a window as large as a frame, XLA has not seen that a convolution is the gradient of a kernel."""
     for step, _ in steps:
-        windows = re.findall(r"window=\{size=(\S+)[^\n]*custom_call_target=\"__cudnn\$conv", step.compiled.text)
+        windows = re.findall(r"window=\{size=([\dx]+)[^\n]*custom_call_target=\"__cudnn\$conv", step.compiled.text)
         kernels = {
             tuple(shape[:-2]) for shape in (leaf.shape for leaf in _leaves(step.arguments[:2])) if len(shape) > 3
         }
