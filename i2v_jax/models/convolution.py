@@ -89,8 +89,12 @@ def _longer_than_kernel(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...
     as large as a frame, for which cuDNN has only slow kernels.
     """
     sizes = zip(shape[:-2], gradient.shape[1:-1], strict=True)
-    zeros = [(0, 0), *((0, max(0, kernel + 1 - size)) for kernel, size in sizes), (0, 0)]
-    return jnp.pad(x, zeros), jnp.pad(gradient, zeros)
+    missing = [max(0, kernel + 1 - size) for kernel, size in sizes]
+    if not any(missing):
+        return x, gradient
+    zeros = [(0, 0), *((0, count) for count in missing), (0, 0)]
+    # Without the barrier, XLA counts the zeros of x as padding, and tries in vain to exchange the two, again and again.
+    return jax.lax.optimization_barrier((jnp.pad(x, zeros), jnp.pad(gradient, zeros)))
 
 
 _xla.defvjp(
