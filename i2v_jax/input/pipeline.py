@@ -130,7 +130,7 @@ class BatchIterator(Iterator[Batch]):
             with workers.named_if_killed(self._board):
                 batch = self._read()
         except BaseException:
-            self.close()  # nobody takes what the others would go on to read
+            self.close()  # otherwise the other threads or processes read on
             raise
         self._step += 1
         batch = self._unreadable.take(batch)

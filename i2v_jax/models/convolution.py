@@ -83,17 +83,18 @@ def _by_kernel(
 
 
 def _longer_than_kernel(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Adds zeros after the last positions, so that the gradient by an output is longer than the kernel on every axis.
+    """Returns x and the gradient, with zeros at their ends where the gradient is not longer than the kernel.
 
-    In clips of a few frames it is not, and XLA for GPUs takes the gradient by a kernel for a convolution with a window
-    as large as a frame, for which cuDNN has only slow kernels.
+    XLA for GPUs recognizes the gradient of a kernel only if it is longer on every axis. In clips of a few frames, XLA
+    would compute a convolution with a window as large as a frame instead, for which cuDNN has only slow kernels.
     """
     sizes = zip(shape[:-2], gradient.shape[1:-1], strict=True)
     missing = [max(0, kernel + 1 - size) for kernel, size in sizes]
     if not any(missing):
         return x, gradient
     zeros = [(0, 0), *((0, count) for count in missing), (0, 0)]
-    # Without the barrier, XLA counts the zeros of x as padding, and tries in vain to exchange the two, again and again.
+    # Without the barrier, XLA turns the zeros of x into padding. It then tries, in every round of simplification and in
+    # vain, to swap x and the gradient, which takes it seconds.
     return jax.lax.optimization_barrier((jnp.pad(x, zeros), jnp.pad(gradient, zeros)))
 
 
@@ -177,8 +178,7 @@ def transposed_windows(kernel: jax.Array) -> jax.Array:
     """Returns what each input position of `convolve_transposed` adds to its four output positions.
 
     [3, 3, I, O] -> [2, 2, I, 4 O]. An even output position sees only the middle tap, an odd one the outer taps on two
-    neighbors. A loop arranges the kernel once, before its first step, so that its backward pass sums gradients over
-    devices once, too.
+    neighbors. Call this before a loop, not in it: then the gradient is summed over devices once, not in every step.
     """
     channels, features = kernel.shape[2:]
     nothing = jnp.zeros_like(kernel[:, 0])

@@ -93,10 +93,10 @@ def _muon(config: ConfigDict, schedule: optax.Schedule, mu_dtype: str | None) ->
     alike: a rare one, such as the one that distinguishes motions, is learned as early as the frequent ones. A parameter
     named kernel_of_N is N kernels side by side, such as those of the gates of a GRU; each is orthogonalized by itself.
 
-    Each device orthogonalizes whole kernels, even those that devices share. Left to itself, the compiler exchanges
-    parts of them in every product. Optax computes some of these in branches, which a CPU runs side by side, so
-    processes would exchange parts in different orders. What enters the update and what leaves it is whole: otherwise
-    the compiler splits what is between.
+    Each device orthogonalizes whole kernels, even those that devices share. Left to itself, the compiler splits the
+    products, and devices exchange parts in each. Optax computes some products in branches. A CPU runs branches side by
+    side, so processes would exchange parts in different orders. To prevent that, the inputs and the results of the
+    update are both whole.
     """
 
     def dimension_numbers(params: Any) -> Any:

@@ -86,8 +86,8 @@ class Programs:
             in_shardings=(self._formats, self.replicated, self.over_devices),
             out_shardings=(self._formats, self.replicated),
             donate_argnums=0,
-            # The compiler overwrites donated arrays with results of their shape, in order. Without those that are not
-            # read, the order would differ, and hundreds of arrays would have to be copied elsewhere first.
+            # Results overwrite donated arrays of the same shape, in order. If JAX left out the arrays that a step does
+            # not read, the orders would differ, and the compiler would copy hundreds of arrays first.
             keep_unused=True,
         )
         return jitted.trace(state, frozen, batch).lower(lowering_platforms=(platform,) if platform else None)

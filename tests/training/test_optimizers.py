@@ -62,7 +62,7 @@ def test_muon_takes_the_gates_of_a_gru_one_by_one():
 
 
 def test_muon_exchanges_nothing_in_branches():
-    """Processes on CPUs run branches side by side, in any order: what is exchanged there would be mixed up."""
+    """A CPU runs branches side by side: processes would exchange arrays there in different orders."""
     config = plants.get_config("demo").poke.optimizer
     optimizer = make_optimizer(config.copy_and_resolve_references(), steps_per_epoch=10)
     mesh = jax.make_mesh((8,), ("fsdp",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -16,7 +16,7 @@ STAGES = [("bair:runlocal", "video_vae"), ("bair:runlocal", "image_ae"), ("iper:
 
 @pytest.mark.parametrize(("spec", "name"), STAGES)
 def test_every_array_of_the_state_is_overwritten_by_its_own_result(spec, name):
-    """Otherwise the compiler copies what another result overwrites; here some arrays are not read, others unchanged."""
+    """Otherwise the compiler copies arrays first. These steps do not read some arrays, and do not change others."""
     config = config_files.load(spec)
     with weights.only_shapes():
         stage = abstract_stage(config, name)
