@@ -22,13 +22,18 @@ _YEAR = 365 * 24 * 3600  # seconds
 # Without this fusion, convolutions on the CPU run on two threads instead of one, and since jax 0.11 their gradients are
 # more precise.
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
-# For programs on GPUs (docs/performance.md). XLA tries every candidate for a matrix product or a fusion on the card,
-# and compiles the Triton kernels among them first, which takes minutes a program. Channels stay last, as they are here:
-# XLA would put them first for 3D convolutions, which then take three times as long.
-GPU_OPTIONS = {
+# For programs on GPUs (docs/performance.md):
+# - XLA tries every candidate for a matrix product or a fusion on the card, and compiles the Triton kernels among them
+#   first, which takes minutes a program.
+# - Channels stay last, as they are here. XLA would put them first for 3D convolutions, which then take three times as
+#   long.
+# - For several GPUs, XLA simplifies a program also before it divides it. That never settles: XLA tries to swap a small
+#   input with its larger kernel, is refused, and takes what is left of the attempt for a change.
+GPU_OPTIONS: dict[str, bool | str] = {
     "xla_gpu_enable_triton_gemm": False,
     "xla_gpu_experimental_enable_fusion_autotuner": False,
     "xla_gpu_force_conv_nhwc": True,
+    "xla_disable_hlo_passes": "spmd-simplify",
 }
 # LLVM does not optimize, and kernels are emitted without MLIR, whose passes take longer than LLVM's on small programs.
 _QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}  # jax 0.11 lacks the second
@@ -63,7 +68,7 @@ def quick_compilation() -> dict[str, int | bool]:
     return {name: _QUICK[name] for name, flag in flags if accepts_xla_flag(flag)}
 
 
-def _flags(options: Mapping[str, int | bool]) -> list[str]:
+def _flags(options: Mapping[str, int | bool | str]) -> list[str]:
     """Returns options of a compiler as `XLA_FLAGS` has them."""
     return [f"--{name}={str(value).lower()}" for name, value in options.items()]
 

@@ -93,9 +93,7 @@ def _longer_than_kernel(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...
     if not any(missing):
         return x, gradient
     zeros = [(0, 0), *((0, count) for count in missing), (0, 0)]
-    # Without the barrier, XLA turns the zeros of x into padding. It then tries, in every round of simplification and in
-    # vain, to swap x and the gradient, which takes it seconds.
-    return jax.lax.optimization_barrier((jnp.pad(x, zeros), jnp.pad(gradient, zeros)))
+    return jnp.pad(x, zeros), jnp.pad(gradient, zeros)
 
 
 _xla.defvjp(
