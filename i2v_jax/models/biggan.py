@@ -58,10 +58,10 @@ class ConditionalBatchNorm(nn.Module):
 
         def embed(name: str) -> jax.Array:
             linear = Linear(x.shape[-1], use_bias=False, spectral_norm="stored", dtype=self.dtype, name=name)
-            return linear(condition)[:, None, None, :]
+            return linear(condition)
 
-        x = BatchNorm(affine=False, eps=NORM_EPS, name="norm")(x, train)
-        return x * broadcast_like(1 + embed("gamma"), x) + broadcast_like(embed("beta"), x)
+        norm = BatchNorm(affine=False, eps=NORM_EPS, name="norm")
+        return norm(x, train, 1 + embed("gamma"), embed("beta"))
 
 
 class GeneratorBlock(nn.Module):

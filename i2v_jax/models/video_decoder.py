@@ -96,8 +96,7 @@ class AdaptiveInstanceNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
         both = Linear(2 * x.shape[-1], bias_init=_ones_and_zeros, dtype=self.dtype, name="gamma_beta")(z)
-        gamma, beta = jnp.split(both[:, None, None, None], 2, axis=-1)
-        return broadcast_like(gamma, x) * normalize_instances(x) + broadcast_like(beta, x)
+        return normalize_instances(x, *jnp.split(both, 2, axis=-1))
 
 
 class VideoBlock(nn.Module):

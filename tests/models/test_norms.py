@@ -26,6 +26,60 @@ def test_instance_statistics():
     np.testing.assert_allclose(y.std((1, 2, 3)), 1, atol=1e-4)
 
 
+def plain(x, scale, bias, groups, axes):
+    """Returns the normalization, written with one mean and one variance over `axes` of [B, T, H, W, G, C / G]."""
+    grouped = x.reshape(*x.shape[:-1], groups, -1)
+    mean, variance = jnp.mean(grouped, axes, keepdims=True), jnp.var(grouped, axes, keepdims=True)
+    y = ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape)
+    return y * scale.reshape(-1, 1, 1, 1, x.shape[-1]) + bias.reshape(-1, 1, 1, 1, x.shape[-1])
+
+
+def batch_norm(x, scale, bias):
+    module = BatchNorm(affine=False)
+    return module.apply(module.init(jax.random.key(0), x), x, True, scale, bias, mutable=["batch_stats"])[0]
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(
+    ("normalize", "groups", "axes"),
+    [
+        (normalize_instances, 8, (1, 2, 3, 5)),
+        (lambda *args: normalize_groups(*args, groups=4), 4, (1, 2, 3, 5)),
+        (lambda *args: normalize_groups(*args, groups=1), 1, (1, 2, 3, 5)),
+        (batch_norm, 8, (0, 1, 2, 3, 5)),
+    ],
+)
+def test_gradients_and_their_gradients(normalize, groups, axes, rows):
+    """Those of a gradient penalty, too, against automatic differentiation of the definition."""
+    args = 3 + 2 * normal(3, 2, 4, 5, 8), normal(rows, 8, seed=1), normal(rows, 8, seed=2)
+    weights = normal(3, 2, 4, 5, 8, seed=3)
+
+    def gradients(function):
+        return jax.grad(lambda *args: jnp.sum(jnp.sin(function(*args)) * weights), (0, 1, 2))
+
+    def second(function):
+        def penalty(*args):
+            return sum(jnp.sum(gradient**2) for gradient in gradients(function)(*args))
+
+        return jax.grad(penalty, (0, 1, 2))
+
+    for order in (gradients, second):
+        expected = order(lambda *args: plain(*args, groups, axes))(*args)
+        for ours, theirs in zip(order(normalize)(*args), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_the_running_statistics_have_no_gradient():
+    x = jnp.asarray(normal(4, 3, 5))
+    module = BatchNorm()
+    variables = module.init(jax.random.key(0), x)
+
+    def moved(x):
+        return module.apply(variables, x, True, mutable=["batch_stats"])[1]["batch_stats"]["mean"].sum()
+
+    assert not jax.grad(moved)(x).any()
+
+
 def test_norm_statistics_are_float32():
     """In bfloat16 the error of the mean of 10^4 values near 100 would exceed 1."""
     x = jnp.asarray(100 + normal(1, 10000, 16), jnp.bfloat16)
