@@ -25,7 +25,7 @@ def normalize_groups(
     """
     channels = x.shape[-1]
     groups = next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
-    return _normalize(x, scale, bias, _Statistics(group_size=channels // groups))
+    return _normalize(x, scale, bias, _Statistics(group_size=channels // groups))[0]
 
 
 def normalize_instances(x: jax.Array, scale: jax.Array | None = None, bias: jax.Array | None = None) -> jax.Array:
@@ -33,7 +33,7 @@ def normalize_instances(x: jax.Array, scale: jax.Array | None = None, bias: jax.
 
     x [B, ..., C], scale and bias [C] or [B, C] -> [B, ..., C].
     """
-    return _normalize(x, scale, bias, _Statistics())
+    return _normalize(x, scale, bias, _Statistics())[0]
 
 
 class _Statistics(NamedTuple):
@@ -63,35 +63,39 @@ class _Statistics(NamedTuple):
         return jnp.repeat(of_groups, self.group_size, axis=-1)
 
 
+_Normalized = tuple[jax.Array, jax.Array, jax.Array]  # the result, and the mean and the variance that it had
+_Saved = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+
+
 @functools.partial(jax.jit, static_argnames="statistics")  # traced once per shape, not per layer
-def _normalize(x: jax.Array, scale: jax.Array | None, bias: jax.Array | None, statistics: _Statistics) -> jax.Array:
+def _normalize(x: jax.Array, scale: jax.Array | None, bias: jax.Array | None, statistics: _Statistics) -> _Normalized:
     scale = jnp.ones(x.shape[-1]) if scale is None else scale
     bias = jnp.zeros(x.shape[-1]) if bias is None else bias
-    return _normalized(x, _per_sample(scale), _per_sample(bias), statistics)
+    y, mean, variance = _normalized(x, _per_sample(scale), _per_sample(bias), statistics)
+    return y, jax.lax.stop_gradient(mean), jax.lax.stop_gradient(variance)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _normalized(x: jax.Array, scale: jax.Array, bias: jax.Array, statistics: _Statistics) -> jax.Array:
-    """Returns x [B, ..., C] normalized, with scale and bias [B or 1, 1, C].
+def _normalized(x: jax.Array, scale: jax.Array, bias: jax.Array, statistics: _Statistics) -> _Normalized:
+    """Returns x [B, ..., C] normalized, with scale and bias [B or 1, 1, C]; mean and variance, [B or 1, 1, C].
 
     The gradients of x, scale and bias need the same two sums, which take one pass over x and the gradient of the
-    result. Differentiated operation by operation, they would take three.
+    result. Differentiated operation by operation, they would take three. Mean and variance have none.
     """
     return _forward(x, scale, bias, statistics)[0]
 
 
-_Saved = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
-
-
-def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, statistics: _Statistics) -> tuple[jax.Array, _Saved]:
+def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, statistics: _Statistics) -> tuple[_Normalized, _Saved]:
+    x = _barrier_on_tpu(x)
     mean, variance = statistics.of(x)
     rate = jax.lax.rsqrt(variance + statistics.eps)
     y = (_rows(x) - mean) * (rate * scale) + bias
-    return y.reshape(x.shape).astype(x.dtype), (x, scale, mean, rate)
+    return (y.reshape(x.shape).astype(x.dtype), mean, variance), (x, scale, mean, rate)
 
 
-def _backward(statistics: _Statistics, saved: _Saved, gradient: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _backward(statistics: _Statistics, saved: _Saved, gradients: _Normalized) -> tuple[jax.Array, jax.Array, jax.Array]:
     x, scale, mean, rate = saved
+    x, gradient = _barrier_on_tpu(x), _barrier_on_tpu(gradients[0])
     dy, standard = _rows(gradient), (_rows(x) - mean) * rate
     dscale, dbias = (jnp.sum(values, 1, keepdims=True) for values in (dy * standard, dy))
     # Neither a shift of x nor its scale changes the result: the gradient has no part along ones and none along x.
@@ -103,6 +107,15 @@ def _backward(statistics: _Statistics, saved: _Saved, gradient: jax.Array) -> tu
 
 
 _normalized.defvjp(_forward, _backward)
+
+
+def _barrier_on_tpu(x: jax.Array) -> jax.Array:
+    """Returns x, on TPUs behind a barrier.
+
+    For convolutions of few clips, XLA moves parts of the positions into the batch there, and keeps that order in all
+    that follows. It would write the broadcast statistics to memory, in float32: a third of the traffic of a step.
+    """
+    return jax.lax.platform_dependent(x, tpu=jax.lax.optimization_barrier, default=lambda x: x)
 
 
 def _rows(x: jax.Array) -> jax.Array:
@@ -150,15 +163,14 @@ class BatchNorm(nn.Module):
         if self.affine:
             scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
             bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
-        statistics = _Statistics(over_batch=True, eps=self.eps)
         if train:
+            y, mean, variance = _normalize(x, scale, bias, _Statistics(over_batch=True, eps=self.eps))
             if not self.is_initializing():
-                mean, variance = statistics.of(jax.lax.stop_gradient(x))
                 count = x.size // x.shape[-1]
                 unbiased = variance * (count / max(count - 1, 1))
                 running_mean.value += self.momentum * (mean.reshape(channels) - running_mean.value)
                 running_var.value += self.momentum * (unbiased.reshape(channels) - running_var.value)
-            return _normalize(x, scale, bias, statistics)
+            return y
         y = (_rows(x) - running_mean.value) * jax.lax.rsqrt(running_var.value + self.eps)
         if scale is not None:
             y *= _per_sample(scale)
