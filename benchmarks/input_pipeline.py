@@ -94,16 +94,16 @@ def decode_for(kind: str, root: Path, seconds: float, seed: int, clock: Clock = 
     """Returns the frames per second of OpenCV in this process."""
     cv2.setNumThreads(0)
     rng = np.random.default_rng(seed)
-    paths = sorted((root / kind).iterdir())
-    encoded = [[f.read_bytes() for f in paths.frame_files(p)] for p in paths] if kind == "jpeg" else []
-    start, clips = clock(), 0
+    clips = sorted((root / kind).iterdir())
+    encoded = [[f.read_bytes() for f in paths.frame_files(clip)] for clip in clips] if kind == "jpeg" else []
+    start, count = clock(), 0
     while clock() - start < seconds:
         if kind == "jpeg":
             decode_jpeg_clip(encoded, rng)
         else:
-            decode_mp4_clip(paths[rng.integers(len(paths))], rng)
-        clips += 1
-    return clips * FRAMES / (clock() - start)
+            decode_mp4_clip(clips[rng.integers(len(clips))], rng)
+        count += 1
+    return count * FRAMES / (clock() - start)
 
 
 def time_opencv(kind: str, root: Path, pool: multiprocessing.pool.Pool, processes: int) -> float:

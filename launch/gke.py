@@ -9,6 +9,7 @@ with one pod per host. JobSet starts all pods again when they were stopped and s
 taken away.
 """
 
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
         service_account=SERVICE_ACCOUNT.value,
     )
     files.write_text(OUT.value, yaml.safe_dump(job.manifest(), sort_keys=False))
-    print(f"wrote {OUT.value}: {job.nodes.described}. Start it with kubectl apply -f {OUT.value}")
+    print(f"wrote {OUT.value}: {job.nodes.described}. Start it with kubectl apply -f {shlex.quote(OUT.value)}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Writes the table of runs, SWEEP/sweep.json, and the arguments of run N for train
 Values that have commas are separated by semicolons. The report gathers the results of all runs.
 """
 
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
@@ -33,9 +34,12 @@ def main(argv: Sequence[str]) -> None:
     sweeps.write(WORKDIR.value, CONFIG.value, FIELDS.value, runs)
     rows = tuple((str(number), *run.values.values(), run.name) for number, run in enumerate(runs))
     print(Table(("run", *swept, "work directory"), rows).markdown())
-    print(f"\nrun N: {command('train')} --flagfile={WORKDIR.value}/N.flags")
+    def flagfile(name: str) -> str:
+        return f"--flagfile={WORKDIR.value}/{name}.flags"
+
+    print(f"\nrun N: {command('train', flagfile('N'))}")
     array = f"--array=0-{len(runs) - 1} --gpus=1"
-    print(f"all: sbatch {array} launch/slurm/train.sbatch --flagfile={WORKDIR.value}/%a.flags")
+    print(f"all: sbatch {array} launch/slurm/train.sbatch {shlex.quote(flagfile('%a'))}")
     print(f"then: {command('report', WORKDIR.value, '--out=OUT')}")
 
 

@@ -12,7 +12,7 @@
 #   launch/tpu/pod.sh install      # copies the last commit to all hosts and installs it there
 #   launch/tpu/pod.sh run COMMAND  # runs a command on all hosts, in the copied folder
 #
-# Run it in the repository, on a machine that stays on, with gcloud logged in. TPU_OPTIONS are further options of
+# Run it on a machine that stays on, with gcloud logged in. TPU_OPTIONS are further options of
 # `gcloud compute tpus queued-resources create`, TPU_SETUP is a command that each host runs after the installation.
 # docs/clusters/tpu.md has all steps.
 set -uo pipefail
@@ -22,6 +22,7 @@ CONNECTION_LOST=255 # of ssh
 FOLDER=i2v_jax # on each host, in the home folder
 POLL=${TPU_POLL_SECONDS:-30}
 TPU_SETUP=${TPU_SETUP:-true}
+REACHED= # whether gcloud has answered
 
 # Prints the comment at the beginning of this file.
 help() {
@@ -39,19 +40,37 @@ tpus() {
   gcloud compute tpus "$group" "$verb" "$TPU_NAME" --zone="$TPU_ZONE" "$@"
 }
 
-# Prints the state of the request: ACTIVE when the pod is there, nothing when there is no request.
+# Prints the state of the request: ACTIVE when the pod is there, NOT_FOUND when there is no request. Fails, with gcloud's
+# words, when it cannot be asked.
 state() {
-  tpus queued-resources describe --format='value(state.state)' 2>/dev/null
+  local words status
+  words=$(mktemp)
+  tpus queued-resources describe --format='value(state.state)' 2>"$words"
+  status=$?
+  if [[ $status != 0 ]] && grep -q NOT_FOUND "$words"; then
+    echo NOT_FOUND
+    status=0
+  fi
+  [[ $status == 0 ]] || cat "$words" >&2
+  rm -f "$words"
+  return "$status"
 }
 
 create() {
-  local now=
+  local now
   while true; do
-    now=$(state)
-    [[ $now == ACTIVE ]] || echo "$TPU_NAME: ${now:-requesting a pod}"
+    if ! now=$(state); then
+      [[ $REACHED ]] || fail "Google Cloud cannot be asked for $TPU_NAME: see gcloud's words above"
+      echo "$TPU_NAME: asking again" # the network is down for a while
+      sleep "$POLL"
+      continue
+    fi
+    REACHED=yes
+    [[ $now =~ ^(ACTIVE|NOT_FOUND)$ ]] || echo "$TPU_NAME: $now"
     case $now in
       ACTIVE) return ;;
-      '')
+      NOT_FOUND)
+        echo "$TPU_NAME: requesting a pod"
         # shellcheck disable=SC2086 # several options
         tpus queued-resources create --node-id="$TPU_NAME" --accelerator-type="$TPU_TYPE" \
           --runtime-version="$TPU_RUNTIME" ${TPU_OPTIONS:-} || fail "the pod cannot be requested: see gcloud's words above"
@@ -79,7 +98,7 @@ install() {
   local archive
   echo "$TPU_NAME: installing the last commit on all hosts"
   archive=$(mktemp --suffix=.tar.gz)
-  git archive --output="$archive" HEAD || fail "run this in the repository"
+  git -C "$(dirname "$0")/../.." archive --output="$archive" HEAD || fail "$0 is not in a repository with a commit"
   gcloud compute tpus tpu-vm scp "$archive" "$TPU_NAME:$FOLDER.tar.gz" --zone="$TPU_ZONE" --worker=all &&
     on_all_hosts "rm -rf $FOLDER && mkdir $FOLDER && tar xzf $FOLDER.tar.gz -C $FOLDER && bash $FOLDER/launch/tpu/install.sh ${TPU_SETUP@Q}"
   local status=$?
@@ -88,22 +107,27 @@ install() {
 }
 
 run() {
-  on_all_hosts "cd $FOLDER && $*"
+  on_all_hosts "cd $FOLDER && ${*@Q}"
 }
 
 train() {
-  local argument status=''
+  local argument before='' workdir='' status=''
   for argument; do
-    [[ $argument == --workdir=* && $argument != --workdir=gs://* ]] &&
-      fail "$argument is a folder on the hosts, which is lost with the pod: give --workdir=gs://BUCKET/FOLDER"
+    [[ $argument == --flagfile* ]] && workdir=${workdir:-gs://} # it may name the folder
+    [[ $argument == --workdir=* ]] && workdir=${argument#--workdir=}
+    [[ $before == --workdir ]] && workdir=$argument
+    before=$argument
   done
+  [[ $workdir ]] || fail "--workdir is missing: give --workdir=gs://BUCKET/FOLDER"
+  [[ $workdir == gs://* ]] ||
+    fail "--workdir=$workdir is a folder on the hosts, which is lost with the pod: give --workdir=gs://BUCKET/FOLDER"
   while true; do
     create
     if ! installed && ! install; then
       [[ $(state) == ACTIVE ]] && fail "the package cannot be installed: see the words above"
       continue
     fi
-    run "bash launch/tpu/train.sh ${*@Q}"
+    run bash launch/tpu/train.sh "$@"
     status=$?
     case $status in
       "$INTERRUPTED") echo "$TPU_NAME: interrupted and saved; training goes on" ;;

@@ -25,8 +25,9 @@ def next_of(name, last):
     return value
 if "describe" in sys.argv:
     state = next_of("states", "ACTIVE")
+    if state in ("NOT_FOUND", "UNREACHABLE"):
+        sys.exit("ERROR: (gcloud.compute.tpus.queued-resources.describe) " + state + ": the words of gcloud")
     print(state)
-    sys.exit(not state)
 if "create" in sys.argv and answers.get("refused"):
     sys.exit(1)
 if any("train.sh" in word for word in sys.argv):
@@ -43,7 +44,7 @@ def pod(tmp_path):
     (tmp_path / "gcloud").chmod(0o755)
     settings = {"TPU_NAME": "pod", "TPU_ZONE": "zone", "TPU_TYPE": "v5litepod-16", "TPU_RUNTIME": "runtime"}
 
-    def run(*arguments, unset="", **answers):
+    def run(*arguments, unset="", folder=ROOT, **answers):
         (tmp_path / "answers.json").write_text(json.dumps({"states": [], "trainings": [], "installed": []} | answers))
         environment = {
             **os.environ, **settings, "TPU_OPTIONS": "--spot --reserved", "TPU_POLL_SECONDS": "0",
@@ -53,12 +54,15 @@ def pod(tmp_path):
         environment.pop(unset, None)
         done = subprocess.run(
             [ROOT / "launch" / "tpu" / "pod.sh", *arguments],
-            cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+            cwd=folder, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         calls = tmp_path / "calls"
         return done, [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
 
     return run
+
+
+BUCKET = "--workdir=gs://b/run"
 
 
 def verbs(calls):
@@ -72,7 +76,7 @@ def verbs(calls):
 
 
 def test_a_pod_is_requested_until_it_is_there(pod):
-    done, calls = pod("create", states=["", "WAITING_FOR_RESOURCES", "PROVISIONING", "ACTIVE"])
+    done, calls = pod("create", states=["NOT_FOUND", "WAITING_FOR_RESOURCES", "PROVISIONING", "ACTIVE"])
     assert done.returncode == 0, done.stderr
     assert verbs(calls) == ["create"]
     (create,) = (call for call in calls if call[3] == "create")
@@ -91,19 +95,34 @@ def test_what_is_committed_is_copied_and_installed(pod):
     assert shlex.split(calls[1][-1])[-2:] == ["i2v_jax/launch/tpu/install.sh", "gcloud storage cp gs://b/'a file' ."]
 
 
+def test_the_whole_repository_is_copied_from_any_folder(pod, tmp_path):
+    kept = tmp_path / "kept.tar.gz"
+    (tmp_path / "gcloud").write_text(f'#!/bin/bash\n[[ $* == *scp* ]] && cp "$5" {kept}; exit 0\n')
+    pod("install", folder=ROOT / "docs")
+    names = subprocess.run(["tar", "tzf", kept], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {"setup.py", "launch/tpu/install.sh", "docs/plan.md"} <= set(names)
+
+
+def test_a_command_keeps_its_words(pod):
+    words = [".venv/bin/python", "--name=it's", "--workdir=gs://b/a b"]
+    done, calls = pod("run", *words)
+    assert done.returncode == 0, done.stderr
+    assert shlex.split(calls[-1][-1].removeprefix("--command="))[3:] == words
+
+
 def test_training_installs_what_is_missing_and_quotes_its_arguments(pod):
     done, calls = pod("train", "--config=my configs/a.py", "--workdir=gs://b/run", installed=[1])
     assert done.returncode == 0, done.stderr
     assert verbs(calls) == ["installed?", "scp", "ssh", "train"]
     words = subprocess.run(
-        ["bash", "-c", calls[-1][-1].removeprefix("--command=").replace("cd i2v_jax && bash", "printf '%s\\n'")],
+        ["bash", "-c", calls[-1][-1].removeprefix("--command=").replace("cd i2v_jax && 'bash'", "printf '%s\\n'")],
         capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     assert words == ["launch/tpu/train.sh", "--config=my configs/a.py", "--workdir=gs://b/run"]
 
 
 def test_interrupted_training_goes_on(pod):
-    done, calls = pod("train", trainings=[75, 75, 0])
+    done, calls = pod("train", BUCKET, trainings=[75, 75, 0])
     assert done.returncode == 0, done.stderr
     assert verbs(calls) == ["installed?", "train"] * 3
 
@@ -111,8 +130,12 @@ def test_interrupted_training_goes_on(pod):
 @pytest.mark.parametrize("lost", [255, 1])
 def test_a_pod_that_was_preempted_is_requested_again(pod, lost):
     """Whatever training ended with: it had time to save, the connection broke, or other hosts missed one."""
-    states = ["ACTIVE", "SUSPENDED", "", "ACTIVE"] if lost != 1 else ["ACTIVE", "SUSPENDED", "SUSPENDED", "", "ACTIVE"]
-    done, calls = pod("train", trainings=[lost, 0], states=states, installed=[0, 1])
+    states = (
+        ["ACTIVE", "SUSPENDED", "NOT_FOUND", "ACTIVE"]
+        if lost != 1
+        else ["ACTIVE", "SUSPENDED", "SUSPENDED", "NOT_FOUND", "ACTIVE"]
+    )
+    done, calls = pod("train", BUCKET, trainings=[lost, 0], states=states, installed=[0, 1])
     assert done.returncode == 0, done.stderr
     assert verbs(calls) == ["installed?", "train", "delete", "create", "installed?", "scp", "ssh", "train"]
     assert next(call for call in calls if call[3] == "delete")[-2:] == ["--force", "--quiet"]
@@ -120,16 +143,43 @@ def test_a_pod_that_was_preempted_is_requested_again(pod, lost):
 
 @pytest.mark.parametrize("status", [1, 2])
 def test_training_that_fails_is_not_started_again(pod, status):
-    done, calls = pod("train", trainings=[status])
+    done, calls = pod("train", BUCKET, trainings=[status])
     assert done.returncode == status
     assert verbs(calls) == ["installed?", "train"]
 
 
-def test_what_is_refused(pod):
-    lost = pod("train", "--config=bair", "--workdir=RUN")
-    for done, _ in (pod("create", refused=True, states=[""]), pod("dance"), pod("create", unset="TPU_ZONE"), lost):
-        assert done.returncode == 2
-        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+def test_training_goes_on_when_the_network_is_back(pod):
+    states = ["ACTIVE", "UNREACHABLE", "UNREACHABLE", "ACTIVE"]
+    done, calls = pod("train", BUCKET, trainings=[255, 0], states=states)
+    assert done.returncode == 0, done.stderr
+    assert verbs(calls) == ["installed?", "train"] * 2
+
+
+def test_a_cloud_that_was_never_reached_is_not_asked_again(pod):
+    done, calls = pod("create", states=["UNREACHABLE"])
+    assert done.returncode == 2 and len(calls) == 1
+    assert "the words of gcloud" in done.stderr and "error: Google Cloud cannot be asked for pod" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create",),
+        ("dance",),
+        ("train",),
+        ("train", "--config=bair", "--workdir=RUN"),
+        ("train", "--config", "bair", "--workdir", "RUN"),
+    ],
+)
+def test_what_is_refused(pod, arguments):
+    done, _ = pod(*arguments, refused=True, states=["NOT_FOUND"])
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_missing_setting_is_refused(pod):
+    done, _ = pod("create", unset="TPU_ZONE")
+    assert done.returncode == 2 and done.stderr.startswith("error: TPU_ZONE is not set")
 
 
 def test_help(pod):
