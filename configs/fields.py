@@ -16,7 +16,7 @@ SELECTIONS = ("latest", "best", "release")
 def run(size: int) -> Fields:
     """Returns the fields that all stages share."""
     return {
-        "seed": field(0, "of initialization, data order and augmentation"),
+        "seed": field(0, "of initialization, data order and augmentation", at_least=0, at_most=2**32 - 1),
         "select": field(
             "latest",
             "checkpoints of earlier stages to train the flow with, and of the last one to use",

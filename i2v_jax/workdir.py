@@ -78,6 +78,11 @@ def _read_fields(workdir: PathLike) -> dict[str, Any]:
         fields = json.loads(path.read_text())
         if not isinstance(fields, dict):
             raise ValueError(f"it holds a {type(fields).__name__}")
+        if not isinstance(stages := fields.get("stages"), list):
+            raise ValueError("it names no stages")
+        for name in (*stages, "data"):
+            if not isinstance(fields.get(name), dict):
+                raise ValueError(f"{name} is no section")
         return fields
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
@@ -87,7 +92,7 @@ def _read_fields(workdir: PathLike) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise UserError(
-            f"{path} is not a JSON object ({error}): copy it from a checkpoint there, "
+            f"{path} is no configuration ({error}): copy it from a checkpoint there, "
             "STAGE/checkpoints/STEP/config/metadata, or use another --workdir",
             "workdir",
             str(workdir),

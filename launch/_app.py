@@ -62,6 +62,8 @@ def run(
     except Exception as error:
         if isinstance(error, OSError) and (failed := _output.failure(error)):
             _end(*failed)
+        if isinstance(error, PermissionError) and error.filename:
+            _end(2, f"error: {error.filename}: {error.strerror}: who runs this may not read or write it")
         from i2v_jax.distributed import processes
 
         processes.end_after(error)
@@ -92,6 +94,9 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool, buckets: Collectio
         raise UserError(f"{message} (--help lists the flags)") from error
     if others and not takes_positional:
         raise UserError(_unexpected(others))
+    for flag in _help.own_flags(sys.argv[0]):
+        if flag.name in ("workdir", "out") and flag.value == "" != flag.default:
+            raise UserError(f"--{flag.name} is empty: {_one_line(flag.help)}", flag.name)
     for name, path in _paths(others):
         or_bucket = name.lstrip("-") in buckets
         if or_bucket and files.is_in_bucket(path):

@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     from i2v_jax.launch import _jobset
 
     arguments = argv[1:]
-    given = dict(word.removeprefix("--").partition("=")[::2] for word in arguments)
+    given = _values(arguments)
     for name in ("config", "workdir") if COMMAND.value == "train" else ("workdir",):
         if not given.get(name):
             raise UserError(f"--{name}=... is missing among the arguments of launch.{COMMAND.value}, after --", name)
@@ -60,7 +60,8 @@ def main(argv: Sequence[str]) -> None:
             given["workdir"],
         )
     if COMMAND.value == "train":
-        overrides = [word.removeprefix("--config.") for word in arguments if word.startswith("--config.")]
+        fields = {name.removeprefix("config."): value for name, value in given.items() if name.startswith("config.")}
+        overrides = [f"{name}={value}" for name, value in fields.items()]
         config_files.load(given["config"], overrides)  # fails now rather than in every pod
     job = _jobset.Job(
         NAME.value,
@@ -74,6 +75,13 @@ def main(argv: Sequence[str]) -> None:
     )
     files.write_text(OUT.value, yaml.safe_dump(job.manifest(), sort_keys=False))
     print(f"wrote {OUT.value}: {job.nodes.described}. Start it with kubectl apply -f {shlex.quote(OUT.value)}")
+
+
+def _values(arguments: Sequence[str]) -> dict[str, str]:
+    """Returns flag -> value of arguments, as --NAME=VALUE or as two words."""
+    words = iter(arguments)
+    pairs = (word.lstrip("-").partition("=") for word in words)
+    return {name: value if equals else next(words, "") for name, equals, value in pairs}
 
 
 if __name__ == "__main__":

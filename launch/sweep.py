@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> None:
     sweeps.write(WORKDIR.value, CONFIG.value, FIELDS.value, runs)
     rows = tuple((str(number), *run.values.values(), run.name) for number, run in enumerate(runs))
     print(Table(("run", *swept, "work directory"), rows).markdown())
+
     def flagfile(name: str) -> str:
         return f"--flagfile={WORKDIR.value}/{name}.flags"
 

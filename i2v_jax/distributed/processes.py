@@ -220,10 +220,15 @@ def _stop() -> None:
         thread.join()
 
 
+def kill_readers() -> None:
+    """Ends the processes that read data, also one that hangs or is stopped."""
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
 def leave_at_once(status: int) -> NoReturn:
     """Ends this process without waiting for others, or for its threads, as an ordinary exit would."""
-    for child in multiprocessing.active_children():  # that read data
-        child.terminate()
+    kill_readers()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BrokenPipeError):  # its reader has left
             stream.flush()

@@ -72,7 +72,8 @@ def _pipeline(config: ConfigDict, name: str) -> Pipeline:
         data.poke.sequence.shortest = 0
     labels = data_set(data.name).labels
     labels = (*labels, "class") if data.get("classified", False) else labels
-    clips, frames = data.num_clips.train or _STEPS_PER_EPOCH * batch_size, (data.frames - 1) * data.frame_stride + 1
+    frames = (data.frames - 1) * data.frame_stride + 1
+    clips = max(data.num_clips.train or _STEPS_PER_EPOCH * batch_size, batch_size)
     source = _NoVideos(labels, -(-clips // (data.clips_per_video.train or frames)), frames)
     field = f"{name}.batch_size"
     return make_pipeline(source, data, batch_size=batch_size, seed=config.seed, train=True, field=field)

@@ -32,7 +32,7 @@ def _last_stage(run: sweeps.Run, folder: files.PathLike) -> tuple[str, list[dict
     """Returns the stage that was trained last, and its log; "" and nothing if none was."""
     stages = [path.parent for path in run.workdir(folder).glob("*/metrics.jsonl")]
     logs = {stage.name: read_metrics(stage) for stage in stages}
-    return max(logs.items(), key=lambda item: item[1][-1]["time"] if item[1] else 0.0, default=("", []))
+    return max(logs.items(), key=lambda item: item[1][-1].get("time", 0.0) if item[1] else 0.0, default=("", []))
 
 
 def _last_value(lines: Sequence[dict[str, Any]], name: str) -> str:

@@ -58,7 +58,8 @@ class StageLog:
     @property
     def seen(self) -> float:
         """When the log was last written, in seconds since 1970; 0 if it never was."""
-        return max((line["time"] for line in (*self.lines[-1:], *self.events[-1:])), default=0.0)
+        times = (line.get("time") for line in (*self.lines[-1:], *self.events[-1:]))
+        return max((time for time in times if isinstance(time, int | float)), default=0.0)
 
     @property
     def preview(self) -> pathlib.Path | None:

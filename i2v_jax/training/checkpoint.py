@@ -22,7 +22,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from i2v_jax import files
 from i2v_jax.errors import UserError
 from i2v_jax.training.integrity import IMPORTED, write_checksums
-from i2v_jax.training.saved_networks import SCORE, checkpoints_folder, first_line, scores
+from i2v_jax.training.saved_networks import SCORE, checkpoints_folder, first_line, saved_steps, scores
 from i2v_jax.training.state import TrainState, split
 
 # A checkpoint that is no longer kept is moved to this folder, and removed from there while the next one is written: a
@@ -131,7 +131,7 @@ class Checkpointer:
         )
         try:
             restored = self._manager.restore(step, args=args)
-        except (ValueError, KeyError, FileNotFoundError, OSError) as error:
+        except Exception as error:  # a bare one if an array is cut
             path = self._folder / str(step)
             if other := _difference(path / "networks", networks):
                 raise UserError(
@@ -152,6 +152,13 @@ class Checkpointer:
     def is_saving(self) -> bool:
         """Returns whether a checkpoint is being written."""
         return self._manager.is_saving_in_progress()
+
+    def raise_failure(self) -> None:
+        """Raises UserError if a checkpoint could not be written in the background. It waits for nothing."""
+        try:
+            self._manager.check_for_errors()
+        except (OSError, ValueError) as error:
+            raise self._write_error(error) from error
 
     def wait(self) -> None:
         """Waits until everything is on disk. Raises UserError if it cannot be written."""
@@ -179,9 +186,11 @@ class Checkpointer:
             files.remove_folder(self._folder / _DELETED)
 
     def _write_error(self, error: Exception) -> UserError:
+        saved = saved_steps(self._folder.parent)
+        earlier = f"the one of step {saved[-1]} is intact" if saved else "none is there yet"
         return UserError(
-            f"cannot write a checkpoint to {self._folder} ({first_line(error)}): earlier checkpoints are intact; "
-            f"{files.remedy(error)}, then the same command continues",
+            f"cannot write a checkpoint to {self._folder} ({first_line(error)}): {earlier}; {files.remedy(error)}, "
+            "then the same command continues",
             "workdir",
             str(self._folder),
         )

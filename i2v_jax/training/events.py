@@ -55,4 +55,4 @@ def recording_failures(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 def read_events(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Returns the events of a stage in order, without damaged lines, of which a warning tells."""
-    return read_json_lines(files.location(folder) / _FILE, "event", str)
+    return read_json_lines(files.location(folder) / _FILE, event=str, time=float)

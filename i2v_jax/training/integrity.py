@@ -32,12 +32,15 @@ def write_checksums(checkpoint: pathlib.Path) -> None:
 def damage(checkpoint: pathlib.Path, *items: str) -> str:
     """Returns the first damaged file of a checkpoint and what is wrong with it, "" if all is intact.
 
-    A checkpoint that was written before there were checksums counts as intact.
+    A checkpoint that was written before there were checksums counts as intact if no folder is missing.
 
     Args:
       checkpoint: its folder.
-      items: folders in it to look at; by default all.
+      items: folders that it needs, to look at; by default all that have checksums.
     """
+    for item in items:
+        if not (checkpoint / item).is_dir():
+            return f"it has no {item}"
     try:
         table = json.loads((checkpoint / _NAME).read_bytes())
         wanted = {name: (size, crc) for name, (size, crc) in table.items()}
@@ -45,6 +48,9 @@ def damage(checkpoint: pathlib.Path, *items: str) -> str:
         return ""
     except (OSError, ValueError, TypeError, AttributeError):
         return f"{_NAME} cannot be read"
+    for item in items:
+        if not any(name.startswith(f"{item}/") for name in wanted):
+            return f"{_NAME} says nothing of {item}"
     for name, (size, crc) in wanted.items():
         if items and name.split("/")[0] not in items:
             continue
@@ -62,9 +68,9 @@ def damage(checkpoint: pathlib.Path, *items: str) -> str:
 def set_damaged_aside(root: pathlib.Path, steps: Sequence[int]) -> int:
     """Returns the step of the newest intact checkpoint, 0 if there is none.
 
-    Newer ones, which are damaged, are moved to the folder `damaged` beside `root`. A checkpoint of which only the
-    metrics are damaged stays without them: they are moved there, too. One that was imported stays where it is: nothing
-    can stand in for it, and reading it fails.
+    Newer ones, which are damaged, are moved to the folder `damaged` beside `root`; one without checksums is damaged if
+    an older one has them. A checkpoint of which only the metrics are damaged stays without them: they are moved there,
+    too. One that was imported stays where it is: nothing can stand in for it, and reading it fails.
 
     Args:
       root: the folder of a stage's checkpoints, `STAGE/checkpoints`.
@@ -72,19 +78,27 @@ def set_damaged_aside(root: pathlib.Path, steps: Sequence[int]) -> int:
     Raises:
       UserError: a folder cannot be moved.
     """
-    for step in steps:
+    guarded = [step for step in steps if (root / str(step) / _NAME).is_file()]
+    left = sorted(steps)
+    while left and left[-1] != IMPORTED:
+        step = left[-1]
+        found = damage(root / str(step), NETWORKS, OPTIMIZER, DATA, CONFIG)
+        if not found and step not in guarded and any(older < step for older in guarded):
+            found = f"{_NAME} is missing"
+        if not found:
+            break
+        left.pop()
+        moved = _move_aside(root / str(step), root.parent, str(step))
+        logger.warning(f"checkpoint {root / str(step)} is damaged ({found}): moved to {moved}")
+        events.record(root.parent, "checkpoint set aside", step=step, problem=found)
+    if steps and not left:
+        logger.warning(f"no checkpoint is left in {root}: training starts again from the first step")
+    for step in left:
         if found := _metrics_damage(root / str(step)):
             moved = _move_aside(root / str(step) / METRICS, root.parent, f"{step}-{METRICS}")
             logger.warning(f"checkpoint {root / str(step)} is kept without a score ({found}): see {moved}")
             events.record(root.parent, "score set aside", step=step, problem=found)
-    for step in sorted(set(steps) - {IMPORTED}, reverse=True):
-        found = damage(root / str(step), NETWORKS, OPTIMIZER, DATA, CONFIG)
-        if not found:
-            return step
-        moved = _move_aside(root / str(step), root.parent, str(step))
-        logger.warning(f"checkpoint {root / str(step)} is damaged ({found}): moved to {moved}")
-        events.record(root.parent, "checkpoint set aside", step=step, problem=found)
-    return 0
+    return left[-1] if left else 0
 
 
 def _metrics_damage(checkpoint: pathlib.Path) -> str:

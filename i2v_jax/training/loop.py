@@ -124,6 +124,7 @@ class Trainer:
                     self._watchdog.doing(f"saving after step {done}")
                     with throughput.aside("save"):
                         self._checkpointer.save(state, iterator.get_state(), self._stage.config, held_out)
+                self._checkpointer.raise_failure()
                 throughput.end_steps(len(seen))
                 if writer and logged:
                     self._report(writer, logged, progress)

@@ -33,12 +33,15 @@ class Profiler:
         """`steps`: counted from 1, the first step of this run. Empty: no trace."""
         self._steps, self._folder, self._throughput = steps, folder, throughput
         self._tracing = False
+        self._last = 0
 
     def __enter__(self) -> "Profiler":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stop()
+        if self._steps and self._last < self._steps[0]:
+            logger.warning(f"nothing is profiled: training ended after step {self._last} of this run")
 
     @contextlib.contextmanager
     def step(self, number: int) -> Iterator[list[Any]]:
@@ -51,6 +54,7 @@ class Profiler:
         outputs: list[Any] = []
         with jax.profiler.StepTraceAnnotation("train", step_num=number):
             yield outputs
+        self._last = number
         if self._steps and number == self._steps[-1]:
             jax.block_until_ready(outputs)
             self._stop()
@@ -61,7 +65,8 @@ class Profiler:
         self._tracing = False
         with self._throughput.aside("profile"):
             jax.profiler.stop_trace()
+        trace = max(self._folder.rglob("perfetto_trace.json.gz"), default=self._folder)
         logger.info(
-            f"profiled steps {self._steps[0]} to {self._steps[-1]}: `xprof --logdir={self._folder}` shows them (pip "
-            "install xprof), and ui.perfetto.dev opens the perfetto_trace.json.gz in that folder"
+            f"profiled steps {self._steps[0]} to {self._last}: `xprof --logdir={self._folder}` shows them (pip install "
+            f"xprof), and ui.perfetto.dev opens {trace}"
         )

@@ -28,6 +28,7 @@ from i2v_jax.training.interrupt import Interruption
 from i2v_jax.training.loop import Trainer
 from i2v_jax.training.saved_networks import (
     averaged_variables,
+    checkpoints_folder,
     chosen_step,
     described_choice,
     latest_intact_step,
@@ -131,6 +132,7 @@ def _train_stage(
     if done >= steps:
         logger.info(f"{name}: finished already ({done} of {steps} steps), nothing to do")
         return True
+    processes.agree(lambda: files.require_writable(checkpoints_folder(folder / name)))
     task = make_task(config, name, folder, train.steps_per_epoch)
     if "loss" in config[name]:
         field, distance = f"{name}.loss.perceptual_network", config[name].loss.perceptual_network

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Self
 
+from i2v_jax.distributed import processes
 from i2v_jax.logs import logger
 
 _CRASHED = 1  # the exit status
@@ -51,4 +52,5 @@ class Watchdog:
                     f"error: {self._stage} hangs: no progress for {self._seconds:g} s while {activity}; earlier "
                     "checkpoints are intact, and the same command continues (the limit is train.hang_seconds)"
                 )
+                processes.kill_readers()
                 os._exit(_CRASHED)

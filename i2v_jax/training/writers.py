@@ -88,12 +88,12 @@ class MetricWriter:
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Returns the lines that a `MetricWriter` wrote, without damaged ones, of which a warning tells."""
-    return read_json_lines(files.location(folder) / "metrics.jsonl", "step", int)
+    return read_json_lines(files.location(folder) / "metrics.jsonl", step=int)
 
 
 def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
     """Returns (step, value) of the lines that hold a number under `name`."""
-    return [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+    return [(line["step"], line[name]) for line in lines if isinstance(line.get(name), int | float)]
 
 
 def write_preview(folder: pathlib.Path, step: int, rows: Mapping[str, np.ndarray]) -> None:

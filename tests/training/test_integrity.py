@@ -112,8 +112,44 @@ def test_a_damaged_configuration_of_a_checkpoint(stage):
 
 
 def test_a_checkpoint_from_before_there_were_checksums(stage):
-    (stage / "checkpoints" / "6" / "checksums.json").unlink()
+    for step in ("3", "6"):
+        (stage / "checkpoints" / step / "checksums.json").unlink()
     assert latest_intact_step(stage) == load_networks(stage)["step"] == 6
+
+
+def lose_checksums(checkpoint):
+    (checkpoint / "checksums.json").unlink()
+
+
+def lose_their_lines(checkpoint):
+    (checkpoint / "checksums.json").write_text("{}")
+
+
+def lose_an_item(checkpoint):
+    lose_checksums(checkpoint)
+    shutil.rmtree(checkpoint / "optimizer")
+
+
+def lose_everything(checkpoint):
+    shutil.rmtree(checkpoint)
+    checkpoint.mkdir()
+
+
+@pytest.mark.parametrize("harm", [lose_checksums, lose_their_lines, lose_an_item, lose_everything])
+def test_a_checkpoint_that_was_copied_in_part_is_set_aside(stage, harm):
+    harm(stage / "checkpoints" / "6")
+    assert latest_intact_step(stage) == 3
+    assert [path.name for path in (stage / "damaged").iterdir()] == ["6"]
+
+
+def test_an_array_that_is_cut_is_named_without_checksums_too(stage):
+    for step in ("3", "6"):
+        lose_checksums(stage / "checkpoints" / step)
+    max(checkpoint_files(stage / "checkpoints" / "6", "networks"), key=lambda path: path.stat().st_size).write_bytes(
+        b""
+    )
+    with pytest.raises(UserError, match="checkpoints/6"):
+        tiny_trainer(stage, 9).run()
 
 
 @pytest.mark.parametrize("bad", [b"\x00\xff", b"{", b"[]", b"3", b'{"l1": 2}', b"\x00" * 100])
@@ -124,7 +160,9 @@ def test_a_damaged_line_of_the_log_is_the_only_one_that_is_left_out(tmp_path: pa
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2, 4, 5]
 
 
-@pytest.mark.parametrize("bad", [b"\x00\xff", b"{", b"[]", b'{"event": 2}'])
+@pytest.mark.parametrize(
+    "bad", [b"\x00\xff", b"{", b"[]", b'{"event": 2}', b'{"event": "started"}', b'{"event": "started", "time": 1e999}']
+)
 def test_a_damaged_event_is_the_only_one_that_is_left_out(tmp_path: pathlib.Path, bad):
     record(tmp_path, "started")
     with (tmp_path / "events.jsonl").open("ab") as file:
