@@ -77,6 +77,24 @@ def test_a_long_log_is_drawn_with_few_points(tmp_path: pathlib.Path) -> None:
     assert curve[0] == (17, pytest.approx(np.mean(1 / np.arange(1, 18))))
 
 
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        ("metrics", '{"step": 41, "loss": 1.0}'),
+        ("metrics", '{"step": 41, "time": "x", "loss": "abc"}'),
+        ("metrics", '{"step": 41, "time": 1.0, "loss": [1]}'),
+        ("events", '{"event": "started"}'),
+        ("events", '{"event": "stopped", "time": "x"}'),
+        ("events", '{"event": "stopped", "time": 1e30}'),
+    ],
+)
+def test_lines_with_other_fields_do_not_cost_the_page(tmp_path: pathlib.Path, log: str, line: str) -> None:
+    folder = run(tmp_path / "one")
+    with (tmp_path / "one" / "video_vae" / f"{log}.jsonl").open("a") as file:
+        file.write(line + "\n")
+    assert page_of([folder], tmp_path / "page.html").count("<svg") == 2 + 2
+
+
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
 def test_what_is_not_a_work_directory(tmp_path: pathlib.Path, content: str | None) -> None:
     if content is not None:
