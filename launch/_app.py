@@ -63,7 +63,8 @@ def run(
         if isinstance(error, OSError) and (failed := _output.failure(error)):
             _end(*failed)
         if isinstance(error, PermissionError) and error.filename:
-            _end(2, f"error: {error.filename}: {error.strerror}: who runs this may not read or write it")
+            problem = f"cannot use {error.filename} ({error.strerror})"
+            _end(2, f"error: {problem}: the user who runs this must be allowed to read and write it")
         from i2v_jax.distributed import processes
 
         processes.end_after(error)

@@ -154,11 +154,9 @@ class Checkpointer:
         return self._manager.is_saving_in_progress()
 
     def raise_failure(self) -> None:
-        """Raises UserError if a checkpoint could not be written in the background. It waits for nothing."""
-        try:
-            self._manager.check_for_errors()
-        except (OSError, ValueError) as error:
-            raise self._write_error(error) from error
+        """Raises UserError if the last save has failed in the background. Waits for none that is still running."""
+        if not self.is_saving():
+            self.wait()
 
     def wait(self) -> None:
         """Waits until everything is on disk. Raises UserError if it cannot be written."""

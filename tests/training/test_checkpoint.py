@@ -1,5 +1,7 @@
 """Checkpoints are complete or not there, are told apart, and are those that were asked for."""
 
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from i2v_jax.errors import UserError
 from i2v_jax.training.checkpoint import Checkpointer, save_imported
 from i2v_jax.training.integrity import damage
 from i2v_jax.training.saved_networks import averaged_variables, load_networks, saved_steps
+from i2v_jax.training.writers import read_metrics
 from tests.training.tiny import assert_same, tiny_config, tiny_trainer
 
 
@@ -120,6 +123,25 @@ def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
         trainer.run()
     assert (raised.value.field, raised.value.value) == ("workdir", str(tmp_path / "checkpoints"))
     assert load_networks(tmp_path)["step"] == 3
+
+
+def test_a_save_that_fails_in_the_background_is_noticed_without_the_next_one(tmp_path, monkeypatch):
+    def no_space(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Checkpointer, "_before_commit", no_space)
+    trainer = tiny_trainer(tmp_path, 6)
+    raise_failure = Checkpointer.raise_failure
+
+    def after_the_save(self):
+        while self.is_saving():
+            time.sleep(0.01)
+        raise_failure(self)
+
+    monkeypatch.setattr(Checkpointer, "raise_failure", after_the_save)
+    with pytest.raises(UserError, match="none is there yet; free some space"):
+        trainer.run()
+    assert max(line["step"] for line in read_metrics(tmp_path)) == 3
 
 
 def test_a_checkpoint_that_is_removed_by_half_is_not_among_the_others(tmp_path, monkeypatch):
