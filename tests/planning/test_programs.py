@@ -31,7 +31,7 @@ COMPILERS = {"v5e:2x2": "libtpu", "h100:4": "jax_cuda12_plugin"}
 FLOAT32 = {
     r"jvp\(\)|_reconstruction|/slice|select_n.*video|Decoder\)/.*tanh": "frames, their differences: losses are float32",
     r"LPIPS|VGG|vgg": "LPIPS compares features in float32; the gradient of a comparison has its type",
-    r"jit\(_standardize\)|norm\d/convert_element_type": "statistics are float32, and so are their gradients",
+    r"jit\(_normalize\)|norm\d/convert_element_type": "statistics are float32, and so are their gradients",
     r"batch\[": "the batch, before it is converted",
 }
 # What is gathered besides parameters for a reason: the gradient of frames that are drawn from the whole batch.
