@@ -98,7 +98,8 @@ def _parse_flags(argv: Sequence[str], takes_positional: bool, buckets: Collectio
     for flag in _help.own_flags(sys.argv[0]):
         if flag.name in ("workdir", "out") and flag.value == "" != flag.default:
             raise UserError(f"--{flag.name} is empty: {_one_line(flag.help)}", flag.name)
-    for name, path in _paths(others):
+    foreign = len(argv) - argv.index("--") - 1 if "--" in argv else 0  # arguments of another command
+    for name, path in _paths(others[: len(others) - foreign]):
         or_bucket = name.lstrip("-") in buckets
         if or_bucket and files.is_in_bucket(path):
             files.require_bucket(path, name)

@@ -79,9 +79,12 @@ def main(argv: Sequence[str]) -> None:
 
 def _values(arguments: Sequence[str]) -> dict[str, str]:
     """Returns flag -> value of arguments, as --NAME=VALUE or as two words."""
-    words = iter(arguments)
-    pairs = (word.lstrip("-").partition("=") for word in words)
-    return {name: value if equals else next(words, "") for name, equals, value in pairs}
+    values = {}
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = word.lstrip("-").partition("=")
+        if word.startswith("-"):
+            values[name] = value if equals or following.startswith("-") else following
+    return values
 
 
 if __name__ == "__main__":

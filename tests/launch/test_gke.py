@@ -132,8 +132,14 @@ def test_several_slices_on_spot_nodes():
     assert (manifest["spec"]["failurePolicy"]["maxRestarts"], pod["serviceAccountName"]) == (3, "trainer")
 
 
-def test_by_command(tmp_path):
-    training = ["--config=bair:size=64", "--workdir=gs://b/run", "--config.data.dir=gs://b/data", "--config.seed=3"]
+@pytest.mark.parametrize(
+    "training",
+    [
+        ["--config=bair:size=64", "--workdir=gs://b/run", "--config.data.dir=gs://b/data", "--config.seed=3"],
+        ["--print_config", "--config", "bair:size=64", "--workdir", "gs://b/run", "--config.seed", "3"],
+    ],
+)
+def test_by_command(tmp_path, training):
     options = ["--name=bair", "--topology=v5e:4x4", "--image=image", f"--out={tmp_path}/job.yaml"]
     done = launch("launch.gke", *options, "--", *training)
     assert done.returncode == 0, done.stderr
